@@ -1,0 +1,112 @@
+#include "proto/base/buf.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+
+struct buf buf_new(size_t max)
+{
+    return (struct buf){.max = max};
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->data);
+    *b = (struct buf){.max = b->max};
+}
+
+void buf_reset(struct buf *b)
+{
+    b->len = 0;
+    if (b->data)
+        b->data[0] = '\0';
+}
+
+/* Room for `more` bytes and the NUL. */
+static bool reserve(struct buf *b, size_t more)
+{
+    size_t cap = b->cap ? b->cap : 64;
+
+    if (more > SIZE_MAX / 4 - b->len || (b->max && b->len + more > b->max))
+        return false;
+    while (cap < b->len + more + 1)
+        cap *= 2;
+    if (cap != b->cap) {
+        b->data = mem_realloc(b->data, cap, 1);
+        b->cap = cap;
+    }
+    return true;
+}
+
+bool buf_add(struct buf *b, const void *data, size_t len)
+{
+    if (!reserve(b, len))
+        return false;
+    if (len)
+        memcpy(b->data + b->len, data, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+    return true;
+}
+
+bool buf_str(struct buf *b, const char *s)
+{
+    return buf_add(b, s, strlen(s));
+}
+
+bool buf_vfmt(struct buf *b, const char *fmt, va_list ap)
+{
+    va_list again;
+    int n;
+
+    va_copy(again, ap);
+    n = vsnprintf(NULL, 0, fmt, again);
+    va_end(again);
+    if (n < 0 || !reserve(b, (size_t)n))
+        return false;
+    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+    b->len += (size_t)n;
+    return true;
+}
+
+bool buf_fmt(struct buf *b, const char *fmt, ...)
+{
+    va_list ap;
+    bool ok;
+
+    va_start(ap, fmt);
+    ok = buf_vfmt(b, fmt, ap);
+    va_end(ap);
+    return ok;
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+    if (n >= b->len) {
+        buf_reset(b);
+        return;
+    }
+    memmove(b->data, b->data + n, b->len - n + 1);
+    b->len -= n;
+}
+
+const char *buf_text(const struct buf *b)
+{
+    return b->data ? b->data : "";
+}
+
+char *buf_take(struct buf *b)
+{
+    char *text;
+
+    if (!b->data)
+        reserve(b, 0);
+    text = b->data;
+    text[b->len] = '\0';
+    b->data = NULL;
+    buf_free(b);
+    return text;
+}

@@ -1,0 +1,33 @@
+/* A byte buffer that grows up to a maximum given at birth: what comes from outside cannot make it
+ * larger. Always followed by a NUL byte, so that text can be read in place. */
+#ifndef PROTO_BASE_BUF_H
+#define PROTO_BASE_BUF_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf {
+    char *data; /* NULL until something was added */
+    size_t len;
+    size_t cap;
+    size_t max; /* bytes; 0 means no limit, for text that we make ourselves */
+};
+
+struct buf buf_new(size_t max);
+void buf_free(struct buf *b);
+void buf_reset(struct buf *b); /* empties it and keeps the memory */
+
+/* False, with nothing added, when the maximum would be passed. */
+bool buf_add(struct buf *b, const void *data, size_t len);
+bool buf_str(struct buf *b, const char *s);
+bool buf_fmt(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool buf_vfmt(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+/* Drops the first n bytes. */
+void buf_consume(struct buf *b, size_t n);
+/* Never NULL. */
+const char *buf_text(const struct buf *b);
+/* Hands the memory over (free()); the buffer is empty afterwards. Never NULL. */
+char *buf_take(struct buf *b);
+
+#endif

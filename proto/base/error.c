@@ -1,0 +1,88 @@
+#include "proto/base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int exit_status;
+    int http_status;
+} rows[ERR_CODE_COUNT] = {
+    [ERR_NONE] = {"none",         0,  200},
+    [ERR_FAILED] = {"failed",       1,  500},
+    [ERR_INVALID] = {"invalid",      2,  422},
+    [ERR_DATA] = {"bad_data",     65, 422},
+    [ERR_IO] = {"io",           1,  500},
+    [ERR_UNSUPPORTED] = {"unsupported",  2,  422},
+    [ERR_NOT_FOUND] = {"not_found",    1,  404},
+    [ERR_CONFLICT] = {"conflict",     1,  409},
+    [ERR_TOO_LARGE] = {"too_large",    2,  413},
+    [ERR_UNAUTHORIZED] = {"unauthorized", 1,  401},
+    [ERR_FORBIDDEN] = {"forbidden",    1,  403},
+    [ERR_UNREACHABLE] = {"unreachable",  5,  503},
+    [ERR_TIMEOUT] = {"timeout",      4,  504},
+    [ERR_CANCELLED] = {"cancelled",    3,  409},
+    [ERR_STOPPED] = {"stopped",      75, 503},
+};
+
+bool err_set(struct error *err, enum err_code code, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (!err)
+        return false;
+    err->code = code;
+    va_start(ap, fmt);
+    vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+    va_end(ap);
+    return false;
+}
+
+bool err_wrap(struct error *err, const char *fmt, ...)
+{
+    char old[sizeof(err->msg)];
+    va_list ap;
+    int n;
+
+    if (!err)
+        return false;
+    memcpy(old, err->msg, sizeof(old));
+    va_start(ap, fmt);
+    n = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
+    va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof(err->msg))
+        snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", old);
+    return false;
+}
+
+void err_clear(struct error *err)
+{
+    if (!err)
+        return;
+    err->code = ERR_NONE;
+    err->msg[0] = '\0';
+}
+
+int err_exit_status(enum err_code code)
+{
+    return rows[code].exit_status;
+}
+
+int err_http_status(enum err_code code)
+{
+    return rows[code].http_status;
+}
+
+const char *err_name(enum err_code code)
+{
+    return rows[code].name;
+}
+
+void assert_failed(const char *file, int line, const char *cond)
+{
+    fprintf(stderr, "%s:%d: assertion failed: %s (this is a defect; please report it)\n", file,
+            line, cond);
+    abort();
+}

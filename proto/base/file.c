@@ -1,0 +1,233 @@
+#define _GNU_SOURCE
+#include "proto/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/base/str.h"
+
+/* The fault seam: one counter for each kind of operation. */
+enum io_op {
+    IO_OPEN,
+    IO_WRITE,
+    IO_FSYNC,
+    IO_RENAME,
+    IO_OP_COUNT
+};
+
+static const char *const io_names[IO_OP_COUNT] = {"open", "write", "fsync", "rename"};
+static atomic_int io_calls[IO_OP_COUNT];
+
+static bool fault(enum io_op op)
+{
+    const char *spec = getenv("DISTILLD_FAULT");
+    char name[16];
+    int nth, call = atomic_fetch_add(&io_calls[op], 1) + 1;
+    char plus = '\0';
+
+    if (!spec || sscanf(spec, "io:%15[a-z]:%d%c", name, &nth, &plus) < 2 ||
+        strcmp(name, io_names[op]) != 0)
+        return false;
+    if (call != nth && !(plus == '+' && call > nth))
+        return false;
+    errno = EIO;
+    return true;
+}
+
+static enum err_code code_of_errno(void)
+{
+    return errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO;
+}
+
+bool file_read(const char *path, struct buf *out, struct error *err)
+{
+    char chunk[65536];
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_set(err, code_of_errno(), "open %s: %s", path, strerror(errno));
+    while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            err_set(err, ERR_IO, "read %s: %s", path, strerror(errno));
+            close(fd);
+            return false;
+        }
+        if (!buf_add(out, chunk, (size_t)n)) {
+            err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes", path, out->max);
+            close(fd);
+            return false;
+        }
+    }
+    close(fd);
+    return true;
+}
+
+bool file_write_all(int fd, const char *path, const void *data, size_t len, struct error *err)
+{
+    const char *p = data;
+
+    while (len) {
+        ssize_t n = fault(IO_WRITE) ? -1 : write(fd, p, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, ERR_IO, "write %s: %s", path, strerror(errno));
+        p += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool file_fsync(int fd, const char *path, struct error *err)
+{
+    if (fault(IO_FSYNC) || fsync(fd) != 0)
+        return err_set(err, ERR_IO, "fsync %s: %s", path, strerror(errno));
+    return true;
+}
+
+bool file_sync_dir(const char *path, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? str_ndup(path, slash == path ? 1 : (size_t)(slash - path)) : str_dup(".");
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 ? file_fsync(fd, dir, err)
+                      : err_set(err, ERR_IO, "open %s: %s", dir, strerror(errno));
+
+    if (fd >= 0)
+        close(fd);
+    free(dir);
+    return ok;
+}
+
+bool file_writer_open(struct file_writer *w, const char *path, mode_t mode, struct error *err)
+{
+    w->path = str_dup(path);
+    w->tmp = str_fmt("%s.tmp-%ld", path, (long)getpid());
+    w->fd = fault(IO_OPEN) ? -1 : open(w->tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (w->fd >= 0)
+        return true;
+    err_set(err, code_of_errno(), "open %s: %s", w->tmp, strerror(errno));
+    file_writer_abandon(w);
+    return false;
+}
+
+bool file_writer_add(struct file_writer *w, const void *data, size_t len, struct error *err)
+{
+    return file_write_all(w->fd, w->tmp, data, len, err);
+}
+
+static bool replace(struct file_writer *w, struct error *err)
+{
+    if (fault(IO_RENAME) || rename(w->tmp, w->path) != 0)
+        return err_set(err, ERR_IO, "rename %s to %s: %s", w->tmp, w->path, strerror(errno));
+    return file_sync_dir(w->path, err);
+}
+
+bool file_writer_commit(struct file_writer *w, struct error *err)
+{
+    bool ok = file_fsync(w->fd, w->tmp, err) && replace(w, err);
+
+    if (ok) {
+        close(w->fd);
+        w->fd = -1;
+    }
+    file_writer_abandon(w);
+    return ok;
+}
+
+void file_writer_abandon(struct file_writer *w)
+{
+    if (w->fd >= 0) {
+        close(w->fd);
+        unlink(w->tmp);
+    }
+    free(w->path);
+    free(w->tmp);
+    *w = (struct file_writer){.fd = -1};
+}
+
+bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+    struct file_writer w;
+
+    if (!file_writer_open(&w, path, mode, err))
+        return false;
+    if (!file_writer_add(&w, data, len, err)) {
+        file_writer_abandon(&w);
+        return false;
+    }
+    return file_writer_commit(&w, err);
+}
+
+bool file_make_dirs(const char *dir, mode_t mode, struct error *err)
+{
+    char *path = str_dup(dir);
+    struct stat st;
+    bool ok = true;
+
+    for (char *p = path + 1; ok; p++) {
+        char end = *p;
+
+        if (end != '/' && end != '\0')
+            continue;
+        *p = '\0';
+        if (mkdir(path, mode) != 0 && errno != EEXIST)
+            ok = err_set(err, ERR_IO, "mkdir %s: %s", path, strerror(errno));
+        *p = end;
+        if (end == '\0')
+            break;
+    }
+    if (ok && (stat(dir, &st) != 0 || !S_ISDIR(st.st_mode)))
+        ok = err_set(err, ERR_IO, "%s is not a directory", dir);
+    free(path);
+    return ok;
+}
+
+bool file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool file_map(struct file_map *m, const char *path, struct error *err)
+{
+    struct stat st;
+    void *p;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    *m = (struct file_map){0};
+    if (fd < 0)
+        return err_set(err, code_of_errno(), "open %s: %s", path, strerror(errno));
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return err_set(err, ERR_DATA, "%s is not a regular file", path);
+    }
+    if (st.st_size == 0) {
+        close(fd);
+        return true;
+    }
+    p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (p == MAP_FAILED)
+        return err_set(err, ERR_IO, "map %s: %s", path, strerror(errno));
+    m->data = p;
+    m->len = (size_t)st.st_size;
+    return true;
+}
+
+void file_unmap(struct file_map *m)
+{
+    if (m->data)
+        munmap((void *)(uintptr_t)m->data, m->len);
+    *m = (struct file_map){0};
+}

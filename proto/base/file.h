@@ -1,0 +1,52 @@
+/* Files: whole reads with a limit, atomic replacement, appending, read-only maps.
+ *
+ * All writes of the product pass here, through one seam that tests use to make them fail:
+ * DISTILLD_FAULT=io:OP:N lets the N-th OP (open, write, fsync, rename) of the process fail with EIO,
+ * and io:OP:N+ the N-th and all later ones. */
+#ifndef PROTO_BASE_FILE_H
+#define PROTO_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/error.h"
+
+/* Appends the whole file to out. A file larger than out->max is ERR_TOO_LARGE; a missing one is
+ * ERR_NOT_FOUND. */
+bool file_read(const char *path, struct buf *out, struct error *err);
+
+/* The new content is on disk under `path`, or the old one is untouched: writes path.tmp-PID, fsync,
+ * rename, fsync of the directory. */
+bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
+
+/* The same in pieces, for large files: open, write any number of times, commit or abandon. */
+struct file_writer {
+    char *path, *tmp;
+    int fd;
+};
+bool file_writer_open(struct file_writer *w, const char *path, mode_t mode, struct error *err);
+bool file_writer_add(struct file_writer *w, const void *data, size_t len, struct error *err);
+bool file_writer_commit(struct file_writer *w, struct error *err); /* releases w in any case */
+void file_writer_abandon(struct file_writer *w);                   /* after commit: does nothing */
+
+/* write(2) until all is written; `path` is for the message. */
+bool file_write_all(int fd, const char *path, const void *data, size_t len, struct error *err);
+bool file_fsync(int fd, const char *path, struct error *err);
+/* Makes a rename or unlink in the directory of `path` durable. */
+bool file_sync_dir(const char *path, struct error *err);
+
+bool file_make_dirs(const char *dir, mode_t mode, struct error *err);
+bool file_exists(const char *path);
+
+/* A read-only map of a whole file. Empty files map to data == NULL. */
+struct file_map {
+    const unsigned char *data;
+    size_t len;
+};
+bool file_map(struct file_map *m, const char *path, struct error *err);
+void file_unmap(struct file_map *m);
+
+#endif

@@ -1,0 +1,49 @@
+#include "proto/base/sha256.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+
+#include "proto/base/error.h"
+#include "proto/base/mem.h"
+
+struct sha256 {
+    EVP_MD_CTX *ctx;
+};
+
+struct sha256 *sha256_new(void)
+{
+    struct sha256 *s = NEW(struct sha256);
+
+    s->ctx = EVP_MD_CTX_new();
+    ASSERT(s->ctx && EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) == 1);
+    return s;
+}
+
+void sha256_add(struct sha256 *s, const void *data, size_t len)
+{
+    if (len)
+        ASSERT(EVP_DigestUpdate(s->ctx, data, len) == 1);
+}
+
+void sha256_end(struct sha256 *s, char hex[SHA256_HEX])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char sum[SHA256_BYTES];
+
+    ASSERT(EVP_DigestFinal_ex(s->ctx, sum, NULL) == 1);
+    for (int i = 0; i < SHA256_BYTES; i++) {
+        hex[2 * i] = digits[sum[i] >> 4];
+        hex[2 * i + 1] = digits[sum[i] & 15];
+    }
+    hex[SHA256_HEX - 1] = '\0';
+    EVP_MD_CTX_free(s->ctx);
+    free(s);
+}
+
+void sha256_of(const void *data, size_t len, char hex[SHA256_HEX])
+{
+    struct sha256 *s = sha256_new();
+
+    sha256_add(s, data, len);
+    sha256_end(s, hex);
+}

@@ -1,0 +1,23 @@
+/* Small string helpers. What they return is released with free(). */
+#ifndef PROTO_BASE_STR_H
+#define PROTO_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+char *str_dup(const char *s);
+char *str_ndup(const char *s, size_t n);
+char *str_fmt(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+bool str_starts(const char *s, const char *prefix);
+bool str_ends(const char *s, const char *suffix);
+/* The whole of s as a decimal integer within [lo, hi]; false otherwise. */
+bool str_int(const char *s, int64_t lo, int64_t hi, int64_t *out);
+/* The whole of s as a finite number. */
+bool str_double(const char *s, double *out);
+/* The nearest of the names by edit distance, or NULL when none is near: for "did you mean". */
+const char *str_nearest(const char *s, const char *const *names, size_t n);
+/* dir/name with one slash; name itself when it is absolute. */
+char *str_path(const char *dir, const char *name);
+
+#endif

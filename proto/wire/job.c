@@ -1,0 +1,286 @@
+#include "proto/wire/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "proto/wire/pbjson.h"
+
+/* A sub-message that was left out reads as its defaults. */
+static void *or_default(void *message, const ProtobufCMessageDescriptor *d)
+{
+    if (message)
+        return message;
+    message = mem_calloc(1, d->sizeof_message);
+    protobuf_c_message_init(d, message);
+    return message;
+}
+
+/* The step decay of the CIFAR recipe (150, 180 and 210 of 240 epochs) for any number of epochs. */
+static void default_milestones(JobSpec *job)
+{
+    Distilld__ScheduleSpec *s = job->schedule;
+    static const int eighths[] = {5, 6, 7};
+
+    if (s->n_milestones || strcmp(s->kind, "multistep") != 0)
+        return;
+    s->n_milestones = ARRAY_LEN(eighths);
+    s->milestones = NEW_ARRAY(int32_t, s->n_milestones);
+    for (size_t i = 0; i < ARRAY_LEN(eighths); i++)
+        s->milestones[i] = (int32_t)((int64_t)job->train->epochs * eighths[i] / 8);
+}
+
+static void normalize(JobSpec *job)
+{
+    if (job->data)
+        job->data->augment = or_default(job->data->augment, &distilld__augment_spec__descriptor);
+    job->optimizer = or_default(job->optimizer, &distilld__optimizer_spec__descriptor);
+    job->schedule = or_default(job->schedule, &distilld__schedule_spec__descriptor);
+    job->train = or_default(job->train, &distilld__train_spec__descriptor);
+    job->resources = or_default(job->resources, &distilld__resources_spec__descriptor);
+    job->checkpoint = or_default(job->checkpoint, &distilld__checkpoint_spec__descriptor);
+    job->retry = or_default(job->retry, &distilld__retry_spec__descriptor);
+    if (!job->name)
+        job->name = str_dup(job_kind_name(job));
+    pbjson_fill_defaults(&job->base);
+    default_milestones(job);
+}
+
+JobSpec *job_from_json(const struct json *j, struct problems *p)
+{
+    JobSpec *job = (JobSpec *)pbjson_read(&distilld__job_spec__descriptor, j, p);
+
+    if (job)
+        normalize(job);
+    return job;
+}
+
+void job_free(JobSpec *job)
+{
+    if (job)
+        distilld__job_spec__free_unpacked(job, NULL);
+}
+
+struct json *job_to_json(const JobSpec *job)
+{
+    return pbjson_write(&job->base);
+}
+
+const char *job_kind_name(const JobSpec *job)
+{
+    static const char *const names[] = {"train", "class_means", "distill", "eval"};
+
+    return names[job->kind];
+}
+
+bool job_split_source(const char *source, char *scheme, size_t size, const char **rest)
+{
+    const char *colon = strchr(source, ':');
+
+    if (!colon || (size_t)(colon - source) >= size)
+        return false;
+    memcpy(scheme, source, (size_t)(colon - source));
+    scheme[colon - source] = '\0';
+    *rest = colon + 1;
+    return true;
+}
+
+/* VALUE of an assignment. */
+static struct json *parse_value(const char *text)
+{
+    struct json *j = js_parse(text, strlen(text), NULL);
+
+    return j ? j : js_new_string(text);
+}
+
+bool job_set(struct json *spec, const char *assignment, struct error *err)
+{
+    const char *eq = strchr(assignment, '=');
+    struct json *at = spec;
+    const char *p = assignment;
+
+    if (!eq || eq == assignment)
+        return err_set(err, ERR_INVALID, "--set %s: expected a.b=VALUE", assignment);
+    for (;;) {
+        size_t n = strcspn(p, ".=");
+        char *key = str_ndup(p, n);
+        bool last = p[n] == '=';
+        struct json *next = NULL;
+        int64_t i;
+
+        p += n + 1;
+        if (js_kind(at) == JS_ARRAY) {
+            if (str_int(key, 0, (int64_t)js_len(at) - 1, &i) && !last)
+                next = js_at(at, (size_t)i);
+        } else if (js_kind(at) == JS_OBJECT && n) {
+            if (last)
+                js_set(at, key, parse_value(eq + 1));
+            else if (js_kind(next = js_get(at, key)) == JS_NULL)
+                js_set(at, key, next = js_new_object());
+        }
+        free(key);
+        if (last && js_kind(at) == JS_OBJECT && n)
+            return true;
+        if (!next)
+            return err_set(err, ERR_INVALID, "--set %s: \"%.*s\" is no member of an object here",
+                           assignment, (int)(p - 1 - assignment), assignment);
+        at = next;
+    }
+}
+
+static void visit_member(struct json *object, const char *key, const char *pointer,
+                         const char *keyword, job_path_fn visit, void *arg)
+{
+    const char *path = js_string(js_get(object, key), NULL);
+    char *changed;
+
+    if (!path || (keyword && strcmp(path, keyword) == 0))
+        return;
+    changed = visit(pointer, path, arg);
+    if (changed)
+        js_set(object, key, js_new_string(changed));
+    free(changed);
+}
+
+static void visit_source(struct json *data, job_path_fn visit, void *arg)
+{
+    const char *source = js_string(js_get(data, "source"), NULL), *rest;
+    char scheme[32], *changed;
+
+    /* Sources with options (key=value) name no folder. */
+    if (!source || !job_split_source(source, scheme, sizeof(scheme), &rest) ||
+        strcmp(scheme, "procedural") == 0)
+        return;
+    changed = visit("#/data/source", rest, arg);
+    if (changed) {
+        char *whole = str_fmt("%s:%s", scheme, changed);
+
+        js_set(data, "source", js_new_string(whole));
+        free(whole);
+    }
+    free(changed);
+}
+
+void job_visit_paths(struct json *spec, job_path_fn visit, void *arg)
+{
+    struct json *teacher = js_get(spec, "teacher"), *student = js_get(spec, "student");
+
+    visit_source(js_get(spec, "data"), visit, arg);
+    visit_member(teacher, "weights", "#/teacher/weights", NULL, visit, arg);
+    visit_member(teacher, "class_means", "#/teacher/class_means", "auto", visit, arg);
+    visit_member(student, "weights", "#/student/weights", NULL, visit, arg);
+}
+
+static char *make_absolute(const char *pointer, const char *path, void *base)
+{
+    (void)pointer;
+    return path[0] == '/' ? NULL : str_path(base, path);
+}
+
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *cwd, *dir;
+
+    if (slash && path[0] == '/')
+        return str_ndup(path, slash == path ? 1 : (size_t)(slash - path));
+    cwd = getcwd(NULL, 0);
+    if (!slash || !cwd)
+        return cwd ? cwd : str_dup("/");
+    dir = str_fmt("%s/%.*s", cwd, (int)(slash - path), path);
+    free(cwd);
+    return dir;
+}
+
+struct json *job_load(const char *path, const char *base, const char *const *sets, size_t n_sets,
+                      struct error *err)
+{
+    bool from_stdin = strcmp(path, "-") == 0;
+    struct json *spec = js_read_file(from_stdin ? "/dev/stdin" : path, JOB_MAX_BYTES, err);
+    char *dir;
+
+    if (!spec)
+        return NULL;
+    if (js_kind(spec) != JS_OBJECT) {
+        err_set(err, ERR_INVALID, "%s: expected a JSON object, got %s", path,
+                js_kind_name(js_kind(spec)));
+        goto fail;
+    }
+    for (size_t i = 0; i < n_sets; i++)
+        if (!job_set(spec, sets[i], err))
+            goto fail;
+    dir = base ? str_dup(base) : folder_of(from_stdin ? "." : path);
+    job_visit_paths(spec, make_absolute, dir);
+    free(dir);
+    return spec;
+fail:
+    js_free(spec);
+    return NULL;
+}
+
+static char *forget_path(const char *pointer, const char *path, void *arg)
+{
+    (void)pointer;
+    (void)path;
+    (void)arg;
+    return str_dup("");
+}
+
+struct json *job_result_form(const JobSpec *job)
+{
+    static const char *const without[] = {"name", "labels", "priority", "checkpoint", "retry"};
+    struct json *j = job_to_json(job);
+
+    for (size_t i = 0; i < ARRAY_LEN(without); i++)
+        js_delete(j, without[i]);
+    js_delete(js_get(j, "resources"), "ranks");
+    job_visit_paths(j, forget_path, NULL);
+    return j;
+}
+
+static void add_difference(struct buf *b, const char *at, const struct json *before,
+                           const struct json *now)
+{
+    char *x = js_text(before, JS_COMPACT | JS_SORTED), *y = js_text(now, JS_COMPACT | JS_SORTED);
+
+    if (strcmp(x, y) != 0)
+        buf_fmt(b, "%s%s: %.200s became %.200s", b->len ? "; " : "", at, before ? x : "nothing",
+                now ? y : "nothing");
+    free(x);
+    free(y);
+}
+
+static void compare(struct buf *b, const char *at, const struct json *before,
+                    const struct json *now)
+{
+    if (js_kind(before) != JS_OBJECT || js_kind(now) != JS_OBJECT) {
+        add_difference(b, at, before, now);
+        return;
+    }
+    for (void *it = js_first(before); it; it = js_next(before, it)) {
+        char *place = str_fmt("%s/%s", at, js_key(it));
+
+        compare(b, place, js_value(it), js_get(now, js_key(it)));
+        free(place);
+    }
+    for (void *it = js_first(now); it; it = js_next(now, it)) {
+        char *place = str_fmt("%s/%s", at, js_key(it));
+
+        if (!js_get(before, js_key(it)))
+            add_difference(b, place, NULL, js_value(it));
+        free(place);
+    }
+}
+
+char *job_difference(const struct json *before, const struct json *now)
+{
+    struct buf b = buf_new(0);
+
+    compare(&b, "#", before, now);
+    if (b.len)
+        return buf_take(&b);
+    buf_free(&b);
+    return NULL;
+}

@@ -1,0 +1,51 @@
+/* JobSpec: from text, to text, `--set`, paths, and the form that two runs must share to give the same
+ * bytes. */
+#ifndef PROTO_WIRE_JOB_H
+#define PROTO_WIRE_JOB_H
+
+#include "proto/base/json.h"
+#include "proto/wire/job.pb-c.h"
+#include "proto/wire/problems.h"
+
+enum {
+    JOB_MAX_BYTES = 1 << 20
+};
+
+/* Short names for the generated ones. */
+typedef Distilld__JobSpec JobSpec;
+typedef Distilld__LossSpec LossSpec;
+
+/* Reads a spec and fills in all defaults (also the parts that were left out, except teacher and
+ * student). Checks types and names of fields only; the rules are validate.h's. NULL when there was a
+ * problem. Release with job_free. */
+JobSpec *job_from_json(const struct json *j, struct problems *p);
+void job_free(JobSpec *job); /* NULL is fine */
+
+/* The normalised form: every default written out, fields in the order of job.proto. */
+struct json *job_to_json(const JobSpec *job);
+
+/* One `a.b.0.c=VALUE` applied to a spec in JSON form. VALUE is JSON if it reads as JSON, else a
+ * string. Objects on the way are made; list elements must exist. */
+bool job_set(struct json *spec, const char *assignment, struct error *err);
+
+/* Reads the file (or standard input for "-"), applies the assignments, makes relative paths absolute
+ * by the folder `base` (NULL: that of the file). NULL with err. */
+struct json *job_load(const char *path, const char *base, const char *const *sets, size_t n_sets,
+                      struct error *err);
+
+/* Calls visit for each path in the spec; a changed string is put back. */
+typedef char *(*job_path_fn)(const char *pointer, const char *path, void *arg); /* NULL: keep */
+void job_visit_paths(struct json *spec, job_path_fn visit, void *arg);
+
+/* The spec without what cannot change a result: name, labels, priority, ranks, checkpoint and retry
+ * policy, paths (their content is identified by hashes of its own). */
+struct json *job_result_form(const JobSpec *job);
+/* The pointers in which two result forms differ, as "#/train/seed: 1 became 2; ..."; NULL if none. */
+char *job_difference(const struct json *before, const struct json *now);
+
+/* "cifar100:/dir" -> scheme "cifar100", rest "/dir". False when there is no colon. */
+bool job_split_source(const char *source, char *scheme, size_t size, const char **rest);
+
+const char *job_kind_name(const JobSpec *job);
+
+#endif

@@ -1,0 +1,457 @@
+#include "proto/wire/pbjson.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+/* Where field f of message m lives. protobuf-c lays a message out as a plain struct and gives the
+ * offsets in the descriptor; these are the only places that compute addresses from them. */
+static void *member(const ProtobufCMessage *m, unsigned offset)
+{
+    return (char *)(uintptr_t)m + offset;
+}
+
+static protobuf_c_boolean *has(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    return member(m, f->quantifier_offset);
+}
+
+static size_t *count(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    return member(m, f->quantifier_offset);
+}
+
+/* What pbjson knows of a field type: size in memory, and both directions for one element. */
+struct type_row {
+    size_t size;
+    bool (*read)(const ProtobufCFieldDescriptor *f, const struct json *j, void *to, const char *at,
+                 struct problems *p);
+    struct json *(*write)(const ProtobufCFieldDescriptor *f, const void *from);
+};
+
+static bool wrong_type(const char *at, const char *want, const struct json *j, struct problems *p)
+{
+    char *got = js_text(j, JS_COMPACT);
+
+    problems_add(p, at, "expected %s, got %.60s", want, got);
+    free(got);
+    return false;
+}
+
+static bool read_int(const struct json *j, int64_t lo, int64_t hi, int64_t *to, const char *at,
+                     struct problems *p)
+{
+    if (js_kind(j) != JS_INT)
+        return wrong_type(at, "an integer", j, p);
+    *to = js_int(j, 0);
+    if (*to >= lo && *to <= hi)
+        return true;
+    problems_add(p, at, "%" PRId64 " is out of range (%" PRId64 " to %" PRId64 ")", *to, lo, hi);
+    return false;
+}
+
+#define INT_TYPE(name, ctype, lo, hi)                                                          \
+    static bool read_##name(const ProtobufCFieldDescriptor *f, const struct json *j, void *to, \
+                            const char *at, struct problems *p)                                \
+    {                                                                                          \
+        int64_t v;                                                                             \
+                                                                                               \
+        (void)f;                                                                               \
+        if (!read_int(j, (lo), (hi), &v, at, p))                                               \
+            return false;                                                                      \
+        *(ctype *)to = (ctype)v;                                                               \
+        return true;                                                                           \
+    }                                                                                          \
+    static struct json *write_##name(const ProtobufCFieldDescriptor *f, const void *from)      \
+    {                                                                                          \
+        (void)f;                                                                               \
+        return js_new_int((int64_t) * (const ctype *)from);                                    \
+    }
+
+INT_TYPE(int32, int32_t, INT32_MIN, INT32_MAX)
+INT_TYPE(int64, int64_t, INT64_MIN, INT64_MAX)
+INT_TYPE(uint32, uint32_t, 0, UINT32_MAX)
+INT_TYPE(uint64, uint64_t, 0, INT64_MAX)
+
+static bool read_double(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
+                        const char *at, struct problems *p)
+{
+    (void)f;
+    if (js_kind(j) != JS_REAL && js_kind(j) != JS_INT)
+        return wrong_type(at, "a number", j, p);
+    *(double *)to = js_real(j, 0);
+    return true;
+}
+
+static struct json *write_double(const ProtobufCFieldDescriptor *f, const void *from)
+{
+    (void)f;
+    return js_new_real(*(const double *)from);
+}
+
+static bool read_bool(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
+                      const char *at, struct problems *p)
+{
+    (void)f;
+    if (js_kind(j) != JS_BOOL)
+        return wrong_type(at, "true or false", j, p);
+    *(protobuf_c_boolean *)to = js_bool(j, false);
+    return true;
+}
+
+static struct json *write_bool(const ProtobufCFieldDescriptor *f, const void *from)
+{
+    (void)f;
+    return js_new_bool(*(const protobuf_c_boolean *)from);
+}
+
+static bool read_string(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
+                        const char *at, struct problems *p)
+{
+    (void)f;
+    if (js_kind(j) != JS_STRING)
+        return wrong_type(at, "a string", j, p);
+    *(char **)to = str_dup(js_string(j, ""));
+    return true;
+}
+
+static struct json *write_string(const ProtobufCFieldDescriptor *f, const void *from)
+{
+    (void)f;
+    return js_new_string(*(char *const *)from);
+}
+
+static void lower(const char *from, char *to, size_t size)
+{
+    size_t i;
+
+    for (i = 0; from[i] && i + 1 < size; i++)
+        to[i] = (char)tolower((unsigned char)from[i]);
+    to[i] = '\0';
+}
+
+static bool read_enum(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
+                      const char *at, struct problems *p)
+{
+    const ProtobufCEnumDescriptor *e = f->descriptor;
+    const char *got = js_string(j, NULL);
+    struct buf known = buf_new(0);
+    char name[64];
+
+    if (!got)
+        return wrong_type(at, "a string", j, p);
+    for (unsigned i = 0; i < e->n_values; i++) {
+        lower(e->values[i].name, name, sizeof(name));
+        if (strcmp(name, got) == 0) {
+            *(int *)to = e->values[i].value;
+            buf_free(&known);
+            return true;
+        }
+        buf_fmt(&known, "%s%s", i ? ", " : "", name);
+    }
+    problems_add(p, at, "expected one of %s, got \"%s\"", buf_text(&known), got);
+    buf_free(&known);
+    return false;
+}
+
+static struct json *write_enum(const ProtobufCFieldDescriptor *f, const void *from)
+{
+    const ProtobufCEnumValue *v =
+        protobuf_c_enum_descriptor_get_value(f->descriptor, *(const int *)from);
+    char name[64];
+
+    if (!v)
+        return js_new_null();
+    lower(v->name, name, sizeof(name));
+    return js_new_string(name);
+}
+
+static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const struct json *j,
+                                      const char *at, struct problems *p);
+
+static bool read_nested(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
+                        const char *at, struct problems *p)
+{
+    *(ProtobufCMessage **)to = read_message(f->descriptor, j, at, p);
+    return *(ProtobufCMessage **)to != NULL;
+}
+
+static struct json *write_nested(const ProtobufCFieldDescriptor *f, const void *from)
+{
+    (void)f;
+    return pbjson_write(*(ProtobufCMessage *const *)from);
+}
+
+static const struct type_row types[] = {
+    [PROTOBUF_C_TYPE_INT32] = {sizeof(int32_t),            read_int32,  write_int32 },
+    [PROTOBUF_C_TYPE_INT64] = {sizeof(int64_t),            read_int64,  write_int64 },
+    [PROTOBUF_C_TYPE_UINT32] = {sizeof(uint32_t),           read_uint32, write_uint32},
+    [PROTOBUF_C_TYPE_UINT64] = {sizeof(uint64_t),           read_uint64, write_uint64},
+    [PROTOBUF_C_TYPE_DOUBLE] = {sizeof(double),             read_double, write_double},
+    [PROTOBUF_C_TYPE_BOOL] = {sizeof(protobuf_c_boolean), read_bool,   write_bool  },
+    [PROTOBUF_C_TYPE_STRING] = {sizeof(char *),             read_string, write_string},
+    [PROTOBUF_C_TYPE_ENUM] = {sizeof(int),                read_enum,   write_enum  },
+    [PROTOBUF_C_TYPE_MESSAGE] = {sizeof(void *),             read_nested, write_nested},
+};
+
+static const struct type_row *row_of(const ProtobufCFieldDescriptor *f)
+{
+    ASSERT(f->type < ARRAY_LEN(types) && types[f->type].size);
+    return &types[f->type];
+}
+
+/* protoc turns map<string, string> into repeated messages with `key` and `value`. */
+static bool is_map(const ProtobufCFieldDescriptor *f)
+{
+    const ProtobufCMessageDescriptor *d = f->descriptor;
+
+    return f->label == PROTOBUF_C_LABEL_REPEATED && f->type == PROTOBUF_C_TYPE_MESSAGE &&
+           str_ends(d->short_name, "Entry") && d->n_fields == 2 &&
+           strcmp(d->fields[0].name, "key") == 0 && strcmp(d->fields[1].name, "value") == 0;
+}
+
+/* A new, zeroed element at the end of a repeated field. */
+static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    void **list = member(m, f->offset);
+    size_t size = row_of(f)->size, n = (*count(m, f))++;
+
+    *list = mem_realloc(*list, n + 1, size);
+    memset((char *)*list + n * size, 0, size);
+    return (char *)*list + n * size;
+}
+
+static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct json *j,
+                     const char *at, struct problems *p)
+{
+    if (js_kind(j) != JS_OBJECT)
+        return wrong_type(at, "an object", j, p);
+    for (void *it = js_first(j); it; it = js_next(j, it)) {
+        struct json *entry = js_new_object();
+        bool ok;
+
+        js_set(entry, "key", js_new_string(js_key(it)));
+        js_set(entry, "value", js_copy(js_value(it)));
+        ok = read_nested(f, entry, append(m, f), at, p);
+        js_free(entry);
+        if (!ok) {
+            (*count(m, f))--;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* "3..7" as an inclusive range. */
+static bool parse_range(const char *text, int64_t *lo, int64_t *hi)
+{
+    const char *dots = text ? strstr(text, "..") : NULL;
+    char *left;
+    bool ok;
+
+    if (!dots)
+        return false;
+    left = str_ndup(text, (size_t)(dots - text));
+    ok = str_int(left, 0, INT32_MAX, lo) && str_int(dots + 2, 0, INT32_MAX, hi) && *lo <= *hi;
+    free(left);
+    return ok;
+}
+
+static bool read_element(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                         const struct json *j, const char *at, struct problems *p)
+{
+    int64_t lo, hi;
+
+    if (f->type == PROTOBUF_C_TYPE_INT32 && parse_range(js_string(j, NULL), &lo, &hi)) {
+        if (hi - lo >= PBJSON_MAX_LIST) {
+            problems_add(p, at, "the range has more than %d elements", PBJSON_MAX_LIST);
+            return false;
+        }
+        for (int64_t v = lo; v <= hi; v++)
+            *(int32_t *)append(m, f) = (int32_t)v;
+        return true;
+    }
+    if (row_of(f)->read(f, j, append(m, f), at, p))
+        return true;
+    (*count(m, f))--; /* free_unpacked must not see a half-made element */
+    return false;
+}
+
+static bool read_list(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct json *j,
+                      const char *at, struct problems *p)
+{
+    bool ok = true;
+
+    if (f->type == PROTOBUF_C_TYPE_INT32 && js_kind(j) == JS_STRING)
+        return read_element(m, f, j, at, p);
+    if (js_kind(j) != JS_ARRAY)
+        return wrong_type(at, "an array", j, p);
+    if (js_len(j) > PBJSON_MAX_LIST) {
+        problems_add(p, at, "%zu elements; the limit is %d", js_len(j), PBJSON_MAX_LIST);
+        return false;
+    }
+    for (size_t i = 0; i < js_len(j); i++) {
+        char *place = str_fmt("%s/%zu", at, i);
+
+        ok &= read_element(m, f, js_at(j, i), place, p);
+        free(place);
+    }
+    return ok;
+}
+
+static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                        const struct json *j, const char *at, struct problems *p)
+{
+    char value[sizeof(int64_t)] = {0};
+
+    if (!row_of(f)->read(f, j, value, at, p))
+        return false;
+    memcpy(member(m, f->offset), value, row_of(f)->size);
+    if (f->quantifier_offset)
+        *has(m, f) = 1;
+    return true;
+}
+
+static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key, const char *at,
+                           struct problems *p)
+{
+    const char **names = NEW_ARRAY(const char *, d->n_fields);
+    const char *near;
+    char *place = str_fmt("%s/%s", at, key);
+
+    for (unsigned i = 0; i < d->n_fields; i++)
+        names[i] = d->fields[i].name;
+    near = str_nearest(key, names, d->n_fields);
+    problems_add(p, place, "unknown field%s%s%s", near ? "; did you mean \"" : "", near ? near : "",
+                 near ? "\"?" : "");
+    free(place);
+    free(names);
+}
+
+static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const struct json *j,
+                                      const char *at, struct problems *p)
+{
+    ProtobufCMessage *m;
+    size_t before = p->list.n;
+
+    if (js_kind(j) != JS_OBJECT) {
+        wrong_type(at, "an object", j, p);
+        return NULL;
+    }
+    m = mem_calloc(1, d->sizeof_message);
+    protobuf_c_message_init(d, m);
+    for (void *it = js_first(j); it; it = js_next(j, it)) {
+        const ProtobufCFieldDescriptor *f =
+            protobuf_c_message_descriptor_get_field_by_name(d, js_key(it));
+        const struct json *v = js_value(it);
+        char *place;
+
+        if (!f) {
+            unknown_member(d, js_key(it), at, p);
+            continue;
+        }
+        if (js_kind(v) == JS_NULL)
+            continue;
+        place = str_fmt("%s/%s", at, f->name);
+        if (is_map(f))
+            read_map(m, f, v, place, p);
+        else if (f->label == PROTOBUF_C_LABEL_REPEATED)
+            read_list(m, f, v, place, p);
+        else
+            read_single(m, f, v, place, p);
+        free(place);
+    }
+    if (p->list.n == before)
+        return m;
+    protobuf_c_message_free_unpacked(m, NULL);
+    return NULL;
+}
+
+ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct json *j,
+                              struct problems *p)
+{
+    return read_message(d, j, "#", p);
+}
+
+static bool is_pointer(const ProtobufCFieldDescriptor *f)
+{
+    return f->type == PROTOBUF_C_TYPE_STRING || f->type == PROTOBUF_C_TYPE_MESSAGE;
+}
+
+static bool present(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    if (is_pointer(f)) {
+        const void *v = *(void *const *)member(m, f->offset);
+
+        return v && v != f->default_value;
+    }
+    return *has(m, f);
+}
+
+static struct json *write_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    const char *list = *(char *const *)member(m, f->offset);
+    struct json *j = is_map(f) ? js_new_object() : js_new_array();
+
+    for (size_t i = 0; i < *count(m, f); i++) {
+        const void *v = list + i * row_of(f)->size;
+
+        if (is_map(f)) {
+            const ProtobufCMessage *e = *(ProtobufCMessage *const *)v;
+            const ProtobufCFieldDescriptor *kv = e->descriptor->fields;
+
+            js_set(j, *(char *const *)member(e, kv[0].offset),
+                   js_new_string(*(char *const *)member(e, kv[1].offset)));
+        } else {
+            js_push(j, row_of(f)->write(f, v));
+        }
+    }
+    return j;
+}
+
+struct json *pbjson_write(const ProtobufCMessage *m)
+{
+    const ProtobufCMessageDescriptor *d = m->descriptor;
+    struct json *j = js_new_object();
+
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            if (*count(m, f))
+                js_set(j, f->name, write_list(m, f));
+        } else if (present(m, f)) {
+            js_set(j, f->name, row_of(f)->write(f, member(m, f->offset)));
+        }
+    }
+    return j;
+}
+
+void pbjson_fill_defaults(ProtobufCMessage *m)
+{
+    const ProtobufCMessageDescriptor *d = m->descriptor;
+
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+        void **at = member(m, f->offset);
+
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            if (f->type == PROTOBUF_C_TYPE_MESSAGE)
+                for (size_t k = 0; k < *count(m, f); k++)
+                    pbjson_fill_defaults(((ProtobufCMessage **)*at)[k]);
+        } else if (f->type == PROTOBUF_C_TYPE_MESSAGE) {
+            if (*at)
+                pbjson_fill_defaults(*at);
+        } else if (f->type == PROTOBUF_C_TYPE_STRING) {
+            if (*at && *at == f->default_value)
+                *at = str_dup(f->default_value);
+        } else if (f->default_value) {
+            *has(m, f) = 1; /* the value itself is there since init */
+        }
+    }
+}

@@ -1,0 +1,29 @@
+/* Any protobuf-c message from and to JSON, through its descriptor.
+ *
+ * Field names are those of the .proto file. Enumerations are lower-case strings. A map<string,string>
+ * is an object. A list of integers also takes ranges: "0..9", or [0, "4..7"]. null means left out.
+ * Unknown members, wrong types and numbers out of range are problems, each with its pointer. */
+#ifndef PROTO_WIRE_PBJSON_H
+#define PROTO_WIRE_PBJSON_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "proto/base/json.h"
+#include "proto/wire/problems.h"
+
+enum {
+    PBJSON_MAX_LIST = 100000
+};
+
+/* NULL when there was a problem. Release with protobuf_c_message_free_unpacked(m, NULL). */
+ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct json *j,
+                              struct problems *p);
+
+/* Writes what is present. Fields come in the order of their numbers. */
+struct json *pbjson_write(const ProtobufCMessage *m);
+
+/* Makes the defaults of all scalar fields of m present (and of the messages in it that are present),
+ * so that pbjson_write shows them. */
+void pbjson_fill_defaults(ProtobufCMessage *m);
+
+#endif

@@ -1,0 +1,54 @@
+#include "proto/wire/problems.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/str.h"
+
+void problems_add(struct problems *p, const char *pointer, const char *fmt, ...)
+{
+    struct buf detail = buf_new(0);
+    va_list ap;
+
+    va_start(ap, fmt);
+    buf_vfmt(&detail, fmt, ap);
+    va_end(ap);
+    vec_push(&p->list, (struct problem){str_dup(pointer), buf_take(&detail)});
+}
+
+void problems_free(struct problems *p)
+{
+    for (size_t i = 0; i < p->list.n; i++) {
+        free(p->list.at[i].pointer);
+        free(p->list.at[i].detail);
+    }
+    vec_free(&p->list);
+}
+
+struct json *problems_json(const struct problems *p)
+{
+    struct json *all = js_new_array();
+
+    for (size_t i = 0; i < p->list.n; i++) {
+        struct json *one = js_new_object();
+
+        js_set(one, "pointer", js_new_string(p->list.at[i].pointer));
+        js_set(one, "detail", js_new_string(p->list.at[i].detail));
+        js_push(all, one);
+    }
+    return all;
+}
+
+bool problems_none(const struct problems *p, struct error *err)
+{
+    struct buf text = buf_new(0);
+
+    if (!p->list.n)
+        return true;
+    for (size_t i = 0; i < p->list.n; i++)
+        buf_fmt(&text, "%s%s: %s", i ? "; " : "", p->list.at[i].pointer, p->list.at[i].detail);
+    err_set(err, ERR_INVALID, "%s", buf_text(&text));
+    buf_free(&text);
+    return false;
+}

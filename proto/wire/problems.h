@@ -1,0 +1,30 @@
+/* Everything that is wrong with a request, collected so that it can be reported at once. Each problem
+ * names its place by a JSON pointer in fragment form (RFC 6901): "#/optimizer/lr". */
+#ifndef PROTO_WIRE_PROBLEMS_H
+#define PROTO_WIRE_PROBLEMS_H
+
+#include <stdbool.h>
+
+#include "proto/base/error.h"
+#include "proto/base/json.h"
+#include "proto/base/vec.h"
+
+struct problem {
+    char *pointer;
+    char *detail;
+};
+
+struct problems {
+    VEC(struct problem) list;
+};
+
+void problems_add(struct problems *p, const char *pointer, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void problems_free(struct problems *p);
+
+/* [{"pointer": .., "detail": ..}], the extension member `errors` of RFC 9457 answers. */
+struct json *problems_json(const struct problems *p);
+/* False with ERR_INVALID and all problems in one message, or true when there are none. */
+bool problems_none(const struct problems *p, struct error *err);
+
+#endif

@@ -1,0 +1,21 @@
+/* The rules of a JobSpec that can be judged from the spec alone. Client, daemon and worker call the
+ * same function; what depends on files (sizes, shapes, class counts) is the worker's to find. */
+#ifndef PROTO_WIRE_VALIDATE_H
+#define PROTO_WIRE_VALIDATE_H
+
+#include "proto/wire/catalog.h"
+#include "proto/wire/job.h"
+
+enum {
+    JOB_MAX_LANES = 1024,
+    JOB_MAX_THREADS = 1024
+};
+
+/* Adds a problem for each rule that is broken. Names of models, losses, ... are held against
+ * `known`, unless it is NULL. */
+void job_validate(const JobSpec *job, const struct catalog *known, struct problems *p);
+
+/* 1, 2, 4, ... up to the lanes; fills err with a sentence that names both otherwise. */
+bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err);
+
+#endif

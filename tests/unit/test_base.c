@@ -1,0 +1,155 @@
+/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/chan.h"
+#include "proto/base/clock.h"
+#include "proto/base/rng.h"
+#include "proto/base/sha256.h"
+#include "proto/base/str.h"
+#include "proto/base/table.h"
+#include "tests/unit/unit.h"
+
+START_TEST(numbers_are_read_whole_or_not_at_all)
+{
+    int64_t v;
+    double d;
+
+    ck_assert(str_int("-17", -20, 5, &v) && v == -17);
+    ck_assert(!str_int("", 0, 9, &v) && !str_int("1x", 0, 9, &v) && !str_int(" 1", 0, 9, &v) &&
+              !str_int("10", 0, 9, &v) && !str_int("99999999999999999999", 0, INT64_MAX, &v));
+    ck_assert(str_double("1e-3", &d) && d == 1e-3);
+    ck_assert(!str_double("nan", &d) && !str_double("1e999", &d) && !str_double("1,5", &d));
+}
+END_TEST
+
+START_TEST(unknown_names_get_a_suggestion)
+{
+    static const struct {
+        const char *name;
+    } rows[] = {{"resnet20"}, {"resnet56"}, {"vgg8"}};
+    struct error err;
+
+    ck_assert_ptr_eq(table_find(TABLE(rows), "vgg8"), &rows[2]);
+    ck_assert(!table_find(TABLE(rows), "vgg"));
+    ck_assert_error(table_unknown(TABLE(rows), "model", "resnet21", &err), err,
+                    "unknown model 'resnet21'; did you mean 'resnet20'? known: resnet20, resnet56");
+    ck_assert_error(table_unknown(TABLE(rows), "model", "transformer", &err), err,
+                    "unknown model 'transformer'; known:");
+}
+END_TEST
+
+START_TEST(errors_carry_their_story)
+{
+    struct error err;
+
+    ck_assert(!err_set(&err, ERR_IO, "open %s", "x"));
+    ck_assert(!err_wrap(&err, "saving step %d", 4));
+    ck_assert_str_eq(err.msg, "saving step 4: open x");
+    ck_assert_int_eq(err_exit_status(ERR_DATA), 65);
+    ck_assert_int_eq(err_exit_status(ERR_STOPPED), 75);
+    ck_assert_int_eq(err_http_status(ERR_INVALID), 422);
+    ck_assert(!err_set(NULL, ERR_IO, "nobody listens"));
+}
+END_TEST
+
+START_TEST(buffers_keep_their_maximum)
+{
+    struct buf b = buf_new(10);
+    char *text;
+
+    ck_assert(buf_str(&b, "12345") && buf_fmt(&b, "%d", 678) && !buf_str(&b, "xyz"));
+    ck_assert_str_eq(buf_text(&b), "12345678");
+    buf_consume(&b, 5);
+    ck_assert_str_eq(buf_text(&b), "678");
+    text = buf_take(&b);
+    ck_assert_str_eq(text, "678");
+    ck_assert_str_eq(buf_text(&b), "");
+    free(text);
+}
+END_TEST
+
+START_TEST(random_numbers_are_a_function_of_key_and_index)
+{
+    uint64_t k = rng_key(rng_key(1, RNG_CROP), 7), seen = 0;
+    double sum = 0, squares = 0;
+    const int n = 100000;
+
+    ck_assert(rng_u64(k, 3) == rng_u64(k, 3) && rng_u64(k, 3) != rng_u64(k, 4));
+    ck_assert(rng_key(1, 2) != rng_key(2, 1));
+    /* The generator of the golden vectors, with the worked example of their description. */
+    ck_assert_uint_eq(rng_u64(0x8919f785bc833b0fu, 0) >> 40, 4169535);
+    for (int i = 0; i < n; i++) {
+        double x = rng_normal(k, (uint64_t)i);
+
+        sum += x;
+        squares += x * x;
+        seen |= (uint64_t)1 << rng_below(k, (uint64_t)i, 9);
+        ck_assert(rng_uniform(k, (uint64_t)i) >= 0 && rng_uniform(k, (uint64_t)i) < 1);
+    }
+    ck_assert_uint_eq(seen, 0x1ff);
+    ck_assert_double_eq_tol(sum / n, 0, 0.02);
+    ck_assert_double_eq_tol(squares / n, 1, 0.02);
+}
+END_TEST
+
+static void *produce(void *arg)
+{
+    static int numbers[1000];
+
+    for (int i = 0; i < 1000; i++) {
+        numbers[i] = i;
+        if (!chan_send(arg, &numbers[i]))
+            break;
+    }
+    chan_close(arg);
+    return NULL;
+}
+
+START_TEST(channels_keep_order_and_end)
+{
+    struct chan *c = chan_new(3);
+    pthread_t t;
+    void *item;
+    int expected = 0;
+
+    ck_assert(!chan_try_recv(c, &item));
+    ck_assert_int_eq(pthread_create(&t, NULL, produce, c), 0);
+    while (chan_recv(c, &item))
+        ck_assert_int_eq(*(int *)item, expected++);
+    ck_assert_int_eq(expected, 1000);
+    ck_assert(!chan_send(c, &expected));
+    pthread_join(t, NULL);
+    chan_free(c);
+}
+END_TEST
+
+START_TEST(hashes_are_those_of_the_standard)
+{
+    char hex[SHA256_HEX];
+    struct sha256 *s = sha256_new();
+
+    sha256_of("abc", 3, hex);
+    ck_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    sha256_add(s, "a", 1);
+    sha256_add(s, "bc", 2);
+    sha256_end(s, hex);
+    ck_assert_str_eq(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+END_TEST
+
+START_TEST(times_are_written_in_utc)
+{
+    char text[CLOCK_TEXT];
+
+    ck_assert_str_eq(clock_text(1700000000123, text), "2023-11-14T22:13:20.123Z");
+    ck_assert(clock_mono_ns() <= clock_mono_ns());
+}
+END_TEST
+
+UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
+          errors_carry_their_story, buffers_keep_their_maximum,
+          random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
+          hashes_are_those_of_the_standard, times_are_written_in_utc)

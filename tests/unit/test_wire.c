@@ -1,0 +1,323 @@
+/* proto/wire: frames, messages as JSON, the rules of a JobSpec. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/rng.h"
+#include "proto/wire/frame.h"
+#include "proto/wire/validate.h"
+#include "tests/unit/unit.h"
+
+static const char sample[] =
+    "{\"schema_version\":1,\"kind\":\"distill\",\"name\":\"r56-r20-kdpp\",\"labels\":{\"a\":\"b\"},"
+    "\"data\":{\"source\":\"cifar100:/abs/dir\",\"classes\":null,\"train_limit\":null,"
+    "\"augment\":{\"pad_crop\":4,\"hflip\":true},\"mean\":null,\"std\":null},"
+    "\"teacher\":{\"model\":\"resnet56\",\"weights\":\"/abs/"
+    "t.safetensors\",\"class_means\":\"auto\"},"
+    "\"student\":{\"model\":\"resnet20\",\"weights\":null,\"projector\":\"auto\"},"
+    "\"losses\":[{\"kind\":\"ce\",\"weight\":1},"
+    "{\"kind\":\"kd\",\"weight\":0,\"temperature\":4,\"ramp_epochs\":20},{\"kind\":\"nd\","
+    "\"weight\":2}],"
+    "\"optimizer\":{\"kind\":\"sgd\",\"lr\":0.1,\"momentum\":0,\"nesterov\":false,\"weight_decay\":"
+    "0},"
+    "\"schedule\":{\"kind\":\"multistep\",\"milestones\":[150,180,210],\"gamma\":0.1},"
+    "\"train\":{\"epochs\":240,\"batch\":128,\"max_steps\":null,\"seed\":0,\"lanes\":4},"
+    "\"resources\":{\"ranks\":2,\"threads\":1},\"checkpoint\":{\"keep\":2},\"retry\":{},"
+    "\"priority\":0}";
+
+static struct catalog known;
+
+static void fill_catalog(void)
+{
+    catalog_init(&known);
+    catalog_add(&known, CATALOG_MODELS, (struct catalog_entry){.name = "resnet20"});
+    catalog_add(&known, CATALOG_MODELS, (struct catalog_entry){.name = "resnet56"});
+    catalog_add(&known, CATALOG_LOSSES, (struct catalog_entry){.name = "ce"});
+    catalog_add(
+        &known, CATALOG_LOSSES,
+        (struct catalog_entry){.name = "kd", .params = "temperature", .needs_teacher = true});
+    catalog_add(&known, CATALOG_LOSSES,
+                (struct catalog_entry){.name = "nd", .needs_teacher = true});
+    catalog_add(&known, CATALOG_DATA, (struct catalog_entry){.name = "cifar100"});
+    catalog_add(&known, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = "sgd"});
+    catalog_add(&known, CATALOG_SCHEDULES, (struct catalog_entry){.name = "multistep"});
+}
+
+/* The problems of the sample after some assignments, as one text. */
+static void judge(struct error *err, const char *const *sets, size_t n)
+{
+    struct json *spec = js_parse(sample, strlen(sample), err);
+    struct problems p = {0};
+    JobSpec *job;
+
+    fill_catalog();
+    err_clear(err);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(job_set(spec, sets[i], err), "%s", err->msg);
+    job = job_from_json(spec, &p);
+    if (job)
+        job_validate(job, &known, &p);
+    problems_none(&p, err);
+    problems_free(&p);
+    job_free(job);
+    js_free(spec);
+    catalog_free(&known);
+}
+
+START_TEST(the_sample_is_valid)
+{
+    struct error err;
+
+    judge(&err, NULL, 0);
+    ck_assert_msg(!err.msg[0], "%s", err.msg);
+}
+END_TEST
+
+START_TEST(every_mistake_is_named_with_its_place)
+{
+    static const struct {
+        const char *set, *says;
+    } bad[] = {
+        {"optimiser=1",                 "#/optimiser: unknown field; did you mean \"optimizer\"?"  },
+        {"train.sede=1",                "#/train/sede: unknown field; did you mean \"seed\"?"      },
+        {"train.epochs=\"ten\"",        "#/train/epochs: expected an integer, got \"ten\""         },
+        {"train.epochs=1.5",            "#/train/epochs: expected an integer, got 1.5"             },
+        {"train.batch=99999999999",     "#/train/batch: 99999999999 is out of range"               },
+        {"optimizer.nesterov=1",        "#/optimizer/nesterov: expected true or false, got 1"      },
+        {"optimizer.lr=-0.1",           "#/optimizer/lr: must be greater than 0, got -0.1"         },
+        {"optimizer.lr=0",              "#/optimizer/lr: must be greater than 0"                   },
+        {"optimizer.momentum=1",        "#/optimizer/momentum: must be at least 0 and less than 1" },
+        {"optimizer.nesterov=true",     "needs a momentum"                                         },
+        {"optimizer.kind=lion",         "unknown optimizer 'lion'"                                 },
+        {"kind=distil",
+         "#/kind: expected one of train, class_means, distill, eval, got \"distil\""               },
+        {"kind=null",                   "#/kind: is required"                                      },
+        {"kind=train",                  "#/teacher: a job of kind \"train\" has no teacher"        },
+        {"kind=class_means",            "#/student: a job of kind \"class_means\" has no student"  },
+        {"kind=eval",                   "#/student/weights: is required"                           },
+        {"teacher=null",                "#/teacher: is required in a job of kind \"distill\""      },
+        {"teacher.weights=null",        "#/teacher/weights: is required"                           },
+        {"teacher.model=resnet5",       "unknown model 'resnet5'; did you mean 'resnet56'?"        },
+        {"losses=[]",                   "#/losses: at least one loss is required"                  },
+        {"losses.1.kind=kdd",           "#/losses/1/kind: unknown loss 'kdd'; did you mean 'kd'?"  },
+        {"losses.2.kind=kd",            "#/losses/2/kind: loss \"kd\" stands there twice"          },
+        {"losses.2.temperature=2",      "#/losses/2/temperature: loss \"nd\" has no temperature"   },
+        {"losses.1.temperature=0",      "#/losses/1/temperature: must be greater than 0"           },
+        {"losses.0.weight=-1",          "#/losses/0/weight: must be at least 0, got -1"            },
+        {"data.source=/some/dir",       "#/data/source: expected KIND:DIR"                         },
+        {"data.source=cifar:/some/dir", "unknown kind of data 'cifar'"                             },
+        {"data.classes=[1,1]",          "#/data/classes: class 1 stands there twice"               },
+        {"data.classes=\"7..3\"",       "#/data/classes: expected an integer"                      },
+        {"data.mean=[0.5]",             "#/data/mean: expected 3 numbers, got 1"                   },
+        {"train.lanes=3",               "#/train/lanes: must be a power of two, got 3"             },
+        {"resources.ranks=8",           "#/resources/ranks: ranks must be a power of two and at most the "
+                              "lanes: 8 ranks do not fit 4 lanes"     },
+        {"resources.ranks=3",           "3 ranks do not fit 4 lanes"                               },
+        {"schedule.milestones=[9,8]",   "#/schedule/milestones: must be epochs in ascending order" },
+        {"schema_version=2",            "#/schema_version: must be at least 1 and at most 1, got 2"},
+        {"student.projector=sometimes", "expected one of auto, always, never"                      },
+        {"labels.x=1",                  "#/labels/value: expected a string, got 1"                 },
+    };
+    struct error err;
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        judge(&err, &bad[i].set, 1);
+        ck_assert_msg(strstr(err.msg, bad[i].says), "%s: %s", bad[i].set, err.msg);
+    }
+}
+END_TEST
+
+START_TEST(all_mistakes_are_reported_at_once)
+{
+    static const char *const sets[] = {"optimizer.lr=-1", "train.lanes=3", "losses.1.kind=x"};
+    struct error err;
+
+    judge(&err, sets, ARRAY_LEN(sets));
+    ck_assert(strstr(err.msg, "#/optimizer/lr") && strstr(err.msg, "#/train/lanes") &&
+              strstr(err.msg, "#/losses/1/kind"));
+}
+END_TEST
+
+START_TEST(normal_form_is_a_fixed_point_and_keeps_zeros)
+{
+    struct error err;
+    struct problems p = {0};
+    struct json *spec = js_parse(sample, strlen(sample), &err), *first, *second;
+    JobSpec *a = job_from_json(spec, &p), *b;
+    char *x, *y;
+
+    first = job_to_json(a);
+    b = job_from_json(first, &p);
+    second = job_to_json(b);
+    x = js_text(first, JS_INDENT);
+    y = js_text(second, JS_INDENT);
+    ck_assert_str_eq(x, y);
+    ck_assert_int_eq(js_int(js_path(first, "train.seed"), -1), 0);
+    ck_assert(js_real(js_path(first, "optimizer.momentum"), -1) == 0);
+    ck_assert(js_real(js_path(first, "losses.1.weight"), -1) == 0);
+    ck_assert(!js_bool(js_path(first, "optimizer.nesterov"), true));
+    ck_assert_int_eq(js_int(js_path(first, "checkpoint.every_epochs"), -1), 1);
+    ck_assert_int_eq(js_int(js_path(first, "retry.max_attempts"), -1), 3);
+    ck_assert_str_eq(js_string(js_path(first, "labels.a"), ""), "b");
+    ck_assert(!js_path(first, "train.max_steps"));
+    free(x);
+    free(y);
+    job_free(a);
+    job_free(b);
+    js_free(spec);
+    js_free(first);
+    js_free(second);
+}
+END_TEST
+
+START_TEST(ranges_and_default_milestones)
+{
+    struct error err;
+    struct problems p = {0};
+    struct json *spec = js_parse(sample, strlen(sample), &err);
+    JobSpec *job;
+
+    ck_assert(job_set(spec, "data.classes=[90,\"0..3\",7]", &err));
+    ck_assert(job_set(spec, "schedule=null", &err) && job_set(spec, "train.epochs=16", &err));
+    job = job_from_json(spec, &p);
+    ck_assert_ptr_nonnull(job);
+    ck_assert_uint_eq(job->data->n_classes, 6);
+    ck_assert(job->data->classes[0] == 90 && job->data->classes[4] == 3 &&
+              job->data->classes[5] == 7);
+    ck_assert(job->schedule->milestones[0] == 10 && job->schedule->milestones[2] == 14);
+    job_free(job);
+    js_free(spec);
+}
+END_TEST
+
+START_TEST(result_form_leaves_out_what_cannot_matter)
+{
+    static const struct {
+        const char *set, *differs;
+    } cases[] = {
+        {"name=other",                      NULL                                 },
+        {"priority=7",                      NULL                                 },
+        {"resources.ranks=4",               NULL                                 },
+        {"checkpoint.every_steps=5",        NULL                                 },
+        {"retry.max_attempts=1",            NULL                                 },
+        {"data.source=cifar100:/elsewhere", NULL                                 },
+        {"teacher.weights=/elsewhere",      NULL                                 },
+        {"train.seed=2",                    "#/train/seed: 0 became 2"           },
+        {"train.lanes=8",                   "#/train/lanes: 4 became 8"          },
+        {"resources.threads=2",             "#/resources/threads: 1 became 2"    },
+        {"data.source=cifar10:/abs/dir",    "#/data/source"                      },
+        {"train.max_steps=9",               "#/train/max_steps: nothing became 9"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error err;
+        struct problems p = {0};
+        struct json *spec = js_parse(sample, strlen(sample), &err), *before, *now;
+        JobSpec *job = job_from_json(spec, &p);
+        char *difference;
+
+        before = job_result_form(job);
+        job_free(job);
+        ck_assert(job_set(spec, cases[i].set, &err));
+        job = job_from_json(spec, &p);
+        now = job_result_form(job);
+        difference = job_difference(before, now);
+        if (cases[i].differs)
+            ck_assert_msg(difference && strstr(difference, cases[i].differs), "%s: %s",
+                          cases[i].set, difference ? difference : "no difference");
+        else
+            ck_assert_msg(!difference, "%s: %s", cases[i].set, difference);
+        free(difference);
+        job_free(job);
+        js_free(spec);
+        js_free(before);
+        js_free(now);
+    }
+}
+END_TEST
+
+START_TEST(assignments_say_where_they_fail)
+{
+    struct error err;
+    struct json *spec = js_parse(sample, strlen(sample), &err);
+
+    ck_assert(job_set(spec, "checkpoint.every_steps=5", &err));
+    ck_assert_int_eq(js_int(js_path(spec, "checkpoint.every_steps"), 0), 5);
+    ck_assert(job_set(spec, "losses.2.weight=0.5", &err));
+    ck_assert(job_set(spec, "name=a=b", &err));
+    ck_assert_str_eq(js_string(js_get(spec, "name"), ""), "a=b");
+    ck_assert_error(job_set(spec, "nothing", &err), err, "expected a.b=VALUE");
+    ck_assert_error(job_set(spec, "losses.9.weight=1", &err), err, "losses.9");
+    ck_assert_error(job_set(spec, "kind.x=1", &err), err, "kind");
+    js_free(spec);
+}
+END_TEST
+
+START_TEST(frames_survive_any_cut)
+{
+    struct buf stream = buf_new(0), got = buf_new(0);
+    struct error err;
+
+    for (int i = 0; i < 50; i++) {
+        char payload[300];
+
+        memset(payload, 'a' + i % 26, sizeof(payload));
+        ck_assert(frame_write(&stream, payload, rng_below(unit_seed(), (uint64_t)i, 300)));
+    }
+    for (size_t at = 0, frames = 0; frames < 50;) {
+        const unsigned char *payload;
+        size_t len, used;
+
+        if (frame_read(got.data, got.len, &payload, &len, &used, &err) == FRAME_PARTIAL) {
+            ck_assert_msg(at < stream.len, "a frame was lost");
+            buf_add(&got, stream.data + at++, 1);
+            continue;
+        }
+        ck_assert_uint_eq(len, rng_below(unit_seed(), frames, 300));
+        ck_assert(!len || payload[0] == 'a' + frames % 26);
+        buf_consume(&got, used);
+        frames++;
+    }
+    ck_assert_uint_eq(got.len, 0);
+    buf_free(&stream);
+    buf_free(&got);
+}
+END_TEST
+
+START_TEST(frame_lengths_are_not_trusted)
+{
+    const unsigned char *payload;
+    size_t len, used;
+    struct error err;
+
+    ck_assert_int_eq(frame_read("\xff\xff\xff\xff", 4, &payload, &len, &used, &err), FRAME_BROKEN);
+    ck_assert_ptr_nonnull(strstr(err.msg, "4294967295 bytes"));
+    ck_assert_int_eq(frame_read("\x01\x00\x10\x00", 4, &payload, &len, &used, &err), FRAME_BROKEN);
+    ck_assert_int_eq(frame_read("\x00\x00\x10\x00", 4, &payload, &len, &used, &err), FRAME_PARTIAL);
+}
+END_TEST
+
+START_TEST(catalogs_travel_as_json)
+{
+    struct catalog again;
+    struct json *j;
+    struct error err;
+
+    fill_catalog();
+    j = catalog_json(&known);
+    ck_assert_ok(catalog_from_json(&again, j, &err), err);
+    ck_assert(catalog_find(&again, CATALOG_LOSSES, "kd")->needs_teacher);
+    ck_assert(catalog_takes(catalog_find(&again, CATALOG_LOSSES, "kd"), "temperature"));
+    ck_assert(!catalog_takes(catalog_find(&again, CATALOG_LOSSES, "ce"), "temperature"));
+    js_delete(j, "models");
+    catalog_free(&again);
+    ck_assert_error(catalog_from_json(&again, j, &err), err, "no section \"models\"");
+    catalog_free(&known);
+    js_free(j);
+}
+END_TEST
+
+UNIT_MAIN(the_sample_is_valid, every_mistake_is_named_with_its_place,
+          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
+          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
+          assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,
+          catalogs_travel_as_json)

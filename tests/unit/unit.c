@@ -1,0 +1,62 @@
+#define _GNU_SOURCE
+#include "tests/unit/unit.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static char dir[64];
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+const char *unit_dir(void)
+{
+    return dir;
+}
+
+uint64_t unit_seed(void)
+{
+    static uint64_t seed;
+    const char *given = getenv("TEST_SEED");
+
+    if (!seed) {
+        seed = given ? strtoull(given, NULL, 10)
+                     : (uint64_t)time(NULL) * 1000003u + (uint64_t)getpid();
+        printf("TEST_SEED=%llu\n", (unsigned long long)seed);
+        fflush(stdout);
+    }
+    return seed;
+}
+
+int unit_run(const char *file, const TTest *const *tests, size_t n)
+{
+    Suite *suite = suite_create(strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
+    TCase *tcase = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    snprintf(dir, sizeof(dir), "/tmp/distilld-unit-XXXXXX");
+    if (!mkdtemp(dir)) {
+        perror(dir);
+        return 99;
+    }
+    tcase_set_timeout(tcase, 120);
+    for (size_t i = 0; i < n; i++)
+        tcase_add_test(tcase, tests[i]);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,26 @@
+/* From bytes to normalised floats. The random part is a function of (seed, epoch, sample index) alone,
+ * so it is the same on any rank, thread and batch position (contract: randomness). */
+#ifndef WORKER_DATA_AUGMENT_H
+#define WORKER_DATA_AUGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct augment {
+    int size;     /* pixels per side */
+    int pad_crop; /* zero pixels added on each side before a random crop of the old size; 0: none */
+    bool hflip;   /* with probability 1/2 */
+    uint64_t seed;
+    float table[3][256]; /* normalised value of each byte: (b/255 - mean) / std, rounded once */
+    float zero[3];       /* what a padding pixel becomes: the normalised 0 */
+};
+
+void augment_init(struct augment *a, int size, int pad_crop, bool hflip, uint64_t seed,
+                  const double mean[3], const double std[3]);
+/* Training view of one image: 3 x size x size floats. */
+void augment_train(const struct augment *a, int64_t epoch, int64_t sample, const uint8_t *image,
+                   float *out);
+/* Test view: normalised only. */
+void augment_eval(const struct augment *a, const uint8_t *image, float *out);
+
+#endif

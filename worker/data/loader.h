@@ -1,0 +1,42 @@
+/* Batches in a fixed order, prepared ahead by a background thread. One consumer.
+ *
+ * A training loader shuffles and augments, and prepares only the samples of this rank's lanes. A chunk
+ * loader walks a set in storage order in chunks of one size and deals whole chunks to ranks: chunk c
+ * goes to rank c mod ranks. */
+#ifndef WORKER_DATA_LOADER_H
+#define WORKER_DATA_LOADER_H
+
+#include "worker/data/augment.h"
+#include "worker/data/dataset.h"
+
+struct batch {
+    int64_t epoch;
+    int64_t index;         /* of the batch in its epoch, or of the chunk in the set */
+    int64_t n;             /* samples in the whole batch, over all ranks; samples in the chunk */
+    int64_t first, count;  /* positions [first, first + count) of it are here */
+    const float *images;   /* count x 3 x size x size; a chunk has room for the full chunk size, the
+                              surplus behind count is zero */
+    const int32_t *labels; /* count; the surplus of a chunk is 0 */
+    const int64_t *samples; /* count: indexes in the data set */
+};
+
+struct train_loader_config {
+    const struct dataset *data;
+    const struct augment *augment;
+    uint64_t seed;
+    int64_t first_epoch, first_batch; /* where to begin (resume) */
+    int64_t last_epoch;               /* ends before this epoch */
+    int64_t batch;
+    int lanes, lane_lo, lane_hi; /* this rank owns [lane_lo, lane_hi) of the lanes */
+};
+
+struct loader;
+struct loader *loader_open_train(const struct train_loader_config *cfg, struct error *err);
+struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
+                                  int64_t chunk, int rank, int ranks, struct error *err);
+
+/* Borrow the next batch until the following call; NULL at the end. */
+const struct batch *loader_next(struct loader *l);
+void loader_close(struct loader *l); /* at any time; NULL is fine */
+
+#endif

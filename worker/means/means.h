@@ -1,0 +1,69 @@
+/* Class means of the teacher's penultimate features (paper.md 1.3), exact: the sum of a coordinate is
+ * kept in 128-bit fixed point with 64 fractional bits, so it does not depend on order, chunks or ranks
+ * (contract.md 5). */
+#ifndef WORKER_MEANS_MEANS_H
+#define WORKER_MEANS_MEANS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/error.h"
+
+/* Sums while they are made. `sums` is classes x width, `counts` is classes. */
+struct means_sums {
+    int classes, width;
+    __int128 *sums;
+    int64_t *counts;
+};
+void means_sums_init(struct means_sums *s, int classes, int width);
+void means_sums_free(struct means_sums *s);
+/* Adds n rows of features (n x width) with their labels; `first` is the index of the first sample, for
+ * the message: a non-finite value or |x| >= 2^40 is ERR_DATA that names sample and coordinate.
+ * Each value is truncated to 2^-64 by itself, before the sum. */
+bool means_sums_add(struct means_sums *s, const float *features, const int32_t *labels, int64_t n,
+                    const int64_t *samples, struct error *err);
+
+/* What the means were made from; two sets with the same provenance are the same bytes. */
+struct means_provenance {
+    const char *teacher_sha256; /* of the tensors, not of the file */
+    const char *data_sha256;
+    const char *transform; /* "eval", mean and std included */
+    const char *isa;       /* effective instruction set of the engine, with its version */
+    int chunk, threads;
+};
+/* sha256 of the provenance: the cache key. */
+void means_key(const struct means_provenance *p, char hex[65]);
+
+struct class_means {
+    int classes, width;
+    double *mean;    /* classes x width */
+    int64_t *counts; /* classes */
+    float *unit;     /* classes x width: mean / |mean| */
+    char teacher_sha256[65], data_sha256[65], isa[128];
+    char *transform;
+    int chunk, threads;
+};
+void means_free(struct class_means *m);
+
+/* Divides. A class without samples is ERR_DATA ("class 7 has no training image"), and so is a mean with
+ * norm < 1e-6. */
+bool means_finish(const struct means_sums *s, const struct means_provenance *p,
+                  struct class_means *out, struct error *err);
+
+/* class_means.safetensors: tensors mean (F64), counts (I64), unit (F32); metadata: the provenance. */
+bool means_save(const struct class_means *m, const char *path, struct error *err);
+/* Checks shapes, counts and norms. */
+bool means_load(struct class_means *out, const char *path, struct error *err);
+/* Means of another teacher, other data or transform are refused with both provenances in the message,
+ * and so are other classes or width. Chunk, threads and ISA may differ: they change bits, not meaning. */
+bool means_check(const struct class_means *m, const struct means_provenance *p, int classes,
+                 int width, const char *path, struct error *err);
+
+/* DIR/<key>.safetensors. load: true with *found false when it is not there or does not verify (then it
+ * is made again). */
+bool means_cache_load(const char *dir, const struct means_provenance *p, struct class_means *out,
+                      bool *found, struct error *err);
+bool means_cache_save(const char *dir, const struct class_means *m, struct error *err);
+
+#endif
