@@ -18,7 +18,7 @@ struct means_sums {
 };
 void means_sums_init(struct means_sums *s, int classes, int width);
 void means_sums_free(struct means_sums *s);
-/* Adds n rows of features (n x width) with their labels; `first` is the index of the first sample, for
+/* Adds n rows of features (n x width) with their labels; samples[i] is the index in the data set, for
  * the message: a non-finite value or |x| >= 2^40 is ERR_DATA that names sample and coordinate.
  * Each value is truncated to 2^-64 by itself, before the sum. */
 bool means_sums_add(struct means_sums *s, const float *features, const int32_t *labels, int64_t n,
