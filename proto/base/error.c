@@ -10,21 +10,21 @@ static const struct {
     int exit_status;
     int http_status;
 } rows[ERR_CODE_COUNT] = {
-    [ERR_NONE] = {"none",         0,  200},
-    [ERR_FAILED] = {"failed",       1,  500},
-    [ERR_INVALID] = {"invalid",      2,  422},
-    [ERR_DATA] = {"bad_data",     65, 422},
-    [ERR_IO] = {"io",           1,  500},
-    [ERR_UNSUPPORTED] = {"unsupported",  2,  422},
-    [ERR_NOT_FOUND] = {"not_found",    1,  404},
-    [ERR_CONFLICT] = {"conflict",     1,  409},
-    [ERR_TOO_LARGE] = {"too_large",    2,  413},
-    [ERR_UNAUTHORIZED] = {"unauthorized", 1,  401},
-    [ERR_FORBIDDEN] = {"forbidden",    1,  403},
-    [ERR_UNREACHABLE] = {"unreachable",  5,  503},
-    [ERR_TIMEOUT] = {"timeout",      4,  504},
-    [ERR_CANCELLED] = {"cancelled",    3,  409},
-    [ERR_STOPPED] = {"stopped",      75, 503},
+    [ERR_NONE] = {"none", 0, 200},
+    [ERR_FAILED] = {"failed", 1, 500},
+    [ERR_INVALID] = {"invalid", 2, 422},
+    [ERR_DATA] = {"bad_data", 65, 422},
+    [ERR_IO] = {"io", 1, 500},
+    [ERR_UNSUPPORTED] = {"unsupported", 2, 422},
+    [ERR_NOT_FOUND] = {"not_found", 1, 404},
+    [ERR_CONFLICT] = {"conflict", 1, 409},
+    [ERR_TOO_LARGE] = {"too_large", 2, 413},
+    [ERR_UNAUTHORIZED] = {"unauthorized", 1, 401},
+    [ERR_FORBIDDEN] = {"forbidden", 1, 403},
+    [ERR_UNREACHABLE] = {"unreachable", 5, 503},
+    [ERR_TIMEOUT] = {"timeout", 4, 504},
+    [ERR_CANCELLED] = {"cancelled", 3, 409},
+    [ERR_STOPPED] = {"stopped", 75, 503},
 };
 
 bool err_set(struct error *err, enum err_code code, const char *fmt, ...)

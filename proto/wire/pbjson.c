@@ -188,15 +188,15 @@ static struct json *write_nested(const ProtobufCFieldDescriptor *f, const void *
 }
 
 static const struct type_row types[] = {
-    [PROTOBUF_C_TYPE_INT32] = {sizeof(int32_t),            read_int32,  write_int32 },
-    [PROTOBUF_C_TYPE_INT64] = {sizeof(int64_t),            read_int64,  write_int64 },
-    [PROTOBUF_C_TYPE_UINT32] = {sizeof(uint32_t),           read_uint32, write_uint32},
-    [PROTOBUF_C_TYPE_UINT64] = {sizeof(uint64_t),           read_uint64, write_uint64},
-    [PROTOBUF_C_TYPE_DOUBLE] = {sizeof(double),             read_double, write_double},
-    [PROTOBUF_C_TYPE_BOOL] = {sizeof(protobuf_c_boolean), read_bool,   write_bool  },
-    [PROTOBUF_C_TYPE_STRING] = {sizeof(char *),             read_string, write_string},
-    [PROTOBUF_C_TYPE_ENUM] = {sizeof(int),                read_enum,   write_enum  },
-    [PROTOBUF_C_TYPE_MESSAGE] = {sizeof(void *),             read_nested, write_nested},
+    [PROTOBUF_C_TYPE_INT32] = {sizeof(int32_t), read_int32, write_int32},
+    [PROTOBUF_C_TYPE_INT64] = {sizeof(int64_t), read_int64, write_int64},
+    [PROTOBUF_C_TYPE_UINT32] = {sizeof(uint32_t), read_uint32, write_uint32},
+    [PROTOBUF_C_TYPE_UINT64] = {sizeof(uint64_t), read_uint64, write_uint64},
+    [PROTOBUF_C_TYPE_DOUBLE] = {sizeof(double), read_double, write_double},
+    [PROTOBUF_C_TYPE_BOOL] = {sizeof(protobuf_c_boolean), read_bool, write_bool},
+    [PROTOBUF_C_TYPE_STRING] = {sizeof(char *), read_string, write_string},
+    [PROTOBUF_C_TYPE_ENUM] = {sizeof(int), read_enum, write_enum},
+    [PROTOBUF_C_TYPE_MESSAGE] = {sizeof(void *), read_nested, write_nested},
 };
 
 static const struct type_row *row_of(const ProtobufCFieldDescriptor *f)

@@ -16,15 +16,15 @@ START_TEST(refuses_what_is_not_json)
     static const struct {
         const char *text, *says;
     } bad[] = {
-        {"",                       "line"                      },
-        {"{\"a\":1,}",             "line 1"                    },
-        {"{\"a\":1} x",            "end of file"               },
-        {"[NaN]",                  "line 1"                    },
-        {"{\"a\":1,\"a\":2}",      "duplicate"                 },
-        {"[1e999]",                "overflow"                  },
-        {"[\"\\u0000\"]",          "u0000"                     },
-        {"[99999999999999999999]", "too big"                   },
-        {"[\"\xff\"]",             "unable to decode byte 0xff"},
+        {"", "line"},
+        {"{\"a\":1,}", "line 1"},
+        {"{\"a\":1} x", "end of file"},
+        {"[NaN]", "line 1"},
+        {"{\"a\":1,\"a\":2}", "duplicate"},
+        {"[1e999]", "overflow"},
+        {"[\"\\u0000\"]", "u0000"},
+        {"[99999999999999999999]", "too big"},
+        {"[\"\xff\"]", "unable to decode byte 0xff"},
     };
     struct error err;
 

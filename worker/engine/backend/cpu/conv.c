@@ -1,0 +1,211 @@
+/* Convolutions: direct algorithm, blocked activations, weights in the primitive's own layout. */
+#include "worker/engine/backend/cpu/cpu.h"
+#include "worker/engine/ops/ops.h"
+
+/* The three tensors of a convolution, whichever of them the node computes. */
+struct conv_case {
+    struct shape x, w, y;
+    const struct conv_attr *attr;
+    dnnl_dims_t strides, pads_before, pads_after;
+    int x_layout, y_layout;
+};
+
+static bool depthwise(const struct conv_case *k)
+{
+    return k->attr->group == k->x.dim[1] && k->attr->group == k->y.dim[1];
+}
+
+/* oneDNN's fast kernels want both sides blocked; only a first layer may read plain images. */
+static void choose_layouts(const struct cpu *c, struct conv_case *k)
+{
+    int64_t group = k->attr->group;
+    bool x_blocks = k->x.dim[1] / group % c->block == 0,
+         y_blocks = k->y.dim[1] / group % c->block == 0;
+
+    if (depthwise(k))
+        x_blocks = y_blocks = k->x.dim[1] % c->block == 0;
+    if (group == 1 && y_blocks && k->x.dim[1] <= 4)
+        k->y_layout = CPU_BLOCKED;
+    else if (x_blocks && y_blocks)
+        k->x_layout = k->y_layout = CPU_BLOCKED;
+}
+
+static struct conv_case case_of(const struct cpu *c, const struct graph *g, const struct node *n)
+{
+    struct conv_case k = {.attr = n->attr};
+
+    if (n->op == &op_conv_input_grad) {
+        k.x = *graph_shape(g, n->out[0]);
+        k.w = *graph_shape(g, n->in[0]);
+        k.y = *graph_shape(g, n->in[1]);
+    } else if (n->op == &op_conv_weight_grad) {
+        k.x = *graph_shape(g, n->in[0]);
+        k.w = *graph_shape(g, n->out[0]);
+        k.y = *graph_shape(g, n->in[1]);
+    } else {
+        k.x = *graph_shape(g, n->in[0]);
+        k.w = *graph_shape(g, n->in[1]);
+        k.y = *graph_shape(g, n->out[0]);
+    }
+    for (int i = 0; i < 2; i++) {
+        k.strides[i] = k.attr->strides[i];
+        k.pads_before[i] = k.attr->pads[i];
+        k.pads_after[i] = k.attr->pads[i + 2];
+    }
+    choose_layouts(c, &k);
+    return k;
+}
+
+static dnnl_memory_desc_t weights_any(const struct conv_case *k)
+{
+    int64_t group = k->attr->group;
+    bool grouped = group > 1;
+    dnnl_dims_t plain = {k->w.dim[0], k->w.dim[1], k->w.dim[2], k->w.dim[3]};
+    dnnl_dims_t by_group = {group, k->w.dim[0] / group, k->w.dim[1], k->w.dim[2], k->w.dim[3]};
+    dnnl_memory_desc_t md;
+
+    ASSERT(dnnl_memory_desc_init_by_tag(&md, grouped ? 5 : 4, grouped ? by_group : plain, dnnl_f32,
+                                        dnnl_format_tag_any) == dnnl_success);
+    return md;
+}
+
+/* Forward: inference takes a bias and post-operations, training neither clamps nor adds. */
+static bool forward_pd(struct cpu *c, const struct conv_case *k, dnnl_prop_kind_t kind, bool bias,
+                       dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd, struct error *err)
+{
+    struct shape channels = shape1(k->y.dim[1]);
+    dnnl_memory_desc_t x = cpu_md_as(c, &k->x, k->x_layout), y = cpu_md_as(c, &k->y, k->y_layout);
+    dnnl_memory_desc_t w = weights_any(k), b = cpu_md_as(c, &channels, LAYOUT_PLAIN);
+    dnnl_convolution_desc_t d;
+
+    return cpu_ok(dnnl_convolution_forward_desc_init(&d, kind, dnnl_convolution_direct, &x, &w,
+                                                     bias ? &b : NULL, &y, k->strides,
+                                                     k->pads_before, k->pads_after),
+                  "convolution", err) &&
+           cpu_ok(dnnl_primitive_desc_create(pd, &d, attr, c->engine, NULL), "convolution", err);
+}
+
+static dnnl_primitive_attr_t fused_attr(bool add, bool relu)
+{
+    dnnl_primitive_attr_t attr = cpu_attr();
+    dnnl_post_ops_t ops;
+
+    ASSERT(dnnl_post_ops_create(&ops) == dnnl_success);
+    if (add)
+        ASSERT(dnnl_post_ops_append_sum(ops, 1) == dnnl_success);
+    if (relu)
+        ASSERT(dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0) == dnnl_success);
+    ASSERT(dnnl_primitive_attr_set_post_ops(attr, ops) == dnnl_success);
+    dnnl_post_ops_destroy(ops);
+    return attr;
+}
+
+/* The primitive of a node, forward or backward. */
+static bool make_pd(struct cpu *c, const struct node *n, const struct conv_case *k,
+                    dnnl_primitive_desc_t *pd, struct error *err)
+{
+    bool fused = n->op == &op_fused_conv;
+    dnnl_primitive_attr_t attr = fused ? fused_attr(n->n_in > 3, k->attr->relu) : cpu_attr();
+    dnnl_prop_kind_t kind = fused ? dnnl_forward_inference : dnnl_forward_training;
+    bool backward = n->op == &op_conv_input_grad || n->op == &op_conv_weight_grad;
+    dnnl_memory_desc_t x = cpu_md_as(c, &k->x, k->x_layout), y = cpu_md_as(c, &k->y, k->y_layout);
+    dnnl_memory_desc_t w = weights_any(k);
+    dnnl_convolution_desc_t d;
+    dnnl_primitive_desc_t hint = NULL;
+    dnnl_status_t status;
+    bool ok = forward_pd(c, k, kind, !backward && n->n_in > 2, attr, backward ? &hint : pd, err);
+
+    if (ok && backward) {
+        status = n->op == &op_conv_input_grad
+                     ? dnnl_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &x, &w,
+                                                                &y, k->strides, k->pads_before,
+                                                                k->pads_after)
+                     : dnnl_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &x,
+                                                                   &w, NULL, &y, k->strides,
+                                                                   k->pads_before, k->pads_after);
+        ok = cpu_ok(status, "convolution gradient", err) &&
+             cpu_ok(dnnl_primitive_desc_create(pd, &d, attr, c->engine, hint),
+                    "convolution gradient", err);
+        dnnl_primitive_desc_destroy(hint);
+    }
+    dnnl_primitive_attr_destroy(attr);
+    return ok;
+}
+
+static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
+                         int *out, struct error *err)
+{
+    struct conv_case k = case_of(c, g, n);
+    bool weight_grad = n->op == &op_conv_weight_grad;
+    dnnl_primitive_desc_t pd;
+    int w;
+
+    if (!make_pd(c, n, &k, &pd, err))
+        return false;
+    w = cpu_layout_of(c,
+                      dnnl_primitive_desc_query_md(
+                          pd, weight_grad ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0));
+    dnnl_primitive_desc_destroy(pd);
+    if (n->op == &op_conv_input_grad) {
+        in[0] = w;
+        in[1] = k.y_layout;
+        out[0] = k.x_layout;
+    } else if (weight_grad) {
+        in[0] = k.x_layout;
+        in[1] = k.y_layout;
+        out[0] = w;
+    } else {
+        in[0] = k.x_layout;
+        in[1] = w;
+        in[2] = LAYOUT_PLAIN;
+        in[3] = out[0] = k.y_layout;
+    }
+    return true;
+}
+
+static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const struct node *n,
+                                     struct error *err)
+{
+    struct conv_case k = case_of(c, g, n);
+    struct cpu_arg args[4] = {
+        {DNNL_ARG_SRC, 0}, {DNNL_ARG_WEIGHTS, 1}, {DNNL_ARG_DST, n->n_in}, {DNNL_ARG_BIAS, 2}};
+    dnnl_primitive_desc_t pd;
+    struct cpu_kernel *kernel;
+
+    if (!make_pd(c, n, &k, &pd, err))
+        return NULL;
+    kernel = (struct cpu_kernel *)cpu_primitive_kernel(c, pd, n->n_in > 2 ? 4 : 3, args,
+                                                       n->n_in + n->n_out, err);
+    if (kernel && n->n_in > 3) {
+        dnnl_memory_desc_t y = cpu_md_as(c, &k.y, k.y_layout);
+
+        kernel->residual = 3;
+        kernel->dst = n->n_in;
+        kernel->dst_bytes = dnnl_memory_desc_get_size(&y);
+    }
+    return kernel ? &kernel->base : NULL;
+}
+
+static struct kernel *backward_kernel(struct cpu *c, const struct graph *g, const struct node *n,
+                                      struct error *err)
+{
+    static const struct cpu_arg data[] = {
+        {DNNL_ARG_WEIGHTS, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_SRC, 2}};
+    static const struct cpu_arg weights[] = {
+        {DNNL_ARG_SRC, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_WEIGHTS, 2}};
+    struct conv_case k = case_of(c, g, n);
+    dnnl_primitive_desc_t pd;
+
+    if (!make_pd(c, n, &k, &pd, err))
+        return NULL;
+    return cpu_primitive_kernel(c, pd, 3, n->op == &op_conv_input_grad ? data : weights,
+                                n->n_in + n->n_out, err);
+}
+
+const struct cpu_op cpu_conv_ops[] = {
+    {.op = &op_conv, .layouts = conv_layouts, .kernel = forward_kernel},
+    {.op = &op_fused_conv, .layouts = conv_layouts, .kernel = forward_kernel, .inplace = 1u << 3},
+    {.op = &op_conv_input_grad, .layouts = conv_layouts, .kernel = backward_kernel},
+    {.op = &op_conv_weight_grad, .layouts = conv_layouts, .kernel = backward_kernel},
+    {.op = NULL},
+};

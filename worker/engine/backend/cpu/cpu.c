@@ -1,0 +1,313 @@
+#include "worker/engine/backend/cpu/cpu.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/mem.h"
+#include "worker/engine/backend/ref/ref.h"
+#include "worker/engine/ops/ops.h"
+
+static const struct cpu_op *const groups[] = {
+    cpu_conv_ops, cpu_norm_ops, cpu_pool_ops, cpu_eltwise_ops, cpu_gemm_ops, cpu_reorder_ops,
+};
+
+static struct cpu *self(struct backend *b)
+{
+    return (struct cpu *)b;
+}
+
+/* NULL: the reference kernel serves. */
+static const struct cpu_op *find(const struct op_def *op)
+{
+    for (size_t i = 0; i < ARRAY_LEN(groups); i++)
+        for (const struct cpu_op *row = groups[i]; row->op; row++)
+            if (row->op == op)
+                return row;
+    return NULL;
+}
+
+bool cpu_ok(dnnl_status_t status, const char *call, struct error *err)
+{
+    if (status == dnnl_success)
+        return true;
+    return err_set(err, status == dnnl_unimplemented ? ERR_UNSUPPORTED : ERR_FAILED,
+                   "oneDNN %s: %s", call,
+                   status == dnnl_unimplemented       ? "not implemented for these shapes"
+                   : status == dnnl_out_of_memory     ? "out of memory"
+                   : status == dnnl_invalid_arguments ? "invalid arguments"
+                                                      : "failed");
+}
+
+dnnl_primitive_attr_t cpu_attr(void)
+{
+    dnnl_primitive_attr_t attr;
+
+    ASSERT(dnnl_primitive_attr_create(&attr) == dnnl_success);
+    ASSERT(dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user) ==
+           dnnl_success);
+    return attr;
+}
+
+static dnnl_memory_desc_t md_of(int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag)
+{
+    dnnl_memory_desc_t md;
+    dnnl_dims_t d = {1};
+
+    for (int i = 0; i < rank; i++)
+        d[i] = dims[i];
+    ASSERT(dnnl_memory_desc_init_by_tag(&md, rank ? rank : 1, d, dnnl_f32, tag) == dnnl_success);
+    return md;
+}
+
+static dnnl_format_tag_t plain_tag(int rank)
+{
+    static const dnnl_format_tag_t tags[] = {dnnl_a,   dnnl_a,    dnnl_ab,
+                                             dnnl_abc, dnnl_abcd, dnnl_abcde};
+
+    return tags[rank];
+}
+
+dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int layout)
+{
+    if (layout >= CPU_OPAQUE)
+        return c->opaque.at[layout - CPU_OPAQUE];
+    if (layout == CPU_BLOCKED)
+        return md_of(4, s->dim, c->block == 16 ? dnnl_nChw16c : dnnl_nChw8c);
+    return md_of(s->rank, s->dim, plain_tag(s->rank));
+}
+
+dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v)
+{
+    return cpu_md_as(c, graph_shape(g, v), g->values.at[v].layout);
+}
+
+dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md)
+{
+    return md_of(md->ndims, md->dims, plain_tag(md->ndims));
+}
+
+int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md)
+{
+    dnnl_memory_desc_t plain = cpu_plain_like(md);
+
+    if (dnnl_memory_desc_equal(md, &plain))
+        return LAYOUT_PLAIN;
+    for (size_t i = 0; i < c->opaque.n; i++)
+        if (dnnl_memory_desc_equal(md, &c->opaque.at[i]))
+            return CPU_OPAQUE + (int)i;
+    vec_push(&c->opaque, *md);
+    return CPU_OPAQUE + (int)c->opaque.n - 1;
+}
+
+int cpu_image_layout(const struct cpu *c, const struct shape *s)
+{
+    return s->rank == 4 && s->dim[1] % c->block == 0 ? CPU_BLOCKED : LAYOUT_PLAIN;
+}
+
+void cpu_execute(struct kernel *k, void *const *args)
+{
+    struct cpu_kernel *p = (struct cpu_kernel *)k;
+
+    if (p->residual >= 0 && args[p->residual] != args[p->dst])
+        memcpy(args[p->dst], args[p->residual], p->dst_bytes);
+    for (int i = 0; i < p->n; i++)
+        if (p->bound[i] != args[p->index[i]]) {
+            p->bound[i] = args[p->index[i]];
+            ASSERT(dnnl_memory_set_data_handle(p->exec[i].memory, p->bound[i]) == dnnl_success);
+        }
+    ASSERT(dnnl_primitive_execute(p->primitive, p->stream, p->n, p->exec) == dnnl_success);
+}
+
+static void free_primitive_kernel(struct kernel *k)
+{
+    struct cpu_kernel *p = (struct cpu_kernel *)k;
+
+    for (int i = 0; i < p->n; i++)
+        dnnl_memory_destroy(p->exec[i].memory);
+    if (p->primitive)
+        dnnl_primitive_destroy(p->primitive);
+    free(p);
+}
+
+/* One argument of the primitive, with the memory descriptor that the primitive says it has. */
+static bool add_arg(struct cpu *c, struct cpu_kernel *k, dnnl_primitive_desc_t pd, struct cpu_arg a,
+                    struct error *err)
+{
+    const dnnl_memory_desc_t *md =
+        dnnl_primitive_desc_query_md(pd, dnnl_query_exec_arg_md, a.dnnl_arg);
+    dnnl_memory_t memory;
+
+    if (!cpu_ok(dnnl_memory_create(&memory, md, c->engine, DNNL_MEMORY_NONE), "memory", err))
+        return false;
+    k->index[k->n] = a.index;
+    k->exec[k->n++] = (dnnl_exec_arg_t){a.dnnl_arg, memory};
+    return true;
+}
+
+struct kernel *cpu_primitive_kernel(struct cpu *c, dnnl_primitive_desc_t take_pd, int n_args,
+                                    const struct cpu_arg *args, int scratch_index,
+                                    struct error *err)
+{
+    struct cpu_kernel *k = NEW(struct cpu_kernel);
+    const dnnl_memory_desc_t *scratch =
+        dnnl_primitive_desc_query_md(take_pd, dnnl_query_scratchpad_md, 0);
+    bool ok = true;
+
+    k->base = (struct kernel){.run = cpu_execute, .free = free_primitive_kernel, .impl = "oneDNN"};
+    k->stream = c->stream;
+    k->residual = -1;
+    k->base.scratch_bytes = scratch ? dnnl_memory_desc_get_size(scratch) : 0;
+    dnnl_primitive_desc_query(take_pd, dnnl_query_impl_info_str, 0, &k->base.impl);
+    for (int i = 0; i < n_args && ok; i++)
+        ok = add_arg(c, k, take_pd, args[i], err);
+    if (ok && k->base.scratch_bytes)
+        ok = add_arg(c, k, take_pd, (struct cpu_arg){DNNL_ARG_SCRATCHPAD, scratch_index}, err);
+    ok = ok && cpu_ok(dnnl_primitive_create(&k->primitive, take_pd), "primitive", err);
+    dnnl_primitive_desc_destroy(take_pd);
+    if (ok)
+        return &k->base;
+    free_primitive_kernel(&k->base);
+    return NULL;
+}
+
+static void close_cpu(struct backend *b)
+{
+    struct cpu *c = self(b);
+
+    vec_free(&c->opaque);
+    if (c->stream)
+        dnnl_stream_destroy(c->stream);
+    if (c->engine)
+        dnnl_engine_destroy(c->engine);
+    free(c);
+}
+
+static bool has_avx512(void)
+{
+    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+}
+
+static struct backend *open_cpu(int threads, struct error *err)
+{
+    struct cpu *c = NEW(struct cpu);
+
+    c->base.def = &backend_cpu;
+    c->base.threads = threads;
+    c->block = has_avx512() ? 16 : 8;
+    /* Before any primitive exists: the number of threads decides how work is cut. */
+    omp_set_dynamic(0);
+    omp_set_num_threads(threads);
+    if (cpu_ok(dnnl_engine_create(&c->engine, dnnl_cpu, 0), "engine", err) &&
+        cpu_ok(dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags), "stream", err))
+        return &c->base;
+    close_cpu(&c->base);
+    return NULL;
+}
+
+/* Without a rule of its own an operator takes plain values (reference kernel), or follows input 0. */
+static bool layouts(struct backend *b, const struct graph *g, const struct node *n, int *in,
+                    int *out, struct error *err)
+{
+    const struct cpu_op *row = find(n->op);
+    int follow = row ? g->values.at[n->in[0]].layout : LAYOUT_PLAIN;
+
+    if (row && row->layouts)
+        return row->layouts(self(b), g, n, in, out, err);
+    for (int i = 0; i < n->n_in; i++)
+        in[i] = follow;
+    for (int i = 0; i < n->n_out; i++)
+        out[i] = follow;
+    return true;
+}
+
+static size_t bytes(struct backend *b, const struct value *v)
+{
+    dnnl_memory_desc_t md;
+
+    if (v->layout == LAYOUT_PLAIN || v->dtype == DT_INDEX)
+        return (size_t)shape_count(&v->shape) * sizeof(float);
+    md = cpu_md_as(self(b), &v->shape, v->layout);
+    return dnnl_memory_desc_get_size(&md);
+}
+
+/* The row that serves a node, or NULL for the reference kernel: it has none, or its values are so small
+ * (those of losses) that a primitive is not worth it. */
+static const struct cpu_op *serves(const struct graph *g, const struct node *n)
+{
+    const struct cpu_op *row = find(n->op);
+
+    return row && row->images_only && graph_shape(g, n->in[0])->rank != 4 ? NULL : row;
+}
+
+static unsigned inplace(struct backend *b, const struct graph *g, const struct node *n)
+{
+    const struct cpu_op *row = serves(g, n);
+
+    (void)b;
+    return row ? row->inplace : ref_inplace(n);
+}
+
+static struct kernel *kernel(struct backend *b, const struct graph *g, const struct node *n,
+                             struct error *err)
+{
+    const struct cpu_op *row = serves(g, n);
+
+    return row ? row->kernel(self(b), g, n, err) : ref_kernel_new(g, n, false, err);
+}
+
+static const char *layout_name(struct backend *b, int layout)
+{
+    struct cpu *c = self(b);
+
+    if (layout == LAYOUT_PLAIN)
+        return "plain";
+    if (layout == CPU_BLOCKED)
+        return c->block == 16 ? "nChw16c" : "nChw8c";
+    snprintf(c->opaque_name, sizeof(c->opaque_name), "weights#%d", layout - CPU_OPAQUE);
+    return c->opaque_name;
+}
+
+const char *backend_isa(void)
+{
+    static char text[160];
+    static const struct {
+        int isa;
+        const char *name;
+    } names[] = {
+        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+        {dnnl_cpu_isa_avx512_core, "avx512_core"},
+        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+        {dnnl_cpu_isa_avx2, "avx2"},
+        {dnnl_cpu_isa_avx, "avx"},
+    };
+    const dnnl_version_t *v = dnnl_version();
+    int isa = (int)dnnl_get_effective_cpu_isa();
+    const char *name = "sse41";
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if ((isa & names[i].isa) == names[i].isa) {
+            name = names[i].name;
+            break;
+        }
+    snprintf(text, sizeof(text), "%s, oneDNN %d.%d.%d, caches %ldK %ldK %ldK", name, v->major,
+             v->minor, v->patch, sysconf(_SC_LEVEL1_DCACHE_SIZE) / 1024,
+             sysconf(_SC_LEVEL2_CACHE_SIZE) / 1024, sysconf(_SC_LEVEL3_CACHE_SIZE) / 1024);
+    return text;
+}
+
+const struct backend_def backend_cpu = {
+    .name = "cpu",
+    .real_size = sizeof(float),
+    .open = open_cpu,
+    .close = close_cpu,
+    .layouts = layouts,
+    .bytes = bytes,
+    .inplace = inplace,
+    .kernel = kernel,
+    .layout_name = layout_name,
+};

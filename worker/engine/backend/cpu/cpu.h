@@ -1,0 +1,84 @@
+/* oneDNN behind the back-end table. Only this folder knows oneDNN (the v2 C API, as Debian has it).
+ *
+ * Image activations whose channels are a multiple of the vector width live in its blocked layout
+ * (nChw16c with AVX-512, nChw8c otherwise) from the first convolution to the pooled features; weights
+ * live in whatever layout the chosen primitive asks for. Small values of the losses are plain and go
+ * through the reference kernels in float. */
+#ifndef WORKER_ENGINE_BACKEND_CPU_CPU_H
+#define WORKER_ENGINE_BACKEND_CPU_CPU_H
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "proto/base/vec.h"
+#include "worker/engine/backend/backend.h"
+
+/* Layouts: 0 plain, 1 blocked activations, above: memory descriptors that primitives asked for. */
+enum {
+    CPU_BLOCKED = 1,
+    CPU_OPAQUE = 2
+};
+
+struct cpu {
+    struct backend base;
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int block; /* channels in a block */
+    VEC(dnnl_memory_desc_t) opaque;
+    char opaque_name[32];
+};
+
+/* What a row of the operator table says. Both get the node with its final layouts in the graph;
+ * layouts() decides them. NULL layouts: follow input 0 in all inputs and outputs. */
+struct cpu_op {
+    const struct op_def *op;
+    bool (*layouts)(struct cpu *c, const struct graph *g, const struct node *n, int *in, int *out,
+                    struct error *err);
+    struct kernel *(*kernel)(struct cpu *c, const struct graph *g, const struct node *n,
+                             struct error *err);
+    unsigned inplace;
+    bool images_only; /* other values go to the reference kernel */
+};
+extern const struct cpu_op cpu_conv_ops[], cpu_norm_ops[], cpu_pool_ops[], cpu_eltwise_ops[],
+    cpu_gemm_ops[], cpu_reorder_ops[]; /* each ends with op NULL */
+
+/* Memory descriptors. */
+dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v);
+dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int layout);
+/* The number of the layout that is this descriptor; plain if it is row-major. */
+int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md);
+/* Row-major, with the dimensions of md (which for grouped weights has one more than the value). */
+dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md);
+/* Blocked if the channels allow it. */
+int cpu_image_layout(const struct cpu *c, const struct shape *s);
+
+/* False with ERR_UNSUPPORTED or ERR_FAILED and the call's name. */
+bool cpu_ok(dnnl_status_t status, const char *call, struct error *err);
+dnnl_primitive_attr_t cpu_attr(void); /* scratchpad given by the caller */
+
+/* A kernel that executes one primitive. map[i] tells which of the kernel's args is the primitive's
+ * argument arg[i]. Takes pd, and attr if there is one. */
+struct cpu_arg {
+    int dnnl_arg;
+    int index;
+};
+enum {
+    CPU_MAX_ARGS = 10
+};
+struct cpu_kernel {
+    struct kernel base;
+    dnnl_stream_t stream;
+    dnnl_primitive_t primitive;
+    int n;
+    int index[CPU_MAX_ARGS];
+    void *bound[CPU_MAX_ARGS];
+    dnnl_exec_arg_t exec[CPU_MAX_ARGS];
+    /* FusedConv with a residual: what the result starts from when it is not in place already. */
+    int residual, dst; /* indexes in args; residual -1: none */
+    size_t dst_bytes;
+};
+struct kernel *cpu_primitive_kernel(struct cpu *c, dnnl_primitive_desc_t take_pd, int n_args,
+                                    const struct cpu_arg *args, int scratch_index,
+                                    struct error *err);
+void cpu_execute(struct kernel *k, void *const *args);
+
+#endif

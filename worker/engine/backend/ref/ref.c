@@ -1,0 +1,211 @@
+#include "worker/engine/backend/ref/ref.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "worker/engine/ops/ops.h"
+
+#define REAL     float
+#define FN(name) f32_##name
+#include "worker/engine/backend/ref/kernels.inc"
+#undef REAL
+#undef FN
+#define REAL     double
+#define FN(name) f64_##name
+#include "worker/engine/backend/ref/kernels.inc"
+#undef REAL
+#undef FN
+
+enum {
+    IN_PLACE_NONE = 0,
+    IN_PLACE_0 = 1,
+    IN_PLACE_1 = 2,
+    IN_PLACE_BOTH = 3
+};
+
+static const struct ref_row {
+    const struct op_def *op;
+    ref_fn f32, f64;
+    unsigned inplace;
+} rows[] = {
+    {&op_conv, f32_conv, f64_conv, IN_PLACE_NONE},
+    {&op_fused_conv, f32_conv, f64_conv, IN_PLACE_NONE},
+    {&op_conv_input_grad, f32_conv_input_grad, f64_conv_input_grad, IN_PLACE_NONE},
+    {&op_conv_weight_grad, f32_conv_weight_grad, f64_conv_weight_grad, IN_PLACE_NONE},
+    {&op_batch_norm, f32_batch_norm, f64_batch_norm, IN_PLACE_0},
+    {&op_batch_norm_grad, f32_batch_norm_grad, f64_batch_norm_grad, IN_PLACE_NONE},
+    {&op_batch_norm_train, f32_batch_norm_train, f64_batch_norm_train, IN_PLACE_NONE},
+    {&op_batch_norm_train_grad, f32_batch_norm_train_grad, f64_batch_norm_train_grad,
+     IN_PLACE_NONE},
+    {&op_global_average_pool, f32_global_average_pool, f64_global_average_pool, IN_PLACE_NONE},
+    {&op_global_average_pool_grad, f32_global_average_pool_grad, f64_global_average_pool_grad,
+     IN_PLACE_NONE},
+    {&op_gemm, f32_gemm, f64_gemm, IN_PLACE_NONE},
+    {&op_add, f32_add, f64_add, IN_PLACE_BOTH},
+    {&op_sub, f32_sub, f64_sub, IN_PLACE_BOTH},
+    {&op_mul, f32_mul, f64_mul, IN_PLACE_BOTH},
+    {&op_div, f32_div, f64_div, IN_PLACE_BOTH},
+    {&op_exp, f32_exp, f64_exp, IN_PLACE_0},
+    {&op_relu, f32_relu, f64_relu, IN_PLACE_0},
+    {&op_relu_grad, f32_relu_grad, f64_relu_grad, IN_PLACE_BOTH},
+    {&op_affine, f32_affine, f64_affine, IN_PLACE_0},
+    {&op_max, f32_max, f64_max, IN_PLACE_BOTH},
+    {&op_max_grad, f32_max_grad, f64_max_grad, IN_PLACE_NONE},
+    {&op_reduce_sum, f32_reduce_sum, f64_reduce_sum, IN_PLACE_NONE},
+    {&op_reduce_l2, f32_reduce_l2, f64_reduce_l2, IN_PLACE_NONE},
+    {&op_reduce_l2_grad, f32_reduce_l2_grad, f64_reduce_l2_grad, IN_PLACE_0},
+    {&op_expand, f32_expand, f64_expand, IN_PLACE_NONE},
+    {&op_channel_sum, f32_channel_sum, f64_channel_sum, IN_PLACE_NONE},
+    {&op_log_softmax, f32_log_softmax, f64_log_softmax, IN_PLACE_0},
+    {&op_log_softmax_grad, f32_log_softmax_grad, f64_log_softmax_grad, IN_PLACE_BOTH},
+    {&op_gather, f32_gather, f64_gather, IN_PLACE_NONE},
+    {&op_pick, f32_pick, f64_pick, IN_PLACE_NONE},
+    {&op_pick_grad, f32_pick_grad, f64_pick_grad, IN_PLACE_NONE},
+    {&op_reorder, f32_reorder, f64_reorder, IN_PLACE_NONE},
+};
+
+static const struct ref_row *find_row(const struct op_def *op)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].op == op)
+            return &rows[i];
+    return NULL;
+}
+
+static void run(struct kernel *k, void *const *args)
+{
+    const struct ref_kernel *r = (const struct ref_kernel *)k;
+
+    r->fn(r, args);
+}
+
+static void free_kernel(struct kernel *k)
+{
+    struct ref_kernel *r = (struct ref_kernel *)k;
+
+    free(r->attr);
+    free(r);
+}
+
+struct kernel *ref_kernel_new(const struct graph *g, const struct node *n, bool in_double,
+                              struct error *err)
+{
+    const struct ref_row *row = find_row(n->op);
+    struct ref_kernel *k;
+
+    if (!row) {
+        err_set(err, ERR_UNSUPPORTED, "the reference back end has no %s", n->op->name);
+        return NULL;
+    }
+    k = NEW(struct ref_kernel);
+    k->base = (struct kernel){.run = run, .free = free_kernel, .impl = in_double ? "ref64" : "ref"};
+    k->fn = in_double ? row->f64 : row->f32;
+    k->n_in = n->n_in;
+    for (int i = 0; i < n->n_in; i++)
+        k->in[i] = *graph_shape(g, n->in[i]);
+    for (int i = 0; i < n->n_out; i++)
+        k->out[i] = *graph_shape(g, n->out[i]);
+    if (n->op->attr_size) {
+        k->attr = mem_calloc(1, n->op->attr_size);
+        memcpy(k->attr, n->attr, n->op->attr_size);
+    }
+    return &k->base;
+}
+
+unsigned ref_inplace(const struct node *n)
+{
+    const struct ref_row *row = find_row(n->op);
+
+    return row ? row->inplace : 0;
+}
+
+static struct backend *open_def(const struct backend_def *def, int threads)
+{
+    struct backend *b = NEW(struct backend);
+
+    b->def = def;
+    b->threads = threads;
+    return b;
+}
+
+static struct backend *open_f32(int threads, struct error *err)
+{
+    (void)err;
+    return open_def(&backend_ref_f32, threads);
+}
+
+static struct backend *open_f64(int threads, struct error *err)
+{
+    (void)err;
+    return open_def(&backend_ref_f64, threads);
+}
+
+static void close_ref(struct backend *b)
+{
+    free(b);
+}
+
+static bool layouts(struct backend *b, const struct graph *g, const struct node *n, int *in,
+                    int *out, struct error *err)
+{
+    (void)b;
+    (void)g;
+    (void)err;
+    for (int i = 0; i < n->n_in; i++)
+        in[i] = LAYOUT_PLAIN;
+    for (int i = 0; i < n->n_out; i++)
+        out[i] = LAYOUT_PLAIN;
+    return true;
+}
+
+static size_t bytes(struct backend *b, const struct value *v)
+{
+    return (size_t)shape_count(&v->shape) *
+           (v->dtype == DT_INDEX ? sizeof(int32_t) : b->def->real_size);
+}
+
+static unsigned inplace(struct backend *b, const struct graph *g, const struct node *n)
+{
+    (void)b;
+    (void)g;
+    return ref_inplace(n);
+}
+
+static struct kernel *kernel(struct backend *b, const struct graph *g, const struct node *n,
+                             struct error *err)
+{
+    return ref_kernel_new(g, n, b->def->real_size == sizeof(double), err);
+}
+
+static const char *layout_name(struct backend *b, int layout)
+{
+    (void)b;
+    (void)layout;
+    return "plain";
+}
+
+const struct backend_def backend_ref_f32 = {
+    .name = "ref",
+    .real_size = sizeof(float),
+    .open = open_f32,
+    .close = close_ref,
+    .layouts = layouts,
+    .bytes = bytes,
+    .inplace = inplace,
+    .kernel = kernel,
+    .layout_name = layout_name,
+};
+
+const struct backend_def backend_ref_f64 = {
+    .name = "ref64",
+    .real_size = sizeof(double),
+    .open = open_f64,
+    .close = close_ref,
+    .layouts = layouts,
+    .bytes = bytes,
+    .inplace = inplace,
+    .kernel = kernel,
+    .layout_name = layout_name,
+};

@@ -1,0 +1,279 @@
+#include "worker/engine/ir/graph.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/str.h"
+#include "worker/engine/ir/op.h"
+
+struct graph *graph_new(void)
+{
+    return NEW(struct graph);
+}
+
+static void free_node(struct node *n)
+{
+    free(n->name);
+    free(n->attr);
+}
+
+void graph_free(struct graph *g)
+{
+    if (!g)
+        return;
+    for (size_t i = 0; i < g->values.n; i++) {
+        free(g->values.at[i].name);
+        free(g->values.at[i].owned);
+    }
+    for (size_t i = 0; i < g->nodes.n; i++)
+        free_node(&g->nodes.at[i]);
+    vec_free(&g->values);
+    vec_free(&g->nodes);
+    vec_free(&g->seeds);
+    vec_free(&g->wants);
+    vec_free(&g->sinks);
+    free(g);
+}
+
+bool graph_ok(const struct graph *g, struct error *err)
+{
+    if (g->err.code == ERR_NONE)
+        return true;
+    *err = g->err;
+    return false;
+}
+
+value_id graph_fail(struct graph *g, enum err_code code, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (g->err.code != ERR_NONE)
+        return NO_VALUE;
+    g->err.code = code;
+    va_start(ap, fmt);
+    vsnprintf(g->err.msg, sizeof(g->err.msg), fmt, ap);
+    va_end(ap);
+    return NO_VALUE;
+}
+
+static value_id new_value(struct graph *g, const char *name, enum value_kind kind, enum dtype dtype,
+                          struct shape shape)
+{
+    vec_push(&g->values, (struct value){.name = str_dup(name),
+                                        .kind = kind,
+                                        .dtype = dtype,
+                                        .shape = shape,
+                                        .producer = NO_NODE});
+    return (value_id)g->values.n - 1;
+}
+
+value_id graph_input(struct graph *g, const char *name, enum dtype dtype, struct shape shape)
+{
+    return new_value(g, name, VALUE_INPUT, dtype, shape);
+}
+
+value_id graph_param(struct graph *g, const char *name, enum param_role role, struct shape shape)
+{
+    bool buffer = role == ROLE_BN_MEAN || role == ROLE_BN_VAR;
+    value_id v = new_value(g, name, buffer ? VALUE_BUFFER : VALUE_PARAM, DT_REAL, shape);
+
+    g->values.at[v].role = role;
+    return v;
+}
+
+value_id graph_const(struct graph *g, const char *name, struct shape shape, float *take_data)
+{
+    value_id v = new_value(g, name, VALUE_CONST, DT_REAL, shape);
+
+    g->values.at[v].data = g->values.at[v].owned = take_data;
+    return v;
+}
+
+void graph_set_const(struct graph *g, value_id v, const float *data)
+{
+    g->values.at[v].kind = VALUE_CONST;
+    g->values.at[v].data = data;
+}
+
+static void *copy_attr(const struct op_def *op, const void *attr)
+{
+    void *copy;
+
+    if (!op->attr_size)
+        return NULL;
+    copy = mem_calloc(1, op->attr_size);
+    if (attr)
+        memcpy(copy, attr, op->attr_size);
+    else
+        attr_defaults(op->attrs, copy);
+    return copy;
+}
+
+value_id graph_add(struct graph *g, const struct op_def *op, const char *name, const value_id *in,
+                   int n_in, const void *attr)
+{
+    node_id id = (node_id)g->nodes.n;
+    struct node n = {.op = op, .n_in = n_in, .n_out = op->n_out};
+
+    if (g->err.code != ERR_NONE)
+        return NO_VALUE;
+    ASSERT(n_in >= op->min_in && n_in <= op->max_in);
+    for (int i = 0; i < n_in; i++) {
+        ASSERT(in[i] >= 0 && (size_t)in[i] < g->values.n);
+        n.in[i] = in[i];
+    }
+    n.name = str_dup(name);
+    n.attr = copy_attr(op, attr);
+    for (int i = 0; i < n.n_out; i++) {
+        n.out[i] = new_value(g, "", VALUE_TEMP, DT_REAL, (struct shape){0});
+        g->values.at[n.out[i]].producer = id;
+    }
+    vec_push(&g->nodes, n);
+    op->infer(g, &g->nodes.at[id]);
+    if (g->err.code != ERR_NONE)
+        err_wrap(&g->err, "%s %s", op->name, name);
+    return g->err.code == ERR_NONE ? n.out[0] : NO_VALUE;
+}
+
+value_id graph_out(const struct graph *g, value_id v, int k)
+{
+    if (v == NO_VALUE)
+        return NO_VALUE;
+    return g->nodes.at[g->values.at[v].producer].out[k];
+}
+
+void graph_seed(struct graph *g, value_id value, value_id seed)
+{
+    if (value >= 0 && seed >= 0)
+        vec_push(&g->seeds, (struct grad_seed){value, seed});
+}
+
+void graph_want_grad(struct graph *g, value_id wrt)
+{
+    if (wrt >= 0)
+        vec_push(&g->wants, (struct grad_want){wrt});
+}
+
+void graph_sink(struct graph *g, value_id value, value_id like)
+{
+    if (value >= 0 && like >= 0)
+        vec_push(&g->sinks, (struct sink){value, like});
+}
+
+void graph_mark_output(struct graph *g, value_id v, const char *name)
+{
+    if (v == NO_VALUE)
+        return;
+    g->values.at[v].output = true;
+    if (!g->values.at[v].name[0]) {
+        free(g->values.at[v].name);
+        g->values.at[v].name = str_dup(name);
+    }
+}
+
+void graph_replace_node(struct graph *g, node_id id, const struct op_def *op, const value_id *in,
+                        int n_in, const void *attr)
+{
+    struct node *n = &g->nodes.at[id];
+    void *copy = copy_attr(op, attr);
+
+    ASSERT(n_in >= op->min_in && n_in <= op->max_in && n->n_out == op->n_out);
+    free(n->attr);
+    n->attr = copy;
+    n->op = op;
+    n->n_in = n_in;
+    memcpy(n->in, in, sizeof(*in) * (size_t)n_in);
+}
+
+void graph_remove_node(struct graph *g, node_id id)
+{
+    g->nodes.at[id].op = NULL;
+}
+
+const struct shape *graph_shape(const struct graph *g, value_id v)
+{
+    return &g->values.at[v].shape;
+}
+
+value_id graph_find(const struct graph *g, const char *name)
+{
+    for (size_t i = 0; i < g->values.n; i++)
+        if (strcmp(g->values.at[i].name, name) == 0)
+            return (value_id)i;
+    return NO_VALUE;
+}
+
+int graph_uses(const struct graph *g, value_id v)
+{
+    int uses = 0;
+
+    for (size_t i = 0; i < g->nodes.n; i++)
+        for (int k = 0; g->nodes.at[i].op && k < g->nodes.at[i].n_in; k++)
+            uses += g->nodes.at[i].in[k] == v;
+    return uses;
+}
+
+static bool verify_names(const struct graph *g, struct error *err)
+{
+    for (size_t i = 0; i < g->values.n; i++) {
+        const char *name = g->values.at[i].name;
+
+        if (name[0] && graph_find(g, name) != (value_id)i)
+            return err_set(err, ERR_INVALID, "two values are called %s", name);
+    }
+    return true;
+}
+
+bool graph_verify(const struct graph *g, struct error *err)
+{
+    if (!graph_ok(g, err))
+        return false;
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const struct node *n = &g->nodes.at[i];
+
+        for (int k = 0; n->op && k < n->n_in; k++) {
+            const struct value *v = &g->values.at[n->in[k]];
+
+            if (v->kind == VALUE_TEMP &&
+                (v->producer >= (node_id)i || !g->nodes.at[v->producer].op))
+                return err_set(err, ERR_INVALID, "node %zu (%s %s) reads %%%d before it is made", i,
+                               n->op->name, n->name, n->in[k]);
+        }
+    }
+    return verify_names(g, err);
+}
+
+void graph_dump_node(const struct graph *g, const struct node *n, struct buf *b)
+{
+    char text[SHAPE_TEXT];
+
+    for (int k = 0; k < n->n_out; k++)
+        buf_fmt(b, "%s%%%d", k ? ", " : "", n->out[k]);
+    buf_fmt(b, " = %s(", n->op->name);
+    for (int k = 0; k < n->n_in; k++) {
+        const struct value *v = &g->values.at[n->in[k]];
+
+        if (v->kind == VALUE_TEMP)
+            buf_fmt(b, "%s%%%d", k ? ", " : "", n->in[k]);
+        else
+            buf_fmt(b, "%s%s", k ? ", " : "", v->name);
+    }
+    buf_str(b, ")");
+    attr_dump(n->op->attrs, n->attr, b);
+    buf_fmt(b, " %s", shape_text(&g->values.at[n->out[0]].shape, text));
+    buf_fmt(b, "%s%s", n->name[0] ? " " : "", n->name);
+}
+
+char *graph_dump(const struct graph *g)
+{
+    struct buf b = buf_new(0);
+
+    for (size_t i = 0; i < g->nodes.n; i++)
+        if (g->nodes.at[i].op) {
+            graph_dump_node(g, &g->nodes.at[i], &b);
+            buf_str(&b, "\n");
+        }
+    return buf_take(&b);
+}

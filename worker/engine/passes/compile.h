@@ -1,0 +1,24 @@
+/* From a graph to a plan, by a table of passes. All checks, layouts and addresses are settled here, so
+ * that running a plan cannot fail. */
+#ifndef WORKER_ENGINE_PASSES_COMPILE_H
+#define WORKER_ENGINE_PASSES_COMPILE_H
+
+#include "worker/engine/plan/flat.h"
+#include "worker/engine/plan/plan.h"
+
+struct compile_options {
+    struct backend *backend;
+    /* Addresses of parameters, buffers and gradients; entries that are missing are added in the order
+     * of this graph. Shared by all plans of one model. May be NULL for a graph without any. */
+    struct flat *flat;
+};
+
+/* Takes the graph (released in any case). NULL with err, which names pass and node. */
+struct plan *compile(struct graph *take_graph, const struct compile_options *options,
+                     struct error *err);
+
+/* The same up to a pass (its name), for tests: the graph's dump after it. free(); NULL with err. */
+char *compile_dump(struct graph *take_graph, const struct compile_options *options,
+                   const char *last_pass, struct error *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* A convolution can add its bias, add a residual and clamp at zero while its result is in registers. */
+#include "worker/engine/ops/ops.h"
+#include "worker/engine/passes/pass.h"
+
+/* The (fused) convolution with bias that made v for this reader alone and is not clamped yet. */
+static const struct node *open_conv(const struct graph *g, value_id v)
+{
+    const struct value *x = &g->values.at[v];
+    const struct node *conv;
+
+    if (x->kind != VALUE_TEMP || x->output || graph_uses(g, v) != 1)
+        return NULL;
+    conv = &g->nodes.at[x->producer];
+    if (!conv->op || (conv->op != &op_conv && conv->op != &op_fused_conv) || conv->n_in < 3 ||
+        ((const struct conv_attr *)conv->attr)->relu)
+        return NULL;
+    return conv;
+}
+
+static void absorb(struct graph *g, node_id at, value_id conv_out, value_id residual, bool relu)
+{
+    node_id conv_id = g->values.at[conv_out].producer;
+    const struct node *conv = &g->nodes.at[conv_id];
+    struct conv_attr attr = *(const struct conv_attr *)conv->attr;
+    value_id in[4];
+    int n_in = conv->n_in;
+
+    for (int i = 0; i < n_in; i++)
+        in[i] = conv->in[i];
+    if (residual != NO_VALUE)
+        in[n_in++] = residual;
+    attr.relu = relu;
+    graph_remove_node(g, conv_id);
+    graph_replace_node(g, at, &op_fused_conv, in, n_in, &attr);
+}
+
+static void fuse_add(struct graph *g, node_id id)
+{
+    const struct node *n = &g->nodes.at[id];
+
+    for (int k = 0; k < 2; k++) {
+        const struct node *conv = open_conv(g, n->in[k]);
+
+        if (conv && conv->n_in == 3 && n->in[0] != n->in[1]) {
+            absorb(g, id, n->in[k], n->in[1 - k], false);
+            return;
+        }
+    }
+}
+
+bool pass_fuse(struct compiler *c, struct error *err)
+{
+    struct graph *g = c->g;
+
+    (void)err;
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const struct node *n = &g->nodes.at[i];
+
+        if (n->op == &op_add)
+            fuse_add(g, (node_id)i);
+        else if (n->op == &op_relu && open_conv(g, n->in[0]))
+            absorb(g, (node_id)i, n->in[0], NO_VALUE, true);
+    }
+    return true;
+}

@@ -1,0 +1,75 @@
+#include "worker/models/net.h"
+
+#include <stdlib.h>
+
+#include "proto/base/str.h"
+#include "worker/engine/ops/ops.h"
+
+static value_id declare(const struct net *n, const char *name, const char *part,
+                        enum param_role role, struct shape s)
+{
+    char *full = str_fmt("%s%s.%s", n->prefix, name, part);
+    value_id v = graph_param(n->g, full, role, s);
+
+    if (n->training && n->g->values.at[v].kind == VALUE_PARAM)
+        graph_want_grad(n->g, v);
+    free(full);
+    return v;
+}
+
+value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
+                  int64_t stride, int64_t pad)
+{
+    value_id w;
+
+    if (x < 0)
+        return NO_VALUE;
+    w = declare(n, name, "weight", ROLE_CONV_WEIGHT,
+                shape4(out, graph_shape(n->g, x)->dim[1], kernel, kernel));
+    return g_conv(n->g, name, x, w, NO_VALUE, stride, pad, 1);
+}
+
+/* The batch's mean and unbiased variance are what moves the running ones. */
+static void sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var)
+{
+    const struct shape *s = graph_shape(g, x);
+    double count = (double)(shape_count(s) / s->dim[1]);
+
+    if (count < 2) {
+        graph_fail(g, ERR_INVALID, "a training batch norm would see a single value per channel");
+        return;
+    }
+    graph_sink(g, graph_out(g, y, 1), mean);
+    graph_sink(g, g_scale(g, graph_out(g, y, 2), count / (count - 1)), var);
+}
+
+value_id net_batch_norm(const struct net *n, const char *name, value_id x)
+{
+    value_id gamma, beta, mean, var, y;
+    struct shape c;
+
+    if (x < 0)
+        return NO_VALUE;
+    c = shape1(graph_shape(n->g, x)->dim[1]);
+    gamma = declare(n, name, "weight", ROLE_BN_GAMMA, c);
+    beta = declare(n, name, "bias", ROLE_BN_BETA, c);
+    mean = declare(n, name, "running_mean", ROLE_BN_MEAN, c);
+    var = declare(n, name, "running_var", ROLE_BN_VAR, c);
+    if (!n->training)
+        return g_batch_norm(n->g, name, x, gamma, beta, mean, var);
+    y = g_batch_norm_train(n->g, name, x, gamma, beta);
+    if (y >= 0)
+        sink_statistics(n->g, y, x, mean, var);
+    return y;
+}
+
+value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out)
+{
+    value_id w, b;
+
+    if (x < 0)
+        return NO_VALUE;
+    w = declare(n, name, "weight", ROLE_LINEAR_WEIGHT, shape2(out, graph_shape(n->g, x)->dim[1]));
+    b = declare(n, name, "bias", ROLE_BIAS, shape1(out));
+    return g_gemm(n->g, name, x, w, b, false, true);
+}
