@@ -1,0 +1,102 @@
+#include "worker/collective/coll.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/mem.h"
+#include "worker/collective/backend.h"
+
+/* Variables that mpirun of Open MPI, MPICH and srun set for the processes they start. */
+static bool started_by_a_launcher(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (getenv(names[i]))
+            return true;
+    return false;
+}
+
+struct coll *coll_open(struct error *err)
+{
+    return started_by_a_launcher() ? coll_mpi_open(err) : coll_local_open();
+}
+
+void coll_close(struct coll *c)
+{
+    if (c)
+        c->def->close(c);
+}
+
+int coll_rank(const struct coll *c)
+{
+    return c->rank;
+}
+
+int coll_size(const struct coll *c)
+{
+    return c->size;
+}
+
+double coll_seconds(const struct coll *c)
+{
+    return c->seconds;
+}
+
+void coll_abort(struct coll *c, int status)
+{
+    c->def->abort(c, status);
+}
+
+/* Each collective is its back end's function, timed. */
+#define TIMED(call)                                                                                \
+    do {                                                                                           \
+        double began = clock_mono_s();                                                             \
+        c->def->call;                                                                              \
+        c->seconds += clock_mono_s() - began;                                                      \
+    } while (0)
+
+void coll_tree_sum(struct coll *c, float *data, size_t n)
+{
+    TIMED(tree_sum(c, data, n));
+}
+
+void coll_merge_table(struct coll *c, double *table, size_t n)
+{
+    TIMED(merge_table(c, table, n));
+}
+
+void coll_sum_i128(struct coll *c, __int128 *v, size_t n)
+{
+    TIMED(sum_i128(c, v, n));
+}
+
+void coll_sum_i64(struct coll *c, int64_t *v, size_t n)
+{
+    TIMED(sum_i64(c, v, n));
+}
+
+void coll_bcast(struct coll *c, void *data, size_t bytes, int root)
+{
+    TIMED(bcast(c, data, bytes, root));
+}
+
+bool coll_agree(struct coll *c, bool ok, struct error *err)
+{
+    int64_t *failed = NEW_ARRAY(int64_t, (size_t)c->size);
+    int first = 0;
+
+    failed[c->rank] = !ok;
+    coll_sum_i64(c, failed, (size_t)c->size);
+    while (first < c->size && !failed[first])
+        first++;
+    free(failed);
+    if (first == c->size)
+        return true;
+    coll_bcast(c, err, sizeof(*err), first);
+    if (first != c->rank && c->size > 1)
+        err_wrap(err, "rank %d", first);
+    return false;
+}

@@ -1,0 +1,46 @@
+/* What the ranks of a job do together. Every function is called by all ranks in the same order, by one
+ * thread each, and returns when its result is there.
+ *
+ * Sums do not depend on the number of ranks: floats follow one binary tree, tables have one owner an
+ * entry, fixed-point numbers are exact. With MPI a thread of its own makes every MPI call, from start to
+ * end: it tests and sleeps, so a waiting rank leaves its core to others. */
+#ifndef WORKER_COLLECTIVE_COLL_H
+#define WORKER_COLLECTIVE_COLL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/error.h"
+
+struct coll;
+
+/* Alone, or all processes that one mpirun started: told by the launcher's environment, so that a
+ * program started by hand needs no MPI at all. */
+struct coll *coll_open(struct error *err);
+void coll_close(struct coll *c); /* NULL is fine */
+
+int coll_rank(const struct coll *c);
+int coll_size(const struct coll *c);
+
+/* data := the sum over ranks in tree order: ((0 + 1) + (2 + 3)) + ... The number of ranks is a power of
+ * two. With whole subtrees of lanes on each rank this continues the tree inside a rank. */
+void coll_tree_sum(struct coll *c, float *data, size_t n);
+/* Each entry is non-zero on at most one rank; afterwards all ranks have all entries, bit for bit. */
+void coll_merge_table(struct coll *c, double *table, size_t n);
+/* Exact sums of 128-bit and 64-bit integers. */
+void coll_sum_i128(struct coll *c, __int128 *v, size_t n);
+void coll_sum_i64(struct coll *c, int64_t *v, size_t n);
+void coll_bcast(struct coll *c, void *data, size_t bytes, int root);
+
+/* True on all ranks if ok on all; else false everywhere, with the error of the lowest rank that failed
+ * ("rank 2: ..." where it is another one). */
+bool coll_agree(struct coll *c, bool ok, struct error *err);
+
+/* Ends all ranks at once with this exit status. From any thread. */
+_Noreturn void coll_abort(struct coll *c, int status);
+
+/* Seconds spent inside these functions so far: communication and waiting for other ranks. */
+double coll_seconds(const struct coll *c);
+
+#endif

@@ -1,0 +1,218 @@
+/* layer.KIND: one operator with its gradients; optim.sgd: the update. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "worker/conformance/conformance.h"
+#include "worker/conformance/single.h"
+#include "worker/engine/ops/ops.h"
+#include "worker/optim/sgd.h"
+
+/* The case's tensor as an input with gradient; NO_VALUE if it has none of that name. */
+static value_id input(struct graph *g, const struct cf_case *c, const char *name)
+{
+    const struct st_tensor *t = st_find(c->st, name);
+    struct shape s = {0};
+    value_id v;
+
+    if (!t)
+        return NO_VALUE;
+    s.rank = t->rank;
+    for (int i = 0; i < t->rank && i < SHAPE_MAX; i++)
+        s.dim[i] = t->shape[i];
+    v = graph_input(g, name, DT_REAL, s);
+    graph_want_grad(g, v);
+    return v;
+}
+
+static value_id conv2d(struct graph *g, const struct cf_case *c)
+{
+    value_id x = input(g, c, "in.x"), w = input(g, c, "param.weight");
+
+    return g_conv(g, "conv", x, w, input(g, c, "param.bias"),
+                  js_int(js_get(c->hyper, "stride"), 1), js_int(js_get(c->hyper, "padding"), 0),
+                  js_int(js_get(c->hyper, "groups"), 1));
+}
+
+static bool training(const struct cf_case *c)
+{
+    return strcmp(js_string(js_get(c->hyper, "mode"), "train"), "train") == 0;
+}
+
+static value_id batchnorm(struct graph *g, const struct cf_case *c)
+{
+    value_id x = input(g, c, "in.x"), gamma = input(g, c, "param.gamma"), y;
+    value_id beta = input(g, c, "param.beta");
+    const struct shape *s = graph_shape(g, x);
+    double count = (double)(shape_count(s) / s->dim[1]);
+
+    if (!training(c)) {
+        struct shape channels = shape1(s->dim[1]);
+
+        return g_batch_norm(g, "bn", x, gamma, beta,
+                            graph_input(g, "param.running_mean", DT_REAL, channels),
+                            graph_input(g, "param.running_var", DT_REAL, channels));
+    }
+    y = g_batch_norm_train(g, "bn", x, gamma, beta);
+    graph_mark_output(g, graph_out(g, y, 1), "mean");
+    graph_mark_output(g, g_scale(g, graph_out(g, y, 2), count / (count - 1)), "var");
+    return y;
+}
+
+static value_id relu(struct graph *g, const struct cf_case *c)
+{
+    return g_relu(g, input(g, c, "in.x"));
+}
+
+static value_id globalavgpool(struct graph *g, const struct cf_case *c)
+{
+    return g_global_average_pool(g, input(g, c, "in.x"));
+}
+
+static value_id linear(struct graph *g, const struct cf_case *c)
+{
+    return g_gemm(g, "fc", input(g, c, "in.x"), input(g, c, "param.weight"),
+                  input(g, c, "param.bias"), false, true);
+}
+
+static const struct {
+    const char *kind;
+    value_id (*build)(struct graph *g, const struct cf_case *c);
+} layers[] = {
+    {"layer.conv2d", conv2d},
+    {"layer.batchnorm", batchnorm},
+    {"layer.relu", relu},
+    {"layer.globalavgpool", globalavgpool},
+    {"layer.linear", linear},
+};
+
+static bool set_inputs(struct single *s, const struct cf_case *c, struct error *err)
+{
+    for (size_t i = 0; i < st_tensors(c->st); i++) {
+        const char *name = st_at(c->st, i)->name;
+        float *data;
+
+        if (plan_io_find(s->plan, name) < 0)
+            continue;
+        data = cf_floats(c, name, err);
+        if (!data)
+            return false;
+        single_set(s, name, data);
+        free(data);
+    }
+    return true;
+}
+
+/* Results by name: "y" as out.y, gradients of in.x and param.NAME as grad.x and grad.param.NAME. */
+static bool compare_outputs(struct cf_case *c, const struct single *s, struct error *err)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < s->plan->io.n; i++) {
+        const char *io = s->plan->io.at[i].name;
+        char name[128];
+        size_t n;
+        double *got;
+
+        if (strcmp(io, "y") == 0)
+            snprintf(name, sizeof(name), "out.y");
+        else if (strncmp(io, "grad/in.", 8) == 0)
+            snprintf(name, sizeof(name), "grad.%s", io + 8);
+        else if (strncmp(io, "grad/", 5) == 0)
+            snprintf(name, sizeof(name), "grad.%s", io + 5);
+        else
+            continue;
+        got = single_get(s, io, &n);
+        ok = cf_compare(c, name, got, n, err);
+        free(got);
+    }
+    return ok;
+}
+
+/* running := 0.9 running + 0.1 batch, as the trainer does; unchanged in evaluation. */
+static bool compare_running(struct cf_case *c, const struct single *s, const char *param,
+                            const char *batch, const char *out, struct error *err)
+{
+    float *old = cf_floats(c, param, err);
+    size_t n = 0;
+    double *now = single_get(s, batch, &n);
+    bool ok;
+
+    if (!old) {
+        free(now);
+        return false;
+    }
+    if (!now) {
+        n = (size_t)st_count(st_find(c->st, param));
+        now = NEW_ARRAY(double, n);
+        for (size_t i = 0; i < n; i++)
+            now[i] = (double)old[i];
+    } else {
+        for (size_t i = 0; i < n; i++)
+            now[i] = (double)(0.9f * old[i] + 0.1f * (float)now[i]);
+    }
+    ok = cf_compare(c, out, now, n, err);
+    free(now);
+    free(old);
+    return ok;
+}
+
+bool cf_run_layer(struct cf_case *c, struct error *err)
+{
+    struct graph *g = NULL;
+    struct single s;
+    value_id y = NO_VALUE;
+    bool ok;
+
+    for (size_t i = 0; i < ARRAY_LEN(layers) && !g; i++)
+        if (strcmp(layers[i].kind, c->kind) == 0) {
+            g = graph_new();
+            y = layers[i].build(g, c);
+        }
+    if (!g)
+        return err_set(err, ERR_UNSUPPORTED, "there is no %s", c->kind);
+    graph_mark_output(g, y, "y");
+    if (y >= 0)
+        graph_seed(g, y, graph_input(g, "in.up", DT_REAL, *graph_shape(g, y)));
+    if (!single_open(&s, g, c->backend, err))
+        return false;
+    ok = set_inputs(&s, c, err);
+    if (ok) {
+        single_run(&s);
+        ok = compare_outputs(c, &s, err);
+    }
+    if (ok && st_find(c->st, "out.running_mean"))
+        ok = compare_running(c, &s, "param.running_mean", "mean", "out.running_mean", err) &&
+             compare_running(c, &s, "param.running_var", "var", "out.running_var", err);
+    single_close(&s);
+    return ok;
+}
+
+bool cf_run_sgd(struct cf_case *c, struct error *err)
+{
+    const struct st_tensor *t = cf_tensor(c, "in.grads", err);
+    float *param = cf_floats(c, "in.param", err), *grads = cf_floats(c, "in.grads", err);
+    struct optim_hyper h = {.lr = js_real(js_get(c->hyper, "lr"), 0),
+                            .momentum = js_real(js_get(c->hyper, "momentum"), 0),
+                            .weight_decay = js_real(js_get(c->hyper, "weight_decay"), 0),
+                            .nesterov = js_bool(js_get(c->hyper, "nesterov"), false)};
+    bool ok = t && param && grads;
+
+    if (ok) {
+        size_t steps = (size_t)t->shape[0], n = (size_t)t->shape[1];
+        float *momentum = NEW_ARRAY(float, n);
+        double *got = NEW_ARRAY(double, steps * n);
+
+        for (size_t s = 0; s < steps; s++) {
+            sgd_update(param, grads + s * n, &momentum, n, &h);
+            for (size_t i = 0; i < n; i++)
+                got[s * n + i] = (double)param[i];
+        }
+        ok = cf_compare(c, "out.params", got, steps * n, err);
+        free(got);
+        free(momentum);
+    }
+    free(param);
+    free(grads);
+    return ok;
+}

@@ -1,0 +1,123 @@
+#include "worker/nets.h"
+
+#include <stdio.h>
+
+#include "worker/engine/ops/ops.h"
+
+/* The model on an input called "images". */
+static struct graph *build_model(const struct model_def *model, int64_t batch, int64_t size,
+                                 int64_t classes, bool training, struct model_outputs *out)
+{
+    struct graph *g = graph_new();
+    struct net net = {.g = g, .training = training, .prefix = ""};
+    value_id images = graph_input(g, "images", DT_REAL, shape4(batch, 3, size, size));
+
+    model->build(&net, model, images, classes, out);
+    graph_mark_output(g, out->logits, "logits");
+    graph_mark_output(g, out->features, "features");
+    return g;
+}
+
+static bool width_of(const struct model_def *model, const struct nets *n, int64_t *width,
+                     struct error *err)
+{
+    struct model_outputs out;
+    struct graph *g;
+    bool ok;
+
+    if (!model)
+        return true;
+    g = build_model(model, 1, n->image_size, n->classes, false, &out);
+    ok = graph_ok(g, err);
+    if (ok)
+        *width = graph_shape(g, out.features)->dim[1];
+    graph_free(g);
+    return ok || err_wrap(err, "model %s", model->name);
+}
+
+bool nets_measure(struct nets *n, struct error *err)
+{
+    return width_of(n->student, n, &n->student_width, err) &&
+           width_of(n->teacher, n, &n->teacher_width, err);
+}
+
+unsigned nets_uses(const struct nets *n)
+{
+    unsigned uses = 0;
+
+    for (size_t i = 0; i < n->n_losses; i++)
+        uses |= n->losses[i].def->uses;
+    return uses;
+}
+
+struct graph *nets_inference_graph(const struct model_def *model, int64_t batch, int64_t image_size,
+                                   int64_t classes, bool with_taps)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(model, batch, image_size, classes, false, &out);
+    char name[32];
+
+    for (int i = 0; with_taps && i < out.n_taps; i++) {
+        snprintf(name, sizeof(name), "feats.%d", i);
+        graph_mark_output(g, out.taps[i], name);
+        snprintf(name, sizeof(name), "preact_feats.%d", i);
+        graph_mark_output(g, out.preact_taps[i], name);
+    }
+    return g;
+}
+
+/* The features that losses and statistics compare with the teacher's. */
+static value_id project(const struct nets *n, struct graph *g, bool training, value_id features,
+                        int64_t batch)
+{
+    struct net net = {.g = g, .training = training, .prefix = ""};
+    value_id mask = NO_VALUE, projected;
+
+    if (!n->projector)
+        return features;
+    if (training && n->dropout)
+        mask = graph_input(g, "mask", DT_REAL, shape2(batch, n->student_width));
+    projected = projector_build(&net, features, mask, n->teacher_width);
+    graph_mark_output(g, projected, "projected");
+    return projected;
+}
+
+struct graph *nets_train_graph(const struct nets *n, int64_t batch)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
+    struct loss_args a = {.logits = out.logits};
+    char name[32];
+
+    a.features = project(n, g, true, out.features, batch);
+    a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
+    if (n->teacher) {
+        int64_t width = n->teacher_width;
+
+        a.teacher_logits = graph_input(g, "teacher_logits", DT_REAL, shape2(batch, n->classes));
+        a.teacher_features = graph_input(g, "teacher_features", DT_REAL, shape2(batch, width));
+        a.directions = graph_input(g, "directions", DT_REAL, shape2(n->classes, width));
+    }
+    for (size_t i = 0; i < n->n_losses; i++) {
+        const struct nets_loss *l = &n->losses[i];
+        value_id value, seed;
+
+        a.temperature = l->temperature;
+        value = l->def->build(g, &a);
+        snprintf(name, sizeof(name), "loss/%s", l->def->name);
+        graph_mark_output(g, value, name);
+        snprintf(name, sizeof(name), "seed/%s", l->def->name);
+        seed = graph_input(g, name, DT_REAL, shape1(batch));
+        graph_seed(g, value, seed);
+    }
+    return g;
+}
+
+struct graph *nets_eval_graph(const struct nets *n, int64_t batch)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(n->student, batch, n->image_size, n->classes, false, &out);
+
+    project(n, g, false, out.features, batch);
+    return g;
+}

@@ -1,0 +1,42 @@
+/* The graphs of a job: what the student trains on, what it is evaluated with, and the teacher. */
+#ifndef WORKER_NETS_H
+#define WORKER_NETS_H
+
+#include "worker/losses/loss.h"
+#include "worker/models/model.h"
+
+enum { NETS_MAX_LOSSES = 16 };
+
+struct nets_loss {
+    const struct loss_def *def;
+    double temperature;
+};
+
+struct nets {
+    const struct model_def *student, *teacher; /* either may be NULL */
+    int64_t classes, image_size;
+    int64_t teacher_width;   /* features of the teacher; 0 without one */
+    int64_t student_width;   /* features of the student; 0 without one */
+    bool projector;          /* student features are mapped to the teacher's width */
+    bool dropout;            /* the projector has a mask */
+    struct nets_loss losses[NETS_MAX_LOSSES];
+    size_t n_losses;
+};
+
+/* Widths by building the models once; decides nothing. */
+bool nets_measure(struct nets *n, struct error *err);
+/* What some loss reads: a union of enum loss_uses. */
+unsigned nets_uses(const struct nets *n);
+
+/* Student in training form, for one lane of `batch` samples, with losses and gradients.
+ *   in:  images, labels, teacher_logits, teacher_features, directions, mask, seed/KIND [batch]
+ *   out: logits, features, projected, loss/KIND [batch]; gradients and batch statistics to the sinks
+ * Inputs that no loss reads are pruned. */
+struct graph *nets_train_graph(const struct nets *n, int64_t batch);
+/* Student in inference form. out: logits, features, projected */
+struct graph *nets_eval_graph(const struct nets *n, int64_t batch);
+/* Any model in inference form with its parameters still open. out: logits, features */
+struct graph *nets_inference_graph(const struct model_def *model, int64_t batch, int64_t image_size,
+                                   int64_t classes, bool with_taps);
+
+#endif

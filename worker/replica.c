@@ -1,0 +1,463 @@
+#include "worker/replica.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/rng.h"
+#include "proto/base/str.h"
+#include "worker/engine/passes/compile.h"
+#include "worker/stats.h"
+
+enum { BLOCK = 65536 };
+static const double running_momentum = 0.1;
+
+/* Buffers between plans and callers, sized once. */
+struct replica_staging {
+    float *images;                        /* a chunk that was filled up */
+    float *chunk_logits, *chunk_features; /* of a chunk */
+    float *teacher_logits, *teacher_features; /* of a lane */
+    float *logits, *features, *projected; /* of a lane or chunk */
+    float *mask;
+    float *seeds;
+    float *losses[NETS_MAX_LOSSES];
+};
+
+static float *floats(size_t n)
+{
+    float *p = mem_try_aligned(64, n * sizeof(float));
+
+    ASSERT(p);
+    return p;
+}
+
+static int64_t largest_lane(const struct replica_config *c)
+{
+    int64_t most = c->chunk;
+
+    for (size_t i = 0; i < c->n_lane_sizes; i++)
+        if (c->lane_sizes[i] > most)
+            most = c->lane_sizes[i];
+    return most;
+}
+
+static struct replica_staging *staging_new(const struct replica_config *c)
+{
+    const struct nets *n = &c->nets;
+    size_t lane = (size_t)largest_lane(c), chunk = (size_t)c->chunk;
+    size_t classes = (size_t)n->classes, image = 3 * (size_t)(n->image_size * n->image_size);
+    size_t teacher = (size_t)n->teacher_width, student = (size_t)n->student_width;
+    struct replica_staging *s = NEW(struct replica_staging);
+
+    s->images = floats(chunk * image);
+    s->chunk_logits = floats(chunk * classes);
+    s->chunk_features = floats(chunk * (teacher > student ? teacher : student));
+    s->teacher_logits = floats(lane * classes);
+    s->teacher_features = floats(lane * teacher);
+    s->logits = floats(lane * classes);
+    s->features = floats(lane * student);
+    s->projected = floats(lane * teacher);
+    s->mask = floats(lane * student);
+    s->seeds = floats(lane * NETS_MAX_LOSSES);
+    for (size_t i = 0; i < n->n_losses; i++)
+        s->losses[i] = floats(lane);
+    return s;
+}
+
+static void staging_free(struct replica_staging *s)
+{
+    if (!s)
+        return;
+    free(s->images);
+    free(s->chunk_logits);
+    free(s->chunk_features);
+    free(s->teacher_logits);
+    free(s->teacher_features);
+    free(s->logits);
+    free(s->features);
+    free(s->projected);
+    free(s->mask);
+    free(s->seeds);
+    for (size_t i = 0; i < NETS_MAX_LOSSES; i++)
+        free(s->losses[i]);
+    free(s);
+}
+
+/* Fills every parameter and buffer of an inference graph with the file's values, as constants. The
+ * memory is returned in *all and must live until the plan is made. */
+static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float **all,
+                           struct error *err)
+{
+    size_t total = 0, at = 0;
+
+    for (size_t i = 0; i < g->values.n; i++)
+        total += (size_t)shape_count(&g->values.at[i].shape);
+    *all = floats(total);
+    for (size_t i = 0; i < g->values.n; i++) {
+        const struct value *v = &g->values.at[i];
+
+        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
+            continue;
+        if (!tensor(arg, v->name, &v->shape, *all + at, err))
+            return false;
+        graph_set_const(g, (value_id)i, *all + at);
+        at += (size_t)shape_count(&v->shape);
+    }
+    return true;
+}
+
+static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
+{
+    const struct nets *n = &r->cfg.nets;
+    struct compile_options options = {.backend = r->backend};
+    struct graph *g;
+    float *weights = NULL;
+
+    if (!n->teacher)
+        return true;
+    g = nets_inference_graph(n->teacher, r->cfg.chunk, n->image_size, n->classes, false);
+    if (!load_constants(g, tensor, arg, &weights, err)) {
+        graph_free(g);
+        free(weights);
+        return false;
+    }
+    r->teacher = compile(g, &options, err);
+    free(weights);
+    return r->teacher != NULL;
+}
+
+static bool compile_student(struct replica *r, struct error *err)
+{
+    const struct nets *n = &r->cfg.nets;
+    struct compile_options options = {.backend = r->backend, .flat = &r->flat};
+
+    if (!n->student)
+        return true;
+    r->train = NEW_ARRAY(struct plan *, r->cfg.n_lane_sizes);
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++) {
+        r->train[i] = compile(nets_train_graph(n, r->cfg.lane_sizes[i]), &options, err);
+        if (!r->train[i])
+            return err_wrap(err, "student with lanes of %lld samples",
+                            (long long)r->cfg.lane_sizes[i]);
+    }
+    r->eval = compile(nets_eval_graph(n, r->cfg.chunk), &options, err);
+    return r->eval || err_wrap(err, "student");
+}
+
+static void grow(size_t *bytes, const struct plan *p)
+{
+    if (p && p->arena_bytes > *bytes)
+        *bytes = p->arena_bytes;
+}
+
+static void set_regions(struct replica *r, struct plan *p)
+{
+    if (!p)
+        return;
+    plan_set_region(p, REGION_ARENA, r->arena);
+    plan_set_region(p, REGION_PARAMS, r->params);
+    plan_set_region(p, REGION_BUFFERS, r->buffers);
+}
+
+/* One arena serves all plans: they run one after the other. */
+static bool allocate(struct replica *r, struct error *err)
+{
+    size_t bytes = 64;
+
+    grow(&bytes, r->teacher);
+    grow(&bytes, r->eval);
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        grow(&bytes, r->train[i]);
+    r->arena = mem_try_aligned(2u << 20, bytes);
+    if (!r->arena)
+        return err_set(err, ERR_FAILED, "no memory for an arena of %zu bytes", bytes);
+    r->params = floats(r->flat.param_count);
+    r->buffers = floats(r->flat.buffer_count);
+    for (int i = 0; r->cfg.optim && i < OPTIM_MAX_STATES && r->cfg.optim->states[i]; i++)
+        r->state[i] = floats(r->flat.param_count);
+    set_regions(r, r->teacher);
+    set_regions(r, r->eval);
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        set_regions(r, r->train[i]);
+    r->directions = floats((size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
+    r->staging = staging_new(&r->cfg);
+    return true;
+}
+
+struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
+                             struct error *err)
+{
+    struct replica *r = NEW(struct replica);
+
+    r->cfg = *cfg;
+    r->cfg.lane_sizes = NULL;
+    if (cfg->n_lane_sizes) {
+        int64_t *sizes = NEW_ARRAY(int64_t, cfg->n_lane_sizes);
+
+        memcpy(sizes, cfg->lane_sizes, cfg->n_lane_sizes * sizeof(*sizes));
+        r->cfg.lane_sizes = sizes;
+    }
+    r->backend = backend_open(cfg->backend, cfg->threads, err);
+    if (r->backend && compile_teacher(r, teacher_tensor, arg, err) && compile_student(r, err) &&
+        allocate(r, err))
+        return r;
+    replica_close(r);
+    return NULL;
+}
+
+void replica_close(struct replica *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; r->train && i < r->cfg.n_lane_sizes; i++)
+        plan_free(r->train[i]);
+    free(r->train);
+    plan_free(r->eval);
+    plan_free(r->teacher);
+    backend_close(r->backend);
+    flat_free(&r->flat);
+    free(r->params);
+    free(r->buffers);
+    for (int i = 0; i < OPTIM_MAX_STATES; i++)
+        free(r->state[i]);
+    free(r->arena);
+    free(r->directions);
+    staging_free(r->staging);
+    free((void *)(uintptr_t)r->cfg.lane_sizes);
+    free(r);
+}
+
+/* A bias is drawn with the fan-in of the weights beside it. */
+static int64_t fan_in(const struct flat *f, const struct flat_entry *e)
+{
+    const struct flat_entry *weight = e;
+    char *name;
+
+    if (e->role == ROLE_BIAS) {
+        name = str_fmt("%.*s.weight", (int)(strlen(e->name) - strlen(".bias")), e->name);
+        weight = flat_find(f, name);
+        free(name);
+    }
+    return weight && weight->shape.dim[0] ? (int64_t)weight->count / weight->shape.dim[0] : 1;
+}
+
+void replica_init(struct replica *r)
+{
+    for (size_t i = 0; i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+
+        init_tensor(e->name, e->role, &e->shape, fan_in(&r->flat, e), r->cfg.seed,
+                    r->params + e->offset);
+    }
+    for (size_t i = 0; i < r->flat.buffers.n; i++) {
+        const struct flat_entry *e = &r->flat.buffers.at[i];
+
+        init_tensor(e->name, e->role, &e->shape, 1, r->cfg.seed, r->buffers + e->offset);
+    }
+    replica_refresh(r);
+}
+
+void replica_set_directions(struct replica *r, const float *unit)
+{
+    memcpy(r->directions, unit,
+           (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width) * sizeof(float));
+    r->has_directions = true;
+}
+
+void replica_refresh(struct replica *r)
+{
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        plan_prepare(r->train[i]);
+    if (r->eval)
+        plan_prepare(r->eval);
+}
+
+/* Runs the teacher on one chunk; fewer than cfg.chunk samples are filled up with zeros, because the
+ * same sample gives other bits in a batch of another size. */
+static void teacher_chunk(struct replica *r, const float *images, int64_t count, float *logits,
+                          float *features)
+{
+    const struct nets *n = &r->cfg.nets;
+    struct replica_staging *s = r->staging;
+    size_t image = 3 * (size_t)(n->image_size * n->image_size);
+    const float *in = images;
+
+    if (count < r->cfg.chunk) {
+        memset(s->images, 0, (size_t)r->cfg.chunk * image * sizeof(float));
+        memcpy(s->images, images, (size_t)count * image * sizeof(float));
+        in = s->images;
+    }
+    plan_bind_name(r->teacher, "images", in);
+    plan_bind_name(r->teacher, "logits", s->chunk_logits);
+    plan_bind_name(r->teacher, "features", s->chunk_features);
+    plan_run(r->teacher);
+    memcpy(logits, s->chunk_logits, (size_t)(count * n->classes) * sizeof(float));
+    memcpy(features, s->chunk_features, (size_t)(count * n->teacher_width) * sizeof(float));
+}
+
+void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,
+                     float *features)
+{
+    const struct nets *n = &r->cfg.nets;
+    int64_t image = 3 * n->image_size * n->image_size;
+
+    for (int64_t at = 0; at < count; at += r->cfg.chunk) {
+        int64_t here = count - at < r->cfg.chunk ? count - at : r->cfg.chunk;
+
+        teacher_chunk(r, images + at * image, here, logits + at * n->classes,
+                      features + at * n->teacher_width);
+    }
+}
+
+/* 0 or 1/(1-p), drawn by sample and element. */
+static void fill_mask(const struct replica *r, const struct lane *lane)
+{
+    uint64_t key = rng_key(rng_key(r->cfg.seed, RNG_DROPOUT), (uint64_t)lane->epoch);
+    int64_t width = r->cfg.nets.student_width;
+    float keep = (float)(1 / (1 - r->cfg.dropout));
+
+    for (int64_t i = 0; i < lane->count; i++) {
+        uint64_t sample = rng_key(key, (uint64_t)lane->samples[i]);
+
+        for (int64_t j = 0; j < width; j++)
+            r->staging->mask[i * width + j] =
+                rng_uniform(sample, (uint64_t)j) < r->cfg.dropout ? 0 : keep;
+    }
+}
+
+static struct plan *train_plan(const struct replica *r, int64_t count)
+{
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        if (r->cfg.lane_sizes[i] == count)
+            return r->train[i];
+    ASSERT(!"a lane of a size that was not planned");
+    return NULL;
+}
+
+static void bind_losses(struct replica *r, struct plan *p, const struct lane *lane)
+{
+    for (size_t k = 0; k < r->cfg.nets.n_losses; k++) {
+        const char *kind = r->cfg.nets.losses[k].def->name;
+        float *seeds = r->staging->seeds + (size_t)lane->count * k;
+        float seed = (float)(lane->loss_weights[k] / (double)lane->batch);
+        char name[48];
+
+        for (int64_t i = 0; i < lane->count; i++)
+            seeds[i] = seed;
+        snprintf(name, sizeof(name), "seed/%s", kind);
+        plan_bind_name(p, name, seeds);
+        snprintf(name, sizeof(name), "loss/%s", kind);
+        plan_bind_name(p, name, r->staging->losses[k]);
+    }
+}
+
+static void bind_lane(struct replica *r, struct plan *p, const struct lane *lane)
+{
+    struct replica_staging *s = r->staging;
+
+    plan_bind_name(p, "images", lane->images);
+    plan_bind_name(p, "labels", lane->labels);
+    plan_bind_name(p, "teacher_logits", s->teacher_logits);
+    plan_bind_name(p, "teacher_features", s->teacher_features);
+    plan_bind_name(p, "directions", r->directions);
+    plan_bind_name(p, "mask", s->mask);
+    plan_bind_name(p, "logits", s->logits);
+    plan_bind_name(p, "features", s->features);
+    plan_bind_name(p, "projected", s->projected);
+    bind_losses(r, p, lane);
+}
+
+/* What statistics can be taken of: everything that this lane or chunk has. */
+static struct stats_batch stats_batch(const struct replica *r, const int32_t *labels, int64_t count)
+{
+    const struct nets *n = &r->cfg.nets;
+    bool comparable = n->teacher && (n->projector || n->student_width == n->teacher_width);
+
+    return (struct stats_batch){
+        .count = count,
+        .classes = n->classes,
+        .width = n->projector ? n->teacher_width : n->student_width,
+        .logits = r->staging->logits,
+        .labels = labels,
+        .features = n->projector ? r->staging->projected : r->staging->features,
+        .directions = comparable && r->has_directions ? r->directions : NULL,
+    };
+}
+
+void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums)
+{
+    const struct nets *n = &r->cfg.nets;
+    struct stats_batch batch = stats_batch(r, lane->labels, lane->count);
+    bool teacher = nets_uses(n) != 0;
+    float share = (float)((double)lane->count / (double)lane->batch);
+    struct plan *p;
+
+    memset(sums, 0, SUM_COUNT * sizeof(*sums));
+    if (!lane->count) {
+        memset(grads, 0, flat_grad_count(&r->flat) * sizeof(float));
+        return;
+    }
+    if (teacher)
+        replica_teacher(r, lane->images, lane->count, r->staging->teacher_logits,
+                        r->staging->teacher_features);
+    if (n->dropout)
+        fill_mask(r, lane);
+    p = train_plan(r, lane->count);
+    bind_lane(r, p, lane);
+    plan_set_region(p, REGION_GRADS, grads);
+    plan_run(p);
+    for (size_t i = r->flat.param_count; i < flat_grad_count(&r->flat); i++)
+        grads[i] *= share;
+    if (teacher)
+        batch.teacher_features = r->staging->teacher_features;
+    if (batch.width != n->teacher_width)
+        batch.teacher_features = NULL;
+    stats_sum(&batch, sums);
+    for (size_t k = 0; k < n->n_losses; k++)
+        for (int64_t i = 0; i < lane->count; i++)
+            sums[SUM_LOSS + k] += (double)r->staging->losses[k][i];
+}
+
+void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h)
+{
+    const float *batch = grads + r->flat.param_count;
+    float keep = (float)(1 - running_momentum), take = (float)running_momentum;
+
+    r->cfg.optim->update(r->params, grads, r->state, r->flat.param_count, h);
+    for (size_t i = 0; i < r->flat.buffer_count; i++)
+        r->buffers[i] = keep * r->buffers[i] + take * batch[i];
+    replica_refresh(r);
+}
+
+double replica_grad_norm(const struct replica *r, const float *grads)
+{
+    double total = 0;
+
+    for (size_t from = 0; from < r->flat.param_count; from += BLOCK) {
+        size_t to = from + BLOCK < r->flat.param_count ? from + BLOCK : r->flat.param_count;
+        double sum = 0;
+
+        for (size_t i = from; i < to; i++)
+            sum += (double)grads[i] * (double)grads[i];
+        total += sum;
+    }
+    return sqrt(total);
+}
+
+void replica_eval(struct replica *r, const float *images, const int32_t *labels, int64_t count,
+                  const double *teacher_norms, double *sums)
+{
+    struct replica_staging *s = r->staging;
+    struct stats_batch batch = stats_batch(r, labels, count);
+
+    plan_bind_name(r->eval, "images", images);
+    plan_bind_name(r->eval, "logits", s->logits);
+    plan_bind_name(r->eval, "features", s->features);
+    plan_bind_name(r->eval, "projected", s->projected);
+    plan_run(r->eval);
+    memset(sums, 0, SUM_COUNT * sizeof(*sums));
+    batch.teacher_norms = batch.width == r->cfg.nets.teacher_width ? teacher_norms : NULL;
+    batch.cross_entropy = true;
+    stats_sum(&batch, sums);
+}

@@ -1,0 +1,94 @@
+/* One rank's copy of all that computes: student, teacher, optimiser, with their plans and regions. It
+ * knows batches as arrays, and no file, job or other rank. One thread. */
+#ifndef WORKER_REPLICA_H
+#define WORKER_REPLICA_H
+
+#include "worker/engine/plan/flat.h"
+#include "worker/engine/plan/plan.h"
+#include "worker/nets.h"
+#include "worker/optim/optim.h"
+
+/* Sums over samples, in double, in the order of the samples. */
+enum sum_index {
+    SUM_TOP1,       /* samples whose label has the highest logit */
+    SUM_TOP5,
+    SUM_NORM,       /* |s|, of the features as the losses compare them */
+    SUM_TEACHER_NORM, /* |t| */
+    SUM_RATIO,      /* |s| / |t| */
+    SUM_BELOW,      /* samples with |s| < |t| */
+    SUM_COS,        /* cosine of s and the class mean */
+    SUM_CE,         /* cross-entropy; in evaluation only */
+    SUM_LOSS,       /* SUM_LOSS + k: the k-th loss, unweighted */
+    SUM_COUNT = SUM_LOSS + NETS_MAX_LOSSES
+};
+
+struct replica_config {
+    struct nets nets; /* measured */
+    const char *backend;
+    int threads;
+    int64_t chunk;              /* samples in a chunk of the teacher's and of evaluation */
+    const int64_t *lane_sizes;  /* the distinct sizes of a training lane; n 0: no training */
+    size_t n_lane_sizes;
+    const struct optim_def *optim; /* NULL: no training */
+    double dropout;
+    uint64_t seed;
+};
+
+struct replica {
+    struct replica_config cfg;
+    struct backend *backend;
+    struct flat flat;          /* of the student, projector included */
+    float *params, *buffers;
+    float *state[OPTIM_MAX_STATES];
+    struct plan *eval, *teacher;
+    struct plan **train;       /* one for each of lane_sizes */
+    void *arena;
+    float *directions;         /* classes x teacher_width; zero until set */
+    bool has_directions;
+    struct replica_staging *staging;
+};
+
+/* Reads the teacher's tensors through this: `out` is filled with the tensor `name` of that shape, or
+ * false with err. */
+typedef bool (*tensor_fn)(void *arg, const char *name, const struct shape *shape, float *out,
+                          struct error *err);
+
+struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
+                             struct error *err);
+void replica_close(struct replica *r); /* NULL is fine */
+
+/* Initial values of the student, by seed and name. */
+void replica_init(struct replica *r);
+/* Class-mean directions, classes x teacher_width. */
+void replica_set_directions(struct replica *r, const float *unit);
+/* After parameters or buffers changed other than by replica_update. */
+void replica_refresh(struct replica *r);
+
+/* What one lane is given, and the weight of each loss in the sum. */
+struct lane {
+    const float *images;
+    const int32_t *labels;
+    const int64_t *samples; /* indexes in the data set, for dropout */
+    int64_t count;          /* 0: contributes zeros */
+    int64_t batch;          /* samples of the whole batch */
+    int64_t epoch;
+    const double *loss_weights; /* as summed, ramp included */
+};
+/* Forward, backward. grads (flat_grad_count floats) := the lane's share of the gradient of the mean over
+ * the batch, and its share of the batch statistics. sums[SUM_COUNT] := sums over its samples. */
+void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums);
+
+/* The optimiser's step and the running statistics (momentum 0.1), from the sum over all lanes. */
+void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h);
+/* Euclidean norm over all parameters' gradients, in double, in blocks of 65,536. */
+double replica_grad_norm(const struct replica *r, const float *grads);
+
+/* One chunk in inference form; images has room for cfg.chunk samples, sums[SUM_COUNT] := sums over
+ * `count` of them. teacher_norms holds |t| of each sample, or NULL. */
+void replica_eval(struct replica *r, const float *images, const int32_t *labels, int64_t count,
+                  const double *teacher_norms, double *sums);
+/* The teacher on `count` samples in chunks: logits (count x classes) and features (count x width). */
+void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,
+                     float *features);
+
+#endif
