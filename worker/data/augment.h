@@ -11,8 +11,9 @@ struct augment {
     int pad_crop; /* zero pixels added on each side before a random crop of the old size; 0: none */
     bool hflip;   /* with probability 1/2 */
     uint64_t seed;
-    float table[3][256]; /* normalised value of each byte: (b/255 - mean) / std, rounded once */
-    float zero[3];       /* what a padding pixel becomes: the normalised 0 */
+    /* Normalised value of each byte: (b/255 - mean) / std, rounded once. Padding is of bytes 0, so a
+     * padding pixel becomes table[c][0]. */
+    float table[3][256];
 };
 
 void augment_init(struct augment *a, int size, int pad_crop, bool hflip, uint64_t seed,

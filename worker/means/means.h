@@ -53,17 +53,17 @@ bool means_finish(const struct means_sums *s, const struct means_provenance *p,
 
 /* class_means.safetensors: tensors mean (F64), counts (I64), unit (F32); metadata: the provenance. */
 bool means_save(const struct class_means *m, const char *path, struct error *err);
-/* Checks shapes, counts and norms. */
+/* Checks shapes, counts, norms, and a sha256 over the tensors that stands in the metadata. */
 bool means_load(struct class_means *out, const char *path, struct error *err);
 /* Means of another teacher, other data or transform are refused with both provenances in the message,
  * and so are other classes or width. Chunk, threads and ISA may differ: they change bits, not meaning. */
 bool means_check(const struct class_means *m, const struct means_provenance *p, int classes,
                  int width, const char *path, struct error *err);
 
-/* DIR/<key>.safetensors. load: true with *found false when it is not there or does not verify (then it
- * is made again). */
+/* DIR/<key>.safetensors. load: false when it is not there (ERR_NOT_FOUND) or does not verify (any other
+ * code, worth a warning); then the means are made again. */
 bool means_cache_load(const char *dir, const struct means_provenance *p, struct class_means *out,
-                      bool *found, struct error *err);
+                      struct error *err);
 bool means_cache_save(const char *dir, const struct class_means *m, struct error *err);
 
 #endif

@@ -1,0 +1,366 @@
+/* A run's checkpoints: the newest good one is found whatever happened to the others. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proto/base/file.h"
+#include "proto/base/str.h"
+#include "tests/unit/unit.h"
+#include "worker/ckpt/checkpoint.h"
+
+enum {
+    VALUES = 500
+};
+
+static char *fresh_dir(const char *name)
+{
+    return str_path(unit_dir(), name);
+}
+
+/* Every value of the checkpoint of step s is s. */
+static bool save(const char *dir, int64_t step, struct error *err)
+{
+    float values[VALUES];
+    const struct st_tensor t[] = {
+        {"w",    ST_F32, 1, {VALUES}, values, sizeof(values)},
+        {"step", ST_I64, 0, {0},      &step,  sizeof(step)  }
+    };
+    const struct st_meta meta[] = {
+        {"spec", "abc"}
+    };
+    struct json *note = js_new_object();
+    bool ok;
+
+    for (int i = 0; i < VALUES; i++)
+        values[i] = (float)step;
+    js_set(note, "ranks", js_new_int(2));
+    ok = checkpoint_write(dir, step, t, ARRAY_LEN(t), meta, 1, note, err);
+    js_free(note);
+    return ok;
+}
+
+static void save_or_fail(const char *dir, int64_t step)
+{
+    struct error err;
+
+    ck_assert_ok(save(dir, step, &err), err);
+}
+
+static struct buf warnings;
+
+static void collect(void *arg, const char *sentence)
+{
+    buf_fmt(arg, "%s\n", sentence);
+}
+
+/* The step that a run would resume from; what was said on the way is in `warnings`. */
+static int64_t newest(const char *dir)
+{
+    struct checkpoint c;
+    struct error err;
+    int64_t step;
+    float values[VALUES];
+
+    buf_reset(&warnings);
+    ck_assert_ok(checkpoint_newest(dir, &c, collect, &warnings, &err), err);
+    step = c.step;
+    if (step >= 0) {
+        ck_assert(st_to_float(st_find(c.tensors, "w"), values));
+        for (int i = 0; i < VALUES; i++)
+            ck_assert(values[i] == (float)step);
+        ck_assert_int_eq(js_int(js_get(c.note, "ranks"), 0), 2);
+        ck_assert_str_eq(st_meta(c.tensors, "spec"), "abc");
+    }
+    checkpoint_close(&c);
+    return step;
+}
+
+static char *path_in(const char *dir, const char *name)
+{
+    return str_fmt("%s/%s", dir, name);
+}
+
+static bool there(const char *dir, const char *name)
+{
+    char *path = path_in(dir, name);
+    bool is = file_exists(path);
+
+    free(path);
+    return is;
+}
+
+static void remove_in(const char *dir, const char *name)
+{
+    char *path = path_in(dir, name);
+
+    ck_assert_msg(unlink(path) == 0, "%s", path);
+    free(path);
+}
+
+START_TEST(the_newest_is_found)
+{
+    char *dir = fresh_dir("newest/deep");
+
+    ck_assert_int_eq(newest(dir), -1); /* nothing there */
+    ck_assert_str_eq(buf_text(&warnings), "");
+    save_or_fail(dir, 9);
+    save_or_fail(dir, 100);
+    save_or_fail(dir, 20);
+    ck_assert_int_eq(newest(dir), 100);
+    save_or_fail(dir, INT64_C(3000000000)); /* ten digits */
+    ck_assert_int_eq(newest(dir), INT64_C(3000000000));
+    ck_assert_str_eq(buf_text(&warnings), "");
+    ck_assert(there(dir, "step-000000009.safetensors") && there(dir, "step-000000009.json"));
+    free(dir);
+}
+END_TEST
+
+START_TEST(the_note_carries_the_sum_of_the_file)
+{
+    char *dir = fresh_dir("note"), *path, *text, hex[SHA256_HEX];
+    struct buf file = buf_new(0);
+    struct error err;
+    struct json *note;
+
+    save_or_fail(dir, 5);
+    path = path_in(dir, "step-000000005.safetensors");
+    ck_assert_ok(file_read(path, &file, &err), err);
+    sha256_of(file.data, file.len, hex);
+    text = path_in(dir, "step-000000005.json");
+    note = js_read_file(text, 10000, &err);
+    ck_assert_str_eq(js_string(js_get(note, "sha256"), ""), hex);
+    ck_assert_int_eq(js_int(js_get(note, "step"), -1), 5);
+    js_free(note);
+    buf_free(&file);
+    free(text);
+    free(path);
+    free(dir);
+}
+END_TEST
+
+/* What can happen to the newest of two. */
+static void truncate_tensors(const char *dir)
+{
+    char *path = path_in(dir, "step-000000002.safetensors");
+
+    ck_assert_int_eq(truncate(path, 1000), 0);
+    free(path);
+}
+
+static void flip_a_byte(const char *dir)
+{
+    char *path = path_in(dir, "step-000000002.safetensors");
+    FILE *f = fopen(path, "r+");
+
+    ck_assert(f && fseek(f, -1, SEEK_END) == 0 && fputc(0x55, f) == 0x55 && fclose(f) == 0);
+    free(path);
+}
+
+static void lose_tensors(const char *dir)
+{
+    remove_in(dir, "step-000000002.safetensors");
+}
+
+static void lose_note(const char *dir)
+{
+    remove_in(dir, "step-000000002.json");
+}
+
+static void spoil_note(const char *dir)
+{
+    char *path = path_in(dir, "step-000000002.json");
+
+    ck_assert(file_replace(path, "{", 1, 0644, NULL));
+    free(path);
+}
+
+static void swap_with_the_older(const char *dir)
+{
+    static const char *const ext[] = {"safetensors", "json"};
+
+    for (int i = 0; i < 2; i++) {
+        char *from = str_fmt("%s/step-000000001.%s", dir, ext[i]);
+        char *to = str_fmt("%s/step-000000002.%s", dir, ext[i]);
+        struct buf b = buf_new(0);
+
+        ck_assert(file_read(from, &b, NULL) && file_replace(to, b.data, b.len, 0644, NULL));
+        buf_free(&b);
+        free(from);
+        free(to);
+    }
+}
+
+static const struct damage {
+    const char *name;
+    void (*apply)(const char *dir);
+    const char *warning;
+    bool counts; /* alone, it is a checkpoint that cannot be used, and not no checkpoint */
+} damages[] = {
+    {"truncated",  truncate_tensors,    "its sha256 is",                            true },
+    {"flipped",    flip_a_byte,         "its sha256 is",                            true },
+    {"no-tensors", lose_tensors,        "step-000000002.safetensors: No such file", true },
+    {"no-note",    lose_note,           "its writing was interrupted",              false},
+    {"bad-note",   spoil_note,          "step-000000002.json: not valid JSON",      true },
+    {"renamed",    swap_with_the_older, "its .json says step 1",                    true },
+};
+
+START_TEST(a_damaged_one_is_passed_over_with_a_warning)
+{
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        const struct damage *d = &damages[i];
+        char *dir = fresh_dir(d->name);
+
+        save_or_fail(dir, 1);
+        save_or_fail(dir, 2);
+        d->apply(dir);
+        ck_assert_msg(newest(dir) == 1, "%s", d->name);
+        ck_assert_msg(strstr(buf_text(&warnings), d->warning) &&
+                          strstr(buf_text(&warnings), "passing over the checkpoint of step 2"),
+                      "%s: %s", d->name, buf_text(&warnings));
+        save_or_fail(dir, 2); /* written again, it is good again */
+        ck_assert_msg(newest(dir) == 2, "%s", d->name);
+        free(dir);
+    }
+}
+END_TEST
+
+/* A run must not silently start over when what it had is spoilt; but one that was killed during its
+ * first checkpoint must be able to. */
+START_TEST(damage_to_the_only_one_is_an_error)
+{
+    for (size_t i = 0; i < ARRAY_LEN(damages); i++) {
+        const struct damage *d = &damages[i];
+        char *name = str_fmt("only-%s", d->name), *dir = fresh_dir(name);
+        struct checkpoint c;
+        struct error err;
+
+        save_or_fail(dir, 1);
+        save_or_fail(dir, 2);
+        d->apply(dir);
+        remove_in(dir, "step-000000001.json");
+        remove_in(dir, "step-000000001.safetensors");
+        buf_reset(&warnings);
+        if (d->counts) {
+            ck_assert_error(checkpoint_newest(dir, &c, collect, &warnings, &err), err, dir);
+            ck_assert_int_eq(err.code, ERR_DATA);
+        } else {
+            ck_assert_ok(checkpoint_newest(dir, &c, collect, &warnings, &err), err);
+            ck_assert_int_eq(c.step, -1);
+        }
+        free(dir);
+        free(name);
+    }
+}
+END_TEST
+
+/* In a child, because the counters of the seam are the process's: whether the step could be saved. */
+static bool save_with_fault(const char *dir, int64_t step, const char *op, int nth)
+{
+    char fault[32];
+    int status;
+    pid_t pid;
+
+    snprintf(fault, sizeof(fault), "io:%s:%d", op, nth);
+    pid = fork();
+    if (pid == 0) {
+        setenv("DISTILLD_FAULT", fault, 1);
+        _exit(save(dir, step, NULL) ? 0 : 7);
+    }
+    ck_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    ck_assert_msg(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 7, "%s: %d", fault, status);
+    return WEXITSTATUS(status) == 0;
+}
+
+START_TEST(whatever_fails_the_one_before_stays)
+{
+    static const char *const ops[] = {"open", "write", "fsync", "rename"};
+
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        int nth = 1;
+        char *name = str_fmt("fault-%s", ops[i]), *dir = fresh_dir(name);
+
+        ck_assert(save_with_fault(dir, 1, "none", 0));
+        for (; !save_with_fault(dir, 2, ops[i], nth); nth++) {
+            int64_t step = newest(dir);
+
+            /* The very last steps of a save may fail after everything is in place. */
+            ck_assert_msg(step == 1 || (step == 2 && strcmp(ops[i], "fsync") == 0),
+                          "after %s %d: %ld: %s", ops[i], nth, (long)step, buf_text(&warnings));
+            ck_assert(checkpoint_prune(dir, 2, NULL));
+            ck_assert_int_eq(newest(dir), step);
+            ck_assert_str_eq(buf_text(&warnings), "");
+        }
+        ck_assert_msg(nth > 2, "%s never failed", ops[i]); /* two files, so two at least */
+        ck_assert_int_eq(newest(dir), 2);
+        free(dir);
+        free(name);
+    }
+}
+END_TEST
+
+START_TEST(pruning_keeps_the_newest_and_clears_leftovers)
+{
+    static const char *const leftovers[] = {"step-000000050.safetensors.tmp-12",
+                                            "step-000000050.json.tmp-9",
+                                            "step-000000060.safetensors", "step-000000002.json"};
+    char *dir = fresh_dir("prune"), *path;
+    struct error err;
+
+    for (int64_t step = 10; step <= 50; step += 10)
+        save_or_fail(dir, step);
+    for (size_t i = 0; i < ARRAY_LEN(leftovers); i++) {
+        path = path_in(dir, leftovers[i]);
+        ck_assert(file_replace(path, "x", 1, 0644, NULL));
+        free(path);
+    }
+    path = path_in(dir, "mine.txt");
+    ck_assert(file_replace(path, "x", 1, 0644, NULL));
+    free(path);
+
+    ck_assert_ok(checkpoint_prune(dir, 2, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(leftovers); i++)
+        ck_assert_msg(!there(dir, leftovers[i]), "%s", leftovers[i]);
+    for (int64_t step = 10; step <= 50; step += 10) {
+        char *tensors = str_fmt("step-%09ld.safetensors", (long)step);
+        char *note = str_fmt("step-%09ld.json", (long)step);
+
+        ck_assert_msg(there(dir, tensors) == (step >= 40) && there(dir, note) == (step >= 40),
+                      "step %ld", (long)step);
+        free(tensors);
+        free(note);
+    }
+    ck_assert(there(dir, "mine.txt"));
+    ck_assert_int_eq(newest(dir), 50);
+    ck_assert_ok(checkpoint_prune(dir, 2, &err), err);
+    ck_assert_ok(checkpoint_prune("/nonexistent/dir", 2, &err), err);
+    free(dir);
+}
+END_TEST
+
+START_TEST(one_can_be_opened_by_its_path)
+{
+    char *dir = fresh_dir("path"), *path = path_in(dir, "step-000000007.safetensors");
+    struct checkpoint c;
+    struct error err;
+
+    ck_assert_error(checkpoint_open(path, &c, &err), err, "step-000000007.json");
+    ck_assert_int_eq(err.code, ERR_DATA);
+    save_or_fail(dir, 7);
+    ck_assert_ok(checkpoint_open(path, &c, &err), err);
+    ck_assert_int_eq(c.step, 7);
+    ck_assert_uint_eq(st_tensors(c.tensors), 2);
+    checkpoint_close(&c);
+    checkpoint_close(&c);
+    free(path);
+    free(dir);
+}
+END_TEST
+
+/* The faults come first: they count the process's operations. */
+UNIT_MAIN(whatever_fails_the_one_before_stays, the_newest_is_found,
+          the_note_carries_the_sum_of_the_file, a_damaged_one_is_passed_over_with_a_warning,
+          damage_to_the_only_one_is_an_error, pruning_keeps_the_newest_and_clears_leftovers,
+          one_can_be_opened_by_its_path)
