@@ -5,7 +5,9 @@
 #include "worker/losses/loss.h"
 #include "worker/models/model.h"
 
-enum { NETS_MAX_LOSSES = 16 };
+enum {
+    NETS_MAX_LOSSES = 16
+};
 
 struct nets_loss {
     const struct loss_def *def;
@@ -15,10 +17,10 @@ struct nets_loss {
 struct nets {
     const struct model_def *student, *teacher; /* either may be NULL */
     int64_t classes, image_size;
-    int64_t teacher_width;   /* features of the teacher; 0 without one */
-    int64_t student_width;   /* features of the student; 0 without one */
-    bool projector;          /* student features are mapped to the teacher's width */
-    bool dropout;            /* the projector has a mask */
+    int64_t teacher_width; /* features of the teacher; 0 without one */
+    int64_t student_width; /* features of the student; 0 without one */
+    bool projector;        /* student features are mapped to the teacher's width */
+    bool dropout;          /* the projector has a mask */
     struct nets_loss losses[NETS_MAX_LOSSES];
     size_t n_losses;
 };

@@ -1,6 +1,7 @@
 #include "worker/replica.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,15 +11,17 @@
 #include "worker/engine/passes/compile.h"
 #include "worker/stats.h"
 
-enum { BLOCK = 65536 };
+enum {
+    BLOCK = 65536
+};
 static const double running_momentum = 0.1;
 
 /* Buffers between plans and callers, sized once. */
 struct replica_staging {
-    float *images;                        /* a chunk that was filled up */
-    float *chunk_logits, *chunk_features; /* of a chunk */
+    float *images;                            /* a chunk that was filled up */
+    float *chunk_logits, *chunk_features;     /* of a chunk */
     float *teacher_logits, *teacher_features; /* of a lane */
-    float *logits, *features, *projected; /* of a lane or chunk */
+    float *logits, *features, *projected;     /* of a lane or chunk */
     float *mask;
     float *seeds;
     float *losses[NETS_MAX_LOSSES];

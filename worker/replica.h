@@ -10,15 +10,15 @@
 
 /* Sums over samples, in double, in the order of the samples. */
 enum sum_index {
-    SUM_TOP1,       /* samples whose label has the highest logit */
+    SUM_TOP1, /* samples whose label has the highest logit */
     SUM_TOP5,
-    SUM_NORM,       /* |s|, of the features as the losses compare them */
+    SUM_NORM,         /* |s|, of the features as the losses compare them */
     SUM_TEACHER_NORM, /* |t| */
-    SUM_RATIO,      /* |s| / |t| */
-    SUM_BELOW,      /* samples with |s| < |t| */
-    SUM_COS,        /* cosine of s and the class mean */
-    SUM_CE,         /* cross-entropy; in evaluation only */
-    SUM_LOSS,       /* SUM_LOSS + k: the k-th loss, unweighted */
+    SUM_RATIO,        /* |s| / |t| */
+    SUM_BELOW,        /* samples with |s| < |t| */
+    SUM_COS,          /* cosine of s and the class mean */
+    SUM_CE,           /* cross-entropy; in evaluation only */
+    SUM_LOSS,         /* SUM_LOSS + k: the k-th loss, unweighted */
     SUM_COUNT = SUM_LOSS + NETS_MAX_LOSSES
 };
 
@@ -26,8 +26,8 @@ struct replica_config {
     struct nets nets; /* measured */
     const char *backend;
     int threads;
-    int64_t chunk;              /* samples in a chunk of the teacher's and of evaluation */
-    const int64_t *lane_sizes;  /* the distinct sizes of a training lane; n 0: no training */
+    int64_t chunk;             /* samples in a chunk of the teacher's and of evaluation */
+    const int64_t *lane_sizes; /* the distinct sizes of a training lane; n 0: no training */
     size_t n_lane_sizes;
     const struct optim_def *optim; /* NULL: no training */
     double dropout;
@@ -37,13 +37,13 @@ struct replica_config {
 struct replica {
     struct replica_config cfg;
     struct backend *backend;
-    struct flat flat;          /* of the student, projector included */
+    struct flat flat; /* of the student, projector included */
     float *params, *buffers;
     float *state[OPTIM_MAX_STATES];
     struct plan *eval, *teacher;
-    struct plan **train;       /* one for each of lane_sizes */
+    struct plan **train; /* one for each of lane_sizes */
     void *arena;
-    float *directions;         /* classes x teacher_width; zero until set */
+    float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
     struct replica_staging *staging;
 };

@@ -70,8 +70,7 @@ void stats_sum(const struct stats_batch *b, double *sums)
         else if (b->teacher_features)
             compare_norms(norm, stats_norm(b->teacher_features + i * b->width, b->width), sums);
         if (b->directions)
-            sums[SUM_COS] +=
-                cosine(s, b->directions + b->labels[i] * b->width, b->width, norm);
+            sums[SUM_COS] += cosine(s, b->directions + b->labels[i] * b->width, b->width, norm);
         if (b->cross_entropy)
             sums[SUM_CE] += cross_entropy(z, b->classes, b->labels[i]);
     }

@@ -79,13 +79,10 @@ static const struct {
     double (*real)(const unsigned char *p);
     int64_t (*integer)(const unsigned char *p);
 } rows[ST_DTYPE_COUNT] = {
-    [ST_F64] = {"F64",  8, from_f64,  NULL    },
-      [ST_F32] = {"F32",  4, from_f32,  NULL    },
-    [ST_F16] = {"F16",  2, from_f16,  NULL    },
-      [ST_BF16] = {"BF16", 2, from_bf16, NULL    },
-    [ST_I64] = {"I64",  8, NULL,      from_i64},
-      [ST_I32] = {"I32",  4, NULL,      from_i32},
-    [ST_U8] = {"U8",   1, NULL,      from_u8 },
+    [ST_F64] = {"F64", 8, from_f64, NULL}, [ST_F32] = {"F32", 4, from_f32, NULL},
+    [ST_F16] = {"F16", 2, from_f16, NULL}, [ST_BF16] = {"BF16", 2, from_bf16, NULL},
+    [ST_I64] = {"I64", 8, NULL, from_i64}, [ST_I32] = {"I32", 4, NULL, from_i32},
+    [ST_U8] = {"U8", 1, NULL, from_u8},
 };
 
 size_t st_dtype_size(enum st_dtype t)

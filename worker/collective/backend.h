@@ -11,7 +11,7 @@ struct coll_def {
     void (*sum_i128)(struct coll *c, __int128 *v, size_t n);
     void (*sum_i64)(struct coll *c, int64_t *v, size_t n);
     void (*bcast)(struct coll *c, void *data, size_t bytes, int root);
-    _Noreturn void (*abort)(struct coll *c, int status);
+    void (*abort)(struct coll *c, int status); /* does not return */
 };
 
 struct coll {

@@ -8,7 +8,9 @@
 #include "worker/means/means.h"
 #include "worker/replica.h"
 
-enum { CHUNK = 32 };
+enum {
+    CHUNK = 32
+};
 
 struct centers {
     struct cf_case *c;

@@ -29,9 +29,8 @@ static value_id conv2d(struct graph *g, const struct cf_case *c)
 {
     value_id x = input(g, c, "in.x"), w = input(g, c, "param.weight");
 
-    return g_conv(g, "conv", x, w, input(g, c, "param.bias"),
-                  js_int(js_get(c->hyper, "stride"), 1), js_int(js_get(c->hyper, "padding"), 0),
-                  js_int(js_get(c->hyper, "groups"), 1));
+    return g_conv(g, "conv", x, w, input(g, c, "param.bias"), js_int(js_get(c->hyper, "stride"), 1),
+                  js_int(js_get(c->hyper, "padding"), 0), js_int(js_get(c->hyper, "groups"), 1));
 }
 
 static bool training(const struct cf_case *c)
@@ -79,10 +78,8 @@ static const struct {
     const char *kind;
     value_id (*build)(struct graph *g, const struct cf_case *c);
 } layers[] = {
-    {"layer.conv2d", conv2d},
-    {"layer.batchnorm", batchnorm},
-    {"layer.relu", relu},
-    {"layer.globalavgpool", globalavgpool},
+    {"layer.conv2d", conv2d}, {"layer.batchnorm", batchnorm},
+    {"layer.relu", relu},     {"layer.globalavgpool", globalavgpool},
     {"layer.linear", linear},
 };
 
@@ -201,7 +198,7 @@ bool cf_run_sgd(struct cf_case *c, struct error *err)
     if (ok) {
         size_t steps = (size_t)t->shape[0], n = (size_t)t->shape[1];
         float *momentum = NEW_ARRAY(float, n);
-        double *got = NEW_ARRAY(double, steps * n);
+        double *got = NEW_ARRAY(double, steps *n);
 
         for (size_t s = 0; s < steps; s++) {
             sgd_update(param, grads + s * n, &momentum, n, &h);

@@ -219,7 +219,7 @@ static bool compare_train(struct model_case *m, struct single *s, struct error *
 {
     struct rows input = {.salt = cf_meta(m->c, "salt"), .probe_prefix = "probe/grad/"};
     double ce = sum_of(s, "ce") / (double)m->batch, loss = ce + 0.01 * sum_of(s, "squares");
-    size_t n;
+    size_t n = 0;
     const float *dx = find_output(s, "grad/images", &n);
 
     for (size_t i = 0; i < s->flat.buffer_count; i++)

@@ -235,7 +235,8 @@ static bool compare_final(struct run *t, const char *list, const char *l2, const
 
 static bool train(struct run *t, struct error *err)
 {
-    double *log = NEW_ARRAY(double, (size_t)t->steps * 4), *aux = NEW_ARRAY(double, (size_t)t->steps * 2);
+    double *log = NEW_ARRAY(double, (size_t)t->steps * 4),
+           *aux = NEW_ARRAY(double, (size_t)t->steps * 2);
     bool ok;
 
     t->grads = mem_try_aligned(64, flat_grad_count(&t->r->flat) * sizeof(float));
@@ -260,8 +261,7 @@ static bool run_all(struct run *t, struct error *err)
         return false;
     t->student.fresh_norms = true;
     t->r = replica_open(&cfg, teacher_tensor, t, err);
-    if (!t->r ||
-        !fill_entries(t, t->r->flat.params.at, t->r->flat.params.n, t->r->params, err) ||
+    if (!t->r || !fill_entries(t, t->r->flat.params.at, t->r->flat.params.n, t->r->params, err) ||
         !fill_entries(t, t->r->flat.buffers.at, t->r->flat.buffers.n, t->r->buffers, err))
         return false;
     replica_refresh(t->r);

@@ -8,8 +8,8 @@
 
 struct rule {
     double rtol, atol;
-    double *row_rtol;       /* one a row, or NULL */
-    double *named;          /* scale of each row by another tensor, or NULL */
+    double *row_rtol; /* one a row, or NULL */
+    double *named;    /* scale of each row by another tensor, or NULL */
     const char *scale;
 };
 
@@ -64,13 +64,16 @@ static void judge(struct cf_case *c, const char *name, const struct rule *r, con
     double whole = largest(want, n, 0, 1);
 
     for (size_t i = 0; i < n; i++) {
-        double error = fabs(got[i] - want[i]), rtol = r->row_rtol ? r->row_rtol[i / columns] : r->rtol;
+        double error = fabs(got[i] - want[i]),
+               rtol = r->row_rtol ? r->row_rtol[i / columns] : r->rtol;
         double allowed = r->atol + rtol * scale_of(r, want, n, columns, i);
 
         if (!isfinite(got[i]))
-            note(c, name, INFINITY);
-        else if (error > 0)
-            note(c, name, allowed > 0 ? error / allowed : INFINITY);
+            note(c, name, (double)INFINITY);
+        else if (error > 0 && getenv("CFDBG") && error > atof(getenv("CFDBG")) * allowed)
+            fprintf(stderr, "%s %s row %zu ratio %g rtol %g\n", c->name, name, i / columns, error / allowed, rtol);
+        if (isfinite(got[i]) && error > 0)
+            note(c, name, allowed > 0 ? error / allowed : (double)INFINITY);
         if (whole > 0 && isfinite(got[i]))
             c->max_rel_err = fmax(c->max_rel_err, error / whole);
     }
@@ -82,7 +85,7 @@ static bool only_finite(struct cf_case *c, const char *name, const double *got, 
         return false;
     for (size_t i = 0; i < n; i++)
         if (!isfinite(got[i]))
-            note(c, name, INFINITY);
+            note(c, name, (double)INFINITY);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proto/base/json.h"
+#include "proto/base/vec.h"
 #include "worker/ckpt/safetensors.h"
 
 struct conformance_options {
@@ -24,9 +25,9 @@ struct cf_case {
     const char *name, *kind, *backend;
     const struct safetensors *st;
     struct json *tolerance, *hyper, *check;
-    struct json *done;    /* tensors of `tolerance` that were compared */
-    double worst;         /* largest error over its tolerance so far */
-    double max_rel_err;   /* largest error over the tensor's largest value */
+    struct json *done;  /* tensors of `tolerance` that were compared */
+    double worst;       /* largest error over its tolerance so far */
+    double max_rel_err; /* largest error over the tensor's largest value */
     char worst_tensor[128];
 };
 
@@ -51,10 +52,12 @@ struct json *cf_meta_json(const struct cf_case *c, const char *key);
 
 /* compare.c: holds n values against the case's tensor of that name, by its tolerance. A tensor without
  * tolerance is not judged. False with err only when sizes do not agree. */
-bool cf_compare(struct cf_case *c, const char *name, const double *got, size_t n, struct error *err);
+bool cf_compare(struct cf_case *c, const char *name, const double *got, size_t n,
+                struct error *err);
 
 /* generate.c: the vectors' own generator of values. */
-void cf_uniform(const char *salt, const char *stream, double lo, double width, size_t n, float *out);
+void cf_uniform(const char *salt, const char *stream, double lo, double width, size_t n,
+                float *out);
 void cf_gen_labels(const char *salt, const char *stream, int64_t classes, size_t n, int32_t *out);
 struct cf_images {
     const char *salt, *prefix;

@@ -5,7 +5,9 @@
 
 #include "worker/conformance/conformance.h"
 
-enum { ROW_HEAD = 8 };
+enum {
+    ROW_HEAD = 8
+};
 
 struct rows {
     const char *salt, *probe_prefix;

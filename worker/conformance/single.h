@@ -14,7 +14,8 @@ struct single {
 };
 
 /* Takes the graph. */
-bool single_open(struct single *s, struct graph *take_graph, const char *backend, struct error *err);
+bool single_open(struct single *s, struct graph *take_graph, const char *backend,
+                 struct error *err);
 void single_close(struct single *s);
 /* Copies into an input; missing ones (pruned) are ignored. */
 void single_set(struct single *s, const char *name, const void *data);

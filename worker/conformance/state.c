@@ -27,7 +27,8 @@ static void fill(float *out, size_t n, float value)
         out[i] = value;
 }
 
-bool cf_state_fill(const struct cf_state *s, const char *key, size_t n, float *out, struct error *err)
+bool cf_state_fill(const struct cf_state *s, const char *key, size_t n, float *out,
+                   struct error *err)
 {
     for (size_t i = 0; i < js_len(s->rows); i++) {
         const struct json *row = js_at(s->rows, i), *shape = js_at(row, 4);

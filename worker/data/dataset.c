@@ -9,26 +9,26 @@
 
 const struct data_source data_sources[] = {
     {
-     .name = "cifar10",
-     .rest = "DIR",
-     .mean = {0.4914, 0.4822, 0.4465},
-     .std = {0.2471, 0.2435, 0.2616},
-     .open = cifar10_open,
-     },
+        .name = "cifar10",
+        .rest = "DIR",
+        .mean = {0.4914, 0.4822, 0.4465},
+        .std = {0.2471, 0.2435, 0.2616},
+        .open = cifar10_open,
+    },
     {
-     .name = "cifar100",
-     .rest = "DIR",
-     .mean = {0.5071, 0.4867, 0.4408},
-     .std = {0.2675, 0.2565, 0.2761},
-     .open = cifar100_open,
-     },
+        .name = "cifar100",
+        .rest = "DIR",
+        .mean = {0.5071, 0.4867, 0.4408},
+        .std = {0.2675, 0.2565, 0.2761},
+        .open = cifar100_open,
+    },
     {
-     .name = "procedural",
-     .rest = "classes=10,train=4000,test=1000,seed=1",
-     .mean = {0.5, 0.5, 0.5},
-     .std = {0.25, 0.25, 0.25},
-     .open = synthetic_open,
-     },
+        .name = "procedural",
+        .rest = "classes=10,train=4000,test=1000,seed=1",
+        .mean = {0.5, 0.5, 0.5},
+        .std = {0.25, 0.25, 0.25},
+        .open = synthetic_open,
+    },
 };
 const size_t n_data_sources = ARRAY_LEN(data_sources);
 

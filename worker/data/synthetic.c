@@ -249,9 +249,9 @@ static const struct option {
     int64_t lo, hi;
 } option_rows[] = {
     {"classes", offsetof(struct options, classes), 2, MAX_CLASSES},
-    {"train",   offsetof(struct options, train),   1, 1000000    },
-    {"test",    offsetof(struct options, test),    1, 1000000    },
-    {"seed",    offsetof(struct options, seed),    0, INT64_MAX  },
+    {"train", offsetof(struct options, train), 1, 1000000},
+    {"test", offsetof(struct options, test), 1, 1000000},
+    {"seed", offsetof(struct options, seed), 0, INT64_MAX},
 };
 
 static bool set_option(struct options *o, const char *name, const char *value, struct error *err)

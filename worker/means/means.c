@@ -23,13 +23,9 @@ static void describe_tensors(const struct class_means *m, struct st_tensor t[N_T
     t[0] = (struct st_tensor){"counts",     ST_I64,    1,
                               {m->classes}, m->counts, (size_t)m->classes * sizeof(*m->counts)};
     t[1] = (struct st_tensor){
-        "mean", ST_F64, 2, {m->classes, m->width},
-           m->mean, n * sizeof(*m->mean)
-    };
+        "mean", ST_F64, 2, {m->classes, m->width}, m->mean, n * sizeof(*m->mean)};
     t[2] = (struct st_tensor){
-        "unit", ST_F32, 2, {m->classes, m->width},
-           m->unit, n * sizeof(*m->unit)
-    };
+        "unit", ST_F32, 2, {m->classes, m->width}, m->unit, n * sizeof(*m->unit)};
 }
 
 bool means_save(const struct class_means *m, const char *path, struct error *err)
@@ -37,14 +33,14 @@ bool means_save(const struct class_means *m, const char *path, struct error *err
     struct st_tensor tensors[N_TENSORS];
     char content[SHA256_HEX], chunk[16], threads[16];
     const struct st_meta meta[] = {
-        {"format",         format           },
-        {"content_sha256", content          },
+        {"format", format},
+        {"content_sha256", content},
         {"teacher_sha256", m->teacher_sha256},
-        {"data_sha256",    m->data_sha256   },
-        {"transform",      m->transform     },
-        {"isa",            m->isa           },
-        {"chunk",          chunk            },
-        {"threads",        threads          },
+        {"data_sha256", m->data_sha256},
+        {"transform", m->transform},
+        {"isa", m->isa},
+        {"chunk", chunk},
+        {"threads", threads},
     };
 
     describe_tensors(m, tensors);

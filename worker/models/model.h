@@ -9,7 +9,7 @@ enum {
 };
 
 /* features: what enters the last linear layer (paper.md 1.6). Taps: stage outputs after and before
- * their ReLU, the stem first. */
+ * their ReLU, the stem first (there both are the same value). */
 struct model_outputs {
     value_id logits, features;
     value_id taps[MODEL_MAX_TAPS], preact_taps[MODEL_MAX_TAPS];

@@ -42,13 +42,12 @@ void resnet_build(const struct net *n, const struct model_def *def, value_id ima
     int64_t base = def->width == 1 ? 16 : 8 * def->width;
     int64_t widths[3] = {16 * def->width, 32 * def->width, 64 * def->width};
     int blocks = (def->depth - 2) / 6;
-    value_id x, preact;
+    value_id x, preact = NO_VALUE;
     char name[32];
 
     *out = (struct model_outputs){0};
-    preact = net_batch_norm(n, "bn1", net_conv(n, "conv1", image, base, 3, 1, 1));
-    x = g_relu(n->g, preact);
-    tap(out, x, preact);
+    x = g_relu(n->g, net_batch_norm(n, "bn1", net_conv(n, "conv1", image, base, 3, 1, 1)));
+    tap(out, x, x); /* the references have no tap before the stem's ReLU */
     for (int stage = 0; stage < 3; stage++) {
         for (int i = 0; i < blocks; i++) {
             snprintf(name, sizeof(name), "layer%d.%d", stage + 1, i);

@@ -1,8 +1,112 @@
-/* Batch norm, with scale and shift as two vectors. */
+/* Batch norm of blocked images: one block of channels after the other, each by one thread, so that the
+ * number of threads does not show. Everything else goes to the reference kernels. */
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
+#include "worker/engine/backend/cpu/bn_kernels.h"
 #include "worker/engine/backend/cpu/cpu.h"
+#include "worker/engine/backend/ref/ref.h"
 #include "worker/engine/ops/ops.h"
 
-/* x, dy and the results like x follow x; everything else is one number a channel. */
+struct norm_kernel {
+    struct kernel base;
+    struct bn_image image;
+    int64_t blocks;
+    double epsilon;
+    int threads;
+};
+
+static double count(const struct norm_kernel *k)
+{
+    return (double)(k->image.samples * k->image.plane);
+}
+
+/* x, gamma, beta, mean, var -> y */
+static void run_eval(struct kernel *base, void *const *args)
+{
+    const struct norm_kernel *k = (const struct norm_kernel *)base;
+    const float *x = args[0], *gamma = args[1], *beta = args[2], *mean = args[3], *var = args[4];
+    float *y = args[5];
+    int block = k->image.block;
+
+#pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
+    for (int64_t b = 0; b < k->blocks; b++) {
+        int64_t c = b * block, at = c * k->image.plane;
+        double scale[BN_MAX_BLOCK], shift[BN_MAX_BLOCK];
+
+        for (int j = 0; j < block; j++) {
+            scale[j] = (double)gamma[c + j] / sqrt((double)var[c + j] + k->epsilon);
+            shift[j] = (double)beta[c + j] - (double)mean[c + j] * scale[j];
+        }
+        bn_apply(&k->image, x + at, scale, shift, y + at);
+    }
+}
+
+/* x, gamma, beta -> y, mean, var */
+static void run_train(struct kernel *base, void *const *args)
+{
+    const struct norm_kernel *k = (const struct norm_kernel *)base;
+    const float *x = args[0], *gamma = args[1], *beta = args[2];
+    float *y = args[3], *mean = args[4], *var = args[5];
+    int block = k->image.block;
+
+#pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
+    for (int64_t b = 0; b < k->blocks; b++) {
+        int64_t c = b * block, at = c * k->image.plane;
+        double sum[BN_MAX_BLOCK], squares[BN_MAX_BLOCK], scale[BN_MAX_BLOCK], shift[BN_MAX_BLOCK];
+
+        bn_sums(&k->image, x + at, sum, squares);
+        for (int j = 0; j < block; j++) {
+            double m = sum[j] / count(k), v = squares[j] / count(k) - m * m;
+
+            v = v > 0 ? v : 0;
+            mean[c + j] = (float)m;
+            var[c + j] = (float)v;
+            scale[j] = (double)gamma[c + j] / sqrt(v + k->epsilon);
+            shift[j] = (double)beta[c + j] - m * scale[j];
+        }
+        bn_apply(&k->image, x + at, scale, shift, y + at);
+    }
+}
+
+/* x, gamma, mean, var, dy -> dx, dgamma, dbeta */
+static void run_grad(struct kernel *base, void *const *args)
+{
+    const struct norm_kernel *k = (const struct norm_kernel *)base;
+    const float *x = args[0], *gamma = args[1], *mean = args[2], *var = args[3], *dy = args[4];
+    float *dx = args[5], *dgamma = args[6], *dbeta = args[7];
+    int block = k->image.block;
+
+#pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
+    for (int64_t b = 0; b < k->blocks; b++) {
+        int64_t c = b * block, at = c * k->image.plane;
+        double sum[BN_MAX_BLOCK], dot[BN_MAX_BLOCK];
+        double scale[BN_MAX_BLOCK], slope[BN_MAX_BLOCK], offset[BN_MAX_BLOCK];
+
+        bn_grad_sums(&k->image, x + at, dy + at, sum, dot);
+        for (int j = 0; j < block; j++) {
+            double m = (double)mean[c + j], inv = 1 / sqrt((double)var[c + j] + k->epsilon);
+            double centred = dot[j] - m * sum[j];
+
+            dgamma[c + j] = (float)(centred * inv);
+            dbeta[c + j] = (float)sum[j];
+            scale[j] = (double)gamma[c + j] * inv;
+            slope[j] = -scale[j] * centred * inv * inv / count(k);
+            offset[j] = -scale[j] * sum[j] / count(k) - slope[j] * m;
+        }
+        bn_grad_apply(&k->image, x + at, dy + at, scale, slope, offset, dx + at);
+    }
+}
+
+static void free_norm(struct kernel *k)
+{
+    free(k);
+}
+
+/* x, dy and the results like x are blocked where the channels allow it; everything else is one number a
+ * channel. */
 static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                          int *out, struct error *err)
 {
@@ -17,72 +121,32 @@ static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node
     return true;
 }
 
-static bool forward_pd(struct cpu *c, const dnnl_memory_desc_t *x, double eps, bool training,
-                       dnnl_primitive_desc_t *pd, struct error *err)
+static struct kernel *norm_kernel(struct cpu *c, const struct graph *g, const struct node *n,
+                                  struct error *err)
 {
-    dnnl_batch_normalization_desc_t d;
-    dnnl_primitive_attr_t attr = cpu_attr();
-    unsigned flags = dnnl_use_scale | dnnl_use_shift | (training ? 0 : dnnl_use_global_stats);
-    bool ok = cpu_ok(dnnl_batch_normalization_forward_desc_init(
-                         &d, training ? dnnl_forward_training : dnnl_forward_inference, x,
-                         (float)eps, flags),
-                     "batch norm", err) &&
-              cpu_ok(dnnl_primitive_desc_create(pd, &d, attr, c->engine, NULL), "batch norm", err);
+    const struct shape *s = graph_shape(g, n->in[0]);
+    struct norm_kernel *k;
 
-    dnnl_primitive_attr_destroy(attr);
-    return ok;
-}
-
-static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const struct node *n,
-                                     struct error *err)
-{
-    static const struct cpu_arg training[] = {{DNNL_ARG_SRC, 0},   {DNNL_ARG_SCALE, 1},
-                                              {DNNL_ARG_SHIFT, 2}, {DNNL_ARG_DST, 3},
-                                              {DNNL_ARG_MEAN, 4},  {DNNL_ARG_VARIANCE, 5}};
-    static const struct cpu_arg inference[] = {{DNNL_ARG_SRC, 0},      {DNNL_ARG_SCALE, 1},
-                                               {DNNL_ARG_SHIFT, 2},    {DNNL_ARG_MEAN, 3},
-                                               {DNNL_ARG_VARIANCE, 4}, {DNNL_ARG_DST, 5}};
-    bool train = n->op == &op_batch_norm_train;
-    dnnl_memory_desc_t x = cpu_md(c, g, n->in[0]);
-    dnnl_primitive_desc_t pd;
-
-    if (!forward_pd(c, &x, ((const struct norm_attr *)n->attr)->epsilon, train, &pd, err))
-        return NULL;
-    return cpu_primitive_kernel(c, pd, 6, train ? training : inference, n->n_in + n->n_out, err);
-}
-
-static struct kernel *backward_kernel(struct cpu *c, const struct graph *g, const struct node *n,
-                                      struct error *err)
-{
-    /* The primitive insists on a shift, which a gradient does not need: it gets gamma again. */
-    static const struct cpu_arg args[] = {
-        {DNNL_ARG_SRC, 0},      {DNNL_ARG_SCALE, 1},      {DNNL_ARG_SHIFT, 1},
-        {DNNL_ARG_MEAN, 2},     {DNNL_ARG_VARIANCE, 3},   {DNNL_ARG_DIFF_DST, 4},
-        {DNNL_ARG_DIFF_SRC, 5}, {DNNL_ARG_DIFF_SCALE, 6}, {DNNL_ARG_DIFF_SHIFT, 7},
-    };
-    dnnl_memory_desc_t x = cpu_md(c, g, n->in[0]);
-    double eps = ((const struct norm_attr *)n->attr)->epsilon;
-    dnnl_batch_normalization_desc_t d;
-    dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t hint, pd;
-    bool ok;
-
-    if (!forward_pd(c, &x, eps, true, &hint, err))
-        return NULL;
-    attr = cpu_attr();
-    ok = cpu_ok(dnnl_batch_normalization_backward_desc_init(&d, dnnl_backward, &x, &x, (float)eps,
-                                                            dnnl_use_scale | dnnl_use_shift),
-                "batch norm gradient", err) &&
-         cpu_ok(dnnl_primitive_desc_create(&pd, &d, attr, c->engine, hint), "batch norm gradient",
-                err);
-    dnnl_primitive_attr_destroy(attr);
-    dnnl_primitive_desc_destroy(hint);
-    return ok ? cpu_primitive_kernel(c, pd, ARRAY_LEN(args), args, n->n_in + n->n_out, err) : NULL;
+    if (g->values.at[n->in[0]].layout != CPU_BLOCKED)
+        return ref_kernel_new(g, n, false, err);
+    k = NEW(struct norm_kernel);
+    k->base = (struct kernel){.free = free_norm, .impl = "batch norm"};
+    k->base.run = n->op == &op_batch_norm         ? run_eval
+                  : n->op == &op_batch_norm_train ? run_train
+                                                  : run_grad;
+    k->image = (struct bn_image){.samples = s->dim[0],
+                                 .stride = s->dim[1] * s->dim[2] * s->dim[3],
+                                 .plane = s->dim[2] * s->dim[3],
+                                 .block = c->block};
+    k->blocks = s->dim[1] / c->block;
+    k->epsilon = ((const struct norm_attr *)n->attr)->epsilon;
+    k->threads = c->base.threads;
+    return &k->base;
 }
 
 const struct cpu_op cpu_norm_ops[] = {
-    {.op = &op_batch_norm, .layouts = norm_layouts, .kernel = forward_kernel, .inplace = 1u << 0},
-    {.op = &op_batch_norm_train, .layouts = norm_layouts, .kernel = forward_kernel},
-    {.op = &op_batch_norm_train_grad, .layouts = norm_layouts, .kernel = backward_kernel},
+    {.op = &op_batch_norm, .layouts = norm_layouts, .kernel = norm_kernel, .inplace = 1u << 0},
+    {.op = &op_batch_norm_train, .layouts = norm_layouts, .kernel = norm_kernel},
+    {.op = &op_batch_norm_train_grad, .layouts = norm_layouts, .kernel = norm_kernel},
     {.op = NULL},
 };

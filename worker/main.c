@@ -1,0 +1,86 @@
+/* distill-worker: one MPI rank of a job, or a tool on its own. */
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/table.h"
+#include "worker/cmd.h"
+
+static const struct cmd commands[] = {
+    {"conformance", NULL, "run golden vectors from reference implementations", cmd_conformance},
+    {"catalog", NULL, "print the names that a job may use, as JSON", cmd_catalog},
+};
+
+static void print_help(FILE *out)
+{
+    fputs("distill-worker trains a small network to learn from a large one.\n"
+          "\n"
+          "usage: distill-worker COMMAND ...\n"
+          "       mpirun -n 4 distill-worker train job.json\n"
+          "\n"
+          "commands:\n",
+          out);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
+    fputs("\n`distill-worker COMMAND --help` tells more of each. Exit status: 0 done, 1 failed,\n"
+          "2 wrong usage or invalid job, 3 cancelled, 65 bad data, 75 stopped and resumable.\n",
+          out);
+}
+
+static void print_command_help(const struct cmd *cmd, const struct opt_set *options)
+{
+    struct buf b = buf_new(0);
+
+    buf_fmt(&b, "usage: distill-worker %s ", cmd->name);
+    opt_usage(options, &b);
+    buf_fmt(&b, "\n\n%s\n\n", cmd->help);
+    opt_help(options, &b);
+    fputs(buf_text(&b), stdout);
+    buf_free(&b);
+}
+
+int cmd_fail(const struct cmd *cmd, const struct error *err)
+{
+    fprintf(stderr, "distill-worker %s: %s\n", cmd->name, err->msg);
+    return err_exit_status(err->code);
+}
+
+bool cmd_parse(const struct cmd *cmd, const struct opt_set *options, struct opt_words words,
+               int *status)
+{
+    struct error err;
+
+    for (size_t i = 0; i < words.n; i++)
+        if (strcmp(words.at[i], "--help") == 0) {
+            print_command_help(cmd, options);
+            *status = 0;
+            return false;
+        }
+    if (opt_defaults(options, &err) && opt_parse(options, 1, &words, &err))
+        return true;
+    *status = cmd_fail(cmd, &err);
+    fprintf(stderr, "try: distill-worker %s --help\n", cmd->name);
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    const struct cmd *cmd;
+    struct error err;
+
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    cmd = table_find(TABLE(commands), argv[1]);
+    if (!cmd) {
+        table_unknown(TABLE(commands), "command", argv[1], &err);
+        fprintf(stderr, "distill-worker: %s\n", err.msg);
+        return 2;
+    }
+    return cmd->run(cmd, (struct opt_words){argv + 2, (size_t)argc - 2});
+}
