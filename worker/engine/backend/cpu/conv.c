@@ -1,4 +1,7 @@
 /* Convolutions: direct algorithm, blocked activations, weights in the primitive's own layout. */
+#include <stdlib.h>
+
+#include "proto/base/mem.h"
 #include "worker/engine/backend/cpu/cpu.h"
 #include "worker/engine/ops/ops.h"
 
@@ -56,7 +59,32 @@ static struct conv_case case_of(const struct cpu *c, const struct graph *g, cons
     return k;
 }
 
-static dnnl_memory_desc_t weights_any(const struct conv_case *k)
+/* The gradient of a weight is a sum over all pixels of the batch. A float that collects them one after
+ * the other ends with an error of some 1e-6 of the gradient, most of all the error of a step; summed in
+ * parts, and the parts then, it is a tenth of that. A part is as many samples as have this many pixels. */
+enum {
+    PART_PIXELS = 1024
+};
+
+static int64_t part_samples(const struct conv_case *k)
+{
+    int64_t samples = PART_PIXELS / (k->y.dim[2] * k->y.dim[3]);
+
+    samples = samples < 1 ? 1 : samples;
+    return samples < k->x.dim[0] ? samples : k->x.dim[0];
+}
+
+static void set_samples(struct conv_case *k, int64_t n)
+{
+    k->x.dim[0] = k->y.dim[0] = n;
+}
+
+/* Weights in one layout, or (ANY) in whatever layout the primitive likes best. */
+enum {
+    ANY = -1
+};
+
+static dnnl_memory_desc_t weights_md(const struct cpu *c, const struct conv_case *k, int layout)
 {
     int64_t group = k->attr->group;
     bool grouped = group > 1;
@@ -64,18 +92,21 @@ static dnnl_memory_desc_t weights_any(const struct conv_case *k)
     dnnl_dims_t by_group = {group, k->w.dim[0] / group, k->w.dim[1], k->w.dim[2], k->w.dim[3]};
     dnnl_memory_desc_t md;
 
+    if (layout >= CPU_OPAQUE)
+        return cpu_md_as(c, &k->w, layout);
     ASSERT(dnnl_memory_desc_init_by_tag(&md, grouped ? 5 : 4, grouped ? by_group : plain, dnnl_f32,
                                         dnnl_format_tag_any) == dnnl_success);
-    return md;
+    return layout == ANY ? md : cpu_plain_like(&md);
 }
 
 /* Forward: inference takes a bias and post-operations, training neither clamps nor adds. */
 static bool forward_pd(struct cpu *c, const struct conv_case *k, dnnl_prop_kind_t kind, bool bias,
-                       dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *pd, struct error *err)
+                       dnnl_primitive_attr_t attr, int weights, dnnl_primitive_desc_t *pd,
+                       struct error *err)
 {
     struct shape channels = shape1(k->y.dim[1]);
     dnnl_memory_desc_t x = cpu_md_as(c, &k->x, k->x_layout), y = cpu_md_as(c, &k->y, k->y_layout);
-    dnnl_memory_desc_t w = weights_any(k), b = cpu_md_as(c, &channels, LAYOUT_PLAIN);
+    dnnl_memory_desc_t w = weights_md(c, k, weights), b = cpu_md_as(c, &channels, LAYOUT_PLAIN);
     dnnl_convolution_desc_t d;
 
     return cpu_ok(dnnl_convolution_forward_desc_init(&d, kind, dnnl_convolution_direct, &x, &w,
@@ -101,7 +132,7 @@ static dnnl_primitive_attr_t fused_attr(bool add, bool relu)
 }
 
 /* The primitive of a node, forward or backward. */
-static bool make_pd(struct cpu *c, const struct node *n, const struct conv_case *k,
+static bool make_pd(struct cpu *c, const struct node *n, const struct conv_case *k, int weights,
                     dnnl_primitive_desc_t *pd, struct error *err)
 {
     bool fused = n->op == &op_fused_conv;
@@ -109,11 +140,12 @@ static bool make_pd(struct cpu *c, const struct node *n, const struct conv_case 
     dnnl_prop_kind_t kind = fused ? dnnl_forward_inference : dnnl_forward_training;
     bool backward = n->op == &op_conv_input_grad || n->op == &op_conv_weight_grad;
     dnnl_memory_desc_t x = cpu_md_as(c, &k->x, k->x_layout), y = cpu_md_as(c, &k->y, k->y_layout);
-    dnnl_memory_desc_t w = weights_any(k);
+    dnnl_memory_desc_t w = weights_md(c, k, weights);
     dnnl_convolution_desc_t d;
     dnnl_primitive_desc_t hint = NULL;
     dnnl_status_t status;
-    bool ok = forward_pd(c, k, kind, !backward && n->n_in > 2, attr, backward ? &hint : pd, err);
+    bool ok = forward_pd(c, k, kind, !backward && n->n_in > 2, attr, backward ? ANY : weights,
+                         backward ? &hint : pd, err);
 
     if (ok && backward) {
         status = n->op == &op_conv_input_grad
@@ -140,7 +172,9 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
     dnnl_primitive_desc_t pd;
     int w;
 
-    if (!make_pd(c, n, &k, &pd, err))
+    if (weight_grad)
+        set_samples(&k, part_samples(&k));
+    if (!make_pd(c, n, &k, ANY, &pd, err))
         return false;
     w = cpu_layout_of(c,
                       dnnl_primitive_desc_query_md(
@@ -172,7 +206,7 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
     dnnl_primitive_desc_t pd;
     struct cpu_kernel *kernel;
 
-    if (!make_pd(c, n, &k, &pd, err))
+    if (!make_pd(c, n, &k, g->values.at[n->in[1]].layout, &pd, err))
         return NULL;
     kernel = (struct cpu_kernel *)cpu_primitive_kernel(c, pd, n->n_in > 2 ? 4 : 3, args,
                                                        n->n_in + n->n_out, err);
@@ -186,26 +220,110 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
     return kernel ? &kernel->base : NULL;
 }
 
-static struct kernel *backward_kernel(struct cpu *c, const struct graph *g, const struct node *n,
-                                      struct error *err)
+static struct kernel *input_grad_kernel(struct cpu *c, const struct graph *g, const struct node *n,
+                                        struct error *err)
 {
-    static const struct cpu_arg data[] = {
+    static const struct cpu_arg args[] = {
         {DNNL_ARG_WEIGHTS, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_SRC, 2}};
-    static const struct cpu_arg weights[] = {
-        {DNNL_ARG_SRC, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_WEIGHTS, 2}};
     struct conv_case k = case_of(c, g, n);
     dnnl_primitive_desc_t pd;
 
-    if (!make_pd(c, n, &k, &pd, err))
+    if (!make_pd(c, n, &k, g->values.at[n->in[0]].layout, &pd, err))
         return NULL;
-    return cpu_primitive_kernel(c, pd, 3, n->op == &op_conv_input_grad ? data : weights,
-                                n->n_in + n->n_out, err);
+    return cpu_primitive_kernel(c, pd, 3, args, 3, err);
+}
+
+/* The gradient of weights in parts of a few samples each, and a last part with the rest. */
+struct weight_grad_kernel {
+    struct kernel base;
+    struct kernel *part, *rest; /* rest may be NULL */
+    int64_t parts;
+    size_t x_step, dy_step; /* bytes of a part */
+    size_t weights;         /* floats in their layout */
+    size_t partial_offset;  /* bytes from the start of scratch */
+};
+
+static void run_weight_grad(struct kernel *base, void *const *args)
+{
+    const struct weight_grad_kernel *k = (const struct weight_grad_kernel *)base;
+    float *total = args[2], *partial = (float *)((char *)args[3] + k->partial_offset);
+
+    for (int64_t i = 0; i < k->parts + (k->rest != NULL); i++) {
+        struct kernel *kernel = i < k->parts ? k->part : k->rest;
+        size_t at = (size_t)i;
+        void *part_args[] = {(char *)args[0] + at * k->x_step, (char *)args[1] + at * k->dy_step,
+                             i ? partial : total, args[3]};
+
+        kernel->run(kernel, part_args);
+        for (size_t w = 0; i && w < k->weights; w++)
+            total[w] += partial[w];
+    }
+}
+
+static void free_weight_grad(struct kernel *base)
+{
+    struct weight_grad_kernel *k = (struct weight_grad_kernel *)base;
+
+    if (k->part)
+        k->part->free(k->part);
+    if (k->rest)
+        k->rest->free(k->rest);
+    free(k);
+}
+
+static struct kernel *part_kernel(struct cpu *c, const struct node *n, struct conv_case k,
+                                  int64_t samples, int weights, struct error *err)
+{
+    static const struct cpu_arg args[] = {
+        {DNNL_ARG_SRC, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_WEIGHTS, 2}};
+    dnnl_primitive_desc_t pd;
+
+    set_samples(&k, samples);
+    return make_pd(c, n, &k, weights, &pd, err) ? cpu_primitive_kernel(c, pd, 3, args, 3, err)
+                                                : NULL;
+}
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, const struct node *n,
+                                         struct error *err)
+{
+    struct conv_case k = case_of(c, g, n);
+    int64_t batch = k.x.dim[0], samples = part_samples(&k);
+    int weights = g->values.at[n->out[0]].layout;
+    struct weight_grad_kernel *w = NEW(struct weight_grad_kernel);
+    dnnl_memory_desc_t md = weights_md(c, &k, weights);
+    bool ok;
+
+    w->base = (struct kernel){.run = run_weight_grad, .free = free_weight_grad};
+    w->parts = batch / samples;
+    w->part = part_kernel(c, n, k, samples, weights, err);
+    ok = w->part != NULL;
+    if (ok && batch % samples) {
+        w->rest = part_kernel(c, n, k, batch % samples, weights, err);
+        ok = w->rest != NULL;
+    }
+    if (!ok) {
+        free_weight_grad(&w->base);
+        return NULL;
+    }
+    w->base.impl = w->part->impl;
+    w->x_step = (size_t)(shape_count(&k.x) / batch * samples) * sizeof(float);
+    w->dy_step = (size_t)(shape_count(&k.y) / batch * samples) * sizeof(float);
+    w->weights = dnnl_memory_desc_get_size(&md) / sizeof(float);
+    w->partial_offset =
+        (larger(w->part->scratch_bytes, w->rest ? w->rest->scratch_bytes : 0) + 63) / 64 * 64;
+    w->base.scratch_bytes = w->partial_offset + w->weights * sizeof(float);
+    return &w->base;
 }
 
 const struct cpu_op cpu_conv_ops[] = {
     {.op = &op_conv, .layouts = conv_layouts, .kernel = forward_kernel},
     {.op = &op_fused_conv, .layouts = conv_layouts, .kernel = forward_kernel, .inplace = 1u << 3},
-    {.op = &op_conv_input_grad, .layouts = conv_layouts, .kernel = backward_kernel},
-    {.op = &op_conv_weight_grad, .layouts = conv_layouts, .kernel = backward_kernel},
+    {.op = &op_conv_input_grad, .layouts = conv_layouts, .kernel = input_grad_kernel},
+    {.op = &op_conv_weight_grad, .layouts = conv_layouts, .kernel = weight_grad_kernel},
     {.op = NULL},
 };
