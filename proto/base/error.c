@@ -40,6 +40,17 @@ bool err_set(struct error *err, enum err_code code, const char *fmt, ...)
     return false;
 }
 
+/* As much of the text as there is room for. */
+static void append(struct error *err, size_t at, const char *text)
+{
+    size_t room = sizeof(err->msg) - 1 - at, n = strlen(text);
+
+    if (n > room)
+        n = room;
+    memcpy(err->msg + at, text, n);
+    err->msg[at + n] = '\0';
+}
+
 bool err_wrap(struct error *err, const char *fmt, ...)
 {
     char old[sizeof(err->msg)];
@@ -52,8 +63,10 @@ bool err_wrap(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     n = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof(err->msg))
-        snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n < sizeof(err->msg)) {
+        append(err, (size_t)n, ": ");
+        append(err, strlen(err->msg), old);
+    }
     return false;
 }
 
