@@ -6,15 +6,14 @@
 
 struct cmd {
     const char *name;
-    const char *args; /* what follows, for the usage line; NULL: made from the options */
     const char *help;
     int (*run)(const struct cmd *cmd, struct opt_words words);
 };
 
 /* Parses words by the rows. False when the command is over with *status: help was asked for (0), or
  * something is wrong (2, and said on standard error). */
-bool cmd_parse(const struct cmd *cmd, const struct opt_set *options, struct opt_words words,
-               int *status);
+bool cmd_parse(const struct cmd *cmd, const struct opt_set *sets, size_t n_sets,
+               struct opt_words words, int *status);
 /* Prints "distill-worker NAME: message" and returns the exit status of the error's code. */
 int cmd_fail(const struct cmd *cmd, const struct error *err);
 

@@ -3,39 +3,15 @@
 
 #include "worker/catalog.h"
 #include "worker/cmd.h"
-#include "worker/data/dataset.h"
-#include "worker/losses/loss.h"
-#include "worker/models/model.h"
-#include "worker/optim/optim.h"
-
-void worker_catalog(struct catalog *c)
-{
-    catalog_init(c);
-    for (size_t i = 0; i < model_registry_len; i++)
-        catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = model_registry[i].name});
-    for (size_t i = 0; i < loss_registry_len; i++)
-        catalog_add(c, CATALOG_LOSSES,
-                    (struct catalog_entry){.name = loss_registry[i]->name,
-                                           .params = loss_registry[i]->params,
-                                           .needs_teacher = loss_registry[i]->uses != 0});
-    for (size_t i = 0; i < n_data_sources; i++)
-        catalog_add(c, CATALOG_DATA, (struct catalog_entry){.name = data_sources[i].name});
-    for (size_t i = 0; i < optim_registry_len; i++)
-        catalog_add(c, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = optim_registry[i].name});
-    for (size_t i = 0; i < schedule_registry_len; i++)
-        catalog_add(c, CATALOG_SCHEDULES,
-                    (struct catalog_entry){.name = schedule_registry[i].name});
-}
 
 int cmd_catalog(const struct cmd *cmd, struct opt_words words)
 {
     struct catalog c;
     struct json *j;
     char *text;
-    const struct opt_set none = {NULL, 0, NULL};
     int status;
 
-    if (!cmd_parse(cmd, &none, words, &status))
+    if (!cmd_parse(cmd, NULL, 0, words, &status))
         return status;
     worker_catalog(&c);
     j = catalog_json(&c);

@@ -16,7 +16,7 @@ int cmd_conformance(const struct cmd *cmd, struct opt_words words)
     struct error err;
     int status;
 
-    if (!cmd_parse(cmd, &options, words, &status))
+    if (!cmd_parse(cmd, &options, 1, words, &status))
         return status;
     status = conformance_run(&o, &err);
     return status < 0 ? cmd_fail(cmd, &err) : status;

@@ -7,8 +7,12 @@
 #include "worker/cmd.h"
 
 static const struct cmd commands[] = {
-    {"conformance", NULL, "run golden vectors from reference implementations", cmd_conformance},
-    {"catalog", NULL, "print the names that a job may use, as JSON", cmd_catalog},
+    {"train", "train a model, or distill one (jobs of kind train and distill)", cmd_train},
+    {"class-means", "mean penultimate feature of the teacher for each class", cmd_class_means},
+    {"eval", "accuracy and feature statistics of a trained student", cmd_eval},
+    {"inspect", "what a job or model would compute: layers, steps, memory", cmd_inspect},
+    {"conformance", "run golden vectors from reference implementations", cmd_conformance},
+    {"catalog", "print the names that a job may use, as JSON", cmd_catalog},
 };
 
 static void print_help(FILE *out)
@@ -27,14 +31,18 @@ static void print_help(FILE *out)
           out);
 }
 
-static void print_command_help(const struct cmd *cmd, const struct opt_set *options)
+static void print_command_help(const struct cmd *cmd, const struct opt_set *sets, size_t n_sets)
 {
     struct buf b = buf_new(0);
 
-    buf_fmt(&b, "usage: distill-worker %s ", cmd->name);
-    opt_usage(options, &b);
+    buf_fmt(&b, "usage: distill-worker %s", cmd->name);
+    for (size_t i = 0; i < n_sets; i++) {
+        buf_str(&b, " ");
+        opt_usage(&sets[i], &b);
+    }
     buf_fmt(&b, "\n\n%s\n\n", cmd->help);
-    opt_help(options, &b);
+    for (size_t i = 0; i < n_sets; i++)
+        opt_help(&sets[i], &b);
     fputs(buf_text(&b), stdout);
     buf_free(&b);
 }
@@ -45,18 +53,21 @@ int cmd_fail(const struct cmd *cmd, const struct error *err)
     return err_exit_status(err->code);
 }
 
-bool cmd_parse(const struct cmd *cmd, const struct opt_set *options, struct opt_words words,
-               int *status)
+bool cmd_parse(const struct cmd *cmd, const struct opt_set *sets, size_t n_sets,
+               struct opt_words words, int *status)
 {
     struct error err;
+    bool ok = true;
 
     for (size_t i = 0; i < words.n; i++)
         if (strcmp(words.at[i], "--help") == 0) {
-            print_command_help(cmd, options);
+            print_command_help(cmd, sets, n_sets);
             *status = 0;
             return false;
         }
-    if (opt_defaults(options, &err) && opt_parse(options, 1, &words, &err))
+    for (size_t i = 0; ok && i < n_sets; i++)
+        ok = opt_defaults(&sets[i], &err);
+    if (ok && opt_parse(sets, n_sets, &words, &err))
         return true;
     *status = cmd_fail(cmd, &err);
     fprintf(stderr, "try: distill-worker %s --help\n", cmd->name);

@@ -62,9 +62,9 @@ struct graph *nets_inference_graph(const struct model_def *model, int64_t batch,
         graph_mark_output(g, out.taps[i], name);
         snprintf(name, sizeof(name), "preact_feats.%d", i);
         /* A value has one name, so the second tap of the same one is a copy. */
-        graph_mark_output(g, out.preact_taps[i] == out.taps[i] ? g_scale(g, out.taps[i], 1)
-                                                                : out.preact_taps[i],
-                          name);
+        graph_mark_output(
+            g, out.preact_taps[i] == out.taps[i] ? g_scale(g, out.taps[i], 1) : out.preact_taps[i],
+            name);
     }
     return g;
 }

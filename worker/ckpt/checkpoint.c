@@ -234,6 +234,25 @@ static bool remove_file(char *take_path, struct error *err)
     return ok;
 }
 
+static bool remove_step(const char *dir, int64_t step, struct error *err)
+{
+    /* The .json first, so that what is left of an interrupted removal does not count. */
+    return remove_file(path_of(dir, step, note_ext), err) &&
+           remove_file(path_of(dir, step, tensors_ext), err);
+}
+
+bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err)
+{
+    struct folder f;
+    bool ok = folder_read(&f, dir, err);
+
+    for (size_t i = 0; ok && i < f.steps.n; i++)
+        if (f.steps.at[i].step > step)
+            ok = remove_step(dir, f.steps.at[i].step, err);
+    folder_free(&f);
+    return ok;
+}
+
 bool checkpoint_prune(const char *dir, int keep, struct error *err)
 {
     struct folder f;
@@ -247,9 +266,7 @@ bool checkpoint_prune(const char *dir, int keep, struct error *err)
 
         if (s.tensors && s.note && kept++ < keep)
             continue;
-        /* The .json first, so that what is left of an interrupted removal does not count. */
-        ok = remove_file(path_of(dir, s.step, note_ext), err) &&
-             remove_file(path_of(dir, s.step, tensors_ext), err);
+        ok = remove_step(dir, s.step, err);
     }
     folder_free(&f);
     return ok;

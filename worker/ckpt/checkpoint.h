@@ -28,6 +28,10 @@ bool checkpoint_newest(const char *dir, struct checkpoint *out,
 bool checkpoint_open(const char *path, struct checkpoint *out, struct error *err);
 void checkpoint_close(struct checkpoint *c); /* a closed one is fine */
 
+/* Removes every checkpoint of a later step than this one (-1: all): what a run that goes on from here will
+ * write again, or must not find. */
+bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err);
+
 /* Removes all but the newest `keep` and leftovers of interrupted writes. Missing files are no error. */
 bool checkpoint_prune(const char *dir, int keep, struct error *err);
 

@@ -1,0 +1,142 @@
+#define _GNU_SOURCE
+#include "worker/result.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/clock.h"
+
+static struct json *described(const struct session *s)
+{
+    struct json *j = js_new_object(), *data = js_new_object();
+
+    js_set(j, "state", js_new_string("succeeded"));
+    js_set(j, "kind", js_new_string(job_kind_name(s->job)));
+    js_set(data, "source", js_new_string(s->job->data->source));
+    js_set(data, "classes", js_new_int(dataset_classes(s->train)));
+    js_set(data, "train_images", js_new_int(dataset_count(s->train)));
+    js_set(data, "test_images", js_new_int(dataset_count(s->test)));
+    js_set(j, "data", data);
+    js_set(j, "class_means", s->means_origin ? js_new_string(s->means_origin) : js_new_null());
+    return j;
+}
+
+/* Every figure that this job has, as a mean over n samples. */
+static struct json *figures(const struct session *s, const double *sums, double n, bool evaluation)
+{
+    struct json *j = js_new_object();
+
+    for (size_t i = 0; i < n_session_figures; i++)
+        if (session_has_figure(s, &session_figures[i], evaluation))
+            js_set(j, session_figures[i].name,
+                   js_new_real(session_figures[i].factor * sums[session_figures[i].sum] / n));
+    return j;
+}
+
+bool result_write_training(const struct session *s, const struct run_state *st,
+                           int64_t resumed_from, int64_t steps_executed, bool other_isa,
+                           struct error *err)
+{
+    struct json *j = described(s), *best = js_new_object();
+    bool ok;
+
+    js_set(j, "model", js_new_string(s->job->student->model));
+    js_set(j, "epochs", js_new_int(s->job->train->epochs));
+    js_set(j, "steps", js_new_int(st->step));
+    js_set(j, "seed", js_new_int((int64_t)s->job->train->seed));
+    js_set(j, "final", figures(s, st->eval_sums, (double)dataset_count(s->test), true));
+    js_set(best, "top1", js_new_real(st->best_top1));
+    js_set(best, "step", js_new_int(st->best_step));
+    js_set(j, "best (test)", best);
+    if (st->last_samples)
+        js_set(j, "train", figures(s, st->last_sums, (double)st->last_samples, false));
+    js_set(j, "resumed_from", resumed_from >= 0 ? js_new_int(resumed_from) : js_new_null());
+    js_set(j, "steps_executed", js_new_int(steps_executed));
+    if (other_isa)
+        js_set(j, "allow_other_isa", js_new_bool(true));
+    ok = rundir_write_json(&s->dir, "result.json", j, err);
+    js_free(j);
+    return ok;
+}
+
+bool result_write_class_means(const struct session *s, struct error *err)
+{
+    struct json *j = described(s);
+    bool ok;
+
+    js_set(j, "model", js_new_string(s->job->teacher->model));
+    js_set(j, "width", js_new_int(s->means.width));
+    ok = rundir_write_json(&s->dir, "result.json", j, err);
+    js_free(j);
+    return ok;
+}
+
+bool result_write_evaluation(const struct session *s, const double sums[SUM_COUNT],
+                             struct error *err)
+{
+    struct json *j = described(s);
+    bool ok;
+
+    js_set(j, "model", js_new_string(s->job->student->model));
+    js_set(j, "final", figures(s, sums, (double)dataset_count(s->test), true));
+    ok = rundir_write_json(&s->dir, "result.json", j, err);
+    js_free(j);
+    return ok;
+}
+
+static struct json *timed(const char *event)
+{
+    const char *attempt = getenv("DISTILLD_GENERATION");
+    struct json *j = js_new_object();
+    char when[CLOCK_TEXT];
+
+    js_set(j, "event", js_new_string(event));
+    js_set(j, "at", js_new_string(clock_text(clock_wall_ms(), when)));
+    if (attempt)
+        js_set(j, "attempt", js_new_string(attempt));
+    return j;
+}
+
+void result_time_start(const struct session *s, int64_t resumed_from)
+{
+    struct json *j = timed("start");
+    char host[256] = "";
+
+    gethostname(host, sizeof(host) - 1);
+    js_set(j, "host", js_new_string(host));
+    js_set(j, "ranks", js_new_int(s->size));
+    js_set(j, "threads", js_new_int(s->job->resources->threads));
+    js_set(j, "isa", js_new_string(backend_isa()));
+    js_set(j, "resumed_from", resumed_from >= 0 ? js_new_int(resumed_from) : js_new_null());
+    rundir_append_json(&s->dir, "timing.jsonl", j);
+}
+
+static struct json *list(const double *x, int n)
+{
+    struct json *j = js_new_array();
+
+    for (int i = 0; i < n; i++)
+        js_push(j, js_new_real(x[i]));
+    return j;
+}
+
+void result_time_epoch(const struct session *s, int64_t step, int64_t epoch, double seconds,
+                       const double *samples, const double *rss_mb, const double *waiting_s)
+{
+    struct json *j = timed("epoch"), *counts = js_new_array();
+    double all = 0;
+
+    for (int r = 0; r < s->size; r++) {
+        js_push(counts, js_new_int((int64_t)samples[r]));
+        all += samples[r];
+    }
+    js_set(j, "step", js_new_int(step));
+    js_set(j, "epoch", js_new_int(epoch));
+    js_set(j, "seconds", js_new_real(seconds));
+    js_set(j, "images_per_s", js_new_real(seconds > 0 ? all / seconds : 0));
+    js_set(j, "samples_per_rank", counts);
+    js_set(j, "rss_mb_per_rank", list(rss_mb, s->size));
+    js_set(j, "collective_s_per_rank", list(waiting_s, s->size));
+    rundir_append_json(&s->dir, "timing.jsonl", j);
+}

@@ -1,0 +1,25 @@
+/* The run directory (--out DIR): one job's results, one writer at a time. Only rank 0 writes here. */
+#ifndef WORKER_RUNDIR_H
+#define WORKER_RUNDIR_H
+
+#include "proto/wire/job.h"
+
+struct rundir {
+    char *path;
+    int lock_fd; /* held while the job runs */
+};
+
+/* Makes the folder, takes its lock (another writer is ERR_CONFLICT), and holds the job against the
+ * spec.json of an earlier run: what may change a result must be the same, else ERR_INVALID shows the
+ * fields. Then writes spec.json. */
+bool rundir_open(struct rundir *d, const char *path, const JobSpec *job, struct error *err);
+void rundir_close(struct rundir *d);
+
+/* path/name; free() */
+char *rundir_file(const struct rundir *d, const char *name);
+bool rundir_write_json(const struct rundir *d, const char *name, const struct json *j,
+                       struct error *err);
+/* Appends one line to a .jsonl file that nothing depends on. */
+void rundir_append_json(const struct rundir *d, const char *name, struct json *take_line);
+
+#endif

@@ -1,0 +1,380 @@
+#define _GNU_SOURCE
+#include "worker/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/file.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "proto/wire/validate.h"
+#include "worker/catalog.h"
+#include "worker/data/sampler.h"
+
+const struct session_figure session_figures[] = {
+    {"top1", SUM_TOP1, 100},        {"top5", SUM_TOP5, 100},
+    {"norm/student", SUM_NORM, 1},  {"norm/teacher", SUM_TEACHER_NORM, 1},
+    {"norm/ratio", SUM_RATIO, 1},   {"norm/below_share", SUM_BELOW, 1},
+    {"cos/class_mean", SUM_COS, 1}, {"loss_raw/ce", SUM_CE, 1},
+};
+const size_t n_session_figures = ARRAY_LEN(session_figures);
+
+bool session_has_figure(const struct session *s, const struct session_figure *f, bool evaluation)
+{
+    const struct nets *n = &s->replica->cfg.nets;
+    bool comparable = n->teacher && (n->projector || n->student_width == n->teacher_width);
+
+    switch (f->sum) {
+    case SUM_TEACHER_NORM:
+    case SUM_RATIO:
+    case SUM_BELOW: return comparable && (evaluation || nets_uses(n) != 0);
+    case SUM_COS: return comparable && s->replica->has_directions;
+    case SUM_CE: return evaluation;
+    default: return true;
+    }
+}
+
+static atomic_int signalled;
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&signalled, 1);
+}
+
+void session_catch_signals(void)
+{
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGUSR1, &a, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+enum uplink_stop session_stop_requested(const struct session *s)
+{
+    enum uplink_stop asked = uplink_stop_requested(s->uplink);
+
+    return asked == UPLINK_GO_ON && atomic_load(&signalled) ? UPLINK_PREEMPT : asked;
+}
+
+static bool check_kind(const JobSpec *job, const struct session_request *r, struct error *err)
+{
+    static const char *const commands[] = {"train", "class-means", "train", "eval"};
+
+    if (r->kinds >> job->kind & 1)
+        return true;
+    return err_set(err, ERR_INVALID,
+                   "%s is a job of kind \"%s\": run it with `distill-worker %s`, not `%s`",
+                   r->job_path, job_kind_name(job), commands[job->kind], r->command);
+}
+
+JobSpec *session_job(const struct session_request *r, struct error *err)
+{
+    struct json *spec = job_load(r->job_path, NULL, r->sets, r->n_sets, err);
+    struct problems p = {0};
+    struct catalog known;
+    JobSpec *job;
+
+    if (!spec)
+        return NULL;
+    worker_catalog(&known);
+    job = job_from_json(spec, &p);
+    if (job)
+        job_validate(job, &known, &p);
+    js_free(spec);
+    catalog_free(&known);
+    if (problems_none(&p, err)) {
+        problems_free(&p);
+        if (check_kind(job, r, err))
+            return job;
+    } else {
+        err_wrap(err, "%s", r->job_path);
+        problems_free(&p);
+    }
+    job_free(job);
+    return NULL;
+}
+
+/* Samples that a chunk of the teacher and of evaluation has: a lane's, or an even part of one that is
+ * larger than 64. */
+static int64_t chunk_of(const JobSpec *job)
+{
+    int64_t lane = (job->train->batch + job->train->lanes - 1) / job->train->lanes;
+    int64_t parts = (lane + 63) / 64;
+
+    return (lane + parts - 1) / parts;
+}
+
+/* Adds the sizes of the lanes of a batch of n samples that are not in the list yet. */
+static size_t add_lane_sizes(int64_t *sizes, size_t count, int64_t n, int64_t lanes)
+{
+    for (int64_t l = 0; l < lanes; l++) {
+        int64_t size = sampler_cut(n, lanes, l + 1) - sampler_cut(n, lanes, l);
+        bool known = size == 0;
+
+        for (size_t i = 0; i < count; i++)
+            known |= sizes[i] == size;
+        if (!known)
+            sizes[count++] = size;
+    }
+    return count;
+}
+
+static bool configure_losses(const JobSpec *job, struct nets *n, struct error *err)
+{
+    if (job->n_losses > NETS_MAX_LOSSES)
+        return err_set(err, ERR_INVALID, "#/losses: at most %d, got %zu", NETS_MAX_LOSSES,
+                       job->n_losses);
+    for (size_t i = 0; i < job->n_losses; i++)
+        n->losses[n->n_losses++] =
+            (struct nets_loss){loss_find(job->losses[i]->kind), job->losses[i]->temperature};
+    if (!n->n_losses && job->kind == DISTILLD__JOB_KIND__TRAIN)
+        n->losses[n->n_losses++] = (struct nets_loss){loss_find("ce"), 1};
+    return true;
+}
+
+static bool configure_projector(const JobSpec *job, struct replica_config *cfg, struct error *err)
+{
+    struct nets *n = &cfg->nets;
+    bool differ = n->student_width != n->teacher_width;
+    bool compares = nets_uses(n) & (USES_TEACHER_FEATURES | USES_CLASS_MEANS);
+
+    if (!n->student || !n->teacher || job->kind != DISTILLD__JOB_KIND__DISTILL)
+        return true;
+    if (job->student->projector == DISTILLD__PROJECTOR__NEVER && differ && compares)
+        return err_set(err, ERR_INVALID,
+                       "#/student/projector: is \"never\", but a loss compares features, which are "
+                       "%" PRId64 " wide in %s and %" PRId64 " in %s",
+                       n->student_width, n->student->name, n->teacher_width, n->teacher->name);
+    n->projector = job->student->projector == DISTILLD__PROJECTOR__ALWAYS ||
+                   (job->student->projector == DISTILLD__PROJECTOR__AUTO && differ && compares);
+    cfg->dropout = job->student->projector_dropout;
+    n->dropout = n->projector && cfg->dropout > 0;
+    return true;
+}
+
+bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int64_t image_size,
+                       struct replica_config *cfg, int64_t **lane_sizes, struct error *err)
+{
+    struct nets *n = &cfg->nets;
+    int64_t lanes = job->train->lanes, batch = job->train->batch;
+
+    *cfg = (struct replica_config){.backend = "cpu",
+                                   .threads = job->resources->threads,
+                                   .seed = job->train->seed,
+                                   .chunk = chunk_of(job)};
+    *lane_sizes = NEW_ARRAY(int64_t, 2 * (size_t)lanes);
+    n->classes = classes;
+    n->image_size = image_size;
+    if (job->student && !(n->student = model_find(job->student->model, err)))
+        return err_wrap(err, "#/student/model");
+    if (job->teacher && !(n->teacher = model_find(job->teacher->model, err)))
+        return err_wrap(err, "#/teacher/model");
+    if (!configure_losses(job, n, err) || !nets_measure(n, err) ||
+        !configure_projector(job, cfg, err))
+        return false;
+    if (samples) {
+        cfg->optim = optim_find(job->optimizer->kind);
+        cfg->lane_sizes = *lane_sizes;
+        if (samples >= batch)
+            cfg->n_lane_sizes = add_lane_sizes(*lane_sizes, 0, batch, lanes);
+        cfg->n_lane_sizes = add_lane_sizes(*lane_sizes, cfg->n_lane_sizes, samples % batch, lanes);
+    }
+    return true;
+}
+
+static bool trains(const struct session *s)
+{
+    return s->job->kind == DISTILLD__JOB_KIND__TRAIN || s->job->kind == DISTILLD__JOB_KIND__DISTILL;
+}
+
+/* The folder, rank 0's streams, the others' log files. */
+static bool open_outputs(struct session *s, const struct session_request *r, struct error *err)
+{
+    char *fallback = str_fmt("%s.out", s->job->name), *metrics = NULL, *logs;
+    const char *path = r->out ? r->out : fallback;
+    bool ok = true;
+
+    if (s->rank == 0)
+        ok = rundir_open(&s->dir, path, s->job, err);
+    else
+        s->dir = (struct rundir){.path = str_dup(path), .lock_fd = -1};
+    logs = rundir_file(&s->dir, "logs");
+    if (ok && s->rank == 0 && s->size > 1)
+        ok = file_make_dirs(logs, 0755, err);
+    ok = coll_agree(s->coll, ok, err);
+    if (ok && s->rank == 0) {
+        metrics = rundir_file(&s->dir, "metrics.jsonl");
+        progress_init(&s->progress, r->json);
+        s->uplink = uplink_open(metrics, s->size);
+    } else if (ok) {
+        char *log = str_fmt("%s/rank-%d.log", logs, s->rank);
+
+        if (!freopen(log, "a", stderr))
+            ok = err_set(err, ERR_IO, "open %s: %s", log, strerror(errno));
+        free(log);
+    }
+    free(metrics);
+    free(logs);
+    free(fallback);
+    return coll_agree(s->coll, ok, err);
+}
+
+static bool open_data(struct session *s, struct error *err)
+{
+    const Distilld__DataSpec *d = s->job->data;
+    const struct data_source *source = data_source_of(d->source, err);
+    struct dataset_config cfg = {.source = d->source,
+                                 .classes = d->n_classes ? d->classes : NULL,
+                                 .n_classes = d->n_classes,
+                                 .train_limit = d->train_limit};
+
+    if (!source)
+        return false;
+    s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
+    s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
+    if (!s->test)
+        return false;
+    if (dataset_classes(s->train) != dataset_classes(s->test))
+        return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
+                       d->source, dataset_classes(s->train), dataset_classes(s->test));
+    augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
+                 s->job->train->seed, d->n_mean ? d->mean : source->mean,
+                 d->n_std ? d->std : source->std);
+    return true;
+}
+
+/* Identities; each is computed once, by rank 0. */
+static void hash_inputs(struct session *s)
+{
+    if (s->rank == 0)
+        dataset_sha256(s->train, s->data_sha256);
+    coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
+    if (s->job->teacher)
+        weights_sha256(&s->teacher, s->teacher_sha256);
+}
+
+static bool open_teacher(struct session *s, struct error *err)
+{
+    const struct model_def *model;
+
+    if (!s->job->teacher)
+        return true;
+    model = model_find(s->job->teacher->model, err);
+    return model && weights_open(&s->teacher, "teacher.weights", s->job->teacher->weights, model,
+                                 dataset_size(s->train), dataset_classes(s->train), err);
+}
+
+static bool load_student(struct session *s, struct error *err)
+{
+    struct replica *r = s->replica;
+    struct weights w;
+    bool ok = true;
+
+    if (!s->job->student || !s->job->student->weights)
+        return true;
+    if (!weights_open(&w, "student.weights", s->job->student->weights, r->cfg.nets.student,
+                      dataset_size(s->train), dataset_classes(s->train), err))
+        return false;
+    for (size_t i = 0; ok && i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+
+        ok = str_starts(e->name, "projector.") ||
+             weights_tensor(&w, e->name, &e->shape, r->params + e->offset, err);
+    }
+    for (size_t i = 0; ok && i < r->flat.buffers.n; i++) {
+        const struct flat_entry *e = &r->flat.buffers.at[i];
+
+        ok = str_starts(e->name, "projector.") ||
+             weights_tensor(&w, e->name, &e->shape, r->buffers + e->offset, err);
+    }
+    weights_close(&w);
+    replica_refresh(r);
+    return ok;
+}
+
+static bool open_replica(struct session *s, struct error *err)
+{
+    struct replica_config cfg;
+    int64_t *lane_sizes = NULL;
+    bool ok = session_configure(s->job, trains(s) ? dataset_count(s->train) : 0,
+                                dataset_classes(s->train), dataset_size(s->train), &cfg,
+                                &lane_sizes, err);
+
+    if (ok) {
+        s->replica = replica_open(&cfg, weights_tensor, &s->teacher, err);
+        if (!s->replica)
+            ok = err_wrap(err, "%" PRId64 " training images in batches of %d on %d lanes",
+                          dataset_count(s->train), s->job->train->batch, s->job->train->lanes);
+    }
+    free(lane_sizes);
+    if (!ok)
+        return false;
+    if (s->job->student)
+        replica_init(s->replica);
+    return load_student(s, err);
+}
+
+/* Where this rank stands, and how long the run is. */
+static bool set_course(struct session *s, struct error *err)
+{
+    const Distilld__TrainSpec *t = s->job->train;
+    int64_t all;
+
+    if (trains(s) && !job_ranks_fit(s->size, t->lanes, err))
+        return err_wrap(err, "#/train/lanes");
+    s->lanes = t->lanes;
+    s->lane_lo = s->lanes / s->size * s->rank;
+    s->lane_hi = s->lanes / s->size * (s->rank + 1);
+    s->chunk = chunk_of(s->job);
+    s->samples = dataset_count(s->train);
+    s->steps_per_epoch = sampler_steps(s->samples, t->batch);
+    all = s->steps_per_epoch * t->epochs;
+    s->total_steps = t->has_max_steps && t->max_steps < all ? t->max_steps : all;
+    s->teacher_norms = NEW_ARRAY(double, (size_t)dataset_count(s->test));
+    return true;
+}
+
+bool session_open(struct session *s, const struct session_request *r, struct error *err)
+{
+    *s = (struct session){.dir.lock_fd = -1};
+    session_catch_signals();
+    s->coll = coll_open(err);
+    if (!s->coll)
+        return false;
+    s->rank = coll_rank(s->coll);
+    s->size = coll_size(s->coll);
+    s->job = session_job(r, err);
+    if (!coll_agree(s->coll, s->job != NULL, err))
+        return false;
+    if (!open_outputs(s, r, err) || !coll_agree(s->coll,
+                                                open_data(s, err) && set_course(s, err) &&
+                                                    open_teacher(s, err) && open_replica(s, err),
+                                                err))
+        return false;
+    hash_inputs(s);
+    return s->job->teacher == NULL || session_class_means(s, err);
+}
+
+void session_close(struct session *s, const char *state)
+{
+    uplink_close(s->uplink, state);
+    replica_close(s->replica);
+    weights_close(&s->teacher);
+    if (s->means.classes)
+        means_free(&s->means);
+    dataset_close(s->train);
+    dataset_close(s->test);
+    rundir_close(&s->dir);
+    free(s->teacher_norms);
+    job_free(s->job);
+    coll_close(s->coll);
+    *s = (struct session){.dir.lock_fd = -1};
+}

@@ -1,0 +1,86 @@
+/* From a job to everything that runs it: data, networks, ranks. The only place where they are wired. */
+#ifndef WORKER_SESSION_H
+#define WORKER_SESSION_H
+
+#include "proto/wire/job.h"
+#include "worker/collective/coll.h"
+#include "worker/data/augment.h"
+#include "worker/data/dataset.h"
+#include "worker/means/means.h"
+#include "worker/replica.h"
+#include "worker/report/progress.h"
+#include "worker/report/uplink.h"
+#include "worker/rundir.h"
+#include "worker/weights.h"
+
+struct session {
+    JobSpec *job;
+    struct coll *coll;
+    int rank, size;
+    struct rundir dir;        /* opened by rank 0 alone; its path is known to all */
+    struct progress progress; /* rank 0 */
+    struct uplink *uplink;    /* rank 0, under a daemon */
+
+    struct dataset *train, *test;
+    struct augment augment;
+    char data_sha256[SHA256_HEX];
+
+    struct weights teacher;
+    char teacher_sha256[SHA256_HEX];
+    struct class_means means; /* classes 0: none */
+    const char *means_origin; /* "computed", "cached", "given"; NULL: none */
+
+    struct replica *replica;
+    int64_t samples, steps_per_epoch, total_steps;
+    int64_t chunk; /* of the teacher and of evaluation: a function of the job alone */
+    int lanes, lane_lo, lane_hi;
+    bool has_teacher_norms;
+    double *teacher_norms; /* |t| of the test images in this rank's chunks */
+};
+
+/* What the command line says. */
+struct session_request {
+    const char *job_path;
+    const char *const *sets; /* --set */
+    size_t n_sets;
+    unsigned kinds;      /* a bit for each JobKind that the command takes */
+    const char *command; /* for the message about a wrong kind */
+    const char *out;     /* NULL: NAME.out in the current folder */
+    bool json;
+};
+
+/* Everything up to the point where computing can begin: ranks, job, run directory, data, teacher, plans,
+ * initial weights, class means where the job needs them. On all ranks alike: true everywhere, or false
+ * everywhere with the error of the lowest rank that failed. In both cases s->coll is open (unless the
+ * group could not be made) and session_close must follow. */
+bool session_open(struct session *s, const struct session_request *request, struct error *err);
+void session_close(struct session *s, const char *state);
+
+/* The job of a request: read, assigned to, checked. ERR_INVALID with every problem in one message. */
+JobSpec *session_job(const struct session_request *request, struct error *err);
+
+/* What a job asks of a replica, for so many training images (0: no training). *lane_sizes is what
+ * cfg->lane_sizes points to; free(). */
+bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int64_t image_size,
+                       struct replica_config *cfg, int64_t **lane_sizes, struct error *err);
+
+/* Signals and the daemon: what rank 0 and the others were asked to do. */
+enum uplink_stop session_stop_requested(const struct session *s);
+void session_catch_signals(void);
+
+/* class_means.c: loads, takes from the cache or computes what the job asks for. */
+bool session_class_means(struct session *s, struct error *err);
+/* evaluate.c: sums over the test set, in a fixed order, on all ranks. */
+bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *err);
+
+/* The k-th figure of a mean over n samples by its metric name, and whether it exists for this job. */
+struct session_figure {
+    const char *name;
+    int sum;       /* index of the sum */
+    double factor; /* 100 for percent */
+};
+extern const struct session_figure session_figures[];
+extern const size_t n_session_figures;
+bool session_has_figure(const struct session *s, const struct session_figure *f, bool evaluation);
+
+#endif

@@ -1,0 +1,402 @@
+#define _GNU_SOURCE
+#include "worker/trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/mem.h"
+#include "worker/collective/lane_tree.h"
+#include "worker/data/loader.h"
+#include "worker/data/sampler.h"
+#include "worker/fault.h"
+#include "worker/report/metrics.h"
+#include "worker/result.h"
+#include "worker/state.h"
+
+enum {
+    POINTS_OF_A_RUN = 4000 /* of a curve, when the job does not say how often to log */
+};
+
+struct trainer {
+    struct session *s;
+    struct run_state st;
+    struct loader *loader;
+    struct metrics *metrics; /* rank 0 */
+    struct lane_tree tree;
+    const struct schedule_def *schedule;
+    struct schedule_args schedule_args;
+    struct optim_hyper hyper;
+    double weights[NETS_MAX_LOSSES]; /* of this step, ramp included */
+    double *table;          /* a row of sums for each lane, then a stop request for each rank */
+    double sums[SUM_COUNT]; /* of this step's batch */
+    double grad_norm;
+    enum uplink_stop stop;
+    int64_t log_every, resumed_from, steps_executed, computed; /* samples, on this rank */
+    double began_s, epoch_began_s;
+};
+
+static int64_t epoch_of(const struct trainer *t, int64_t step)
+{
+    return step / t->s->steps_per_epoch;
+}
+
+static size_t table_rows(const struct trainer *t)
+{
+    return (size_t)t->s->lanes * SUM_COUNT;
+}
+
+static void set_weights(struct trainer *t, int64_t epoch)
+{
+    const JobSpec *job = t->s->job;
+
+    t->weights[0] = 1; /* a job without losses trains on cross-entropy */
+    for (size_t i = 0; i < job->n_losses; i++) {
+        const LossSpec *l = job->losses[i];
+        double ramp = l->ramp_epochs > 0 ? fmin(1, (double)epoch / l->ramp_epochs) : 1;
+
+        t->weights[i] = l->weight * ramp;
+    }
+}
+
+/* Forward and backward of this rank's lanes; the sum over all lanes of all ranks. */
+static const float *gradients(struct trainer *t, const struct batch *b)
+{
+    struct session *s = t->s;
+    int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
+    float *sum = NULL;
+
+    memset(t->table, 0, (table_rows(t) + (size_t)s->size) * sizeof(*t->table));
+    for (int l = s->lane_lo; l < s->lane_hi; l++) {
+        int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
+        struct lane lane = {.images = b->images + at * image,
+                            .labels = b->labels + at,
+                            .samples = b->samples + at,
+                            .count = sampler_cut(b->n, s->lanes, l + 1) - first,
+                            .batch = b->n,
+                            .epoch = b->epoch,
+                            .loss_weights = t->weights};
+
+        replica_lane(s->replica, &lane, lane_tree_slot(&t->tree), t->table + l * SUM_COUNT);
+        sum = lane_tree_push(&t->tree);
+    }
+    t->computed += b->count;
+    fault_strike(s->rank, t->st.step, sum);
+    coll_tree_sum(s->coll, sum, t->tree.n);
+    t->table[table_rows(t) + (size_t)s->rank] = (double)session_stop_requested(s);
+    coll_merge_table(s->coll, t->table, table_rows(t) + (size_t)s->size);
+    lane_tree_rows(t->table, s->lanes, SUM_COUNT, t->sums);
+    for (int r = 0; r < s->size && t->stop == UPLINK_GO_ON; r++)
+        t->stop = (enum uplink_stop)t->table[table_rows(t) + (size_t)r];
+    return sum;
+}
+
+/* The loss as summed. */
+static double total_loss(const struct trainer *t, double n)
+{
+    double total = 0;
+
+    for (size_t k = 0; k < t->s->replica->cfg.nets.n_losses; k++)
+        total += t->weights[k] * t->sums[SUM_LOSS + k] / n;
+    return total;
+}
+
+static void log_step(struct trainer *t, int64_t epoch, double n)
+{
+    const struct nets *nets = &t->s->replica->cfg.nets;
+    char name[48];
+
+    metrics_add(t->metrics, t->st.step, epoch, "train", "loss/total", total_loss(t, n));
+    for (size_t k = 0; k < nets->n_losses; k++) {
+        double mean = t->sums[SUM_LOSS + k] / n;
+
+        snprintf(name, sizeof(name), "loss/%s", nets->losses[k].def->name);
+        metrics_add(t->metrics, t->st.step, epoch, "train", name, t->weights[k] * mean);
+        snprintf(name, sizeof(name), "loss_raw/%s", nets->losses[k].def->name);
+        metrics_add(t->metrics, t->st.step, epoch, "train", name, mean);
+    }
+    metrics_add(t->metrics, t->st.step, epoch, "train", "lr", t->hyper.lr);
+    metrics_add(t->metrics, t->st.step, epoch, "train", "grad_norm", t->grad_norm);
+    for (size_t i = 0; i < n_session_figures; i++)
+        if (session_has_figure(t->s, &session_figures[i], false))
+            metrics_add(t->metrics, t->st.step, epoch, "train", session_figures[i].name,
+                        session_figures[i].factor * t->sums[session_figures[i].sum] / n);
+}
+
+static bool check_finite(const struct trainer *t, double n, struct error *err)
+{
+    if (isfinite(total_loss(t, n)) && isfinite(t->grad_norm))
+        return true;
+    return err_set(err, ERR_FAILED,
+                   "step %" PRId64
+                   ": the %s is not a finite number; training has diverged (a lower "
+                   "optimizer.lr or a warm-up usually helps)",
+                   t->st.step, isfinite(total_loss(t, n)) ? "gradient" : "loss");
+}
+
+/* One step, as the paper has it: losses and gradients over the batch, the optimiser, the running
+ * statistics. */
+static bool step(struct trainer *t, const struct batch *b, struct error *err)
+{
+    struct session *s = t->s;
+    double n = (double)b->n;
+    const float *grads;
+
+    set_weights(t, b->epoch);
+    t->hyper.lr = schedule_lr(t->schedule, &t->schedule_args, s->job->optimizer->lr,
+                              s->job->schedule->warmup_epochs, t->st.step);
+    grads = gradients(t, b);
+    t->grad_norm = replica_grad_norm(s->replica, grads);
+    replica_update(s->replica, grads, &t->hyper);
+    t->st.step++;
+    t->steps_executed++;
+    for (int i = 0; i < SUM_COUNT; i++)
+        t->st.epoch_sums[i] += t->sums[i];
+    t->st.epoch_samples += b->n;
+    if (s->rank == 0 && (t->st.step % t->log_every == 0 || b->index + 1 == s->steps_per_epoch)) {
+        log_step(t, b->epoch, n);
+        if (!metrics_flush(t->metrics, err))
+            return false;
+    }
+    return check_finite(t, n, err);
+}
+
+static void log_evaluation(struct trainer *t, int64_t epoch)
+{
+    double n = (double)dataset_count(t->s->test);
+
+    for (size_t i = 0; i < n_session_figures; i++)
+        if (session_has_figure(t->s, &session_figures[i], true))
+            metrics_add(t->metrics, t->st.step, epoch, "test", session_figures[i].name,
+                        session_figures[i].factor * t->st.eval_sums[session_figures[i].sum] / n);
+}
+
+/* Evaluates, logs, keeps the best student so far. */
+static bool evaluate(struct trainer *t, struct error *err)
+{
+    struct session *s = t->s;
+    int64_t epoch = epoch_of(t, t->st.step - 1);
+    double top1;
+    bool ok = true;
+
+    if (!session_evaluate(s, t->st.eval_sums, err))
+        return false;
+    t->st.eval_step = t->st.step;
+    top1 = 100 * t->st.eval_sums[SUM_TOP1] / (double)dataset_count(s->test);
+    if (t->st.best_step < 0 || top1 > t->st.best_top1) {
+        t->st.best_top1 = top1;
+        t->st.best_step = t->st.step;
+        ok = s->rank != 0 || state_save_student(s, &t->st, "best.safetensors", err);
+    }
+    if (ok && s->rank == 0) {
+        log_evaluation(t, epoch);
+        ok = metrics_flush(t->metrics, err);
+        progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch + 1, top1);
+    }
+    return ok;
+}
+
+static bool save(struct trainer *t, struct error *err)
+{
+    if (t->s->rank != 0)
+        return true;
+    if (!metrics_sync(t->metrics, err))
+        return false;
+    t->st.metrics_bytes = metrics_length(t->metrics);
+    return state_save(t->s, &t->st, err);
+}
+
+/* What each rank computed in this epoch and how long it took; outside the determinism contract. */
+static void time_epoch(struct trainer *t)
+{
+    struct session *s = t->s;
+    size_t n = (size_t)s->size;
+    double *ranks = NEW_ARRAY(double, 3 * n), now = clock_mono_s();
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    ranks[s->rank] = (double)t->computed;
+    ranks[n + (size_t)s->rank] = (double)usage.ru_maxrss / 1024;
+    ranks[2 * n + (size_t)s->rank] = coll_seconds(s->coll);
+    coll_merge_table(s->coll, ranks, 3 * n);
+    if (s->rank == 0)
+        result_time_epoch(s, t->st.step, epoch_of(t, t->st.step - 1), now - t->epoch_began_s, ranks,
+                          ranks + n, ranks + 2 * n);
+    t->computed = 0;
+    t->epoch_began_s = clock_mono_s();
+    free(ranks);
+}
+
+static void show(struct trainer *t)
+{
+    struct session *s = t->s;
+    double seconds = clock_mono_s() - t->began_s;
+    int64_t epochs = s->job->train->epochs;
+    struct progress_state p = {.phase = "train",
+                               .done = t->st.step,
+                               .total = s->total_steps,
+                               .epoch = epoch_of(t, t->st.step - 1) + 1,
+                               .epochs = epochs,
+                               .eta_s = -1};
+
+    if (s->rank != 0)
+        return;
+    if (t->steps_executed > 0 && seconds > 0) {
+        double a_step = seconds / (double)t->steps_executed;
+
+        p.eta_s = a_step * (double)(s->total_steps - t->st.step);
+        p.images_per_s = (double)s->samples / (double)s->steps_per_epoch / a_step;
+    }
+    progress_show(&s->progress, &p);
+    uplink_progress(s->uplink, &p);
+}
+
+/* Evaluation, checkpoint and figures that are due after a step. */
+static bool after_step(struct trainer *t, struct error *err)
+{
+    const JobSpec *job = t->s->job;
+    int64_t done = t->st.step, per_epoch = t->s->steps_per_epoch, epochs = done / per_epoch;
+    bool end = done == t->s->total_steps, epoch_end = done % per_epoch == 0;
+    bool due = end || t->stop != UPLINK_GO_ON ||
+               (epoch_end && epochs % job->checkpoint->every_epochs == 0) ||
+               (job->checkpoint->has_every_steps && done % job->checkpoint->every_steps == 0);
+
+    if (epoch_end || end) {
+        memcpy(t->st.last_sums, t->st.epoch_sums, sizeof(t->st.last_sums));
+        t->st.last_samples = t->st.epoch_samples;
+        memset(t->st.epoch_sums, 0, sizeof(t->st.epoch_sums));
+        t->st.epoch_samples = 0;
+    }
+    if (end || (epoch_end && epochs % job->train->eval_every_epochs == 0))
+        if (!evaluate(t, err))
+            return false;
+    if (epoch_end || end)
+        time_epoch(t);
+    return !due || save(t, err);
+}
+
+static bool open_loader(struct trainer *t, struct error *err)
+{
+    struct session *s = t->s;
+    const struct train_loader_config cfg = {.data = s->train,
+                                            .augment = &s->augment,
+                                            .seed = s->job->train->seed,
+                                            .first_epoch = epoch_of(t, t->st.step),
+                                            .first_batch = t->st.step % s->steps_per_epoch,
+                                            .last_epoch = s->job->train->epochs,
+                                            .batch = s->job->train->batch,
+                                            .lanes = s->lanes,
+                                            .lane_lo = s->lane_lo,
+                                            .lane_hi = s->lane_hi};
+
+    t->loader = loader_open_train(&cfg, err);
+    return t->loader != NULL;
+}
+
+static bool open_metrics(struct trainer *t, struct error *err)
+{
+    char *path;
+
+    if (t->s->rank != 0)
+        return true;
+    path = rundir_file(&t->s->dir, "metrics.jsonl");
+    t->metrics = metrics_open(path, t->st.metrics_bytes, err);
+    free(path);
+    return t->metrics != NULL;
+}
+
+static bool open_trainer(struct trainer *t, struct session *s, const struct trainer_options *o,
+                         struct error *err)
+{
+    const JobSpec *job = s->job;
+
+    *t = (struct trainer){.s = s, .resumed_from = -1};
+    t->schedule = schedule_find(job->schedule->kind);
+    t->schedule_args =
+        (struct schedule_args){.milestones = job->schedule->milestones,
+                               .n_milestones = job->schedule->n_milestones,
+                               .gamma = job->schedule->gamma,
+                               .steps_per_epoch = s->steps_per_epoch,
+                               .total_steps = s->steps_per_epoch * job->train->epochs};
+    t->hyper = (struct optim_hyper){.momentum = job->optimizer->momentum,
+                                    .weight_decay = job->optimizer->weight_decay,
+                                    .nesterov = job->optimizer->nesterov};
+    t->log_every = job->train->has_log_every_steps
+                       ? job->train->log_every_steps
+                       : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;
+    t->table = NEW_ARRAY(double, table_rows(t) + (size_t)s->size);
+    return state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err) &&
+           coll_agree(s->coll,
+                      lane_tree_init(&t->tree, s->lane_hi - s->lane_lo,
+                                     flat_grad_count(&s->replica->flat), err) &&
+                          open_metrics(t, err) && open_loader(t, err),
+                      err);
+}
+
+static void close_trainer(struct trainer *t)
+{
+    loader_close(t->loader);
+    metrics_close(t->metrics);
+    lane_tree_free(&t->tree);
+    free(t->table);
+}
+
+/* All ranks see the same stop request at the same step. */
+static bool stopped(const struct trainer *t, struct error *err)
+{
+    if (t->stop == UPLINK_CANCEL)
+        return err_set(err, ERR_CANCELLED, "cancelled after step %" PRId64, t->st.step);
+    return err_set(err, ERR_STOPPED,
+                   "stopped after step %" PRId64 " of %" PRId64
+                   " with a checkpoint; the same command goes on from there",
+                   t->st.step, t->s->total_steps);
+}
+
+static bool train(struct trainer *t, struct error *err)
+{
+    struct session *s = t->s;
+
+    t->began_s = t->epoch_began_s = clock_mono_s();
+    while (t->st.step < s->total_steps) {
+        const struct batch *b = loader_next(t->loader);
+        bool ok;
+
+        ASSERT(b);
+        ok = step(t, b, err) && after_step(t, err);
+        /* Only rank 0 writes files, so only it can fail alone; nobody waits to hear that all is well. */
+        if (!ok && s->rank == 0 && s->size > 1 && err->code == ERR_IO) {
+            progress_say(&s->progress, "%s", "");
+            fprintf(stderr, "distill-worker train: %s\n", err->msg);
+            coll_abort(s->coll, err_exit_status(err->code));
+        }
+        if (!ok)
+            return false;
+        show(t);
+        if (t->stop != UPLINK_GO_ON && t->st.step < s->total_steps)
+            return stopped(t, err);
+    }
+    return true;
+}
+
+bool trainer_run(struct session *s, const struct trainer_options *options, struct error *err)
+{
+    struct trainer t;
+    bool ok = open_trainer(&t, s, options, err);
+
+    if (ok && s->rank == 0) {
+        result_time_start(s, t.resumed_from);
+        if (t.resumed_from >= 0)
+            progress_say(&s->progress, "resumed from step %" PRId64, t.resumed_from);
+    }
+    ok = ok && train(&t, err);
+    if (ok && s->rank == 0)
+        ok = state_save_student(s, &t.st, "student.safetensors", err) &&
+             result_write_training(s, &t.st, t.resumed_from, t.steps_executed,
+                                   options->allow_other_isa, err);
+    close_trainer(&t);
+    return ok;
+}
