@@ -1,0 +1,34 @@
+/* What an attempt leaves in its folder STATE/jobs/ID/attempts/N, written by the shim and read by the
+ * daemon, also by one that was started later:
+ *   lock          held (flock) by the shim from before it starts anything until it is gone
+ *   attempt.json  who the shim is
+ *   exit.json     how the attempt ended; durable, and written only when no process is left
+ *   token         the secret by which its rank 0 shows that it belongs to the attempt (0600)
+ *   output.log    what the shim itself has to say */
+#ifndef DAEMON_ATTEMPT_H
+#define DAEMON_ATTEMPT_H
+
+#include "daemon/procs.h"
+#include "proto/base/error.h"
+
+/* How an attempt ended. */
+struct attempt_exit {
+    int status;         /* mpirun's exit status */
+    int signal;         /* mpirun was ended by it; 0: it was not */
+    bool stopped;       /* the shim was told to end it (SIGTERM) */
+    bool lost;          /* nobody saw the end: the shim itself was killed */
+    char message[1024]; /* the last words of the ranks, "" for none */
+};
+
+/* `id` is the attempt's: JOB.N, N being its generation. */
+bool attempt_write_owner(const char *dir, const char *id, const struct process *shim,
+                         struct error *err);
+bool attempt_read_owner(const char *dir, struct process *shim, struct error *err);
+bool attempt_write_exit(const char *dir, const struct attempt_exit *e, struct error *err);
+bool attempt_read_exit(const char *dir, struct attempt_exit *e, struct error *err);
+
+/* Takes the lock: its descriptor, or -1. With wait it stands in line, else a held lock is
+ * ERR_CONFLICT. */
+int attempt_lock(const char *dir, bool wait, struct error *err);
+
+#endif

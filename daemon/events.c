@@ -1,0 +1,134 @@
+#include "daemon/events.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/error.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+struct events {
+    struct event **ring; /* the event of id i lies at i % max_events */
+    size_t max_events, max_bytes, bytes;
+    uint64_t first, next; /* the ring holds first <= id < next */
+    uint64_t reserved;    /* ids below may be given */
+    events_reserve_fn reserve;
+    void *reserve_arg;
+    void (*wake)(void *arg);
+    void *wake_arg;
+};
+
+struct events *events_new(uint64_t first_id, size_t max_events, size_t max_bytes,
+                          events_reserve_fn reserve, void *arg)
+{
+    struct events *e = NEW(struct events);
+
+    ASSERT(first_id > 0);
+    *e = (struct events){
+        .ring = NEW_ARRAY(struct event *, max_events),
+        .max_events = max_events,
+        .max_bytes = max_bytes,
+        .first = first_id,
+        .next = first_id,
+        .reserved = first_id,
+        .reserve = reserve,
+        .reserve_arg = arg,
+    };
+    return e;
+}
+
+static struct event **slot(struct events *e, uint64_t id)
+{
+    return &e->ring[id % e->max_events];
+}
+
+static void drop_oldest(struct events *e)
+{
+    struct event **at = slot(e, e->first++);
+
+    e->bytes -= (*at)->len;
+    event_unref(*at);
+    *at = NULL;
+}
+
+void events_free(struct events *e)
+{
+    if (!e)
+        return;
+    while (e->first < e->next)
+        drop_oldest(e);
+    free(e->ring);
+    free(e);
+}
+
+void events_on_publish(struct events *e, void (*wake)(void *arg), void *arg)
+{
+    e->wake = wake;
+    e->wake_arg = arg;
+}
+
+uint64_t events_next_id(const struct events *e)
+{
+    return e->next;
+}
+
+static struct event *make(uint64_t id, const char *kind, const char *job, const char *data)
+{
+    char *text = str_fmt("id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", id, kind, data);
+    size_t len = strlen(text);
+    struct event *ev = mem_calloc(1, sizeof(*ev) + len);
+
+    ev->id = id;
+    snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
+    snprintf(ev->job, sizeof(ev->job), "%s", job);
+    ev->refs = 1;
+    ev->len = len;
+    memcpy(ev->text, text, len);
+    free(text);
+    return ev;
+}
+
+void events_publish(struct events *e, const char *kind, const char *job, const char *data)
+{
+    struct event *ev;
+
+    if (e->next >= e->reserved) {
+        e->reserved = e->next + EVENTS_BLOCK;
+        if (e->reserve)
+            e->reserve(e->reserved, e->reserve_arg);
+    }
+    ev = make(e->next, kind, job, data);
+    while (e->first < e->next &&
+           (e->next - e->first >= e->max_events || e->bytes + ev->len > e->max_bytes))
+        drop_oldest(e);
+    *slot(e, e->next++) = ev;
+    e->bytes += ev->len;
+    if (e->wake)
+        e->wake(e->wake_arg);
+}
+
+bool events_cover(const struct events *e, uint64_t last_id)
+{
+    return last_id < UINT64_MAX && last_id + 1 >= e->first && last_id < e->next;
+}
+
+enum events_result events_read(struct events *e, struct event_cursor *c, struct event **out)
+{
+    if (c->next < e->first) {
+        c->next = e->first;
+        return EVENTS_LAGGED;
+    }
+    if (c->next >= e->next)
+        return EVENTS_NONE;
+    *out = *slot(e, c->next++);
+    (*out)->refs++;
+    return EVENTS_READY;
+}
+
+void event_unref(struct event *ev)
+{
+    if (ev && --ev->refs == 0)
+        free(ev);
+}

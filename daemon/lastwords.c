@@ -1,0 +1,90 @@
+/* mpirun sets its own messages between two rules of dashes; everything else comes from the ranks. */
+#include "daemon/lastwords.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/mem.h"
+
+enum {
+    RULE_MIN = 20
+};
+
+struct line {
+    const char *at;
+    size_t len;
+};
+
+static bool is_rule(struct line l)
+{
+    size_t dashes = 0;
+
+    while (dashes < l.len && l.at[dashes] == '-')
+        dashes++;
+    return dashes == l.len && dashes >= RULE_MIN;
+}
+
+/* Messages of mpirun that say more than that something ended. */
+static bool is_telling(struct line l)
+{
+    static const char *const starts[] = {
+        "mpirun noticed that process rank ",
+        "mpirun was unable to ",
+        "There are not enough slots ",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+        if (l.len >= strlen(starts[i]) && memcmp(l.at, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+static struct line take_line(const char **text, size_t *len)
+{
+    const char *end = memchr(*text, '\n', *len);
+    struct line l = {*text, end ? (size_t)(end - *text) : *len};
+    size_t used = l.len + (end != NULL);
+
+    *text += used;
+    *len -= used;
+    while (l.len && (l.at[l.len - 1] == '\r' || l.at[l.len - 1] == ' '))
+        l.len--;
+    return l;
+}
+
+/* The paragraph that starts with `first`, in one line. */
+static void add_paragraph(struct buf *out, struct line first, const char *text, size_t len)
+{
+    buf_reset(out);
+    for (struct line l = first; l.len && !is_rule(l); l = take_line(&text, &len)) {
+        if (out->len)
+            buf_str(out, " ");
+        buf_add(out, l.at, l.len);
+        if (!len)
+            break;
+    }
+}
+
+void last_words(const char *text, size_t len, bool killed, char *out, size_t size)
+{
+    struct buf noticed = buf_new(0);
+    struct line said = {"", 0};
+    bool inside = false;
+
+    while (len) {
+        struct line l = take_line(&text, &len);
+
+        if (is_rule(l))
+            inside = !inside;
+        else if (inside && is_telling(l))
+            add_paragraph(&noticed, l, text, len);
+        else if (!inside && l.len)
+            said = l;
+    }
+    if (noticed.len && (killed || !said.len))
+        snprintf(out, size, "%s", buf_text(&noticed));
+    else
+        snprintf(out, size, "%.*s", (int)said.len, said.at);
+    buf_free(&noticed);
+}

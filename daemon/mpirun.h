@@ -1,0 +1,35 @@
+/* The one place that builds an mpirun line (Open MPI 4.1), for the shim, for tests and for the
+ * documentation: `distill-shim --print-mpirun`. */
+#ifndef DAEMON_MPIRUN_H
+#define DAEMON_MPIRUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/vec.h"
+
+struct mpirun {
+    int64_t ranks, threads; /* threads of each rank */
+    int64_t cores;          /* of this host */
+    bool root;              /* started by uid 0 */
+    const char *dir;        /* for mpirun's session files, or NULL: mpirun's own choice */
+    char *const *command;   /* what each rank runs, ended by NULL */
+};
+
+/* The line in two parts: variables for its environment and its arguments. */
+struct mpirun_line {
+    VEC(char *) env;  /* NAME=VALUE */
+    VEC(char *) args; /* from "mpirun" on, ended by NULL */
+};
+
+void mpirun_build(const struct mpirun *m, struct mpirun_line *out);
+void mpirun_line_free(struct mpirun_line *line);
+/* As a shell takes it: `env NAME=VALUE mpirun ...`, quoted where needed. */
+void mpirun_print(const struct mpirun_line *line, struct buf *out);
+
+/* Removes the session files, and the shared memory that they name: an mpirun that was killed leaves
+ * both. Nothing of the run may be alive any more. */
+void mpirun_clean(const char *dir);
+
+#endif

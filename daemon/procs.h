@@ -1,0 +1,33 @@
+/* Processes of an attempt, found through /proc: each carries DISTILLD_ATTEMPT in the environment that
+ * it was started with, whatever its parent, group or session has become. */
+#ifndef DAEMON_PROCS_H
+#define DAEMON_PROCS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define ATTEMPT_VARIABLE "DISTILLD_ATTEMPT"
+
+enum {
+    BOOT_ID_SIZE = 40
+};
+
+/* What tells a process from a later one with the same pid. */
+struct process {
+    pid_t pid;
+    uint64_t start_time; /* ticks since boot */
+    char boot_id[BOOT_ID_SIZE];
+};
+
+/* False when there is no such process. */
+bool process_identify(pid_t pid, struct process *out);
+/* Sends the signal if p is still that process; false when it is gone. */
+bool process_signal(const struct process *p, int signal);
+
+/* Sends the signal to each process of the attempt but the caller, and counts them; zombies do not
+ * count. 0: none is left. */
+size_t procs_signal(const char *attempt_id, int signal);
+
+#endif

@@ -1,0 +1,228 @@
+/* daemon: what surrounds an attempt: its queue, its mpirun line, its processes, its records. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/attempt.h"
+#include "daemon/lastwords.h"
+#include "daemon/mpirun.h"
+#include "daemon/queue.h"
+#include "proto/base/rng.h"
+#include "proto/base/str.h"
+#include "tests/unit/unit.h"
+
+enum {
+    QUEUE = 12
+};
+
+START_TEST(queue_keeps_its_promises)
+{
+    for (uint64_t round = 0; round < 2000; round++) {
+        uint64_t key = rng_key(unit_seed(), round);
+        int64_t slots = 1 + (int64_t)rng_below(key, 0, 16), used = 0;
+        int64_t free_slots = (int64_t)rng_below(key, 1, (uint64_t)slots + 1), left;
+        struct queue_job jobs[QUEUE];
+        bool someone_waits = false;
+
+        for (uint64_t i = 0; i < QUEUE; i++)
+            jobs[i] = (struct queue_job){1 + (int64_t)rng_below(key, 2 + i, 20), false};
+        left = queue_decide(jobs, QUEUE, slots, free_slots);
+        for (size_t i = 0; i < QUEUE; i++) {
+            if (jobs[i].start) {
+                ck_assert_msg(!someone_waits, "round %zu: job %zu overtook", (size_t)round, i);
+                used += jobs[i].need;
+            } else if (jobs[i].need <= slots) {
+                ck_assert_msg(someone_waits || jobs[i].need > free_slots - used,
+                              "round %zu: job %zu waits although it fits", (size_t)round, i);
+                someone_waits = true;
+            }
+        }
+        ck_assert_msg(used <= free_slots && left == free_slots - used,
+                      "round %zu: a slot was given twice", (size_t)round);
+    }
+}
+END_TEST
+
+static char *line_of(const struct mpirun *m)
+{
+    struct mpirun_line line;
+    struct buf text = buf_new(0);
+
+    mpirun_build(m, &line);
+    mpirun_print(&line, &text);
+    mpirun_line_free(&line);
+    return buf_take(&text);
+}
+
+START_TEST(mpirun_line_is_the_agreed_one)
+{
+    char worker[] = "/usr/bin/distill-worker", train[] = "train", odd[] = "it's a.json";
+    char *const command[] = {worker, train, odd, NULL};
+    static const struct {
+        struct mpirun m;
+        const char *line;
+    } cases[] = {
+        {{.ranks = 2, .threads = 1, .cores = 2, .dir = "/state/a"},
+         "mpirun -n 2 --bind-to none --use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp "
+         "--mca orte_tmpdir_base /state/a /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
+        {{.ranks = 2, .threads = 2, .cores = 2, .root = true},
+         "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none "
+         "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --oversubscribe "
+         "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"    },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct mpirun m = cases[i].m;
+        char *line;
+
+        m.command = command;
+        line = line_of(&m);
+        ck_assert_msg(strcmp(line, cases[i].line) == 0, "case %zu: %s", i, line);
+        free(line);
+    }
+}
+END_TEST
+
+START_TEST(mpirun_keeps_away_from_long_folders)
+{
+    char name[] = "w", deep[300];
+    char *const command[] = {name, NULL};
+    char *line;
+
+    memset(deep, 'd', sizeof(deep) - 1);
+    deep[0] = '/';
+    deep[sizeof(deep) - 1] = '\0';
+    line = line_of(&(struct mpirun){.ranks = 1, .threads = 1, .dir = deep, .command = command});
+    ck_assert_ptr_null(strstr(line, "orte_tmpdir_base"));
+    free(line);
+}
+END_TEST
+
+#define RULE "--------------------------------------------------------------------------\n"
+
+START_TEST(last_words_are_the_ranks_own)
+{
+    static const char ended[] = RULE "Primary job  terminated normally, but 1 process returned\n"
+                                     "a non-zero exit code.\n" RULE;
+    static const char noticed[] = RULE "mpirun noticed that process rank 1 with PID 0 on node n "
+                                       "exited on signal 9 (Killed).\n" RULE;
+    static const char missing[] = RULE "mpirun was unable to find the specified executable file,\n"
+                                       "and did not launch the job.\n\nNote: x\n" RULE;
+    static const struct {
+        const char *first, *second;
+        bool killed;
+        const char *want;
+    } cases[] = {
+        {"step 1\nerror: /data: no such folder\n\n", ended,   false, "error: /data: no such folder"},
+        {"step 1\n",                                 noticed, true,
+         "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 (Killed)."    },
+        {"error: mine",                              "",      true,  "error: mine"                 },
+        {missing,                                    ended,   false,
+         "mpirun was unable to find the specified executable file, and did not launch the job."    },
+        {ended,                                      "",      false, ""                            },
+        {"",                                         "",      false, ""                            },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *text = str_fmt("%s%s", cases[i].first, cases[i].second);
+        char got[200];
+
+        last_words(text, strlen(text), cases[i].killed, got, sizeof(got));
+        ck_assert_msg(strcmp(got, cases[i].want) == 0, "case %zu: %s", i, got);
+        free(text);
+    }
+}
+END_TEST
+
+/* A process that carries the attempt's name, in a session of its own. */
+static pid_t start_marked(const char *id)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        char *env[] = {str_fmt("%s=%s", ATTEMPT_VARIABLE, id), NULL};
+
+        setsid();
+        execle("/bin/sleep", "sleep", "60", NULL, env);
+        _exit(127);
+    }
+    return pid;
+}
+
+START_TEST(finds_processes_by_their_attempt)
+{
+    char *mine = str_fmt("job_test-%d.1", (int)getpid());
+    char *other = str_fmt("job_test-%d.11", (int)getpid());
+    pid_t a = start_marked(mine), b = start_marked(other);
+    int status;
+
+    /* Until exec has happened the child still shows this program's environment. */
+    for (int i = 0; i < 1000 && (procs_signal(mine, 0) != 1 || procs_signal(other, 0) != 1); i++)
+        usleep(10000);
+    ck_assert_uint_eq(procs_signal(mine, SIGKILL), 1);
+    ck_assert(waitpid(a, &status, 0) == a && WIFSIGNALED(status));
+    ck_assert_uint_eq(procs_signal(mine, 0), 0);
+    ck_assert_uint_eq(procs_signal(other, SIGKILL), 1);
+    ck_assert(waitpid(b, &status, 0) == b && WIFSIGNALED(status));
+    free(mine);
+    free(other);
+}
+END_TEST
+
+START_TEST(signals_only_the_process_that_was_meant)
+{
+    pid_t pid = start_marked("x");
+    struct process p, stranger;
+    int status;
+
+    ck_assert(process_identify(pid, &p));
+    stranger = p;
+    stranger.start_time++;
+    ck_assert(!process_signal(&stranger, SIGKILL));
+    ck_assert(process_signal(&p, SIGKILL));
+    ck_assert(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    ck_assert(!process_signal(&p, SIGKILL));
+}
+END_TEST
+
+START_TEST(records_read_back)
+{
+    struct attempt_exit e = {.status = 65, .stopped = true, .message = "a \"word\"\n"}, got;
+    struct process p = {.pid = 7, .start_time = 123456789012, .boot_id = "b-1"}, owner;
+    struct error err;
+
+    ck_assert(!attempt_read_exit(unit_dir(), &got, &err));
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert_ok(attempt_write_exit(unit_dir(), &e, &err), err);
+    ck_assert_ok(attempt_read_exit(unit_dir(), &got, &err), err);
+    ck_assert(got.status == 65 && got.signal == 0 && got.stopped && !got.lost);
+    ck_assert_str_eq(got.message, e.message);
+    ck_assert_ok(attempt_write_owner(unit_dir(), "job_x.3", &p, &err), err);
+    ck_assert_ok(attempt_read_owner(unit_dir(), &owner, &err), err);
+    ck_assert(owner.pid == p.pid && owner.start_time == p.start_time);
+    ck_assert_str_eq(owner.boot_id, p.boot_id);
+}
+END_TEST
+
+START_TEST(the_lock_tells_whether_a_shim_lives)
+{
+    struct error err;
+    int fd = attempt_lock(unit_dir(), false, &err);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(attempt_lock(unit_dir(), false, &err), -1);
+    ck_assert_int_eq(err.code, ERR_CONFLICT);
+    close(fd);
+    fd = attempt_lock(unit_dir(), true, &err);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+}
+END_TEST
+
+UNIT_MAIN(queue_keeps_its_promises, mpirun_line_is_the_agreed_one,
+          mpirun_keeps_away_from_long_folders, last_words_are_the_ranks_own,
+          finds_processes_by_their_attempt, signals_only_the_process_that_was_meant,
+          records_read_back, the_lock_tells_whether_a_shim_lives)
