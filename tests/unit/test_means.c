@@ -168,14 +168,12 @@ START_TEST(values_that_do_not_fit_are_named)
     static const struct {
         float value;
         const char *text;
-    } bad[] = {
-        {NAN,       "nan"         },
-        {INFINITY,  "inf"         },
-        {-INFINITY, "-inf"        },
-        {0x1p40F,   "1.09951e+12" },
-        {-0x1p40F,  "-1.09951e+12"},
-        {3e38F,     "3e+38"       }
-    };
+    } bad[] = {{NAN, "nan"},
+               {INFINITY, "inf"},
+               {-INFINITY, "-inf"},
+               {0x1p40F, "1.09951e+12"},
+               {-0x1p40F, "-1.09951e+12"},
+               {3e38F, "3e+38"}};
     struct means_sums s;
     struct error err;
 
@@ -324,6 +322,11 @@ static void not_finite(struct class_means *m)
     m->mean[4] = (double)NAN;
 }
 
+static void too_large(struct class_means *m)
+{
+    m->mean[4] = 1e300;
+}
+
 static void no_chunk(struct class_means *m)
 {
     m->chunk = 0;
@@ -340,6 +343,7 @@ START_TEST(files_that_are_no_class_means_are_refused)
     expect_load_error(no_count, "class 2: expected images and a mean of norm 1e-6 or more, got 0");
     expect_load_error(no_norm, "class 3: ");
     expect_load_error(not_finite, "class 0: ");
+    expect_load_error(too_large, "class 0: ");
     expect_load_error(no_chunk, "metadata chunk: expected a positive number, got 0");
     ck_assert(st_write(path, &t, 1, NULL, 0, NULL, NULL));
     ck_assert_error(means_load(&m, path, &err), err,
