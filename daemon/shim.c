@@ -37,19 +37,20 @@ struct shim_options {
 };
 
 static const struct option_row rows[] = {
-    {"attempt",      "DIR", "folder of the attempt: lock, attempt.json and exit.json are kept there",
-     OPTION_TEXT,                                                                                                   offsetof(struct shim_options, attempt),      0, 0   },
-    {"out",          "DIR", "the job's run directory; the log is DIR/logs/rank-0.log",                OPTION_TEXT,
-     offsetof(struct shim_options,                                                                                                                out),          0, 0   },
-    {"ranks",        "N",   "number of MPI ranks (default 1)",                                        OPTION_COUNT,
-     offsetof(struct shim_options,                                                                                                                ranks),        1, 1024},
-    {"threads",      "T",   "threads of each rank (default 1)",                                       OPTION_COUNT,
-     offsetof(struct shim_options,                                                                                                                threads),      1, 1024},
-    {"dir",          "DIR", "with --print-mpirun: folder for mpirun's session files",                 OPTION_TEXT,
-     offsetof(struct shim_options,                                                                                                                dir),          0, 0   },
+    {"attempt", "DIR", "folder of the attempt: lock, attempt.json and exit.json are kept there",
+     OPTION_TEXT, offsetof(struct shim_options, attempt), 0, 0},
+    {"out", "DIR", "the job's run directory; the log is DIR/logs/rank-0.log", OPTION_TEXT,
+     offsetof(struct shim_options, out), 0, 0},
+    {"ranks", "N", "number of MPI ranks (default 1)", OPTION_COUNT,
+     offsetof(struct shim_options, ranks), 1, 1024},
+    {"threads", "T", "threads of each rank (default 1)", OPTION_COUNT,
+     offsetof(struct shim_options, threads), 1, 1024},
+    {"dir", "DIR", "with --print-mpirun: folder for mpirun's session files", OPTION_TEXT,
+     offsetof(struct shim_options, dir), 0, 0},
     {"print-mpirun", NULL,
-     "print the mpirun line for the command, as a shell takes it,\nand do nothing else",              OPTION_FLAG,  offsetof(struct shim_options, print_mpirun), 0, 0   },
-    {"help",         NULL,  "print this text",                                                        OPTION_FLAG,  offsetof(struct shim_options, help),         0, 0   },
+     "print the mpirun line for the command, as a shell takes it,\nand do nothing else",
+     OPTION_FLAG, offsetof(struct shim_options, print_mpirun), 0, 0},
+    {"help", NULL, "print this text", OPTION_FLAG, offsetof(struct shim_options, help), 0, 0},
 };
 
 static const struct option_table table = {
@@ -193,10 +194,7 @@ static void take_signals(struct shim *s)
 static void watch_mpirun(struct shim *s)
 {
     while (!s->ended) {
-        struct pollfd fds[] = {
-            {s->signals, POLLIN, 0},
-            {s->errors,  POLLIN, 0}
-        };
+        struct pollfd fds[] = {{s->signals, POLLIN, 0}, {s->errors, POLLIN, 0}};
 
         /* A closed pipe is always ready; from then on only signals matter. */
         poll(fds, 2, s->stopped ? SWEEP_MS : -1);

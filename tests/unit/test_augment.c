@@ -127,14 +127,8 @@ END_TEST
 /* Part of the determinism contract: these views never change. */
 START_TEST(views_of_seed_1_are_fixed)
 {
-    static const struct view expected[] = {
-        {3,  -3, true },
-        {1,  -4, true },
-        {1,  -2, false},
-        {-3, -3, false},
-        {-2, 1,  false},
-        {-3, 0,  true }
-    };
+    static const struct view expected[] = {{3, -3, true},   {1, -4, true},  {1, -2, false},
+                                           {-3, -3, false}, {-2, 1, false}, {-3, 0, true}};
     uint8_t image[3 * PLANE];
     float out[3 * PLANE];
     struct augment a;

@@ -24,13 +24,9 @@ static char *fresh_dir(const char *name)
 static bool save(const char *dir, int64_t step, struct error *err)
 {
     float values[VALUES];
-    const struct st_tensor t[] = {
-        {"w",    ST_F32, 1, {VALUES}, values, sizeof(values)},
-        {"step", ST_I64, 0, {0},      &step,  sizeof(step)  }
-    };
-    const struct st_meta meta[] = {
-        {"spec", "abc"}
-    };
+    const struct st_tensor t[] = {{"w", ST_F32, 1, {VALUES}, values, sizeof(values)},
+                                  {"step", ST_I64, 0, {0}, &step, sizeof(step)}};
+    const struct st_meta meta[] = {{"spec", "abc"}};
     struct json *note = js_new_object();
     bool ok;
 
@@ -199,12 +195,12 @@ static const struct damage {
     const char *warning;
     bool counts; /* alone, it is a checkpoint that cannot be used, and not no checkpoint */
 } damages[] = {
-    {"truncated",  truncate_tensors,    "its sha256 is",                            true },
-    {"flipped",    flip_a_byte,         "its sha256 is",                            true },
-    {"no-tensors", lose_tensors,        "step-000000002.safetensors: No such file", true },
-    {"no-note",    lose_note,           "its writing was interrupted",              false},
-    {"bad-note",   spoil_note,          "step-000000002.json: not valid JSON",      true },
-    {"renamed",    swap_with_the_older, "its .json says step 1",                    true },
+    {"truncated", truncate_tensors, "its sha256 is", true},
+    {"flipped", flip_a_byte, "its sha256 is", true},
+    {"no-tensors", lose_tensors, "step-000000002.safetensors: No such file", true},
+    {"no-note", lose_note, "its writing was interrupted", false},
+    {"bad-note", spoil_note, "step-000000002.json: not valid JSON", true},
+    {"renamed", swap_with_the_older, "its .json says step 1", true},
 };
 
 START_TEST(a_damaged_one_is_passed_over_with_a_warning)

@@ -71,7 +71,7 @@ START_TEST(mpirun_line_is_the_agreed_one)
         {{.ranks = 2, .threads = 2, .cores = 2, .root = true},
          "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none "
          "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --oversubscribe "
-         "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"    },
+         "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -116,14 +116,14 @@ START_TEST(last_words_are_the_ranks_own)
         bool killed;
         const char *want;
     } cases[] = {
-        {"step 1\nerror: /data: no such folder\n\n", ended,   false, "error: /data: no such folder"},
-        {"step 1\n",                                 noticed, true,
-         "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 (Killed)."    },
-        {"error: mine",                              "",      true,  "error: mine"                 },
-        {missing,                                    ended,   false,
-         "mpirun was unable to find the specified executable file, and did not launch the job."    },
-        {ended,                                      "",      false, ""                            },
-        {"",                                         "",      false, ""                            },
+        {"step 1\nerror: /data: no such folder\n\n", ended, false, "error: /data: no such folder"},
+        {"step 1\n", noticed, true,
+         "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 (Killed)."},
+        {"error: mine", "", true, "error: mine"},
+        {missing, ended, false,
+         "mpirun was unable to find the specified executable file, and did not launch the job."},
+        {ended, "", false, ""},
+        {"", "", false, ""},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -70,10 +70,7 @@ static void judge(struct cf_case *c, const char *name, const struct rule *r, con
 
         if (!isfinite(got[i]))
             note(c, name, (double)INFINITY);
-        else if (error > 0 && getenv("CFDBG") && error > atof(getenv("CFDBG")) * allowed)
-            fprintf(stderr, "%s %s row %zu ratio %g rtol %g\n", c->name, name, i / columns,
-                    error / allowed, rtol);
-        if (isfinite(got[i]) && error > 0)
+        else if (error > 0)
             note(c, name, allowed > 0 ? error / allowed : (double)INFINITY);
         if (whole > 0 && isfinite(got[i]))
             c->max_rel_err = fmax(c->max_rel_err, error / whole);

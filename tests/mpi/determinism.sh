@@ -1,0 +1,68 @@
+#!/bin/bash
+# A job with augmentation, projector-free KD + ND, a last batch with fewer samples than lanes and an
+# evaluation set that is no multiple of the chunk: the same bytes on 1, 2 and 4 ranks, and other bytes
+# whenever something that matters changes.
+. "${srcdir:?}/tests/mpi/lib.sh" || exit 99
+
+data='"source":"procedural:classes=4,train=130,test=101,seed=3"'
+cat >"$tmp/teacher.json" <<J
+{"kind":"train","name":"teacher","data":{$data},"student":{"model":"resnet14"},
+ "train":{"epochs":1,"batch":64,"seed":5}}
+J
+cat >"$tmp/job.json" <<J
+{"kind":"distill","name":"student","data":{$data},"student":{"model":"resnet8"},
+ "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},
+ "losses":[{"kind":"ce"},{"kind":"kd","ramp_epochs":2},{"kind":"nd","weight":2}],
+ "train":{"epochs":2,"batch":64,"lanes":4,"seed":9}}
+J
+must 2 train "$tmp/teacher.json" --out "$tmp/teacher"
+must 1 train "$tmp/job.json" --out "$tmp/one"
+[ "$(jq .class_means "$tmp/one/result.json")" = '"computed"' ] || fail "class means were not computed"
+
+# 130 = 64 + 64 + 2: the last batch leaves two of four lanes empty.
+[ "$(jq -s 'map(select(.event=="epoch"))[0].step' "$tmp/one/timing.jsonl")" = 3 ] || fail "not 3 steps"
+
+for n in 2 4; do
+    rm -rf "$tmp/cache"
+    must $n train "$tmp/job.json" --out "$tmp/ranks$n"
+    [ "$(jq .class_means "$tmp/ranks$n/result.json")" = '"computed"' ] || fail "$n ranks: cache used"
+    same "$tmp/one" "$tmp/ranks$n" "$n ranks"
+done
+
+# The work is divided: 64 + 64 samples evenly; of the last two, one in lane 1 and one in lane 3.
+samples=$(jq -sc 'map(select(.event=="epoch"))[0].samples_per_rank' "$tmp/ranks4/timing.jsonl")
+[ "$samples" = '[32,33,32,33]' ] || fail "4 ranks computed $samples samples"
+
+# From the cache: the same bytes.
+must 2 train "$tmp/job.json" --out "$tmp/cached"
+[ "$(jq .class_means "$tmp/cached/result.json")" = '"cached"' ] || fail "the cache was not used"
+same "$tmp/one" "$tmp/cached" "class means from the cache"
+
+# Class means alone, on any number of ranks, are those that the job computed.
+cat >"$tmp/means.json" <<J
+{"kind":"class_means","data":{$data},
+ "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},"train":{"batch":64}}
+J
+for n in 1 3; do
+    rm -rf "$tmp/cache"
+    must $n class-means "$tmp/means.json" --out "$tmp/means$n"
+    cmp -s "$tmp/means$n/class_means.safetensors" "$tmp/one/class_means.safetensors" ||
+        fail "class means of $n ranks differ"
+done
+
+# What matters, shows.
+must 2 train "$tmp/job.json" --out "$tmp/seed" --set train.seed=10
+differ "$tmp/one" "$tmp/seed" "another seed"
+must 2 train "$tmp/job.json" --out "$tmp/lanes" --set train.lanes=2
+differ "$tmp/one" "$tmp/lanes" "another number of lanes"
+cp -r "$tmp/teacher" "$tmp/teacher2"
+# One bit of the last weight in the file: the highest of its mantissa.
+f=$tmp/teacher2/student.safetensors
+at=$(($(stat -c %s "$f") - 2))
+byte=$(od -An -tu1 -j$at -N1 "$f")
+printf "\\$(printf %o $((byte ^ 64)))" | dd of="$f" bs=1 seek=$at conv=notrunc 2>/dev/null
+must 2 train "$tmp/job.json" --out "$tmp/bit" --set teacher.weights="$f"
+differ "$tmp/one" "$tmp/bit" "a teacher with one bit changed"
+cmp -s "$tmp/bit/class_means.safetensors" "$tmp/one/class_means.safetensors" &&
+    fail "class means of another teacher are the same"
+exit 0

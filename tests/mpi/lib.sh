@@ -1,0 +1,46 @@
+# Sourced by the tests of ranks. Every run goes through the mpirun line that the product builds.
+# shellcheck shell=bash
+set -u
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/distilld-mpi-XXXXXX")
+export DISTILLD_CACHE=$tmp/cache
+trap 'rm -rf "$tmp"' EXIT
+worker=$builddir/distill-worker
+
+fail() {
+    echo "FAIL: $*"
+    exit 1
+}
+
+# The shell line for N ranks of the worker.
+mpirun_line() { # N ARGS...
+    local n=$1
+    shift
+    "$builddir/distill-shim" --print-mpirun --ranks "$n" --threads 1 -- "$worker" "$@"
+}
+
+# Runs it; what it printed is in $tmp/log, its status is returned.
+ranks() { # N ARGS...
+    local line
+    line=$(mpirun_line "$@") || fail "distill-shim --print-mpirun $*"
+    bash -c "$line" >"$tmp/log" 2>&1
+}
+
+must() { # N ARGS...
+    ranks "$@" || { cat "$tmp/log"; fail "$*: status $?"; }
+}
+
+# The files that the determinism contract covers are the same in both folders.
+same() { # A B WHAT
+    local a=$1 b=$2 f
+    for f in metrics.jsonl student.safetensors best.safetensors class_means.safetensors; do
+        [ -e "$a/$f" ] || continue
+        cmp -s "$a/$f" "$b/$f" || fail "$3: $f differs"
+    done
+    for f in "$a"/checkpoints/*.safetensors; do
+        cmp -s "$f" "$b/checkpoints/$(basename "$f")" || fail "$3: $(basename "$f") differs"
+    done
+}
+
+differ() { # A B WHAT
+    ! cmp -s "$1/student.safetensors" "$2/student.safetensors" || fail "$3 gives the same student"
+}
