@@ -243,16 +243,17 @@ void opt_usage(const struct opt_set *s, struct buf *out)
     }
 }
 
-/* Words into lines of HELP_WIDTH that begin at HELP_COLUMN; `at` is where the first one begins. */
-static void fold(struct buf *out, size_t at, const char *text)
+void opt_fold(struct buf *out, size_t column, const char *text)
 {
+    size_t at = column;
+
     while (*text) {
         size_t word = strcspn(text, " ");
 
-        if (at + 1 + word > HELP_WIDTH && at > HELP_COLUMN) {
-            buf_fmt(out, "\n%*s", HELP_COLUMN, "");
-            at = HELP_COLUMN;
-        } else if (at > HELP_COLUMN) {
+        if (at + 1 + word > HELP_WIDTH && at > column) {
+            buf_fmt(out, "\n%*s", (int)column, "");
+            at = column;
+        } else if (at > column) {
             buf_str(out, " ");
             at++;
         }
@@ -289,7 +290,7 @@ void opt_help(const struct opt_set *s, struct buf *out)
         buf_fmt(out, "  %-*s", HELP_COLUMN - 2, buf_text(&left));
         if (left.len > HELP_COLUMN - 4)
             buf_fmt(out, "\n%*s", HELP_COLUMN, "");
-        fold(out, HELP_COLUMN, text);
+        opt_fold(out, HELP_COLUMN, text);
         free(text);
         buf_free(&left);
     }

@@ -69,6 +69,8 @@ void opt_free(const struct opt_set *s);
 
 /* "SPEC [--set a.b=c]... [--wait]" */
 void opt_usage(const struct opt_set *s, struct buf *out);
+/* Words into lines of at most 80 columns that begin at `column`, where the first one stands already. */
+void opt_fold(struct buf *out, size_t column, const char *text);
 /* One aligned block of name and help per row, folded at 80 columns. */
 void opt_help(const struct opt_set *s, struct buf *out);
 

@@ -1,0 +1,42 @@
+#include "client/act.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "client/view.h"
+#include "proto/base/str.h"
+
+static void print_state(const struct ctl *c, const struct json *job)
+{
+    struct view v;
+
+    if (c->json) {
+        out_json_line(job);
+        return;
+    }
+    view_init(&v);
+    view_job(&v, job);
+    printf("%s %s\n", v.id, v.state);
+}
+
+bool act_on_jobs(struct ctl *c, const opt_list *ids, const char *verb, struct error *err)
+{
+    char *rest = str_fmt(":%s", verb);
+    bool ok = true;
+
+    for (size_t i = 0; i < ids->n; i++) {
+        struct error e = {0};
+        struct json *job = ctl_job(c, "POST", ids->at[i], rest, &e);
+
+        if (job) {
+            print_state(c, job);
+        } else if (ok) {
+            ok = false;
+            *err = e;
+            err_wrap(err, "%s", ids->at[i]);
+        }
+        js_free(job);
+    }
+    free(rest);
+    return ok;
+}

@@ -1,0 +1,10 @@
+/* Commands that ask the server to do something with jobs: POST /jobs/ID:VERB for each. */
+#ifndef CLIENT_ACT_H
+#define CLIENT_ACT_H
+
+#include "client/ctl.h"
+
+/* All ids are tried; err tells of the first that failed. Prints "ID STATE" for each that worked. */
+bool act_on_jobs(struct ctl *c, const opt_list *ids, const char *verb, struct error *err);
+
+#endif

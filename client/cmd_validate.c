@@ -1,0 +1,80 @@
+#include "client/cmd.h"
+#include "client/ctl.h"
+#include "client/spec.h"
+#include "proto/base/mem.h"
+#include "proto/wire/validate.h"
+
+struct validate {
+    const char *spec;
+    opt_list sets;
+};
+
+static const struct opt rows[] = {
+    SPEC_ROWS(struct validate),
+};
+
+static bool valid_here(struct ctl *c, const struct json *spec, struct error *err)
+{
+    struct problems problems = {0};
+    JobSpec *job = job_from_json(spec, &problems);
+    bool ok;
+
+    if (job)
+        job_validate(job, NULL, &problems);
+    ok = ctl_no_problems(c, &problems, err);
+    job_free(job);
+    problems_free(&problems);
+    return ok;
+}
+
+static void print_verdict(const struct ctl *c, const char *path, const char *unchecked)
+{
+    struct json *j;
+
+    if (!c->json) {
+        printf("%s is valid%s%s\n", path, unchecked ? " as far as it can be told here: " : "",
+               unchecked ? unchecked : "");
+        return;
+    }
+    j = js_new_object();
+    js_set(j, "valid", js_new_bool(true));
+    js_set(j, "checked_by_server", js_new_bool(!unchecked));
+    js_set(j, "unchecked", unchecked ? js_new_string(unchecked) : js_new_null());
+    out_json(j);
+    js_free(j);
+}
+
+/* The server knows the names of models, losses and so on. Without it these stay unchecked. */
+static bool run(struct ctl *c, const void *opts, struct error *err)
+{
+    const struct validate *o = opts;
+    struct json *spec = spec_load(o->spec, &o->sets, err), *answer = NULL;
+    struct error asked = {0};
+    bool ok = spec && valid_here(c, spec, err);
+
+    if (ok) {
+        answer = ctl_call(c, "POST", "/api/v1/jobs?validate_only=true", spec, &asked);
+        ok = answer || asked.code == ERR_UNREACHABLE;
+    }
+    if (ok) {
+        err_wrap(&asked, "names of models, losses and data sources are unchecked");
+        print_verdict(c, o->spec, answer ? NULL : asked.msg);
+    } else if (asked.code) {
+        *err = asked;
+    }
+    js_free(answer);
+    js_free(spec);
+    return ok;
+}
+
+const struct command cmd_validate = {
+    .name = "validate",
+    .summary = "Check a job without submitting it",
+    .text = "Checks the rules here, then asks the server, which also knows the names of "
+            "models, losses and data sources. Without a server those stay unchecked, and "
+            "the answer says so.",
+    .rows = rows,
+    .n_rows = ARRAY_LEN(rows),
+    .size = sizeof(struct validate),
+    .run = run,
+};

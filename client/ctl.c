@@ -1,0 +1,140 @@
+#include "client/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/url.h"
+#include "proto/base/file.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+static const char default_server[] = "http://127.0.0.1:8470";
+
+enum {
+    SMALL_FILE = 4096
+};
+
+const struct opt ctl_options[] = {
+    OPT(struct ctl, server, OPT_TEXT, "server",
+        "address of distilld; without it STATE/address, else http://127.0.0.1:8470", .value = "URL",
+        .env = "DISTILLD_SERVER"),
+    OPT(struct ctl, token_file, OPT_TEXT, "token-file",
+        "file with the access token; without it STATE/token", .value = "F",
+        .env = "DISTILLD_TOKEN_FILE"),
+    OPT(struct ctl, state, OPT_TEXT, "state", "state folder of a distilld on this machine",
+        .value = "DIR", .env = "DISTILLD_STATE"),
+    OPT(struct ctl, json, OPT_FLAG, "json", "print JSON, for programs"),
+    OPT(struct ctl, help, OPT_FLAG, "help", "print this help", .letter = 'h'),
+    OPT(struct ctl, version, OPT_FLAG, "version", "print the version"),
+};
+const size_t ctl_n_options = ARRAY_LEN(ctl_options);
+
+void ctl_fini(struct ctl *c)
+{
+    http_close(c->http);
+    js_free(c->errors);
+    free(c->base);
+    free(c->token);
+}
+
+/* The first line of a small file. */
+static char *first_line(const char *path, struct error *err)
+{
+    struct buf text = buf_new(SMALL_FILE);
+    char *line = NULL;
+
+    if (file_read(path, &text, err)) {
+        line = str_ndup(buf_text(&text), strcspn(buf_text(&text), "\r\n"));
+        if (!*line) {
+            err_set(err, ERR_INVALID, "%s is empty", path);
+            free(line);
+            line = NULL;
+        }
+    }
+    buf_free(&text);
+    return line;
+}
+
+static char *state_line(const struct ctl *c, const char *name, struct error *err)
+{
+    char *path = str_path(c->state, name), *line = first_line(path, err);
+
+    free(path);
+    return line;
+}
+
+/* A state folder without an address is one whose daemon does not run. */
+static char *find_server(const struct ctl *c, struct error *err)
+{
+    char *line, *url;
+
+    if (c->server)
+        return str_dup(c->server);
+    if (!c->state)
+        return str_dup(default_server);
+    line = state_line(c, "address", err);
+    if (!line) {
+        err_wrap(err, "no distilld runs in %s", c->state);
+        if (err)
+            err->code = ERR_UNREACHABLE;
+        return NULL;
+    }
+    url = strstr(line, "://") ? str_dup(line) : str_fmt("http://%s", line);
+    free(line);
+    return url;
+}
+
+static bool find_token(struct ctl *c, struct error *err)
+{
+    if (c->token_file)
+        c->token = first_line(c->token_file, err);
+    else if (c->state)
+        c->token = state_line(c, "token", err);
+    else
+        return true;
+    return c->token || err_wrap(err, "reading the access token");
+}
+
+struct http *ctl_http(struct ctl *c, struct error *err)
+{
+    if (c->http)
+        return c->http;
+    c->base = find_server(c, err);
+    if (c->base && find_token(c, err))
+        c->http = http_open(c->base, c->token, err);
+    return c->http;
+}
+
+struct json *ctl_call(struct ctl *c, const char *method, const char *path, const struct json *body,
+                      struct error *err)
+{
+    struct http *h = ctl_http(c, err);
+    struct json *answer = h ? http_call(h, method, path, body, err) : NULL;
+    const struct json *errors = h ? js_get(http_problem(h), "errors") : NULL;
+
+    if (errors) {
+        js_free(c->errors);
+        c->errors = js_copy(errors);
+    }
+    return answer;
+}
+
+struct json *ctl_job(struct ctl *c, const char *method, const char *id, const char *rest,
+                     struct error *err)
+{
+    char *path = url_job(id, rest);
+    struct json *answer = ctl_call(c, method, path, NULL, err);
+
+    free(path);
+    return answer;
+}
+
+bool ctl_no_problems(struct ctl *c, const struct problems *p, struct error *err)
+{
+    if (!p->list.n)
+        return true;
+    js_free(c->errors);
+    c->errors = problems_json(p);
+    return err_set(err, ERR_INVALID, "the job is not valid: %zu problem%s", p->list.n,
+                   p->list.n == 1 ? "" : "s");
+}

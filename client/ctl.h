@@ -1,0 +1,47 @@
+/* What every command gets: the global options, the two terminals, the server. */
+#ifndef CLIENT_CTL_H
+#define CLIENT_CTL_H
+
+#include "client/http.h"
+#include "client/out.h"
+#include "proto/base/opt.h"
+#include "proto/wire/problems.h"
+
+struct ctl {
+    /* global options */
+    const char *server, *token_file, *state;
+    bool json, help, version;
+
+    struct term out, err;
+    char *base;          /* the server's address, once ctl_http was called */
+    char *token;         /* NULL: none */
+    struct http *http;   /* once ctl_http was called */
+    struct json *errors; /* [{"pointer","detail"}]: what is wrong with a spec */
+};
+
+/* A command is a row. Its options are parsed into a zeroed block of `size` bytes. */
+struct command {
+    const char *name;
+    const char *summary; /* one line */
+    const char *text;    /* what else its help says; may be NULL */
+    const struct opt *rows;
+    size_t n_rows, size;
+    bool (*run)(struct ctl *c, const void *opts, struct error *err);
+};
+
+extern const struct opt ctl_options[];
+extern const size_t ctl_n_options;
+
+void ctl_fini(struct ctl *c);
+/* Finds address and token (options, environment, state folder); NULL when that failed. */
+struct http *ctl_http(struct ctl *c, struct error *err);
+/* http_call to that server; keeps the list of errors of a refusal in c->errors. */
+struct json *ctl_call(struct ctl *c, const char *method, const char *path, const struct json *body,
+                      struct error *err);
+/* The same for /api/v1/jobs/ID + rest. */
+struct json *ctl_job(struct ctl *c, const char *method, const char *id, const char *rest,
+                     struct error *err);
+/* Keeps the problems as c->errors, if there are any; true when there were none. */
+bool ctl_no_problems(struct ctl *c, const struct problems *p, struct error *err);
+
+#endif

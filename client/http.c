@@ -1,0 +1,235 @@
+#include "client/http.h"
+
+#include <curl/curl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/problem.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+enum {
+    MAX_ANSWER = 256 << 20,
+    MAX_PROBLEM = 1 << 20,
+    CONNECT_SECONDS = 5,
+    SILENT_SECONDS = 40 /* the server's heartbeat comes every 15 s */
+};
+
+struct http {
+    CURL *curl;
+    char *server, *token;
+    struct json *problem;
+};
+
+/* One request under way. */
+struct transfer {
+    CURL *curl;
+    const struct http_request *request;
+    struct buf refusal; /* the body of an answer that is no success */
+    bool stopped;       /* by sink or tick */
+    struct error err;   /* theirs */
+    char message[CURL_ERROR_SIZE];
+};
+
+struct http *http_open(const char *server, const char *token, struct error *err)
+{
+    struct http *h;
+
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        err_set(err, ERR_FAILED, "libcurl does not start");
+        return NULL;
+    }
+    h = NEW(struct http);
+    h->curl = curl_easy_init();
+    ASSERT(h->curl);
+    h->server = str_dup(server);
+    while (str_ends(h->server, "/"))
+        h->server[strlen(h->server) - 1] = '\0';
+    h->token = token ? str_dup(token) : NULL;
+    return h;
+}
+
+void http_close(struct http *h)
+{
+    if (!h)
+        return;
+    curl_easy_cleanup(h->curl);
+    curl_global_cleanup();
+    js_free(h->problem);
+    free(h->server);
+    free(h->token);
+    free(h);
+}
+
+const struct json *http_problem(const struct http *h)
+{
+    return h->problem;
+}
+
+static bool success(CURL *curl)
+{
+    long status = 0;
+
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    return status >= 200 && status < 300;
+}
+
+static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct transfer *t = arg;
+
+    n *= size;
+    if (!success(t->curl))
+        return buf_add(&t->refusal, bytes, n) ? n : 0;
+    t->stopped = !t->request->sink(bytes, n, t->request->arg, &t->err);
+    return t->stopped ? 0 : n;
+}
+
+static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                       curl_off_t up_now)
+{
+    struct transfer *t = arg;
+
+    (void)up_total;
+    (void)up_now;
+    if (success(t->curl) || now == 0)
+        t->stopped = !t->request->tick((double)now, (double)total, t->request->arg, &t->err);
+    return t->stopped;
+}
+
+static struct curl_slist *add_header(struct curl_slist *list, const char *name, const char *value)
+{
+    char *line = str_fmt("%s: %s", name, value);
+    struct curl_slist *longer = curl_slist_append(list, line);
+
+    ASSERT(longer);
+    free(line);
+    return longer;
+}
+
+static struct curl_slist *headers(const struct http *h, const struct http_request *r)
+{
+    struct curl_slist *list =
+        add_header(NULL, "Accept", r->accept ? r->accept : "application/json");
+
+    if (h->token) {
+        char *bearer = str_fmt("Bearer %s", h->token);
+
+        list = add_header(list, "Authorization", bearer);
+        free(bearer);
+    }
+    if (r->body)
+        list = add_header(list, "Content-Type", "application/json");
+    if (r->last_id && *r->last_id)
+        list = add_header(list, "Last-Event-ID", r->last_id);
+    return list;
+}
+
+static bool is_loopback(const char *server)
+{
+    static const char *const hosts[] = {"://127.", "://localhost", "://[::1]"};
+
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++)
+        if (strstr(server, hosts[i]))
+            return true;
+    return false;
+}
+
+static void configure(struct http *h, struct transfer *t, const char *url, struct curl_slist *list)
+{
+    CURL *c = h->curl;
+
+    curl_easy_reset(c);
+    curl_easy_setopt(c, CURLOPT_URL, url);
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(c, CURLOPT_USERAGENT, "distillctl/" PACKAGE_VERSION);
+    curl_easy_setopt(c, CURLOPT_HTTPHEADER, list);
+    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENT_SECONDS);
+    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->message);
+    /* The token is for the server alone: proxies of the environment are for other hosts. */
+    if (is_loopback(h->server))
+        curl_easy_setopt(c, CURLOPT_PROXY, "");
+    if (t->request->tick) {
+        curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+        curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
+    }
+}
+
+static void set_method(CURL *c, const char *method, const char *body)
+{
+    if (method)
+        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
+    if (body)
+        curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, body);
+}
+
+static bool judge(struct http *h, struct transfer *t, CURLcode rc, struct error *err)
+{
+    long status = 0;
+
+    if (t->stopped) {
+        if (err && t->err.code)
+            *err = t->err;
+        return !t->err.code;
+    }
+    if (rc != CURLE_OK)
+        return err_set(err, ERR_UNREACHABLE, "%s: %s%s", h->server,
+                       *t->message ? t->message : curl_easy_strerror(rc),
+                       rc == CURLE_COULDNT_CONNECT ? " (does distilld run there?)" : "");
+    if (success(h->curl))
+        return true;
+    curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
+    h->problem = js_parse(buf_text(&t->refusal), t->refusal.len, NULL);
+    return problem_error(status, h->problem, h->server, err);
+}
+
+bool http_send(struct http *h, const struct http_request *r, struct error *err)
+{
+    struct transfer t = {.curl = h->curl, .request = r, .refusal = buf_new(MAX_PROBLEM)};
+    char *url = str_fmt("%s%s", h->server, r->path);
+    char *body = r->body ? js_text(r->body, JS_COMPACT) : NULL;
+    struct curl_slist *list = headers(h, r);
+    bool ok;
+
+    js_free(h->problem);
+    h->problem = NULL;
+    configure(h, &t, url, list);
+    set_method(h->curl, r->method, r->method && !body ? "" : body);
+    ok = judge(h, &t, curl_easy_perform(h->curl), err);
+    curl_slist_free_all(list);
+    buf_free(&t.refusal);
+    free(body);
+    free(url);
+    return ok;
+}
+
+static bool collect(const char *bytes, size_t len, void *arg, struct error *err)
+{
+    return buf_add(arg, bytes, len) ||
+           err_set(err, ERR_TOO_LARGE, "the answer is larger than %d MB", MAX_ANSWER >> 20);
+}
+
+struct json *http_call(struct http *h, const char *method, const char *path,
+                       const struct json *body, struct error *err)
+{
+    struct buf answer = buf_new(MAX_ANSWER);
+    struct http_request r = {
+        .method = method, .path = path, .body = body, .sink = collect, .arg = &answer};
+    struct json *j = NULL;
+
+    if (http_send(h, &r, err)) {
+        j = answer.len ? js_parse(answer.data, answer.len, err) : js_new_null();
+        if (!j) {
+            err_wrap(err, "%s%s", h->server, path);
+            err->code = ERR_FAILED;
+        }
+    }
+    buf_free(&answer);
+    return j;
+}

@@ -1,0 +1,45 @@
+/* Requests to one server. The only file that knows libcurl. */
+#ifndef CLIENT_HTTP_H
+#define CLIENT_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/base/error.h"
+#include "proto/base/json.h"
+
+struct http;
+
+/* server: "http://host:port". token: NULL for none. Nothing is sent yet. */
+struct http *http_open(const char *server, const char *token, struct error *err);
+void http_close(struct http *h); /* NULL is fine */
+
+/* Takes the body of a successful answer in pieces. False ends the transfer: with err set as a
+ * failure, without as a success. */
+typedef bool (*http_sink)(const char *bytes, size_t len, void *arg, struct error *err);
+/* Called at least about once a second; total is 0 while unknown. False as for the sink. */
+typedef bool (*http_tick)(double received, double total, void *arg, struct error *err);
+
+struct http_request {
+    const char *method; /* NULL: GET */
+    const char *path;
+    const struct json *body;
+    const char *accept;  /* NULL: application/json */
+    const char *last_id; /* Last-Event-ID, or NULL */
+    http_sink sink;
+    http_tick tick; /* may be NULL */
+    void *arg;      /* for both */
+};
+
+/* ERR_UNREACHABLE when there was no (whole) answer; any status but 2xx is an error (problem.h), and
+ * the answer's body then stands in http_problem. */
+bool http_send(struct http *h, const struct http_request *r, struct error *err);
+
+/* A request whose answer is JSON, which is returned; JSON null for an empty answer; NULL with err. */
+struct json *http_call(struct http *h, const char *method, const char *path,
+                       const struct json *body, struct error *err);
+
+/* The problem document of the last request that was refused, or NULL. */
+const struct json *http_problem(const struct http *h);
+
+#endif

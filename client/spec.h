@@ -1,0 +1,19 @@
+/* From a spec file to a job of the server. */
+#ifndef CLIENT_SPEC_H
+#define CLIENT_SPEC_H
+
+#include "client/ctl.h"
+
+/* The option rows of a command that takes a spec into `const char *spec; opt_list sets;`. */
+#define SPEC_ROWS(type)                                                      \
+    OPT(type, spec, ARG_ONE, "SPEC", "job as JSON; - reads standard input"), \
+        OPT(type, sets, OPT_MANY, "set",                                     \
+            "replace a field of the spec: train.seed=7, losses.1.weight=2", .value = "a.b=VALUE")
+
+/* Reads SPEC ("-": standard input), applies --set, makes paths absolute. NULL with ERR_INVALID, also
+ * when there is no such file. */
+struct json *spec_load(const char *path, const opt_list *sets, struct error *err);
+/* The same, submitted: the server's job object. */
+struct json *spec_submit(struct ctl *c, const char *path, const opt_list *sets, struct error *err);
+
+#endif

@@ -1,0 +1,105 @@
+/* The page: session, stream, routes. */
+import { getJson, openSession } from "./api.js";
+import { setText } from "./dom.js";
+import { JobPage } from "./job.js";
+import { ListPage } from "./list.js";
+import { SignInPage } from "./signin.js";
+import { Store } from "./store.js";
+import { Stream } from "./stream.js";
+
+const ROUTES = [
+  [/^#\/jobs\/([^/]+)$/, (id) => new JobPage(store, decodeURIComponent(id))],
+  [/^/, () => new ListPage(store)],
+];
+
+const store = new Store();
+const view = document.getElementById("view");
+const badge = document.getElementById("badge");
+let stream = null, page = null;
+
+function present(next) {
+  page?.close();
+  page = next;
+  view.replaceChildren(page.element);
+  entitle();
+}
+
+function entitle() {
+  document.title = `${page.title} · distilld`;
+}
+
+function route() {
+  for (const [pattern, make] of ROUTES) {
+    const match = pattern.exec(location.hash);
+
+    if (match) {
+      present(make(match[1]));
+      return;
+    }
+  }
+}
+
+/* The token stands in the fragment, which never left the browser. It is taken out of the address
+ * before anything else happens, and nobody keeps it. */
+function takeToken() {
+  const match = /^#token=(.+)$/.exec(location.hash);
+
+  if (match)
+    history.replaceState(null, "", location.pathname);
+  return match && decodeURIComponent(match[1]);
+}
+
+function showStatus(status, text) {
+  badge.dataset.status = status;
+  setText(badge, text);
+}
+
+function signIn(why) {
+  stream?.close();
+  stream = null;
+  showStatus("stale", "no session");
+  present(new SignInPage(start, why));
+}
+
+function openStream() {
+  stream = new Stream({
+    event: (kind, data) => {
+      store.take(kind, data);
+      page.onEvent(kind, data);
+      entitle();
+    },
+    status: showStatus,
+    refused: () => signIn(),
+  });
+}
+
+async function start() {
+  try {
+    await getJson("/version");
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) {
+      signIn();
+      return;
+    }
+  }
+  if (!stream)
+    openStream();
+  route();
+}
+
+async function enter() {
+  const token = takeToken();
+
+  try {
+    if (token)
+      await openSession(token);
+  } catch (error) {
+    signIn(error.status === 401 ? "The token in this address is not accepted." : error.message);
+    return;
+  }
+  start();
+}
+
+addEventListener("hashchange", () => (location.hash.startsWith("#token=") || !stream ? enter() : route()));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page?.restyle?.());
+enter();

@@ -1,0 +1,98 @@
+/* What the dashboard computes: series, smoothing, texts. The random part prints its seed (TEST_SEED). */
+import assert from "node:assert/strict";
+import { pathToFileURL } from "node:url";
+
+const web = pathToFileURL(`${process.env.srcdir}/client/web/`);
+const { SeriesSet, align, smooth } = await import(new URL("series.js", web));
+const format = await import(new URL("format.js", web));
+const { Store, doneShare } = await import(new URL("store.js", web));
+
+const seed = Number(process.env.TEST_SEED ?? Date.now() % 2147483647) || 1;
+let state = seed % 2147483647;
+
+/* Lehmer's generator: enough to shuffle. */
+function random(below) {
+  state = (state * 48271) % 2147483647;
+  return state % below;
+}
+
+const tests = {
+  "points may come in any order and more than once"() {
+    for (let round = 0; round < 200; round++) {
+      const n = 1 + random(30);
+      const points = Array.from({ length: n }, (_, step) => [3 * step, random(1000) / 7]);
+      const drawn = [...points, ...Array.from({ length: n }, () => points[random(n)])];
+      const set = new SeriesSet();
+
+      for (let i = drawn.length - 1; i > 0; i--) {
+        const k = random(i + 1);
+        [drawn[i], drawn[k]] = [drawn[k], drawn[i]];
+      }
+      for (const [step, value] of drawn)
+        set.add("loss/total", "train", step, value);
+      const { steps, values } = set.get("loss/total", "train");
+      assert.deepEqual(steps.map((s, i) => [s, values[i]]), points, `round ${round}`);
+    }
+  },
+
+  "a later value of a step replaces the earlier one"() {
+    const set = new SeriesSet();
+
+    set.addAll([{ name: "top1", split: "test", points: [[1, 10], [2, 20]] }]);
+    set.addAll([{ name: "top1", split: "test", points: [[2, 25]] }]);
+    assert.equal(set.last("top1", "test"), 25);
+    assert.equal(set.last("top1", "train"), undefined);
+    assert.deepEqual(set.range(), { min: 1, max: 2 });
+  },
+
+  "aligned columns hold every point and nothing else"() {
+    assert.deepEqual(align([{ steps: [0, 2], values: [5, 6] }, { steps: [1, 2, 9], values: [7, 8, 9] }]),
+      [[0, 1, 2, 9], [5, null, 6, null], [null, 7, 8, 9]]);
+  },
+
+  "smoothing keeps a constant, gaps, and the values themselves at weight 0"() {
+    assert.deepEqual(smooth([3, 1, null, 2], 0), [3, 1, null, 2]);
+    for (const v of smooth([4, 4, 4, 4], 0.97))
+      assert.ok(Math.abs(v - 4) < 1e-12);
+    assert.deepEqual(smooth([null, null], 0.5), [null, null]);
+    const [first, second] = smooth([0, 1], 0.5);
+    assert.equal(first, 0);
+    assert.ok(Math.abs(second - 2 / 3) < 1e-12);
+  },
+
+  "durations read as distillctl writes them"() {
+    const rows = [[0, "0s"], [59.6, "1m00s"], [205, "3m25s"], [3599.7, "1h00m"], [3725, "1h02m"],
+      [183600, "2d03h"], [-1, "–"], [NaN, "–"], [null, "–"], [undefined, "–"]];
+
+    for (const [seconds, text] of rows)
+      assert.equal(format.duration(seconds), text);
+  },
+
+  "sizes and numbers read well"() {
+    assert.equal(format.bytes(999), "999 B");
+    assert.equal(format.bytes(318244), "318.2 kB");
+    assert.equal(format.bytes(999960), "1.0 MB");
+    assert.equal(format.short(0.00012345678), "0.0001235");
+    assert.equal(format.percent(0.999), "99 %");
+    assert.equal(format.fixed(undefined, 2), "–");
+  },
+
+  "the store keeps what an event leaves out"() {
+    const store = new Store();
+
+    store.take("snapshot", { items: [{ id: "a", name: "n", state: "running", created_at: "1" },
+      { id: "b", created_at: "2" }] });
+    store.take("progress", { id: "a", progress: { step: 5, total_steps: 10 } });
+    assert.equal(store.jobs.get("a").name, "n");
+    assert.equal(doneShare(store.jobs.get("a")), 0.5);
+    assert.deepEqual(store.newestFirst().map((j) => j.id), ["b", "a"]);
+    store.take("snapshot", { items: [] });
+    assert.equal(store.jobs.size, 0);
+  },
+};
+
+console.log(`TEST_SEED=${seed}`);
+for (const [name, run] of Object.entries(tests)) {
+  run();
+  console.log(`ok: ${name}`);
+}
