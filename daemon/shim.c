@@ -18,10 +18,10 @@
 #include "daemon/cores.h"
 #include "daemon/lastwords.h"
 #include "daemon/mpirun.h"
-#include "daemon/options.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
+#include "proto/base/opt.h"
 #include "proto/base/str.h"
 
 enum {
@@ -31,41 +31,39 @@ enum {
 };
 
 struct shim_options {
-    char *attempt, *out, *dir;
+    const char *attempt, *out, *dir;
     int64_t ranks, threads;
     bool print_mpirun, help;
+    opt_list command;
 };
 
-static const struct option_row rows[] = {
-    {"attempt", "DIR", "folder of the attempt: lock, attempt.json and exit.json are kept there",
-     OPTION_TEXT, offsetof(struct shim_options, attempt), 0, 0},
-    {"out", "DIR", "the job's run directory; the log is DIR/logs/rank-0.log", OPTION_TEXT,
-     offsetof(struct shim_options, out), 0, 0},
-    {"ranks", "N", "number of MPI ranks (default 1)", OPTION_COUNT,
-     offsetof(struct shim_options, ranks), 1, 1024},
-    {"threads", "T", "threads of each rank (default 1)", OPTION_COUNT,
-     offsetof(struct shim_options, threads), 1, 1024},
-    {"dir", "DIR", "with --print-mpirun: folder for mpirun's session files", OPTION_TEXT,
-     offsetof(struct shim_options, dir), 0, 0},
-    {"print-mpirun", NULL,
-     "print the mpirun line for the command, as a shell takes it,\nand do nothing else",
-     OPTION_FLAG, offsetof(struct shim_options, print_mpirun), 0, 0},
-    {"help", NULL, "print this text", OPTION_FLAG, offsetof(struct shim_options, help), 0, 0},
+static const struct opt rows[] = {
+    OPT(struct shim_options, attempt, OPT_TEXT, "attempt",
+        "folder of the attempt: lock, attempt.json and exit.json are kept there", .value = "DIR"),
+    OPT(struct shim_options, out, OPT_TEXT, "out",
+        "the job's run directory; the log is DIR/logs/rank-0.log", .value = "DIR"),
+    OPT(struct shim_options, ranks, OPT_INT, "ranks", "number of MPI ranks", .value = "N",
+        .fallback = "1", .lo = 1, .hi = 1024),
+    OPT(struct shim_options, threads, OPT_INT, "threads", "threads of each rank", .value = "T",
+        .fallback = "1", .lo = 1, .hi = 1024),
+    OPT(struct shim_options, dir, OPT_TEXT, "dir",
+        "with --print-mpirun: folder for mpirun's session files", .value = "DIR"),
+    OPT(struct shim_options, print_mpirun, OPT_FLAG, "print-mpirun",
+        "print the mpirun line for the command, as a shell takes it, and do nothing else"),
+    OPT(struct shim_options, help, OPT_FLAG, "help", "print this text", .letter = 'h'),
+    OPT(struct shim_options, command, ARG_SOME, "COMMAND",
+        "what each rank runs, with its arguments, after --"),
 };
 
-static const struct option_table table = {
-    .usage =
-        "distill-shim --attempt DIR --out DIR [--ranks N] [--threads T] -- COMMAND [ARGUMENT...]\n"
-        "       distill-shim --print-mpirun [--ranks N] [--threads T] [--dir DIR] -- COMMAND "
-        "[ARGUMENT...]",
-    .about =
-        "Runs COMMAND on N MPI ranks as one attempt of a job, and records in exit.json how it\n"
-        "ended. distilld starts one for each attempt; there is seldom a reason to start it by\n"
-        "hand, except to see with --print-mpirun how the daemon calls mpirun.\n"
-        "SIGTERM ends the attempt (SIGKILL after 3 s); SIGUSR1 is passed on.",
-    .rows = rows,
-    .n = ARRAY_LEN(rows),
-};
+static const char usage[] =
+    "usage: distill-shim --attempt DIR --out DIR [--ranks N] [--threads T] -- COMMAND...\n"
+    "       distill-shim --print-mpirun [--ranks N] [--threads T] [--dir DIR] -- COMMAND...\n"
+    "\n"
+    "Runs COMMAND on N MPI ranks as one attempt of a job, and records in exit.json how it\n"
+    "ended. distilld starts one for each attempt; there is seldom a reason to start it by\n"
+    "hand, except to see with --print-mpirun how the daemon calls mpirun.\n"
+    "SIGTERM ends the attempt (SIGKILL after 3 s); SIGUSR1 is passed on.\n"
+    "\n";
 
 struct shim {
     const struct shim_options *opt;
@@ -354,45 +352,60 @@ static bool print_line(const struct shim_options *o, char *const *command)
     return true;
 }
 
-static bool act(const struct shim_options *o, char *const *command, struct error *err)
+static bool act(struct shim_options *o, struct error *err)
 {
     struct shim s = {.opt = o, .id = getenv(ATTEMPT_VARIABLE), .log = -1, .errors = -1};
+    char **command = NEW_ARRAY(char *, o->command.n + 1);
     bool ok;
 
-    if (!*command)
-        return err_set(err, ERR_INVALID, "expected a command after the options, got nothing");
-    if (o->print_mpirun)
-        return print_line(o, command);
-    if (!o->attempt || !o->out)
-        return err_set(err, ERR_INVALID, "--attempt and --out are required");
-    if (!s.id)
-        return err_set(err, ERR_INVALID, "%s is not set: it must name the attempt",
-                       ATTEMPT_VARIABLE);
-    s.session_dir = str_path(o->attempt, "mpi");
+    for (size_t i = 0; i < o->command.n; i++)
+        command[i] = str_dup(o->command.at[i]);
+    s.session_dir = str_path(o->attempt ? o->attempt : "", "mpi");
     s.tail = buf_new(0);
-    ok = run(&s, command, err);
+    if (o->print_mpirun)
+        ok = print_line(o, command);
+    else if (!o->attempt || !o->out)
+        ok = err_set(err, ERR_INVALID, "--attempt and --out are required");
+    else if (!s.id)
+        ok = err_set(err, ERR_INVALID, "%s is not set: it must name the attempt", ATTEMPT_VARIABLE);
+    else
+        ok = run(&s, command, err);
+    for (size_t i = 0; i < o->command.n; i++)
+        free(command[i]);
+    free(command);
     buf_free(&s.tail);
     free(s.session_dir);
     return ok;
 }
 
+static void print_help(void)
+{
+    const struct opt_set all = OPT_SET(rows, NULL);
+    struct buf b = buf_new(0);
+
+    buf_str(&b, usage);
+    opt_help(&all, &b);
+    fputs(buf_text(&b), stdout);
+    buf_free(&b);
+}
+
 int main(int argc, char **argv)
 {
-    struct shim_options o = {.ranks = 1, .threads = 1};
+    struct shim_options o = {0};
+    const struct opt_set all = OPT_SET(rows, &o);
+    struct opt_words words = {argv + 1, (size_t)argc - 1};
     struct error err = {0};
-    int rest, status = 0;
+    bool ok = opt_defaults(&all, &err) && opt_parse(&all, 1, &words, &err);
+    int status = 0;
 
-    if (!options_parse(&table, argc, argv, &o, &rest, &err)) {
+    if (o.help) {
+        print_help();
+    } else if (!ok || !act(&o, &err)) {
         status = err_exit_status(err.code);
-    } else if (o.help) {
-        options_help(&table, stdout);
-    } else if (!act(&o, argv + rest, &err)) {
-        status = err_exit_status(err.code);
-    }
-    if (status)
         fprintf(stderr, "distill-shim: %s\n", err.msg);
+    }
     if (status == 2)
         fprintf(stderr, "distill-shim --help shows all options.\n");
-    options_free(&table, &o);
+    opt_free(&all);
     return status;
 }

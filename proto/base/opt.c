@@ -230,6 +230,58 @@ bool opt_parse(const struct opt_set *sets, size_t n, struct opt_words *w, struct
     return true;
 }
 
+static char *trim(char *s)
+{
+    size_t n;
+
+    s += strspn(s, " \t\r");
+    n = strlen(s);
+    while (n && strchr(" \t\r", s[n - 1]))
+        s[--n] = '\0';
+    return s;
+}
+
+static bool take_line(const struct opt_set *sets, size_t n, char *line, struct error *err)
+{
+    struct place p;
+    char *eq, *name, *value;
+
+    line[strcspn(line, "#")] = '\0';
+    name = trim(line);
+    if (!*name)
+        return true;
+    eq = strchr(name, '=');
+    if (!eq)
+        return err_set(err, ERR_INVALID, "expected name = value, got \"%s\"", name);
+    *eq = '\0';
+    name = trim(name);
+    value = trim(eq + 1);
+    p = find_long(sets, n, name, strlen(name));
+    if (!p.opt)
+        return unknown_option(sets, n, name, strlen(name), err);
+    if (p.opt->kind != OPT_FLAG)
+        return *value ? store(p.set, p.opt, value, err)
+                      : err_set(err, ERR_INVALID, "%s needs a value: %s", name, p.opt->value);
+    if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+        return err_set(err, ERR_INVALID, "%s: expected true or false, got \"%s\"", name, value);
+    *(bool *)target(p.set, p.opt) = strcmp(value, "true") == 0;
+    return true;
+}
+
+bool opt_lines(const struct opt_set *sets, size_t n, char *text, struct error *err)
+{
+    for (int number = 1; *text; number++) {
+        char *line = text;
+        size_t len = strcspn(text, "\n");
+
+        text += len + (text[len] == '\n');
+        line[len] = '\0';
+        if (!take_line(sets, n, line, err))
+            return err_wrap(err, "line %d", number);
+    }
+    return true;
+}
+
 void opt_usage(const struct opt_set *s, struct buf *out)
 {
     for (size_t i = 0; i < s->n; i++) {

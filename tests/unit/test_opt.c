@@ -209,6 +209,50 @@ START_TEST(help_is_folded)
 }
 END_TEST
 
-UNIT_MAIN(takes_options_anywhere, stores_by_kind, after_two_dashes_all_are_arguments,
+START_TEST(a_file_sets_the_same_rows)
+{
+    char text[] = "# comment\n\n number = 3 # inline\r\nflag=true\nmany = a b\nmany=c\n";
+    struct all a = {0};
+    struct opt_set set = OPT_SET(rows, &a);
+    struct error err;
+
+    ck_assert_msg(opt_lines(&set, 1, text, &err), "%s", err.msg);
+    ck_assert_int_eq(a.number, 3);
+    ck_assert(a.flag);
+    ck_assert_uint_eq(a.many.n, 2);
+    ck_assert_str_eq(a.many.at[0], "a b");
+    opt_free(&set);
+}
+END_TEST
+
+START_TEST(a_bad_file_is_told_by_line)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"number = 3\nnumber\n", "line 2: expected name = value, got \"number\""},
+        {"number = 30", "line 1: --number 30: expected a whole number from 1 to 9"},
+        {"flag = yes", "line 1: flag: expected true or false, got \"yes\""},
+        {"\n\ntxt = 1", "line 3: unknown option txt; did you mean --text?"},
+        {"text =", "line 1: text needs a value: T"},
+        {"ONE = 1", "line 1: unknown option ONE"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[64];
+        struct all a = {0};
+        struct opt_set set = OPT_SET(rows, &a);
+        struct error err = {0};
+
+        snprintf(text, sizeof(text), "%s", cases[i].text);
+        ck_assert(!opt_lines(&set, 1, text, &err));
+        ck_assert_msg(strstr(err.msg, cases[i].want) == err.msg, "case %zu: %s", i, err.msg);
+        opt_free(&set);
+    }
+}
+END_TEST
+
+UNIT_MAIN(a_file_sets_the_same_rows, a_bad_file_is_told_by_line, takes_options_anywhere,
+          stores_by_kind, after_two_dashes_all_are_arguments,
           option_wins_over_environment_over_default, names_what_is_wrong,
           leading_stops_at_the_first_word, usage_and_help_come_from_the_rows, help_is_folded)

@@ -1,0 +1,51 @@
+/* The handlers of the routes, one file for each group of resources. */
+#ifndef DAEMON_API_H
+#define DAEMON_API_H
+
+#include "daemon/daemon.h"
+
+/* api_jobs.c */
+void api_job_submit(struct daemon *d, struct request *r);
+void api_job_list(struct daemon *d, struct request *r);
+void api_job_get(struct daemon *d, struct request *r);
+void api_job_cancel(struct daemon *d, struct request *r);
+void api_job_retry(struct daemon *d, struct request *r);
+
+/* api_history.c */
+void api_job_attempts(struct daemon *d, struct request *r);
+void api_job_events(struct daemon *d, struct request *r);
+void api_job_series(struct daemon *d, struct request *r);
+
+/* api_files.c */
+void api_job_logs(struct daemon *d, struct request *r);
+void api_job_artifacts(struct daemon *d, struct request *r);
+void api_job_artifact(struct daemon *d, struct request *r);
+
+/* sse.c */
+void api_events(struct daemon *d, struct request *r);
+
+/* api_system.c */
+void api_catalog(struct daemon *d, struct request *r);
+void api_version(struct daemon *d, struct request *r);
+void api_session(struct daemon *d, struct request *r);
+void api_healthz(struct daemon *d, struct request *r);
+void api_readyz(struct daemon *d, struct request *r);
+void api_metrics(struct daemon *d, struct request *r);
+void api_problem(struct daemon *d, struct request *r);
+
+/* api_web.c */
+void api_web(struct daemon *d, struct request *r);
+void api_web_vendor(struct daemon *d, struct request *r);
+
+/* The job of an id, active or over: what is active is borrowed, else *owned is set (job_destroy). NULL
+ * with ERR_NOT_FOUND. */
+const struct job *api_find_job(struct daemon *d, const char *id, struct job **owned,
+                               struct error *err);
+/* Answers 404 and returns NULL when there is no job params[0]. */
+const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned);
+/* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns
+ * false for anything else. */
+bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int64_t fallback,
+                int64_t *out);
+
+#endif

@@ -1,0 +1,228 @@
+/* Files of a job's run directory. A name never becomes a path: the folder is opened first, and what is
+ * asked for must lie below it without a link on the way (openat2, RESOLVE_BENEATH). */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/api.h"
+#include "daemon/problem.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+enum {
+    TAIL_DEFAULT = 200,
+    TAIL_MAX = 1000000,
+    TAIL_BYTES = 8 << 20, /* a longer tail is cut off in front */
+    BLOCK = 64 << 10
+};
+
+static const char text_type[] = "text/plain; charset=utf-8";
+
+/* What a run leaves for others to use. */
+static const struct {
+    const char *name; /* a trailing slash: all files of that folder */
+    const char *type;
+} artifacts[] = {
+    {"result.json", "application/json"},
+    {"spec.json", "application/json"},
+    {"metrics.jsonl", "application/x-ndjson"},
+    {"timing.jsonl", "application/x-ndjson"},
+    {"student.safetensors", "application/octet-stream"},
+    {"best.safetensors", "application/octet-stream"},
+    {"class_means.safetensors", "application/octet-stream"},
+    {"student.onnx", "application/octet-stream"},
+    {"checkpoints/", "application/octet-stream"},
+};
+
+static int open_dir(const struct daemon *d, const char *id)
+{
+    char *path = daemon_job_path(d, id, "out");
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+    free(path);
+    return fd;
+}
+
+/* A regular file below the folder, or -1. */
+static int open_below(int dir, const char *name, struct stat *st)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+
+    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* -- Artifacts --------------------------------------------------------------------------------- */
+
+static void add_item(struct json *items, int dir, const char *name)
+{
+    struct stat st;
+    struct json *j;
+
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return;
+    j = js_new_object();
+    js_set(j, "name", js_new_string(name));
+    js_set(j, "size_bytes", js_new_int(st.st_size));
+    js_push(items, j);
+}
+
+/* Half-written files have names of their own. */
+static int is_finished(const struct dirent *e)
+{
+    return e->d_name[0] != '.' && !strstr(e->d_name, ".tmp-");
+}
+
+static void add_folder(struct json *items, int dir, const char *folder)
+{
+    struct dirent **entries;
+    int n = scandirat(dir, folder, &entries, is_finished, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        char *name = str_fmt("%s%s", folder, entries[i]->d_name);
+
+        add_item(items, dir, name);
+        free(name);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+}
+
+void api_job_artifacts(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    struct json *answer, *items;
+    int dir;
+
+    if (!j)
+        return;
+    answer = js_new_object();
+    items = js_new_array();
+    js_set(answer, "items", items);
+    dir = open_dir(d, j->id);
+    for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(artifacts); i++)
+        (str_ends(artifacts[i].name, "/") ? add_folder : add_item)(items, dir, artifacts[i].name);
+    if (dir >= 0)
+        close(dir);
+    reply_json(r, 200, answer);
+    job_destroy(owned);
+}
+
+/* The media type of an artifact; NULL for any other name. */
+static const char *type_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(artifacts); i++) {
+        const char *known = artifacts[i].name;
+
+        if (str_ends(known, "/") ? str_starts(name, known) && !strstr(name, ".tmp-")
+                                 : strcmp(name, known) == 0)
+            return artifacts[i].type;
+    }
+    return NULL;
+}
+
+void api_job_artifact(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    const char *name = r->params[1], *type = type_of(name);
+    int dir = j && type ? open_dir(d, j->id) : -1, fd;
+    struct stat st;
+
+    if (!j)
+        return;
+    fd = dir >= 0 ? open_below(dir, name, &st) : -1;
+    if (fd >= 0)
+        http_reply_file(r, 200, type, fd, 0, (uint64_t)st.st_size);
+    else
+        problem_reply(r, "not_found", NULL, "job %s has no file \"%.200s\"", j->id, name);
+    if (dir >= 0)
+        close(dir);
+    job_destroy(owned);
+}
+
+/* -- Logs -------------------------------------------------------------------------------------- */
+
+/* Where the last `lines` lines begin. */
+static int64_t tail_start(int fd, int64_t size, int64_t lines)
+{
+    char *block = mem_calloc(BLOCK, 1);
+    int64_t at = size, start = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
+    bool found = lines == 0;
+
+    /* The newline that ends the last line does not begin another one. */
+    for (int64_t seen = -1; !found && at > start;) {
+        int64_t n = at - start < BLOCK ? at - start : BLOCK;
+
+        at -= n;
+        if (pread(fd, block, (size_t)n, at) != n)
+            break;
+        for (int64_t i = n; !found && i-- > 0;)
+            if (block[i] == '\n' || (seen < 0 && at + i == size - 1)) {
+                found = ++seen == lines;
+                if (found)
+                    start = at + i + 1;
+            }
+    }
+    free(block);
+    return start;
+}
+
+static void reply_log(struct request *r, int fd, int64_t size, int64_t tail, int64_t from)
+{
+    int64_t start = from < 0 ? tail_start(fd, size, tail) : from < size ? from : size;
+    char *end = str_fmt("%" PRId64, size);
+
+    /* ?from= of the next request goes on here. */
+    http_add_header(r, "Log-End", end);
+    http_add_header(r, "Cache-Control", "no-store");
+    http_reply_file(r, 200, text_type, fd, (uint64_t)start, (uint64_t)(size - start));
+    free(end);
+}
+
+void api_job_logs(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    int64_t rank, tail, from;
+    struct stat st;
+    char *name;
+    int dir, fd;
+
+    if (!j)
+        return;
+    if (!api_number(r, "rank", 0, j->ranks - 1, 0, &rank) ||
+        !api_number(r, "tail", 0, TAIL_MAX, TAIL_DEFAULT, &tail) ||
+        !api_number(r, "from", 0, INT64_MAX, -1, &from)) {
+        job_destroy(owned);
+        return;
+    }
+    name = str_fmt("logs/rank-%" PRId64 ".log", rank);
+    dir = open_dir(d, j->id);
+    fd = dir >= 0 ? open_below(dir, name, &st) : -1;
+    if (fd >= 0) {
+        reply_log(r, fd, st.st_size, tail, from);
+    } else {
+        http_add_header(r, "Log-End", "0");
+        http_reply(r, 200, text_type, "", 0);
+    }
+    if (dir >= 0)
+        close(dir);
+    free(name);
+    job_destroy(owned);
+}

@@ -1,0 +1,153 @@
+/* What a job has been through: attempts, changes of state, metrics. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/problem.h"
+#include "proto/base/clock.h"
+#include "proto/base/str.h"
+
+static struct json *time_of(int64_t wall_ms)
+{
+    char text[CLOCK_TEXT];
+
+    return wall_ms ? js_new_string(clock_text(wall_ms, text)) : js_new_null();
+}
+
+static void add_attempt(const struct attempt_row *row, void *items)
+{
+    struct json *j = js_new_object();
+    const struct attempt_exit *e = &row->end;
+    bool ended = row->ended_ms != 0;
+
+    js_set(j, "attempt", js_new_int(row->number));
+    js_set(j, "started_at", time_of(row->started_ms));
+    js_set(j, "ended_at", time_of(row->ended_ms));
+    js_set(j, "status", ended && !e->lost ? js_new_int(e->status) : js_new_null());
+    js_set(j, "signal", ended && e->signal ? js_new_int(e->signal) : js_new_null());
+    js_set(j, "stopped", js_new_bool(e->stopped));
+    js_set(j, "lost", js_new_bool(e->lost));
+    js_set(j, "message", js_new_string(e->message));
+    js_push(items, j);
+}
+
+static void add_event(const struct event_row *row, void *items)
+{
+    struct json *j = js_new_object();
+
+    js_set(j, "id", js_new_int(row->id));
+    js_set(j, "at", time_of(row->at_ms));
+    js_set(j, "state", js_new_string(row->state));
+    js_set(j, "code", js_new_string(row->code));
+    js_set(j, "message", js_new_string(row->message));
+    js_push(items, j);
+}
+
+static void reply_items(struct request *r, bool ok, struct json *take_items,
+                        const struct error *err)
+{
+    struct json *answer;
+
+    if (!ok) {
+        js_free(take_items);
+        problem_reply_error(r, err);
+        return;
+    }
+    answer = js_new_object();
+    js_set(answer, "items", take_items);
+    reply_json(r, 200, answer);
+}
+
+void api_job_attempts(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    struct json *items;
+    struct error err;
+
+    if (!j)
+        return;
+    items = js_new_array();
+    reply_items(r, store_attempts(d->store, j->id, add_attempt, items, &err), items, &err);
+    job_destroy(owned);
+}
+
+void api_job_events(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    struct json *items;
+    struct error err;
+
+    if (!j)
+        return;
+    items = js_new_array();
+    reply_items(r, store_events(d->store, j->id, add_event, items, &err), items, &err);
+    job_destroy(owned);
+}
+
+/* Written as text at once: a long run has tens of thousands of points. */
+struct series_text {
+    struct buf text;
+    char *name, *split; /* of the series that is open; NULL: none */
+};
+
+static void close_series(struct series_text *s)
+{
+    if (s->name)
+        buf_str(&s->text, "]}");
+    free(s->name);
+    free(s->split);
+    s->name = s->split = NULL;
+}
+
+static void open_series(struct series_text *s, const struct metric_point *p, bool first)
+{
+    s->name = str_dup(p->name);
+    s->split = str_dup(p->split);
+    buf_str(&s->text, first ? "{\"name\":" : ",{\"name\":");
+    js_write_string(p->name, &s->text);
+    buf_str(&s->text, ",\"split\":");
+    js_write_string(p->split, &s->text);
+    buf_str(&s->text, ",\"points\":[");
+}
+
+static void add_point(const struct metric_point *p, void *arg)
+{
+    struct series_text *s = arg;
+    bool same = s->name && strcmp(s->name, p->name) == 0 && strcmp(s->split, p->split) == 0;
+    bool first = s->text.data[s->text.len - 1] == '[';
+
+    if (!same) {
+        close_series(s);
+        open_series(s, p, first);
+    }
+    buf_fmt(&s->text, same ? ",[%lld," : "[%lld,", (long long)p->step);
+    js_write_real(p->value, &s->text);
+    buf_str(&s->text, "]");
+}
+
+void api_job_series(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    struct series_text s = {.text = buf_new(0)};
+    const char *name = http_query(r, "name");
+    struct error err;
+    bool ok = true;
+
+    if (!j)
+        return;
+    buf_str(&s.text, "{\"series\":[");
+    for (size_t n = 0; ok && (n == 0 || name); name = http_query_nth(r, "name", ++n))
+        ok = store_metrics_read(d->store, j->id, name, add_point, &s, &err);
+    close_series(&s);
+    buf_str(&s.text, "]}");
+    http_add_header(r, "Cache-Control", "no-store");
+    if (ok)
+        http_reply(r, 200, "application/json; charset=utf-8", s.text.data, s.text.len);
+    else
+        problem_reply_error(r, &err);
+    buf_free(&s.text);
+    job_destroy(owned);
+}

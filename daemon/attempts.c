@@ -1,0 +1,225 @@
+#define _GNU_SOURCE
+#include "daemon/attempts.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/ingest.h"
+#include "daemon/launch.h"
+#include "daemon/lifecycle.h"
+#include "daemon/outcome.h"
+#include "daemon/sched.h"
+#include "daemon/uplink.h"
+#include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+enum {
+    TICK_MS = 1000,
+    SOON_MS = 50,
+    STOP_GRACE_S = 15, /* a step may take that long */
+    RESULT_MAX = 1 << 20
+};
+
+static bool has_attempt(const struct active *a)
+{
+    return a->job->state == JOB_STARTING || a->job->state == JOB_RUNNING;
+}
+
+/* -- The end ----------------------------------------------------------------------------------- */
+
+/* Nobody wrote a record: the shim was killed, or never came to life. Under the lock the attempt's
+ * processes are ended, and only when none is left the record is written. False: not yet. */
+static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, struct error *err)
+{
+    char *id = str_fmt("%s.%" PRId64, j->id, j->attempt);
+    size_t alive = procs_signal(id, SIGKILL);
+
+    free(id);
+    if (alive)
+        return err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
+    *e = (struct attempt_exit){.status = 1, .lost = true};
+    return attempt_write_exit(dir, e, err);
+}
+
+/* True when the attempt is over and *e tells how. ERR_CONFLICT: it is not. */
+static bool find_end(const char *dir, const struct job *j, struct attempt_exit *e,
+                     struct error *err)
+{
+    int lock = attempt_lock(dir, false, err);
+    bool ok;
+
+    if (lock < 0)
+        return false;
+    ok = attempt_read_exit(dir, e, err);
+    if (!ok && err->code == ERR_NOT_FOUND)
+        ok = bury(dir, j, e, err);
+    close(lock);
+    return ok;
+}
+
+/* result.json of a job that got done. */
+static void take_result(struct daemon *d, struct job *j)
+{
+    char *path = daemon_job_path(d, j->id, "out/result.json");
+    struct error err;
+    struct json *result = js_read_file(path, RESULT_MAX, &err);
+
+    free(j->result);
+    j->result = result ? js_text(result, JS_COMPACT) : NULL;
+    if (!result)
+        log_warn("a job has no result job=%s error=\"%s\"", j->id, err.msg);
+    js_free(result);
+    free(path);
+}
+
+/* A file that cannot be read as metrics costs its metrics, not the job's end. */
+static bool take_metrics(struct daemon *d, const struct job *j, struct error *err)
+{
+    if (ingest_rest(d, j, err))
+        return true;
+    if (err->code == ERR_IO)
+        return false;
+    log_warn("metrics are incomplete job=%s error=\"%s\"", j->id, err->msg);
+    return true;
+}
+
+static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e, struct error *err)
+{
+    struct reason why;
+    enum job_event event = outcome_of(e, a->job, &why);
+
+    uplink_forget(d->uplink, a);
+    a->kill_at_ns = 0;
+    if (!take_metrics(d, a->job, err) ||
+        !store_attempt_end(d->store, a->job->id, a->job->attempt, clock_wall_ms(), e, err))
+        return false;
+    if (event == EV_DONE) {
+        take_result(d, a->job);
+        a->job->progress.step = a->job->progress.total_steps;
+    }
+    return lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err);
+}
+
+/* Takes note of an attempt that is over. What fails here is tried again at the next tick. */
+static void check(struct daemon *d, struct active *a)
+{
+    char *dir = daemon_attempt_path(d, a->job);
+    struct attempt_exit e;
+    struct error err;
+    bool ok = find_end(dir, a->job, &e, &err) && end(d, a, &e, &err);
+
+    free(dir);
+    if (ok || err.code == ERR_CONFLICT)
+        return;
+    log_error("the end of an attempt cannot be recorded yet error=\"%s\"", err.msg);
+}
+
+/* -- Start and stop ---------------------------------------------------------------------------- */
+
+static void on_ended(struct daemon *d, const char *job, struct child *c)
+{
+    struct active *a = daemon_active(d, job);
+
+    if (!a || a->child != c)
+        return;
+    a->child = NULL;
+    check(d, a);
+}
+
+void attempts_launch(struct daemon *d, struct active *a)
+{
+    struct attempt_exit e = {.lost = true};
+    struct error err;
+
+    a->log_bytes = 0;
+    a->child = launch_start(d, a->job, on_ended, &err);
+    if (a->child)
+        return;
+    log_error("an attempt cannot be started job=%s error=\"%s\"", a->job->id, err.msg);
+    snprintf(e.message, sizeof(e.message), "%.1000s", err.msg);
+    if (!end(d, a, &e, &err))
+        log_error("job=%s error=\"%s\"", a->job->id, err.msg);
+}
+
+static void signal_shim(struct daemon *d, struct active *a, int number)
+{
+    char *dir = daemon_attempt_path(d, a->job);
+    struct process shim;
+    struct error err;
+
+    if (attempt_read_owner(dir, &shim, &err))
+        process_signal(&shim, number);
+    free(dir);
+}
+
+void attempts_stop(struct daemon *d, struct active *a)
+{
+    a->kill_at_ns = clock_mono_ns() + STOP_GRACE_S * INT64_C(1000000000);
+    if (!uplink_stop_job(d->uplink, a))
+        signal_shim(d, a, SIGTERM);
+}
+
+/* -- Once a second ----------------------------------------------------------------------------- */
+
+/* Tells followers that there are new lines. */
+static void announce_log(struct daemon *d, struct active *a)
+{
+    char *path = daemon_job_path(d, a->job->id, "out/logs/rank-0.log");
+    struct stat st;
+    struct json *data;
+
+    if (stat(path, &st) == 0 && st.st_size != a->log_bytes) {
+        a->log_bytes = st.st_size;
+        data = js_new_object();
+        js_set(data, "job", js_new_string(a->job->id));
+        js_set(data, "rank", js_new_int(0));
+        js_set(data, "bytes", js_new_int(st.st_size));
+        lifecycle_tell(d, "log", a->job->id, data);
+    }
+    free(path);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    bool waiting = false;
+
+    /* From the end, because what is over leaves the list. */
+    for (size_t i = d->active.n; i-- > 0;) {
+        struct active *a = d->active.at[i];
+
+        waiting |= a->job->state == JOB_QUEUED;
+        if (!has_attempt(a))
+            continue;
+        announce_log(d, a);
+        if (a->job->cancel_requested && !a->kill_at_ns)
+            attempts_stop(d, a);
+        if (a->kill_at_ns && clock_mono_ns() >= a->kill_at_ns)
+            signal_shim(d, a, SIGTERM);
+        if (!a->child)
+            check(d, a);
+    }
+    if (waiting)
+        sched_soon(d);
+}
+
+void attempts_watch(struct daemon *d)
+{
+    d->tick.data = d;
+    uv_timer_start(&d->tick, on_tick, SOON_MS, TICK_MS);
+}
+
+void attempts_release(struct daemon *d)
+{
+    uv_timer_stop(&d->tick);
+    for (size_t i = 0; i < d->active.n; i++) {
+        launch_release(d->active.at[i]->child);
+        d->active.at[i]->child = NULL;
+    }
+}

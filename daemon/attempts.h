@@ -1,0 +1,18 @@
+/* Attempts while they run. An attempt belongs to its shim, not to the daemon: after a restart it is found
+ * again by the lock that its shim holds, and its end by the record that the shim left. */
+#ifndef DAEMON_ATTEMPTS_H
+#define DAEMON_ATTEMPTS_H
+
+#include "daemon/daemon.h"
+
+/* Starts the newest attempt of a job; when that fails, the attempt is over. */
+void attempts_launch(struct daemon *d, struct active *a);
+/* Asks the ranks to stop at a step boundary, and ends them by force if they do not in time. */
+void attempts_stop(struct daemon *d, struct active *a);
+
+/* Looks after all attempts from now on, also those that an earlier run of the daemon left behind. */
+void attempts_watch(struct daemon *d);
+/* Lets go of them; they go on. */
+void attempts_release(struct daemon *d);
+
+#endif

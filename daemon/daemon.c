@@ -1,0 +1,53 @@
+#include "daemon/daemon.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+struct active *daemon_active(const struct daemon *d, const char *id)
+{
+    for (size_t i = 0; i < d->active.n; i++)
+        if (strcmp(d->active.at[i]->job->id, id) == 0)
+            return d->active.at[i];
+    return NULL;
+}
+
+struct active *daemon_add_active(struct daemon *d, struct job *take_job)
+{
+    struct active *a = NEW(struct active);
+    size_t at;
+
+    a->job = take_job;
+    vec_push(&d->active, a);
+    /* A job that a user takes up again comes back to its old place. */
+    for (at = d->active.n - 1; at > 0 && d->active.at[at - 1]->job->seq > take_job->seq; at--)
+        d->active.at[at] = d->active.at[at - 1];
+    d->active.at[at] = a;
+    return a;
+}
+
+void daemon_drop_active(struct daemon *d, struct active *a)
+{
+    size_t at = 0;
+
+    while (d->active.at[at] != a)
+        at++;
+    memmove(&d->active.at[at], &d->active.at[at + 1],
+            (d->active.n - at - 1) * sizeof(d->active.at[0]));
+    d->active.n--;
+    job_destroy(a->job);
+    free(a);
+}
+
+char *daemon_job_path(const struct daemon *d, const char *id, const char *rest)
+{
+    return str_fmt("%s/jobs/%s/%s", d->state_dir, id, rest);
+}
+
+char *daemon_attempt_path(const struct daemon *d, const struct job *j)
+{
+    return str_fmt("%s/jobs/%s/attempts/%" PRId64, d->state_dir, j->id, j->attempt);
+}

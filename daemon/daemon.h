@@ -1,0 +1,62 @@
+/* The parts of a running distilld, wired once in main.c. Everything here belongs to the loop's thread. */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include <uv.h>
+
+#include "daemon/events.h"
+#include "daemon/http.h"
+#include "daemon/job.h"
+#include "daemon/store.h"
+#include "proto/base/opt.h"
+#include "proto/wire/catalog.h"
+
+/* What the command line and the configuration file say. */
+struct settings {
+    const char *state, *listen, *config, *worker, *shim, *web, *log_level;
+    opt_list hosts;
+    int64_t slots;
+    bool help, version;
+};
+
+/* A job that is not over, and what is only known while the daemon runs. */
+struct active {
+    struct job *job;
+    struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
+    struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
+    int64_t kill_at_ns;       /* when a cancelled attempt is ended the hard way; 0: never */
+    int64_t log_bytes;        /* of rank 0's log, when it was last announced */
+};
+
+struct daemon {
+    uv_loop_t loop;
+    struct settings settings;
+    char *state_dir; /* absolute */
+    char token[80];  /* for users */
+    char *address;   /* "http://127.0.0.1:8470" */
+    struct store *store;
+    struct events *events;
+    struct catalog catalog; /* what the worker can do */
+    struct http *http;
+    struct uplink *uplink;
+    VEC(struct active *) active; /* in the order of arrival */
+    uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
+    uv_timer_t schedule;         /* sched.c: a pass is due */
+    uv_timer_t heartbeat;        /* sse.c */
+    uint64_t beats;              /* heartbeats so far */
+    int64_t started_ms;
+    bool stopping;
+};
+
+/* The entry of a job that is not over; NULL for others. */
+struct active *daemon_active(const struct daemon *d, const char *id);
+struct active *daemon_add_active(struct daemon *d, struct job *take_job);
+/* Releases the entry and its job. */
+void daemon_drop_active(struct daemon *d, struct active *a);
+
+/* STATE/jobs/ID/rest; free() */
+char *daemon_job_path(const struct daemon *d, const char *id, const char *rest);
+/* STATE/jobs/ID/attempts/N */
+char *daemon_attempt_path(const struct daemon *d, const struct job *j);
+
+#endif

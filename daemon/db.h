@@ -1,0 +1,57 @@
+/* SQLite, as much of it as the daemon uses. The only file that knows it. Loop thread only.
+ *
+ * A statement is prepared once for each SQL literal and found again by its address. */
+#ifndef DAEMON_DB_H
+#define DAEMON_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/error.h"
+
+struct db;
+struct db_stmt;
+
+enum db_sync {
+    DB_SYNC_NORMAL, /* survives the death of the process; a power cut may take the newest commits */
+    DB_SYNC_FULL    /* a commit that returned is on disk */
+};
+
+/* Opens or makes the file and brings its schema up to date: script k (counted from 1) of `schema`
+ * leads from version k-1 to k; the file records where it is. A file from a newer program is refused. */
+struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
+                   int schema_version, struct error *err);
+void db_close(struct db *db); /* NULL is fine */
+
+/* Transactions nest: only the outermost commit counts, and any rollback undoes all of it. */
+bool db_begin(struct db *db, struct error *err);
+bool db_commit(struct db *db, struct error *err); /* rolls back when it fails */
+void db_rollback(struct db *db);
+
+/* sql: a literal. NULL with err only if the database is unusable. */
+struct db_stmt *db_prepare(struct db *db, const char *sql, struct error *err);
+/* Parameters count from 1. A NULL text binds NULL. Texts live until db_reset. */
+void db_bind_int(struct db_stmt *s, int at, int64_t v);
+void db_bind_real(struct db_stmt *s, int at, double v); /* NaN binds NULL */
+void db_bind_text(struct db_stmt *s, int at, const char *v);
+
+enum db_result {
+    DB_ROW,
+    DB_DONE,
+    DB_FAILED
+};
+enum db_result db_step(struct db_stmt *s, struct error *err);
+void db_reset(struct db_stmt *s);
+/* One step that gives no row, and reset. */
+bool db_run(struct db_stmt *s, struct error *err);
+
+/* Columns count from 0. Texts live until the next step; never NULL. */
+int64_t db_int(struct db_stmt *s, int at);
+double db_real(struct db_stmt *s, int at); /* NULL reads as NaN */
+const char *db_text(struct db_stmt *s, int at);
+bool db_is_null(struct db_stmt *s, int at);
+
+int64_t db_last_rowid(struct db *db);
+int64_t db_changes(struct db *db); /* rows of the last statement */
+
+#endif

@@ -1,0 +1,453 @@
+#define _GNU_SOURCE
+#include "daemon/http.h"
+
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "proto/base/vec.h"
+
+enum {
+    CONNECTIONS = 4096,
+    IDLE_S = 30,
+    POOL = 16 << 10, /* bytes a connection: headers must fit */
+    STREAM_BLOCK = 4096,
+    TURNS = 4 /* of MHD_run in one turn of the loop, which others share */
+};
+
+struct http {
+    struct MHD_Daemon *mhd;
+    uv_poll_t poll;
+    uv_timer_t timer;
+    uv_async_t wake;
+    int open_handles;
+    unsigned idle_spins;
+    bool stopping;
+    http_handler handle;
+    void *arg;
+    struct http_stream *streams;
+    size_t n_streams;
+};
+
+/* An answer that goes on. */
+struct http_stream {
+    struct http *http;
+    struct http_stream *next, **link;
+    struct MHD_Connection *connection;
+    bool suspended;
+    const struct http_stream_ops *ops;
+    void *arg;
+};
+
+/* What the request needs of libmicrohttpd. */
+struct http_exchange {
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct request request;
+    enum MHD_Result queued;
+    int64_t began_ns;
+    VEC(char *) texts;   /* decoded parameters */
+    VEC(char *) headers; /* names and values to send, in turn */
+};
+
+/* -- The loop ---------------------------------------------------------------------------------- */
+
+static void pump(struct http *h);
+
+static void on_timer(uv_timer_t *t)
+{
+    pump(t->data);
+}
+
+static void on_poll(uv_poll_t *p, int status, int events)
+{
+    (void)status;
+    (void)events;
+    pump(p->data);
+}
+
+static void pump(struct http *h)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 0;
+
+    for (int i = 0; i < TURNS; i++) {
+        MHD_run(h->mhd);
+        if (MHD_get_timeout(h->mhd, &ms) != MHD_YES) {
+            h->idle_spins = 0;
+            uv_timer_stop(&h->timer);
+            return;
+        }
+        if (ms)
+            break;
+    }
+    /* A timeout of 0 means that connections are ready. libmicrohttpd 0.9.75 can say so for ever of one
+     * that waits for its peer; a pause of 1 ms keeps that from taking a core. */
+    h->idle_spins = ms ? 0 : h->idle_spins + 1;
+    if (h->idle_spins > TURNS)
+        ms = 1;
+    uv_timer_start(&h->timer, on_timer, ms, 0);
+}
+
+static void resume_streams(struct http *h)
+{
+    for (struct http_stream *s = h->streams; s; s = s->next)
+        if (s->suspended) {
+            s->suspended = false;
+            MHD_resume_connection(s->connection);
+        }
+}
+
+static void on_wake(uv_async_t *a)
+{
+    struct http *h = a->data;
+
+    if (h->stopping)
+        return;
+    resume_streams(h);
+    pump(h);
+}
+
+void http_wake(struct http *h)
+{
+    if (h && !h->stopping)
+        uv_async_send(&h->wake);
+}
+
+size_t http_streams(const struct http *h)
+{
+    return h ? h->n_streams : 0;
+}
+
+/* -- Requests ---------------------------------------------------------------------------------- */
+
+static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection *c,
+                                          const char *method, const char *path)
+{
+    struct http_exchange *x = NEW(struct http_exchange);
+
+    x->http = h;
+    x->connection = c;
+    x->queued = MHD_NO;
+    x->began_ns = clock_mono_ns();
+    x->request = (struct request){
+        .method = method, .path = path, .body = buf_new(HTTP_BODY_MAX), .exchange = x};
+    return x;
+}
+
+static void exchange_free(struct http_exchange *x)
+{
+    for (size_t i = 0; i < x->texts.n; i++)
+        free(x->texts.at[i]);
+    for (size_t i = 0; i < x->headers.n; i++)
+        free(x->headers.at[i]);
+    vec_free(&x->texts);
+    vec_free(&x->headers);
+    for (size_t i = 0; i < HTTP_PARAMS; i++)
+        free(x->request.params[i]);
+    buf_free(&x->request.body);
+    free(x);
+}
+
+static void on_completed(void *arg, struct MHD_Connection *c, void **ctx,
+                         enum MHD_RequestTerminationCode how)
+{
+    (void)arg;
+    (void)c;
+    (void)how;
+    if (*ctx)
+        exchange_free(*ctx);
+    *ctx = NULL;
+}
+
+static enum MHD_Result answer(struct http_exchange *x)
+{
+    struct request *r = &x->request;
+
+    x->http->handle(r, x->http->arg);
+    if (!r->status)
+        http_reply(r, 500, "text/plain", "no answer", 9);
+    if (r->status >= 400 || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
+        log_info("request method=%s path=%.200s status=%d ms=%.1f", r->method, r->path, r->status,
+                 (double)(clock_mono_ns() - x->began_ns) / 1e6);
+    return x->queued;
+}
+
+/* A body that announces itself as too large is refused before it is sent. */
+static bool announced_too_large(const struct request *r)
+{
+    const char *text = http_header(r, "Content-Length");
+    int64_t n;
+
+    return text && !str_int(text, 0, HTTP_BODY_MAX, &n);
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *len, void **ctx)
+{
+    struct http_exchange *x = *ctx;
+
+    (void)version;
+    if (!x) {
+        *ctx = x = exchange_new(arg, c, method, url);
+        x->request.too_large = announced_too_large(&x->request);
+        return x->request.too_large ? answer(x) : MHD_YES;
+    }
+    if (*len) {
+        if (!buf_add(&x->request.body, data, *len)) {
+            buf_free(&x->request.body);
+            if (x->request.too_large) /* told once already, and it goes on */
+                return MHD_NO;
+            x->request.too_large = true;
+        }
+        *len = 0;
+        return MHD_YES;
+    }
+    return answer(x);
+}
+
+const char *http_header(const struct request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->exchange->connection, MHD_HEADER_KIND, name);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool http_decode(char *text)
+{
+    char *out = text;
+
+    for (const char *p = text; *p; p++) {
+        if (*p == '%') {
+            int high = hex_digit(p[1]), low = high < 0 ? -1 : hex_digit(p[2]);
+
+            if (low < 0 || (high == 0 && low == 0))
+                return false;
+            *out++ = (char)(high << 4 | low);
+            p += 2;
+        } else {
+            *out++ = *p;
+        }
+    }
+    *out = '\0';
+    return true;
+}
+
+struct query {
+    const char *name, *value;
+    size_t skip;
+};
+
+static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    struct query *q = arg;
+
+    (void)kind;
+    if (strcmp(key, q->name) != 0 || q->skip-- > 0)
+        return MHD_YES;
+    q->value = value ? value : "";
+    return MHD_NO;
+}
+
+const char *http_query_nth(struct request *r, const char *name, size_t n)
+{
+    struct query q = {name, NULL, n};
+    char *text;
+
+    MHD_get_connection_values(r->exchange->connection, MHD_GET_ARGUMENT_KIND, on_parameter, &q);
+    if (!q.value)
+        return NULL;
+    text = str_dup(q.value);
+    vec_push(&r->exchange->texts, text);
+    return http_decode(text) ? text : "";
+}
+
+const char *http_query(struct request *r, const char *name)
+{
+    return http_query_nth(r, name, 0);
+}
+
+/* -- Answers ----------------------------------------------------------------------------------- */
+
+void http_add_header(struct request *r, const char *name, const char *value)
+{
+    vec_push(&r->exchange->headers, str_dup(name));
+    vec_push(&r->exchange->headers, str_dup(value));
+}
+
+static void queue(struct request *r, int status, const char *type, struct MHD_Response *response)
+{
+    struct http_exchange *x = r->exchange;
+
+    ASSERT(response && !r->status);
+    if (type)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    for (size_t i = 0; i < x->headers.n; i += 2)
+        MHD_add_response_header(response, x->headers.at[i], x->headers.at[i + 1]);
+    r->status = status;
+    x->queued = MHD_queue_response(x->connection, (unsigned)status, response);
+    MHD_destroy_response(response);
+}
+
+void http_reply(struct request *r, int status, const char *type, const void *data, size_t len)
+{
+    /* libmicrohttpd copies; its parameter lacks the const. */
+    union {
+        const void *in;
+        void *out;
+    } bytes = {data};
+
+    queue(r, status, type, MHD_create_response_from_buffer(len, bytes.out, MHD_RESPMEM_MUST_COPY));
+}
+
+void http_reply_file(struct request *r, int status, const char *type, int take_fd, uint64_t from,
+                     uint64_t len)
+{
+    struct MHD_Response *response = MHD_create_response_from_fd_at_offset64(len, take_fd, from);
+
+    if (response) {
+        queue(r, status, type, response);
+    } else {
+        close(take_fd);
+        http_reply(r, 500, "text/plain", "", 0);
+    }
+}
+
+static ssize_t on_stream_read(void *arg, uint64_t at, char *out, size_t max)
+{
+    struct http_stream *s = arg;
+    ssize_t n = s->http->stopping ? -1 : s->ops->read(s->arg, out, max);
+
+    (void)at;
+    if (n < 0)
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n == 0) {
+        s->suspended = true;
+        MHD_suspend_connection(s->connection);
+    }
+    return n;
+}
+
+static void on_stream_free(void *arg)
+{
+    struct http_stream *s = arg;
+
+    *s->link = s->next;
+    if (s->next)
+        s->next->link = s->link;
+    s->http->n_streams--;
+    s->ops->free(s->arg);
+    free(s);
+}
+
+void http_reply_stream(struct request *r, int status, const char *type,
+                       const struct http_stream_ops *ops, void *take_arg)
+{
+    struct http *h = r->exchange->http;
+    struct http_stream *s = NEW(struct http_stream);
+
+    *s = (struct http_stream){.http = h,
+                              .next = h->streams,
+                              .link = &h->streams,
+                              .connection = r->exchange->connection,
+                              .ops = ops,
+                              .arg = take_arg};
+    if (s->next)
+        s->next->link = &s->next;
+    h->streams = s;
+    h->n_streams++;
+    queue(r, status, type,
+          MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK, on_stream_read, s,
+                                            on_stream_free));
+}
+
+/* -- Start and stop ---------------------------------------------------------------------------- */
+
+/* Paths stay as they were sent: an encoded slash is not a slash. Parameters are decoded on demand. */
+static size_t keep_escapes(void *arg, struct MHD_Connection *c, char *text)
+{
+    (void)arg;
+    (void)c;
+    return strlen(text);
+}
+
+/* libmicrohttpd complains of every client that goes away in the middle of an answer. */
+static void on_log(void *arg, const char *fmt, va_list ap)
+{
+    (void)arg;
+    (void)fmt;
+    (void)ap;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct http *h = handle->data;
+
+    if (--h->open_handles == 0)
+        free(h);
+}
+
+static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
+{
+    uv_poll_init(loop, &h->poll, epoll_fd);
+    uv_timer_init(loop, &h->timer);
+    uv_async_init(loop, &h->wake, on_wake);
+    h->poll.data = h->timer.data = h->wake.data = h;
+    h->open_handles = 3;
+    uv_poll_start(&h->poll, UV_READABLE, on_poll);
+}
+
+struct http *http_start(uv_loop_t *loop, int listen_fd, http_handler handle, void *arg,
+                        struct error *err)
+{
+    struct http *h = NEW(struct http);
+
+    h->handle = handle;
+    h->arg = arg;
+    h->mhd = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
+        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
+        NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
+    if (!h->mhd) {
+        free(h);
+        close(listen_fd);
+        err_set(err, ERR_FAILED, "the HTTP server cannot be started");
+        return NULL;
+    }
+    start_handles(h, loop, MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+    pump(h);
+    return h;
+}
+
+void http_stop(struct http *h)
+{
+    if (!h)
+        return;
+    h->stopping = true;
+    uv_poll_stop(&h->poll);
+    uv_timer_stop(&h->timer);
+    /* A suspended connection would make MHD_stop_daemon abort the process. */
+    resume_streams(h);
+    for (int i = 0; i < TURNS; i++)
+        MHD_run(h->mhd);
+    MHD_stop_daemon(h->mhd);
+    uv_close((uv_handle_t *)&h->poll, on_closed);
+    uv_close((uv_handle_t *)&h->timer, on_closed);
+    uv_close((uv_handle_t *)&h->wake, on_closed);
+}

@@ -1,0 +1,70 @@
+/* HTTP/1.1: libmicrohttpd driven by the libuv loop. The only file that knows the former.
+ *
+ * A request reaches the handler once its body is complete, on the loop's thread; the handler gives
+ * exactly one answer before it returns. A stream is an answer that goes on: its reader is asked for
+ * bytes whenever there is room, says 0 when it has none, and is asked again after http_wake. */
+#ifndef DAEMON_HTTP_H
+#define DAEMON_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/error.h"
+
+enum {
+    HTTP_BODY_MAX = 1 << 20,
+    HTTP_PARAMS = 4
+};
+
+struct http;
+
+struct request {
+    const char *method, *path; /* the path as sent, without the query */
+    struct buf body;
+    bool too_large;            /* the body has more than HTTP_BODY_MAX bytes and was not kept */
+    char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
+    int status;                /* of the answer; 0: none yet */
+    struct http_exchange *exchange;
+};
+
+typedef void (*http_handler)(struct request *r, void *arg);
+
+/* listen_fd: a bound, listening socket, which becomes the server's. */
+struct http *http_start(uv_loop_t *loop, int listen_fd, http_handler handle, void *arg,
+                        struct error *err);
+/* Ends streams and connections; the handles are closed when the loop has run once more. */
+void http_stop(struct http *h); /* NULL is fine */
+
+/* Borrowed until the answer is given; NULL when missing. Names of headers are case-insensitive. */
+const char *http_header(const struct request *r, const char *name);
+/* The first, or n-th, parameter of that name, decoded. */
+const char *http_query(struct request *r, const char *name);
+const char *http_query_nth(struct request *r, const char *name, size_t n);
+
+/* Percent-decoding in place; false for a broken escape or a NUL byte. */
+bool http_decode(char *text);
+
+/* To be called before the answer. */
+void http_add_header(struct request *r, const char *name, const char *value);
+/* The bytes are copied. type: NULL for an answer without a body. */
+void http_reply(struct request *r, int status, const char *type, const void *data, size_t len);
+/* `len` bytes of the file from `from` on; takes fd. */
+void http_reply_file(struct request *r, int status, const char *type, int take_fd, uint64_t from,
+                     uint64_t len);
+
+struct http_stream_ops {
+    ssize_t (*read)(void *arg, char *out, size_t max); /* bytes; 0: nothing now; -1: the end */
+    void (*free)(void *arg);
+};
+void http_reply_stream(struct request *r, int status, const char *type,
+                       const struct http_stream_ops *ops, void *take_arg);
+/* Asks all waiting streams again, soon. */
+void http_wake(struct http *h);
+/* Open streams. */
+size_t http_streams(const struct http *h);
+
+#endif

@@ -1,0 +1,124 @@
+#include "daemon/job.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
+{
+    struct job *j = NEW(struct job);
+    struct json *normalised = job_to_json(spec);
+
+    snprintf(j->id, sizeof(j->id), "%s", id);
+    snprintf(j->name, sizeof(j->name), "%s", spec->name);
+    snprintf(j->kind, sizeof(j->kind), "%s", job_kind_name(spec));
+    j->spec = js_text(normalised, JS_COMPACT);
+    js_free(normalised);
+    j->state = JOB_QUEUED;
+    j->max_attempts = spec->retry->max_attempts;
+    j->ranks = spec->resources->ranks;
+    j->threads = spec->resources->threads;
+    j->created_ms = now_ms;
+    j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
+    return j;
+}
+
+void job_destroy(struct job *j)
+{
+    if (!j)
+        return;
+    free(j->spec);
+    free(j->result);
+    free(j);
+}
+
+void reason_set(struct reason *r, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+
+    snprintf(r->code, sizeof(r->code), "%s", code);
+    va_start(ap, fmt);
+    vsnprintf(r->message, sizeof(r->message), fmt, ap);
+    va_end(ap);
+}
+
+static struct json *time_or_null(int64_t wall_ms)
+{
+    char text[CLOCK_TEXT];
+
+    return wall_ms ? js_new_string(clock_text(wall_ms, text)) : js_new_null();
+}
+
+static struct json *known_real(double v)
+{
+    return v >= 0 ? js_new_real(v) : js_new_null();
+}
+
+static struct json *progress_json(const struct job_progress *p)
+{
+    struct json *j = js_new_object();
+
+    js_set(j, "step", js_new_int(p->step));
+    js_set(j, "total_steps", js_new_int(p->total_steps));
+    js_set(j, "epoch", js_new_int(p->epoch));
+    js_set(j, "eta_s", known_real(p->eta_s));
+    js_set(j, "images_per_s", known_real(p->images_per_s));
+    js_set(j, "phase", p->phase[0] ? js_new_string(p->phase) : js_new_null());
+    return j;
+}
+
+static struct json *reason_json(const struct reason *r)
+{
+    struct json *j;
+
+    if (!r->code[0])
+        return js_new_null();
+    j = js_new_object();
+    js_set(j, "code", js_new_string(r->code));
+    js_set(j, "message", js_new_string(r->message));
+    return j;
+}
+
+/* Text that was JSON when it was stored. */
+static struct json *embedded(const char *text)
+{
+    struct json *j = text ? js_parse(text, strlen(text), NULL) : NULL;
+
+    return j ? j : js_new_null();
+}
+
+struct json *job_json(const struct job *job, bool with_spec)
+{
+    struct json *j = js_new_object();
+
+    js_set(j, "id", js_new_string(job->id));
+    js_set(j, "name", js_new_string(job->name));
+    js_set(j, "kind", js_new_string(job->kind));
+    js_set(j, "state", js_new_string(job_state_name(job->state)));
+    js_set(j, "reason", reason_json(&job->reason));
+    js_set(j, "cancel_requested", js_new_bool(job->cancel_requested));
+    js_set(j, "attempt", js_new_int(job->attempt));
+    js_set(j, "progress", progress_json(&job->progress));
+    js_set(j, "created_at", time_or_null(job->created_ms));
+    js_set(j, "started_at", time_or_null(job->started_ms));
+    js_set(j, "finished_at", time_or_null(job->finished_ms));
+    js_set(j, "ranks", js_new_int(job->ranks));
+    js_set(j, "result", embedded(job->result));
+    if (with_spec)
+        js_set(j, "spec", embedded(job->spec));
+    return j;
+}
+
+struct json *job_progress_json(const struct job *job)
+{
+    struct json *j = js_new_object();
+
+    js_set(j, "id", js_new_string(job->id));
+    js_set(j, "progress", progress_json(&job->progress));
+    return j;
+}

@@ -1,0 +1,196 @@
+#include "daemon/lifecycle.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/attempts.h"
+#include "daemon/launch.h"
+#include "daemon/sched.h"
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+
+void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data)
+{
+    char *text = js_text(take_data, JS_COMPACT);
+
+    events_publish(d->events, kind, job, text);
+    free(text);
+    js_free(take_data);
+}
+
+static void tell_state(struct daemon *d, const struct job *j)
+{
+    lifecycle_tell(d, "state", j->id, job_json(j, false));
+    if (job_is_final(j->state))
+        lifecycle_tell(d, "end", j->id, job_json(j, false));
+}
+
+bool lifecycle_submit(struct daemon *d, const JobSpec *spec, struct job **out, struct error *err)
+{
+    int64_t now = clock_wall_ms();
+    char last[JOB_ID_SIZE], id[JOB_ID_SIZE];
+    struct job *j;
+    bool ok;
+
+    if (!store_last_job_id(d->store, last, err))
+        return false;
+    id_next(last, now, id);
+    j = job_new(id, spec, now);
+    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
+         store_event_add(d->store, events_next_id(d->events), now, j, err) &&
+         store_commit(d->store, err);
+    if (!ok) {
+        store_rollback(d->store);
+        job_destroy(j);
+        return false;
+    }
+    *out = daemon_add_active(d, j)->job;
+    log_info("job accepted job=%s kind=%s name=\"%s\"", j->id, j->kind, j->name);
+    tell_state(d, j);
+    sched_soon(d);
+    return true;
+}
+
+/* The attempt that EV_START opens: its number, and the secret of its rank 0. */
+static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, struct error *err)
+{
+    char token[SECRET_SIZE], hex[SHA256_HEX];
+
+    if (!launch_prepare(d, j, token, err))
+        return false;
+    sha256_of(token, strlen(token), hex);
+    return store_attempt_add(d->store, j->id, j->attempt, now, hex, err);
+}
+
+/* The fields that an event changes, beside the state. */
+static void change(struct job *j, enum job_event event, const struct reason *reason, int64_t now)
+{
+    j->reason = reason ? *reason : (struct reason){.code = ""};
+    if (event == EV_START) {
+        j->attempt++;
+        if (!j->started_ms)
+            j->started_ms = now;
+    }
+    if (event == EV_CANCEL)
+        j->cancel_requested = true;
+    if (event == EV_RETRY) {
+        j->cancel_requested = false;
+        j->attempt_base = j->attempt;
+        j->finished_ms = 0;
+        j->result = NULL;
+    }
+    if (job_is_final(j->state))
+        j->finished_ms = now;
+    if (event != EV_HELLO)
+        j->progress.eta_s = j->progress.images_per_s = -1;
+}
+
+static bool store_change(struct daemon *d, const struct job *j, enum job_event event, int64_t now,
+                         struct error *err)
+{
+    bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
+              (event != EV_START || open_attempt(d, j, now, err)) &&
+              store_event_add(d->store, events_next_id(d->events), now, j, err) &&
+              store_commit(d->store, err);
+
+    if (!ok)
+        store_rollback(d->store);
+    return ok;
+}
+
+static void act(struct daemon *d, struct active *a, enum job_action action)
+{
+    switch (action) {
+    case ACT_NOTHING: break;
+    case ACT_LAUNCH: attempts_launch(d, a); break;
+    case ACT_STOP_ATTEMPT: attempts_stop(d, a); break;
+    case ACT_SCHEDULE: sched_soon(d); break;
+    }
+}
+
+bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
+                     const struct reason *reason, struct error *err)
+{
+    const struct job_transition *t = job_fsm_find(a->job->state, event);
+    int64_t now = clock_wall_ms();
+    const struct job before = *a->job;
+
+    if (!t)
+        return err_set(err, ERR_CONFLICT, "job %s is %s; %s has no place there", before.id,
+                       job_state_name(before.state), job_event_name(event));
+    a->job->state = t->to;
+    change(a->job, event, reason, now);
+    if (!store_change(d, a->job, event, now, err)) {
+        *a->job = before;
+        return err_wrap(err, "job %s: %s", before.id, job_event_name(event));
+    }
+    if (a->job->result != before.result)
+        free(before.result);
+    log_info("job %s job=%s attempt=%" PRId64 "%s%s%s", job_state_name(t->to), a->job->id,
+             a->job->attempt, reason ? " reason=\"" : "", reason ? reason->message : "",
+             reason ? "\"" : "");
+    tell_state(d, a->job);
+    if (job_is_final(t->to)) {
+        daemon_drop_active(d, a);
+        a = NULL;
+    }
+    act(d, a, t->action);
+    return true;
+}
+
+bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+    struct reason why;
+    struct job *j;
+    bool already;
+
+    reason_set(&why, "cancelled", "%s", "cancelled by a user");
+    if (a)
+        return a->job->cancel_requested || lifecycle_apply(d, a, EV_CANCEL, &why, err);
+    j = store_job_get(d->store, id, err);
+    if (!j)
+        return false;
+    already =
+        j->state == JOB_CANCELLED || err_set(err, ERR_CONFLICT, "job %s is over already: it %s", id,
+                                             j->state == JOB_SUCCEEDED ? "succeeded" : "failed");
+    job_destroy(j);
+    return already;
+}
+
+bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+    struct job *j;
+
+    if (a)
+        return err_set(err, ERR_CONFLICT,
+                       "job %s is %s; only a job that failed or was cancelled "
+                       "can be run again",
+                       id, job_state_name(a->job->state));
+    j = store_job_get(d->store, id, err);
+    if (!j)
+        return false;
+    if (!job_fsm_find(j->state, EV_RETRY)) {
+        job_destroy(j);
+        return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", id);
+    }
+    a = daemon_add_active(d, j);
+    if (!lifecycle_apply(d, a, EV_RETRY, NULL, err)) {
+        daemon_drop_active(d, a);
+        return false;
+    }
+    /* What made the job fail may be in its metrics: they are read again from the beginning. */
+    return store_metrics_reset(d->store, id, err);
+}
+
+static void load_one(struct job *take_job, void *arg)
+{
+    daemon_add_active(arg, take_job);
+}
+
+bool lifecycle_load(struct daemon *d, struct error *err)
+{
+    return store_jobs_active(d->store, load_one, d, err);
+}

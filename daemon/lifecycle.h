@@ -1,0 +1,26 @@
+/* Changes of a job's state: durable first, then told, then acted upon. */
+#ifndef DAEMON_LIFECYCLE_H
+#define DAEMON_LIFECYCLE_H
+
+#include "daemon/daemon.h"
+
+/* Accepts a job: true once it is on disk. *out is borrowed. */
+bool lifecycle_submit(struct daemon *d, const JobSpec *spec, struct job **out, struct error *err);
+
+/* Applies an event to a job that is not over. reason: NULL clears it. When the job is over after it, `a`
+ * is gone. ERR_CONFLICT when the event has no place in the job's state; after an error nothing has
+ * changed. */
+bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
+                     const struct reason *reason, struct error *err);
+
+/* What users ask for, by id. Asking for what is already so is fine. */
+bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err);
+bool lifecycle_retry(struct daemon *d, const char *id, struct error *err);
+
+/* Jobs of an earlier run of the daemon. */
+bool lifecycle_load(struct daemon *d, struct error *err);
+
+/* Publishes an event about a job. */
+void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data);
+
+#endif

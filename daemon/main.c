@@ -1,0 +1,418 @@
+/* distilld: the coordinator. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/attempts.h"
+#include "daemon/cores.h"
+#include "daemon/daemon.h"
+#include "daemon/lifecycle.h"
+#include "daemon/routes.h"
+#include "daemon/sched.h"
+#include "daemon/secret.h"
+#include "daemon/sse.h"
+#include "daemon/uplink.h"
+#include "daemon/worker_catalog.h"
+#include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "proto/base/table.h"
+
+enum {
+    RING_EVENTS = 16384,
+    RING_BYTES = 32 << 20,
+    CONFIG_MAX = 1 << 20,
+    BACKLOG = 512
+};
+
+static const struct opt rows[] = {
+    OPT(struct settings, state, OPT_TEXT, "state",
+        "folder of everything that must survive: jobs, results, token", .value = "DIR",
+        .env = "DISTILLD_STATE", .fallback = "/var/lib/distilld"),
+    OPT(struct settings, listen, OPT_TEXT, "listen", "address of the API; port 0 takes a free one",
+        .value = "HOST:PORT", .fallback = "127.0.0.1:8470"),
+    OPT(struct settings, slots, OPT_INT, "slots",
+        "cores for jobs, each takes ranks x threads of them (default: the cores of this host)",
+        .value = "N", .fallback = "0", .hi = 65536),
+    OPT(struct settings, config, OPT_TEXT, "config",
+        "file with lines of `name = value` for these options; the command line comes first",
+        .value = "FILE"),
+    OPT(struct settings, hosts, OPT_MANY, "host",
+        "name by which browsers may reach the API, beside those of loopback", .value = "NAME"),
+    OPT(struct settings, worker, OPT_TEXT, "worker",
+        "the training program (default: distill-worker beside this program)", .value = "FILE"),
+    OPT(struct settings, shim, OPT_TEXT, "shim",
+        "the parent of attempts (default: distill-shim beside this program)", .value = "FILE"),
+    OPT(struct settings, web, OPT_TEXT, "web", "folder of the dashboard's files", .value = "DIR"),
+    OPT(struct settings, log_level, OPT_TEXT, "log-level", "debug, info, warn or error",
+        .value = "LEVEL", .fallback = "info"),
+    OPT(struct settings, help, OPT_FLAG, "help", "print this help", .letter = 'h'),
+    OPT(struct settings, version, OPT_FLAG, "version", "print the version"),
+};
+
+static void print_help(void)
+{
+    const struct opt_set all = OPT_SET(rows, NULL);
+    struct buf b = buf_new(0);
+
+    buf_str(&b,
+            "usage: distilld [OPTION]...\n\n"
+            "Takes knowledge-distillation jobs over a REST API, runs them on MPI ranks, and\n"
+            "keeps their metrics and results. `distillctl` is its command line, and it serves a\n"
+            "dashboard for browsers. SIGTERM stops it; running jobs go on and are found again\n"
+            "at the next start.\n\n");
+    opt_help(&all, &b);
+    fputs(buf_text(&b), stdout);
+    buf_free(&b);
+}
+
+/* -- Settings ---------------------------------------------------------------------------------- */
+
+/* Defaults and environment, below the file, below the command line. `file` holds the file's text. */
+static bool read_settings(struct settings *s, int argc, char **argv, struct buf *file,
+                          struct error *err)
+{
+    const struct opt_set all = OPT_SET(rows, s);
+    struct opt_words words = {argv + 1, (size_t)argc - 1}, again = words;
+
+    if (!opt_defaults(&all, err) || !opt_parse(&all, 1, &words, err))
+        return false;
+    if (!s->config)
+        return true;
+    if (!file_read(s->config, file, err))
+        return false;
+    if (strlen(buf_text(file)) != file->len)
+        return err_set(err, ERR_INVALID, "%s: has a NUL byte", s->config);
+    opt_free(&all);
+    *s = (struct settings){0};
+    return opt_defaults(&all, err) &&
+           ((file->len == 0 || opt_lines(&all, 1, file->data, err)) ||
+            err_wrap(err, "configuration file")) &&
+           opt_parse(&all, 1, &again, err);
+}
+
+/* A file beside this program; kept until the process ends. */
+static char *beside_program(const char *name)
+{
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    char *slash;
+
+    self[n > 0 ? n : 0] = '\0';
+    slash = strrchr(self, '/');
+    return slash ? str_fmt("%.*s/%s", (int)(slash - self), self, name) : str_dup(name);
+}
+
+/* What the options leave open. */
+static void complete(struct settings *s, char *texts[3])
+{
+    if (!s->worker)
+        s->worker = texts[0] = beside_program("distill-worker");
+    if (!s->shim)
+        s->shim = texts[1] = beside_program("distill-shim");
+    if (!s->web) {
+        s->web = texts[2] = beside_program("client/web"); /* in a build folder */
+        if (!file_exists(s->web))
+            s->web = WEBDIR;
+    }
+    if (!s->slots)
+        s->slots = cores_online();
+}
+
+static bool set_log_level(const char *name, struct error *err)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } levels[] = {{"debug", LOG_LEVEL_DEBUG},
+                  {"info", LOG_LEVEL_INFO},
+                  {"warn", LOG_LEVEL_WARN},
+                  {"error", LOG_LEVEL_ERROR}};
+    const struct table t = TABLE(levels);
+
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        if (strcmp(levels[i].name, name) == 0) {
+            log_set_level(levels[i].level);
+            return true;
+        }
+    return table_unknown(t, "log level", name, err);
+}
+
+/* -- Start ------------------------------------------------------------------------------------- */
+
+/* One daemon for a state folder: the lock is held until the process ends. */
+static bool open_state(struct daemon *d, struct error *err)
+{
+    char *lock, *token;
+    int fd;
+    bool ok;
+
+    if (!file_make_dirs(d->settings.state, 0700, err))
+        return false;
+    d->state_dir = realpath(d->settings.state, NULL);
+    if (!d->state_dir)
+        return err_set(err, ERR_IO, "%s: %s", d->settings.state, strerror(errno));
+    lock = str_path(d->state_dir, "lock");
+    fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        ok = err_set(err, ERR_IO, "open %s: %s", lock, strerror(errno));
+    else
+        ok = flock(fd, LOCK_EX | LOCK_NB) == 0 ||
+             err_set(err, ERR_CONFLICT, "another distilld runs in %s", d->state_dir);
+    free(lock);
+    token = str_path(d->state_dir, "token");
+    ok = ok && secret_keep(token, "dst_", d->token, err);
+    free(token);
+    return ok && (d->store = store_open(d->state_dir, err));
+}
+
+static void reserve_events(uint64_t below, void *arg)
+{
+    struct daemon *d = arg;
+    struct error err;
+
+    if (!store_reserve_events(d->store, below, &err))
+        log_error("event ids cannot be reserved error=\"%s\"", err.msg);
+}
+
+static bool open_events(struct daemon *d, struct error *err)
+{
+    uint64_t first;
+
+    if (!store_first_event_id(d->store, &first, err))
+        return false;
+    d->events = events_new(first, RING_EVENTS, RING_BYTES, reserve_events, d);
+    return true;
+}
+
+/* HOST:PORT, [HOST]:PORT */
+static bool split_address(const char *text, char host[256], const char **port, struct error *err)
+{
+    const char *colon = strrchr(text, ':');
+    size_t n = colon ? (size_t)(colon - text) : 0;
+    int64_t number;
+
+    if (!n || n >= 256 || !str_int(colon + 1, 0, 65535, &number))
+        return err_set(err, ERR_INVALID, "--listen: expected HOST:PORT, got \"%s\"", text);
+    if (text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    memcpy(host, text, n);
+    host[n] = '\0';
+    *port = colon + 1;
+    return true;
+}
+
+static int listen_on(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static int open_listener(const char *text, struct error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *list;
+    char host[256];
+    const char *port = NULL;
+    int code, fd = -1;
+
+    if (!split_address(text, host, &port, err))
+        return -1;
+    code = getaddrinfo(host, port, &hints, &list);
+    if (code != 0) {
+        err_set(err, ERR_INVALID, "--listen %s: %s", text, gai_strerror(code));
+        return -1;
+    }
+    fd = listen_on(list);
+    if (fd < 0)
+        err_set(err, ERR_FAILED, "listening on %s: %s", text, strerror(errno));
+    freeaddrinfo(list);
+    return fd;
+}
+
+/* STATE/address is there while the daemon runs: how clients on this host find it. */
+static bool publish_address(struct daemon *d, int fd, struct error *err)
+{
+    struct sockaddr_storage a;
+    socklen_t len = sizeof(a);
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+    char *path = str_path(d->state_dir, "address"), *line;
+    bool ok;
+
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    getnameinfo((struct sockaddr *)&a, len, host, sizeof(host), port, sizeof(port),
+                NI_NUMERICHOST | NI_NUMERICSERV);
+    d->address = str_fmt(a.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    line = str_fmt("%s\n", d->address);
+    ok = file_replace(path, line, strlen(line), 0644, err);
+    free(line);
+    free(path);
+    return ok;
+}
+
+static bool open_http(struct daemon *d, struct error *err)
+{
+    int fd = open_listener(d->settings.listen, err);
+
+    if (fd < 0)
+        return false;
+    if (!publish_address(d, fd, err)) {
+        close(fd);
+        return false;
+    }
+    d->http = http_start(&d->loop, fd, routes_dispatch, d, err);
+    return d->http;
+}
+
+static void start_timers(struct daemon *d)
+{
+    uv_timer_init(&d->loop, &d->tick);
+    uv_timer_init(&d->loop, &d->schedule);
+    uv_timer_init(&d->loop, &d->heartbeat);
+    d->tick.data = d->schedule.data = d->heartbeat.data = d;
+}
+
+static bool start(struct daemon *d, struct error *err)
+{
+    d->started_ms = clock_wall_ms();
+    start_timers(d);
+    if (!open_state(d, err) || !open_events(d, err) ||
+        !worker_catalog_load(d->settings.worker, &d->catalog, err) || !lifecycle_load(d, err))
+        return false;
+    d->uplink = uplink_start(d, err);
+    if (!d->uplink || !open_http(d, err))
+        return false;
+    sse_start(d);
+    attempts_watch(d);
+    sched_soon(d);
+    log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",
+             d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
+    return true;
+}
+
+/* -- Stop -------------------------------------------------------------------------------------- */
+
+static void on_signal(uv_signal_t *s, int number)
+{
+    struct daemon *d = s->data;
+
+    log_info("stopping signal=%d; running jobs go on", number);
+    d->stopping = true;
+    uv_stop(&d->loop);
+}
+
+static void close_handle(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+static void stop(struct daemon *d)
+{
+    char *address = d->address ? str_path(d->state_dir, "address") : NULL;
+
+    d->stopping = true;
+    if (address)
+        unlink(address);
+    free(address);
+    if (d->events)
+        events_on_publish(d->events, NULL, NULL);
+    http_stop(d->http);
+    d->http = NULL;
+    uplink_stop(d->uplink);
+    attempts_release(d);
+    uv_walk(&d->loop, close_handle, NULL);
+    uv_run(&d->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&d->loop);
+    while (d->active.n)
+        daemon_drop_active(d, d->active.at[0]);
+    vec_free(&d->active);
+    events_free(d->events);
+    store_close(d->store);
+    catalog_free(&d->catalog);
+    free(d->address);
+    free(d->state_dir);
+}
+
+/* Many clients need many descriptors. */
+static void raise_limits(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+        l.rlim_cur = l.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &l);
+    }
+}
+
+static bool serve(struct settings *s, struct error *err)
+{
+    static const int numbers[] = {SIGTERM, SIGINT};
+    struct daemon d = {.settings = *s};
+    uv_signal_t signals[ARRAY_LEN(numbers)];
+    bool ok;
+
+    signal(SIGPIPE, SIG_IGN);
+    raise_limits();
+    catalog_init(&d.catalog);
+    uv_loop_init(&d.loop);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        uv_signal_init(&d.loop, &signals[i]);
+        signals[i].data = &d;
+        uv_signal_start(&signals[i], on_signal, numbers[i]);
+    }
+    ok = start(&d, err);
+    if (ok)
+        uv_run(&d.loop, UV_RUN_DEFAULT);
+    stop(&d);
+    return ok;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings s = {0};
+    const struct opt_set all = OPT_SET(rows, &s);
+    struct buf file = buf_new(CONFIG_MAX);
+    struct error err = {0};
+    char *texts[3] = {NULL};
+    bool ok = read_settings(&s, argc, argv, &file, &err) || s.help || s.version;
+
+    if (s.help) {
+        print_help();
+    } else if (s.version) {
+        puts("distilld " PACKAGE_VERSION);
+    } else if (ok) {
+        complete(&s, texts);
+        ok = set_log_level(s.log_level, &err) && serve(&s, &err);
+    }
+    if (!ok)
+        fprintf(stderr, "distilld: %s\n%s", err.msg,
+                err_exit_status(err.code) == 2 ? "distilld --help shows all options.\n" : "");
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        free(texts[i]);
+    opt_free(&all);
+    buf_free(&file);
+    return ok ? 0 : err_exit_status(err.code);
+}

@@ -1,0 +1,84 @@
+#define _GNU_SOURCE
+#include "daemon/outcome.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+
+enum {
+    STATUS_CANCELLED = 3,
+    STATUS_AGAIN = 75,
+    STATUS_SIGNAL = 128 /* mpirun: a rank was ended by signal status - 128 */
+};
+
+/* Statuses that are final, as the worker means them. */
+static const struct {
+    int status;
+    const char *code, *fallback;
+} finals[] = {
+    {1, "failed", "the worker failed"},
+    {2, "invalid", "the worker refused the job"},
+    {65, "bad_data", "data or model files cannot be used"},
+};
+
+static int signal_of(const struct attempt_exit *e)
+{
+    return e->signal ? e->signal : e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL : 0;
+}
+
+/* How it ended, for an attempt that another one may mend. */
+static void describe(const struct attempt_exit *e, char *out, size_t size)
+{
+    int number = signal_of(e);
+    const char *name = number ? sigabbrev_np(number) : NULL;
+
+    if (e->lost)
+        snprintf(out, size, "nobody saw its end (the shim was killed)");
+    else if (number)
+        snprintf(out, size, "ended by signal %d%s%s%s", number, name ? " (SIG" : "",
+                 name ? name : "", name ? ")" : "");
+    else
+        snprintf(out, size, "stopped with a checkpoint");
+}
+
+static enum job_event try_again(const struct attempt_exit *e, const struct job *j,
+                                struct reason *why)
+{
+    int64_t used = j->attempt - j->attempt_base;
+    bool again = used < j->max_attempts;
+    char how[64];
+
+    describe(e, how, sizeof(how));
+    reason_set(why, again ? "attempt_ended" : "attempts_exhausted",
+               "attempt %" PRId64 " (%" PRId64 " of %" PRId64 "): %s%s%s", j->attempt, used,
+               j->max_attempts, how, e->message[0] ? ": " : "", e->message);
+    return again ? EV_AGAIN : EV_BAD;
+}
+
+static enum job_event final_end(const struct attempt_exit *e, struct reason *why)
+{
+    for (size_t i = 0; i < ARRAY_LEN(finals); i++)
+        if (finals[i].status == e->status) {
+            reason_set(why, finals[i].code, "%s", e->message[0] ? e->message : finals[i].fallback);
+            return EV_BAD;
+        }
+    reason_set(why, "failed", "ended with status %d%s%s", e->status, e->message[0] ? ": " : "",
+               e->message);
+    return EV_BAD;
+}
+
+enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, struct reason *why)
+{
+    *why = (struct reason){.code = ""};
+    if (!e->lost && !e->signal && e->status == 0)
+        return EV_DONE;
+    if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
+        reason_set(why, "cancelled", "%s", "cancelled by a user");
+        return EV_STOPPED;
+    }
+    if (e->lost || signal_of(e) || e->status == STATUS_AGAIN)
+        return try_again(e, j, why);
+    return final_end(e, why);
+}

@@ -1,0 +1,13 @@
+/* What the end of an attempt means for its job: a pure function. */
+#ifndef DAEMON_OUTCOME_H
+#define DAEMON_OUTCOME_H
+
+#include "daemon/attempt.h"
+#include "daemon/job.h"
+
+/* Statuses of the worker (see `distill-worker --help`): 0 done; 3 cancelled; 75 and every end by a
+ * signal may be mended by another attempt, of which there are max_attempts; the rest is final. A job
+ * that a user has cancelled is cancelled however its attempt ended, unless it got done. */
+enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, struct reason *why);
+
+#endif

@@ -1,0 +1,99 @@
+#include "daemon/problem.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "proto/base/table.h"
+
+/* The codes of struct error stand here by their names. */
+static const struct problem_kind kinds[] = {
+    {"bad_request", 400, "Bad request",
+     "The request is not well formed: its JSON cannot be read, or a parameter is not of its kind."},
+    {"unauthorized", 401, "Not authorized",
+     "A token is needed: send `Authorization: Bearer TOKEN` with the content of STATE/token, or "
+     "open the address that `distillctl dashboard` prints."},
+    {"forbidden", 403, "Forbidden",
+     "The request names a host that this daemon does not answer for (--host adds one), or a page "
+     "in a browser tried to change something without the header X-Distilld-Request."},
+    {"not_found", 404, "Not found", "There is nothing under this address."},
+    {"method_not_allowed", 405, "Method not allowed",
+     "The address exists, but not for this method; the header Allow lists those that it has."},
+    {"conflict", 409, "Not in this state",
+     "The resource is in a state in which this cannot be done."},
+    {"cancelled", 409, "Cancelled", "What was asked for has been cancelled."},
+    {"too_large", 413, "Too large", "The body has more bytes than the daemon takes."},
+    {"unsupported_media_type", 415, "Unsupported media type",
+     "A body must be JSON and be sent with `Content-Type: application/json`."},
+    {"invalid", 422, "Invalid",
+     "The content breaks a rule; the member `errors` lists every place, by JSON pointer."},
+    {"bad_data", 422, "Unusable data", "A file that was named cannot be used."},
+    {"unsupported", 422, "Unsupported", "Well formed, but not something this daemon can do."},
+    {"failed", 500, "Failed", "The daemon could not do it; its log says more."},
+    {"io", 503, "Storage is not available",
+     "The daemon could not write its state (a full disk, for example). Nothing was accepted; try "
+     "again when there is room."},
+    {"unreachable", 503, "Unavailable", "Something that the daemon needs does not answer."},
+    {"stopped", 503, "Stopping", "The daemon is about to end."},
+    {"timeout", 504, "Too late", "It took too long."},
+};
+
+const struct problem_kind *problem_find(const char *code)
+{
+    return table_find(TABLE(kinds), code);
+}
+
+void reply_json(struct request *r, int status, struct json *take_body)
+{
+    char *text = js_text(take_body, JS_COMPACT);
+
+    http_add_header(r, "Cache-Control", "no-store");
+    http_reply(r, status, "application/json; charset=utf-8", text, strlen(text));
+    free(text);
+    js_free(take_body);
+}
+
+static void reply_problem(struct request *r, const struct problem_kind *k,
+                          const struct problems *errors, const char *detail)
+{
+    struct json *j = js_new_object();
+    char *type = str_fmt("/problems/%s", k->code), *text;
+
+    js_set(j, "type", js_new_string(type));
+    js_set(j, "title", js_new_string(k->title));
+    js_set(j, "status", js_new_int(k->status));
+    js_set(j, "detail", js_new_string(detail));
+    js_set(j, "code", js_new_string(k->code));
+    if (errors)
+        js_set(j, "errors", problems_json(errors));
+    text = js_text(j, JS_COMPACT);
+    http_add_header(r, "Cache-Control", "no-store");
+    http_reply(r, k->status, "application/problem+json", text, strlen(text));
+    free(text);
+    free(type);
+    js_free(j);
+}
+
+void problem_reply(struct request *r, const char *code, const struct problems *errors,
+                   const char *fmt, ...)
+{
+    const struct problem_kind *k = problem_find(code);
+    struct buf detail = buf_new(0);
+    va_list ap;
+
+    ASSERT(k);
+    va_start(ap, fmt);
+    buf_vfmt(&detail, fmt, ap);
+    va_end(ap);
+    reply_problem(r, k, errors, buf_text(&detail));
+    buf_free(&detail);
+}
+
+void problem_reply_error(struct request *r, const struct error *err)
+{
+    const struct problem_kind *k = problem_find(err_name(err->code));
+
+    reply_problem(r, k ? k : problem_find("failed"), NULL, err->msg);
+}

@@ -1,0 +1,134 @@
+#include "daemon/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/problem.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+const struct route routes[] = {
+    {"POST", "/api/v1/jobs", ACCESS_WRITE, api_job_submit},
+    {"GET", "/api/v1/jobs", ACCESS_READ, api_job_list},
+    {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get},
+    {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_WRITE, api_job_cancel},
+    {"POST", "/api/v1/jobs/{id}:retry", ACCESS_WRITE, api_job_retry},
+    {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, api_job_attempts},
+    {"GET", "/api/v1/jobs/{id}/events", ACCESS_READ, api_job_events},
+    {"GET", "/api/v1/jobs/{id}/metrics/series", ACCESS_READ, api_job_series},
+    {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, api_job_logs},
+    {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, api_job_artifacts},
+    {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, api_job_artifact},
+    {"GET", "/api/v1/events", ACCESS_READ, api_events},
+    {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog},
+    {"GET", "/api/v1/version", ACCESS_READ, api_version},
+    {"POST", "/api/v1/session", ACCESS_TOKEN, api_session},
+    {"GET", "/healthz", ACCESS_PUBLIC, api_healthz},
+    {"GET", "/readyz", ACCESS_PUBLIC, api_readyz},
+    {"GET", "/metrics", ACCESS_READ, api_metrics},
+    {"GET", "/problems/{code}", ACCESS_PUBLIC, api_problem},
+    {"GET", "/", ACCESS_PUBLIC, api_web},
+    {"GET", "/{file}", ACCESS_PUBLIC, api_web},
+    {"GET", "/vendor/{file}", ACCESS_PUBLIC, api_web_vendor},
+};
+const size_t n_routes = ARRAY_LEN(routes);
+
+static void clear(char *params[HTTP_PARAMS])
+{
+    for (size_t i = 0; i < HTTP_PARAMS; i++) {
+        free(params[i]);
+        params[i] = NULL;
+    }
+}
+
+bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAMS])
+{
+    size_t n = 0;
+
+    while (*pattern) {
+        if (*pattern == '{') {
+            char stop[3] = "/";
+            size_t len;
+
+            pattern = strchr(pattern, '}') + 1;
+            stop[1] = *pattern;
+            len = strcspn(path, stop);
+            if (len == 0)
+                break;
+            ASSERT(n < HTTP_PARAMS);
+            params[n++] = str_ndup(path, len);
+            path += len;
+        } else if (*pattern++ != *path++) {
+            clear(params);
+            return false;
+        }
+    }
+    if (!*pattern && !*path)
+        return true;
+    clear(params);
+    return false;
+}
+
+/* HEAD is a GET whose body is left out. */
+static bool same_method(const struct route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 ||
+           (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
+}
+
+/* The route, or NULL; `allow` lists the methods of the routes that have the path. */
+static const struct route *find(struct request *r, struct buf *allow)
+{
+    for (size_t i = 0; i < n_routes; i++) {
+        if (!routes_match(routes[i].pattern, r->path, r->params))
+            continue;
+        if (same_method(&routes[i], r->method))
+            return &routes[i];
+        clear(r->params);
+        buf_fmt(allow, "%s%s", allow->len ? ", " : "", routes[i].method);
+    }
+    return NULL;
+}
+
+static void refuse(struct request *r, const char *allow)
+{
+    if (!*allow) {
+        problem_reply(r, "not_found", NULL, "there is nothing under %.300s", r->path);
+        return;
+    }
+    http_add_header(r, "Allow", allow);
+    problem_reply(r, "method_not_allowed", NULL, "%.300s takes %s, not %s", r->path, allow,
+                  r->method);
+}
+
+static bool decode(struct request *r)
+{
+    for (size_t i = 0; i < HTTP_PARAMS; i++)
+        if (r->params[i] && !http_decode(r->params[i]))
+            return false;
+    return true;
+}
+
+void routes_dispatch(struct request *r, void *daemon)
+{
+    struct buf allow = buf_new(0);
+    const struct route *route = find(r, &allow);
+    struct error err;
+
+    if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
+        if (err.code == ERR_UNAUTHORIZED)
+            http_add_header(r, "WWW-Authenticate", "Bearer");
+        problem_reply_error(r, &err);
+    } else if (!route) {
+        refuse(r, buf_text(&allow));
+    } else if (r->too_large) {
+        problem_reply(r, "too_large", NULL, "a body may have at most %d bytes", HTTP_BODY_MAX);
+    } else if (!decode(r)) {
+        problem_reply(r, "bad_request", NULL, "the address has a broken percent-escape: %.300s",
+                      r->path);
+    } else {
+        route->handle(daemon, r);
+    }
+    buf_free(&allow);
+}

@@ -1,0 +1,24 @@
+/* The table of routes, and the way from a request to its handler. */
+#ifndef DAEMON_ROUTES_H
+#define DAEMON_ROUTES_H
+
+#include "daemon/auth.h"
+
+struct route {
+    const char *method;
+    /* "/api/v1/jobs/{id}:cancel": {..} stands for one or more bytes of a segment, up to what follows. */
+    const char *pattern;
+    enum access access;
+    void (*handle)(struct daemon *d, struct request *r);
+};
+
+extern const struct route routes[];
+extern const size_t n_routes;
+
+/* What http_start calls; arg is the daemon. */
+void routes_dispatch(struct request *r, void *daemon);
+
+/* True when the path fits; params then hold copies of what {..} stands for, still encoded. */
+bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAMS]);
+
+#endif

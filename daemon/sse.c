@@ -1,0 +1,259 @@
+/* A client is a place in the ring of events and at most one frame in its hands. It begins with a
+ * snapshot, unless it says by Last-Event-ID where it was and the ring still reaches back to there. */
+#include "daemon/sse.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/problem.h"
+#include "proto/base/str.h"
+
+enum {
+    HEARTBEAT_MS = 15000,
+    SNAPSHOT_JOBS = 500, /* the newest, where none are named */
+    FILTER_MAX = 100
+};
+
+struct client {
+    struct daemon *daemon;
+    VEC(char *) jobs; /* only these; none: all */
+    struct event_cursor cursor;
+    struct buf own;       /* frames for this client alone */
+    struct event *shared; /* the frame of the ring that is on its way */
+    size_t sent;          /* of own, else of shared */
+    uint64_t beats;
+};
+
+static bool wants(const struct client *c, const char *job)
+{
+    for (size_t i = 0; i < c->jobs.n; i++)
+        if (strcmp(c->jobs.at[i], job) == 0)
+            return true;
+    return c->jobs.n == 0;
+}
+
+/* Nothing more can come: the jobs that were asked for are over. */
+static bool all_over(const struct client *c)
+{
+    for (size_t i = 0; i < c->jobs.n; i++)
+        if (daemon_active(c->daemon, c->jobs.at[i]))
+            return false;
+    return c->jobs.n > 0;
+}
+
+/* -- Frames of one client ---------------------------------------------------------------------- */
+
+static void add_job(struct job *take_job, void *items)
+{
+    js_push(items, job_json(take_job, false));
+    job_destroy(take_job);
+}
+
+static struct json *snapshot_items(struct client *c)
+{
+    struct json *items = js_new_array();
+    struct daemon *d = c->daemon;
+
+    for (size_t i = 0; i < c->jobs.n; i++) {
+        struct job *owned;
+        const struct job *j = api_find_job(d, c->jobs.at[i], &owned, NULL);
+
+        if (j)
+            js_push(items, job_json(j, false));
+        job_destroy(owned);
+    }
+    if (!c->jobs.n) {
+        /* What is active is known better here than in the file. */
+        for (size_t i = d->active.n; i-- > 0;)
+            js_push(items, job_json(d->active.at[i]->job, false));
+        for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
+            store_jobs_page(d->store, 0, SNAPSHOT_JOBS, s, add_job, items, NULL);
+    }
+    return items;
+}
+
+/* The whole state, as of the id that it carries; the cursor stands behind it. */
+static void add_snapshot(struct client *c)
+{
+    struct json *data = js_new_object();
+    uint64_t next = events_next_id(c->daemon->events);
+    char *text;
+
+    js_set(data, "items", snapshot_items(c));
+    text = js_text(data, JS_COMPACT);
+    buf_fmt(&c->own, "id: %" PRIu64 "\nevent: snapshot\ndata: %s\n\n", next - 1, text);
+    c->cursor.next = next;
+    free(text);
+    js_free(data);
+}
+
+static void add_lagged(struct client *c)
+{
+    buf_str(&c->own, "event: lagged\ndata: {}\n\n");
+    add_snapshot(c);
+}
+
+/* -- The stream -------------------------------------------------------------------------------- */
+
+/* The next event of the ring that concerns the client. */
+static enum events_result next_event(struct client *c, struct event **out)
+{
+    enum events_result got;
+
+    while ((got = events_read(c->daemon->events, &c->cursor, out)) == EVENTS_READY &&
+           !wants(c, (*out)->job))
+        event_unref(*out);
+    return got;
+}
+
+/* Fetches something to send. False when there is nothing. */
+static bool refill(struct client *c)
+{
+    struct event *e = NULL;
+
+    c->sent = 0;
+    switch (next_event(c, &e)) {
+    case EVENTS_READY: c->shared = e; return true;
+    case EVENTS_LAGGED: add_lagged(c); return true;
+    case EVENTS_NONE: break;
+    }
+    if (c->beats == c->daemon->beats)
+        return false;
+    c->beats = c->daemon->beats;
+    buf_str(&c->own, "event: hb\ndata: {}\n\n");
+    return true;
+}
+
+/* Sends from what is at hand; what is sent whole is let go. */
+static size_t send_some(struct client *c, char *out, size_t max)
+{
+    const char *text = c->own.len ? c->own.data : c->shared->text;
+    size_t len = c->own.len ? c->own.len : c->shared->len;
+    size_t n = len - c->sent < max ? len - c->sent : max;
+
+    memcpy(out, text + c->sent, n);
+    c->sent += n;
+    if (c->sent < len)
+        return n;
+    c->sent = 0;
+    if (c->own.len) {
+        buf_free(&c->own);
+    } else {
+        event_unref(c->shared);
+        c->shared = NULL;
+    }
+    return n;
+}
+
+static ssize_t client_read(void *arg, char *out, size_t max)
+{
+    struct client *c = arg;
+    size_t n = 0;
+
+    while (n < max && (c->own.len || c->shared || refill(c)))
+        n += send_some(c, out + n, max - n);
+    return n ? (ssize_t)n : all_over(c) ? -1 : 0;
+}
+
+static void client_free(void *arg)
+{
+    struct client *c = arg;
+
+    for (size_t i = 0; i < c->jobs.n; i++)
+        free(c->jobs.at[i]);
+    vec_free(&c->jobs);
+    buf_free(&c->own);
+    event_unref(c->shared);
+    free(c);
+}
+
+static const struct http_stream_ops client_ops = {client_read, client_free};
+
+/* -- The request ------------------------------------------------------------------------------- */
+
+/* ?job=ID, any number of times. False when the answer was given. */
+static bool take_filter(struct client *c, struct request *r)
+{
+    const char *id;
+
+    for (size_t n = 0; (id = http_query_nth(r, "job", n)); n++) {
+        struct job *owned;
+        struct error err;
+
+        if (n == FILTER_MAX) {
+            problem_reply(r, "bad_request", NULL, "at most %d jobs can be named", FILTER_MAX);
+            return false;
+        }
+        if (!api_find_job(c->daemon, id, &owned, &err)) {
+            problem_reply_error(r, &err);
+            return false;
+        }
+        job_destroy(owned);
+        vec_push(&c->jobs, str_dup(id));
+    }
+    return true;
+}
+
+/* Goes on from Last-Event-ID; false when that cannot be. */
+static bool take_place(struct client *c, const struct request *r)
+{
+    const char *text = http_header(r, "Last-Event-ID");
+    int64_t last;
+
+    if (!text || !str_int(text, 0, INT64_MAX, &last) ||
+        !events_cover(c->daemon->events, (uint64_t)last))
+        return false;
+    c->cursor.next = (uint64_t)last + 1;
+    return true;
+}
+
+void api_events(struct daemon *d, struct request *r)
+{
+    struct client *c = NEW(struct client);
+    bool goes_on;
+
+    c->daemon = d;
+    c->own = buf_new(0);
+    c->beats = d->beats;
+    if (!take_filter(c, r)) {
+        client_free(c);
+        return;
+    }
+    goes_on = take_place(c, r);
+    if (goes_on && all_over(c) && !refill(c)) {
+        /* The one answer after which EventSource does not come back. */
+        http_reply(r, 204, NULL, "", 0);
+        client_free(c);
+        return;
+    }
+    if (!goes_on) {
+        buf_fmt(&c->own, "retry: %d\n\n", 1000 + (int)(events_next_id(d->events) % 1000));
+        add_snapshot(c);
+    }
+    http_add_header(r, "Cache-Control", "no-store");
+    http_add_header(r, "X-Accel-Buffering", "no");
+    http_reply_stream(r, 200, "text/event-stream", &client_ops, c);
+}
+
+static void on_heartbeat(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+
+    d->beats++;
+    http_wake(d->http);
+}
+
+static void on_publish(void *daemon)
+{
+    http_wake(((struct daemon *)daemon)->http);
+}
+
+void sse_start(struct daemon *d)
+{
+    events_on_publish(d->events, on_publish, d);
+    d->heartbeat.data = d;
+    uv_timer_start(&d->heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
+}

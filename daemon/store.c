@@ -1,0 +1,591 @@
+#include "daemon/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/db.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+static const char *const state_schema[] = {
+    "CREATE TABLE job("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, kind TEXT NOT NULL, spec TEXT NOT NULL,"
+    "  max_attempts INTEGER NOT NULL, ranks INTEGER NOT NULL, threads INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  state TEXT NOT NULL, reason_code TEXT NOT NULL DEFAULT '',"
+    "  reason_message TEXT NOT NULL DEFAULT '', cancel_requested INTEGER NOT NULL DEFAULT 0,"
+    "  attempt INTEGER NOT NULL DEFAULT 0, attempt_base INTEGER NOT NULL DEFAULT 0,"
+    "  started_ms INTEGER NOT NULL DEFAULT 0, finished_ms INTEGER NOT NULL DEFAULT 0,"
+    "  step INTEGER NOT NULL DEFAULT 0, total_steps INTEGER NOT NULL DEFAULT 0,"
+    "  epoch INTEGER NOT NULL DEFAULT 0, result TEXT) STRICT;"
+    "CREATE INDEX job_state ON job(state, seq);"
+    "CREATE TABLE attempt("
+    "  job TEXT NOT NULL REFERENCES job(id), number INTEGER NOT NULL,"
+    "  started_ms INTEGER NOT NULL, token_sha256 TEXT NOT NULL,"
+    "  ended_ms INTEGER NOT NULL DEFAULT 0, status INTEGER NOT NULL DEFAULT 0,"
+    "  signal INTEGER NOT NULL DEFAULT 0, stopped INTEGER NOT NULL DEFAULT 0,"
+    "  lost INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '',"
+    "  PRIMARY KEY(job, number)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE event("
+    "  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, job TEXT NOT NULL REFERENCES job(id),"
+    "  state TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL) STRICT;"
+    "CREATE INDEX event_job ON event(job, id);"
+    "CREATE TABLE session(sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
+    "INSERT INTO counter VALUES('event', 1)",
+};
+
+static const char *const metrics_schema[] = {
+    "CREATE TABLE series("
+    "  id INTEGER PRIMARY KEY, job TEXT NOT NULL, name TEXT NOT NULL, split TEXT NOT NULL,"
+    "  UNIQUE(job, name, split)) STRICT;"
+    "CREATE TABLE point("
+    "  series INTEGER NOT NULL, step INTEGER NOT NULL, value REAL,"
+    "  PRIMARY KEY(series, step)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE spool(job TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+};
+
+struct store {
+    struct db *state, *metrics;
+};
+
+static struct db *open_file(const char *dir, const char *name, enum db_sync sync,
+                            const char *const *schema, size_t version, struct error *err)
+{
+    char *path = str_path(dir, name);
+    struct db *db = db_open(path, sync, schema, (int)version, err);
+
+    free(path);
+    return db;
+}
+
+struct store *store_open(const char *dir, struct error *err)
+{
+    struct store *s = NEW(struct store);
+
+    s->state = open_file(dir, "state.db", DB_SYNC_FULL, state_schema, ARRAY_LEN(state_schema), err);
+    s->metrics = s->state ? open_file(dir, "metrics.db", DB_SYNC_NORMAL, metrics_schema,
+                                      ARRAY_LEN(metrics_schema), err)
+                          : NULL;
+    if (s->metrics)
+        return s;
+    store_close(s);
+    return NULL;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    db_close(s->state);
+    db_close(s->metrics);
+    free(s);
+}
+
+bool store_begin(struct store *s, struct error *err)
+{
+    return db_begin(s->state, err);
+}
+
+bool store_commit(struct store *s, struct error *err)
+{
+    return db_commit(s->state, err);
+}
+
+void store_rollback(struct store *s)
+{
+    db_rollback(s->state);
+}
+
+/* -- Jobs -------------------------------------------------------------------------------------- */
+
+bool store_job_add(struct store *s, struct job *j, struct error *err)
+{
+    static const char sql[] = "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads,"
+                              " created_ms, state) VALUES(?,?,?,?,?,?,?,?,?)";
+    struct db_stmt *q = db_prepare(s->state, sql, err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, j->id);
+    db_bind_text(q, 2, j->name);
+    db_bind_text(q, 3, j->kind);
+    db_bind_text(q, 4, j->spec);
+    db_bind_int(q, 5, j->max_attempts);
+    db_bind_int(q, 6, j->ranks);
+    db_bind_int(q, 7, j->threads);
+    db_bind_int(q, 8, j->created_ms);
+    db_bind_text(q, 9, job_state_name(j->state));
+    if (!db_run(q, err))
+        return false;
+    j->seq = db_last_rowid(s->state);
+    return true;
+}
+
+bool store_job_update(struct store *s, const struct job *j, struct error *err)
+{
+    static const char sql[] =
+        "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
+        " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
+        " epoch=?12, result=?13 WHERE id=?1 AND"
+        " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
+    struct db_stmt *q = db_prepare(s->state, sql, err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, j->id);
+    db_bind_text(q, 2, job_state_name(j->state));
+    db_bind_text(q, 3, j->reason.code);
+    db_bind_text(q, 4, j->reason.message);
+    db_bind_int(q, 5, j->cancel_requested);
+    db_bind_int(q, 6, j->attempt);
+    db_bind_int(q, 7, j->attempt_base);
+    db_bind_int(q, 8, j->started_ms);
+    db_bind_int(q, 9, j->finished_ms);
+    db_bind_int(q, 10, j->progress.step);
+    db_bind_int(q, 11, j->progress.total_steps);
+    db_bind_int(q, 12, j->progress.epoch);
+    db_bind_text(q, 13, j->result);
+    if (!db_run(q, err))
+        return false;
+    return db_changes(s->state) == 1 ||
+           err_set(err, ERR_CONFLICT, "job %s is over and cannot become %s", j->id,
+                   job_state_name(j->state));
+}
+
+#define JOB_COLUMNS                                                                      \
+    "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
+    " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
+    " finished_ms, step, total_steps, epoch, result"
+
+static struct job *read_job(struct db_stmt *q)
+{
+    struct job *j = NEW(struct job);
+
+    snprintf(j->id, sizeof(j->id), "%s", db_text(q, 0));
+    j->seq = db_int(q, 1);
+    snprintf(j->name, sizeof(j->name), "%s", db_text(q, 2));
+    snprintf(j->kind, sizeof(j->kind), "%s", db_text(q, 3));
+    j->spec = str_dup(db_text(q, 4));
+    j->max_attempts = db_int(q, 5);
+    j->ranks = db_int(q, 6);
+    j->threads = db_int(q, 7);
+    j->created_ms = db_int(q, 8);
+    ASSERT(job_state_parse(db_text(q, 9), &j->state));
+    reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
+    j->cancel_requested = db_int(q, 12);
+    j->attempt = db_int(q, 13);
+    j->attempt_base = db_int(q, 14);
+    j->started_ms = db_int(q, 15);
+    j->finished_ms = db_int(q, 16);
+    j->progress = (struct job_progress){.step = db_int(q, 17),
+                                        .total_steps = db_int(q, 18),
+                                        .epoch = db_int(q, 19),
+                                        .eta_s = -1,
+                                        .images_per_s = -1};
+    j->result = db_is_null(q, 20) ? NULL : str_dup(db_text(q, 20));
+    return j;
+}
+
+struct job *store_job_get(struct store *s, const char *id, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT " JOB_COLUMNS " FROM job WHERE id=?", err);
+    struct job *j = NULL;
+    enum db_result got;
+
+    if (!q)
+        return NULL;
+    db_bind_text(q, 1, id);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        j = read_job(q);
+    else if (got == DB_DONE)
+        err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
+    db_reset(q);
+    return j;
+}
+
+bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT id FROM job ORDER BY seq DESC LIMIT 1", err);
+    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+
+    snprintf(out, JOB_ID_SIZE, "%s", got == DB_ROW ? db_text(q, 0) : "");
+    if (q)
+        db_reset(q);
+    return got != DB_FAILED;
+}
+
+static bool each_job(struct db_stmt *q, store_job_fn fn, void *arg, struct error *err)
+{
+    enum db_result got;
+
+    while ((got = db_step(q, err)) == DB_ROW)
+        fn(read_job(q), arg);
+    db_reset(q);
+    return got == DB_DONE;
+}
+
+bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT " JOB_COLUMNS " FROM job WHERE state IN"
+                                   " ('queued','starting','running') ORDER BY seq",
+                                   err);
+
+    return q && each_job(q, fn, arg, err);
+}
+
+bool store_jobs_page(struct store *s, int64_t before, int64_t limit, enum job_state state,
+                     store_job_fn fn, void *arg, struct error *err)
+{
+    struct db_stmt *q = state == JOB_STATE_COUNT
+                            ? db_prepare(s->state,
+                                         "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1"
+                                         " ORDER BY seq DESC LIMIT ?2",
+                                         err)
+                            : db_prepare(s->state,
+                                         "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND"
+                                         " state=?3 ORDER BY seq DESC LIMIT ?2",
+                                         err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, before ? before : INT64_MAX);
+    db_bind_int(q, 2, limit);
+    if (state != JOB_STATE_COUNT)
+        db_bind_text(q, 3, job_state_name(state));
+    return each_job(q, fn, arg, err);
+}
+
+bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT state, count(*) FROM job GROUP BY state", err);
+    enum job_state state;
+    enum db_result got = DB_FAILED;
+
+    memset(counts, 0, JOB_STATE_COUNT * sizeof(*counts));
+    while (q && (got = db_step(q, err)) == DB_ROW)
+        if (job_state_parse(db_text(q, 0), &state))
+            counts[state] = db_int(q, 1);
+    if (q)
+        db_reset(q);
+    return got == DB_DONE;
+}
+
+/* -- Attempts ---------------------------------------------------------------------------------- */
+
+bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t started_ms,
+                       const char *token_sha256, struct error *err)
+{
+    struct db_stmt *q = db_prepare(
+        s->state, "INSERT INTO attempt(job, number, started_ms, token_sha256) VALUES(?,?,?,?)",
+        err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    db_bind_int(q, 2, number);
+    db_bind_int(q, 3, started_ms);
+    db_bind_text(q, 4, token_sha256);
+    return db_run(q, err);
+}
+
+bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
+                       const struct attempt_exit *end, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "UPDATE attempt SET ended_ms=?3, status=?4, signal=?5,"
+                                   " stopped=?6, lost=?7, message=?8 WHERE job=?1 AND number=?2",
+                                   err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    db_bind_int(q, 2, number);
+    db_bind_int(q, 3, ended_ms);
+    db_bind_int(q, 4, end->status);
+    db_bind_int(q, 5, end->signal);
+    db_bind_int(q, 6, end->stopped);
+    db_bind_int(q, 7, end->lost);
+    db_bind_text(q, 8, end->message);
+    return db_run(q, err);
+}
+
+bool store_attempt_token(struct store *s, const char *job, int64_t number, char hex[SHA256_HEX],
+                         struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT token_sha256 FROM attempt WHERE job=? AND number=?", err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    db_bind_int(q, 2, number);
+    got = db_step(q, err);
+    snprintf(hex, SHA256_HEX, "%s", got == DB_ROW ? db_text(q, 0) : "");
+    db_reset(q);
+    if (got == DB_DONE)
+        return err_set(err, ERR_NOT_FOUND, "job %s has no attempt %lld", job, (long long)number);
+    return got == DB_ROW;
+}
+
+bool store_attempts(struct store *s, const char *job,
+                    void (*fn)(const struct attempt_row *row, void *arg), void *arg,
+                    struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT number, started_ms, ended_ms, status, signal, stopped,"
+                                   " lost, message FROM attempt WHERE job=? ORDER BY number",
+                                   err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    while ((got = db_step(q, err)) == DB_ROW) {
+        struct attempt_row row = {.number = db_int(q, 0),
+                                  .started_ms = db_int(q, 1),
+                                  .ended_ms = db_int(q, 2),
+                                  .end = {.status = (int)db_int(q, 3),
+                                          .signal = (int)db_int(q, 4),
+                                          .stopped = db_int(q, 5),
+                                          .lost = db_int(q, 6)}};
+
+        snprintf(row.end.message, sizeof(row.end.message), "%s", db_text(q, 7));
+        fn(&row, arg);
+    }
+    db_reset(q);
+    return got == DB_DONE;
+}
+
+/* -- History and sessions ---------------------------------------------------------------------- */
+
+bool store_event_add(struct store *s, uint64_t id, int64_t at_ms, const struct job *j,
+                     struct error *err)
+{
+    struct db_stmt *q = db_prepare(
+        s->state, "INSERT INTO event(id, at_ms, job, state, code, message) VALUES(?,?,?,?,?,?)",
+        err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, (int64_t)id);
+    db_bind_int(q, 2, at_ms);
+    db_bind_text(q, 3, j->id);
+    db_bind_text(q, 4, job_state_name(j->state));
+    db_bind_text(q, 5, j->reason.code);
+    db_bind_text(q, 6, j->reason.message);
+    return db_run(q, err);
+}
+
+bool store_events(struct store *s, const char *job,
+                  void (*fn)(const struct event_row *row, void *arg), void *arg, struct error *err)
+{
+    struct db_stmt *q = db_prepare(
+        s->state, "SELECT id, at_ms, state, code, message FROM event WHERE job=? ORDER BY id", err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    while ((got = db_step(q, err)) == DB_ROW) {
+        const struct event_row row = {db_int(q, 0), db_int(q, 1), db_text(q, 2), db_text(q, 3),
+                                      db_text(q, 4)};
+
+        fn(&row, arg);
+    }
+    db_reset(q);
+    return got == DB_DONE;
+}
+
+bool store_first_event_id(struct store *s, uint64_t *out, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT value FROM counter WHERE name='event'", err);
+    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+
+    *out = got == DB_ROW ? (uint64_t)db_int(q, 0) : 1;
+    if (q)
+        db_reset(q);
+    return got != DB_FAILED;
+}
+
+bool store_reserve_events(struct store *s, uint64_t below, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "UPDATE counter SET value=? WHERE name='event'", err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, (int64_t)below);
+    return db_run(q, err);
+}
+
+bool store_session_add(struct store *s, const char *sha256, int64_t expires_ms, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "INSERT INTO session(sha256, expires_ms) VALUES(?,?)", err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, sha256);
+    db_bind_int(q, 2, expires_ms);
+    return db_run(q, err);
+}
+
+bool store_session_valid(struct store *s, const char *sha256, int64_t now_ms)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT 1 FROM session WHERE sha256=? AND expires_ms > ?", NULL);
+    bool valid;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, sha256);
+    db_bind_int(q, 2, now_ms);
+    valid = db_step(q, NULL) == DB_ROW;
+    db_reset(q);
+    return valid;
+}
+
+/* -- Metrics ----------------------------------------------------------------------------------- */
+
+int64_t store_metrics_offset(struct store *s, const char *job)
+{
+    struct db_stmt *q = db_prepare(s->metrics, "SELECT offset FROM spool WHERE job=?", NULL);
+    int64_t offset = 0;
+
+    if (!q)
+        return 0;
+    db_bind_text(q, 1, job);
+    if (db_step(q, NULL) == DB_ROW)
+        offset = db_int(q, 0);
+    db_reset(q);
+    return offset;
+}
+
+static void bind_series(struct db_stmt *q, const char *job, const struct metric_point *p)
+{
+    db_bind_text(q, 1, job);
+    db_bind_text(q, 2, p->name);
+    db_bind_text(q, 3, p->split);
+}
+
+static bool make_series(struct store *s, const char *job, const struct metric_point *p, int64_t *id,
+                        struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->metrics, "INSERT INTO series(job, name, split) VALUES(?,?,?)", err);
+
+    if (!q)
+        return false;
+    bind_series(q, job, p);
+    if (!db_run(q, err))
+        return false;
+    *id = db_last_rowid(s->metrics);
+    return true;
+}
+
+/* The number of a series, made if it is new. */
+static bool find_series(struct store *s, const char *job, const struct metric_point *p, int64_t *id,
+                        struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->metrics, "SELECT id FROM series WHERE job=? AND name=? AND split=?", err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    bind_series(q, job, p);
+    got = db_step(q, err);
+    *id = got == DB_ROW ? db_int(q, 0) : 0;
+    db_reset(q);
+    return got == DB_ROW || (got == DB_DONE && make_series(s, job, p, id, err));
+}
+
+static bool add_point(struct store *s, const char *job, const struct metric_point *p,
+                      struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->metrics, "INSERT OR REPLACE INTO point VALUES(?,?,?)", err);
+    int64_t series;
+
+    if (!q || !find_series(s, job, p, &series, err))
+        return false;
+    db_bind_int(q, 1, series);
+    db_bind_int(q, 2, p->step);
+    db_bind_real(q, 3, p->value);
+    return db_run(q, err);
+}
+
+static bool set_offset(struct store *s, const char *job, int64_t offset, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->metrics, "INSERT OR REPLACE INTO spool VALUES(?,?)", err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    db_bind_int(q, 2, offset);
+    return db_run(q, err);
+}
+
+bool store_metrics_add(struct store *s, const char *job, const struct metric_point *points,
+                       size_t n, int64_t offset, struct error *err)
+{
+    bool ok = db_begin(s->metrics, err);
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = add_point(s, job, &points[i], err);
+    ok = ok && set_offset(s, job, offset, err) && db_commit(s->metrics, err);
+    if (!ok)
+        db_rollback(s->metrics);
+    return ok;
+}
+
+bool store_metrics_reset(struct store *s, const char *job, struct error *err)
+{
+    static const char *const sqls[] = {
+        "DELETE FROM point WHERE series IN (SELECT id FROM series WHERE job=?)",
+        "DELETE FROM series WHERE job=?",
+        "DELETE FROM spool WHERE job=?",
+    };
+    bool ok = db_begin(s->metrics, err);
+
+    for (size_t i = 0; ok && i < ARRAY_LEN(sqls); i++) {
+        struct db_stmt *q = db_prepare(s->metrics, sqls[i], err);
+
+        if (q)
+            db_bind_text(q, 1, job);
+        ok = q && db_run(q, err);
+    }
+    ok = ok && db_commit(s->metrics, err);
+    if (!ok)
+        db_rollback(s->metrics);
+    return ok;
+}
+
+bool store_metrics_read(struct store *s, const char *job, const char *name,
+                        void (*fn)(const struct metric_point *p, void *arg), void *arg,
+                        struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->metrics,
+                                   "SELECT name, split, step, value FROM series JOIN point"
+                                   " ON point.series = series.id"
+                                   " WHERE job=?1 AND (?2 IS NULL OR name=?2)"
+                                   " ORDER BY name, split, step",
+                                   err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    db_bind_text(q, 2, name);
+    while ((got = db_step(q, err)) == DB_ROW) {
+        const struct metric_point p = {db_text(q, 0), db_text(q, 1), db_int(q, 2), db_real(q, 3)};
+
+        fn(&p, arg);
+    }
+    db_reset(q);
+    return got == DB_DONE;
+}

@@ -1,0 +1,91 @@
+/* What the daemon knows, on disk: STATE/state.db (jobs, attempts, history, browser sessions; a commit
+ * that returned is durable) and STATE/metrics.db (points, which can be read again from the run
+ * directories). */
+#ifndef DAEMON_STORE_H
+#define DAEMON_STORE_H
+
+#include "daemon/attempt.h"
+#include "daemon/job.h"
+#include "proto/base/sha256.h"
+
+struct store;
+
+struct store *store_open(const char *state_dir, struct error *err);
+void store_close(struct store *s); /* NULL is fine */
+
+/* Changes between begin and commit become durable together, or not at all. */
+bool store_begin(struct store *s, struct error *err);
+bool store_commit(struct store *s, struct error *err);
+void store_rollback(struct store *s);
+
+/* Sets j->seq. */
+bool store_job_add(struct store *s, struct job *j, struct error *err);
+/* Everything that may change; a state that is final in the file changes only to queued. */
+bool store_job_update(struct store *s, const struct job *j, struct error *err);
+/* NULL with ERR_NOT_FOUND; job_destroy. */
+struct job *store_job_get(struct store *s, const char *id, struct error *err);
+/* "" before the first. */
+bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err);
+
+typedef void (*store_job_fn)(struct job *take_job, void *arg);
+/* Jobs that are not final, oldest first. */
+bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err);
+/* At most `limit` jobs that came before `before` (0: all), newest first; of one state, unless state is
+ * JOB_STATE_COUNT. */
+bool store_jobs_page(struct store *s, int64_t before, int64_t limit, enum job_state state,
+                     store_job_fn fn, void *arg, struct error *err);
+/* Jobs in each state. */
+bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
+
+struct attempt_row {
+    int64_t number, started_ms, ended_ms; /* ended_ms 0: not yet */
+    struct attempt_exit end;
+};
+bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t started_ms,
+                       const char *token_sha256, struct error *err);
+bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
+                       const struct attempt_exit *end, struct error *err);
+/* The hash of the newest attempt's token. */
+bool store_attempt_token(struct store *s, const char *job, int64_t number, char hex[SHA256_HEX],
+                         struct error *err);
+bool store_attempts(struct store *s, const char *job,
+                    void (*fn)(const struct attempt_row *row, void *arg), void *arg,
+                    struct error *err);
+
+/* History: one row for each change of a job's state, under the id of its event. */
+struct event_row {
+    int64_t id, at_ms;
+    const char *state, *code, *message;
+};
+bool store_event_add(struct store *s, uint64_t id, int64_t at_ms, const struct job *j,
+                     struct error *err);
+bool store_events(struct store *s, const char *job,
+                  void (*fn)(const struct event_row *row, void *arg), void *arg, struct error *err);
+/* The first event id that no run of the daemon has given yet, and the promise that ids below `below`
+ * may be given from now on. */
+bool store_first_event_id(struct store *s, uint64_t *out, struct error *err);
+bool store_reserve_events(struct store *s, uint64_t below, struct error *err);
+
+/* Browser sessions, by the hash of their cookie. */
+bool store_session_add(struct store *s, const char *sha256, int64_t expires_ms, struct error *err);
+bool store_session_valid(struct store *s, const char *sha256, int64_t now_ms);
+
+/* Points of a job. The offset is how much of its metrics.jsonl they came from; both are committed
+ * together. */
+struct metric_point {
+    const char *name, *split;
+    int64_t step;
+    double value; /* NaN: not finite */
+};
+int64_t store_metrics_offset(struct store *s, const char *job);
+bool store_metrics_add(struct store *s, const char *job, const struct metric_point *points,
+                       size_t n, int64_t offset, struct error *err);
+/* Forgets them. */
+bool store_metrics_reset(struct store *s, const char *job, struct error *err);
+/* Series by name and split, points by step. name NULL: all. A new series begins where name or split
+ * changes. */
+bool store_metrics_read(struct store *s, const char *job, const char *name,
+                        void (*fn)(const struct metric_point *p, void *arg), void *arg,
+                        struct error *err);
+
+#endif

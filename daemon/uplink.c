@@ -1,0 +1,346 @@
+#define _GNU_SOURCE
+#include "daemon/uplink.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/ingest.h"
+#include "daemon/lifecycle.h"
+#include "daemon/secret.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+#include "proto/wire/control.pb-c.h"
+#include "proto/wire/frame.h"
+
+typedef Distilld__Envelope Envelope;
+
+enum {
+    BACKLOG = 64,
+    READ_BLOCK = 64 << 10,
+    IN_MAX = FRAME_MAX + FRAME_HEADER + READ_BLOCK
+};
+
+struct uplink {
+    struct daemon *daemon;
+    uv_pipe_t listener;
+    struct uplink_peer *peers;
+};
+
+/* One connection. It is nobody's until its hello has shown the attempt's token. */
+struct uplink_peer {
+    struct uplink *uplink;
+    struct uplink_peer *next;
+    uv_pipe_t pipe;
+    char job[JOB_ID_SIZE]; /* "" before hello */
+    int64_t generation;
+    uint64_t sequence; /* of our frames */
+    struct buf in;
+    char block[READ_BLOCK];
+};
+
+/* -- Connections ------------------------------------------------------------------------------- */
+
+static void on_peer_closed(uv_handle_t *h)
+{
+    struct uplink_peer *p = h->data;
+
+    buf_free(&p->in);
+    free(p);
+}
+
+static void peer_close(struct uplink_peer *p)
+{
+    struct uplink_peer **at = &p->uplink->peers;
+    struct active *a = daemon_active(p->uplink->daemon, p->job);
+
+    if (uv_is_closing((uv_handle_t *)&p->pipe))
+        return;
+    if (a && a->peer == p)
+        a->peer = NULL;
+    while (*at != p)
+        at = &(*at)->next;
+    *at = p->next;
+    uv_close((uv_handle_t *)&p->pipe, on_peer_closed);
+}
+
+struct write {
+    uv_write_t request;
+    struct buf frame;
+};
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct write *w = request->data;
+
+    (void)status; /* a lost connection shows when reading */
+    buf_free(&w->frame);
+    free(w);
+}
+
+static void post(struct uplink_peer *p, Envelope *e)
+{
+    struct write *w = NEW(struct write);
+    size_t n;
+    uint8_t *bytes;
+    uv_buf_t out;
+
+    e->has_sequence = e->has_generation = 1;
+    e->sequence = ++p->sequence;
+    e->generation = (uint64_t)p->generation;
+    n = distilld__envelope__get_packed_size(e);
+    bytes = mem_calloc(n ? n : 1, 1);
+    distilld__envelope__pack(e, bytes);
+    w->frame = buf_new(0);
+    frame_write(&w->frame, bytes, n);
+    free(bytes);
+    w->request.data = w;
+    out = uv_buf_init(w->frame.data, (unsigned)w->frame.len);
+    if (uv_write(&w->request, (uv_stream_t *)&p->pipe, &out, 1, on_written) != 0)
+        on_written(&w->request, -1);
+}
+
+static void post_welcome(struct uplink_peer *p, int64_t offset)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__Welcome welcome = DISTILLD__WELCOME__INIT;
+
+    welcome.has_metrics_offset = 1;
+    welcome.metrics_offset = (uint64_t)offset;
+    e.body_case = DISTILLD__ENVELOPE__BODY_WELCOME;
+    e.welcome = &welcome;
+    post(p, &e);
+}
+
+static void post_ack(struct uplink_peer *p, int64_t offset)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__MetricAck ack = DISTILLD__METRIC_ACK__INIT;
+
+    ack.has_offset = 1;
+    ack.offset = (uint64_t)offset;
+    e.body_case = DISTILLD__ENVELOPE__BODY_METRICS_ACK;
+    e.metrics_ack = &ack;
+    post(p, &e);
+}
+
+static void post_stop(struct uplink_peer *p)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__Stop stop = DISTILLD__STOP__INIT;
+
+    stop.has_reason = 1;
+    stop.reason = DISTILLD__STOP_REASON__CANCEL;
+    e.body_case = DISTILLD__ENVELOPE__BODY_STOP;
+    e.stop = &stop;
+    post(p, &e);
+}
+
+bool uplink_stop_job(struct uplink *u, struct active *a)
+{
+    (void)u;
+    if (!a->peer)
+        return false;
+    post_stop(a->peer);
+    return true;
+}
+
+void uplink_forget(struct uplink *u, struct active *a)
+{
+    (void)u;
+    if (a->peer)
+        peer_close(a->peer);
+}
+
+/* -- What workers say: false with err closes the connection ------------------------------------ */
+
+static bool refuse(const Distilld__Hello *h, const char *why, struct error *err)
+{
+    return err_set(err, ERR_FORBIDDEN, "a worker of job \"%.40s\" is refused: %s",
+                   h->job ? h->job : "", why);
+}
+
+static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err)
+{
+    struct daemon *d = p->uplink->daemon;
+    const Distilld__Hello *h = e->hello;
+    struct active *a = h->job ? daemon_active(d, h->job) : NULL;
+    char hex[SHA256_HEX], want[SHA256_HEX];
+
+    if (!a || a->job->state == JOB_QUEUED)
+        return refuse(h, "the job has no attempt now", err);
+    if ((int64_t)e->generation != a->job->attempt)
+        return refuse(h, "its generation is over", err);
+    if (!store_attempt_token(d->store, a->job->id, a->job->attempt, want, err))
+        return false;
+    sha256_of(h->attempt_token ? h->attempt_token : "",
+              h->attempt_token ? strlen(h->attempt_token) : 0, hex);
+    if (!secret_equal(hex, want))
+        return refuse(h, "its token is not the attempt's", err);
+    if (a->peer && a->peer != p)
+        peer_close(a->peer);
+    a->peer = p;
+    snprintf(p->job, sizeof(p->job), "%s", a->job->id);
+    p->generation = a->job->attempt;
+    post_welcome(p, store_metrics_offset(d->store, a->job->id));
+    if (a->job->cancel_requested)
+        post_stop(p);
+    return a->job->state != JOB_STARTING ||
+           lifecycle_apply(d, a, EV_HELLO, a->job->cancel_requested ? &a->job->reason : NULL, err);
+}
+
+static bool on_metrics(struct uplink_peer *p, struct active *a, const Envelope *e,
+                       struct error *err)
+{
+    const ProtobufCBinaryData *data = &e->metrics->data;
+    int64_t offset;
+
+    if (!ingest_lines(p->uplink->daemon, a->job, (int64_t)e->metrics->offset,
+                      (const char *)data->data, data->len, &offset, err))
+        return false;
+    post_ack(p, offset);
+    return true;
+}
+
+static bool on_progress(struct uplink_peer *p, struct active *a, const Envelope *e,
+                        struct error *err)
+{
+    const Distilld__Progress *g = e->progress;
+    struct job_progress *to = &a->job->progress;
+
+    (void)err;
+    *to = (struct job_progress){.step = g->step,
+                                .total_steps = g->total_steps,
+                                .epoch = g->epoch,
+                                .eta_s = g->eta_s,
+                                .images_per_s = g->images_per_s};
+    snprintf(to->phase, sizeof(to->phase), "%s", g->phase ? g->phase : "");
+    lifecycle_tell(p->uplink->daemon, "progress", a->job->id, job_progress_json(a->job));
+    return true;
+}
+
+static bool take(struct uplink_peer *p, const Envelope *e, struct error *err)
+{
+    struct active *a = daemon_active(p->uplink->daemon, p->job);
+
+    if (e->body_case == DISTILLD__ENVELOPE__BODY_HELLO)
+        return on_hello(p, e, err);
+    if (!a || a->peer != p)
+        return err_set(err, ERR_FORBIDDEN, "a worker spoke before its hello");
+    switch (e->body_case) {
+    case DISTILLD__ENVELOPE__BODY_METRICS: return on_metrics(p, a, e, err);
+    case DISTILLD__ENVELOPE__BODY_PROGRESS: return on_progress(p, a, e, err);
+    default: return true; /* heartbeat, goodbye, and what later versions add */
+    }
+}
+
+static bool take_frames(struct uplink_peer *p, struct error *err)
+{
+    const unsigned char *payload;
+    size_t len, used;
+
+    for (;;) {
+        enum frame_state s = frame_read(p->in.data, p->in.len, &payload, &len, &used, err);
+        Envelope *e;
+        bool ok;
+
+        if (s != FRAME_READY)
+            return s == FRAME_PARTIAL;
+        e = distilld__envelope__unpack(NULL, len, payload);
+        if (!e)
+            return err_set(err, ERR_DATA, "a worker sent a frame that is no message");
+        ok = take(p, e, err);
+        distilld__envelope__free_unpacked(e, NULL);
+        if (!ok || uv_is_closing((uv_handle_t *)&p->pipe))
+            return ok;
+        buf_consume(&p->in, used);
+    }
+}
+
+/* -- The loop ---------------------------------------------------------------------------------- */
+
+static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *out)
+{
+    struct uplink_peer *p = h->data;
+
+    (void)suggested;
+    *out = uv_buf_init(p->block, sizeof(p->block));
+}
+
+static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *block)
+{
+    struct uplink_peer *p = s->data;
+    struct error err = {0};
+
+    if (n == 0)
+        return;
+    if (n > 0 && buf_add(&p->in, block->base, (size_t)n) && take_frames(p, &err))
+        return;
+    if (n > 0)
+        log_warn("a worker's connection is closed error=\"%s\"", err.msg);
+    peer_close(p);
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct uplink *u = listener->data;
+    struct uplink_peer *p;
+
+    if (status != 0)
+        return;
+    p = NEW(struct uplink_peer);
+    p->uplink = u;
+    p->in = buf_new(IN_MAX);
+    p->next = u->peers;
+    u->peers = p;
+    uv_pipe_init(&u->daemon->loop, &p->pipe, 0);
+    p->pipe.data = p;
+    if (uv_accept(listener, (uv_stream_t *)&p->pipe) != 0 ||
+        uv_read_start((uv_stream_t *)&p->pipe, on_alloc, on_read) != 0)
+        peer_close(p);
+}
+
+static void on_listener_closed(uv_handle_t *h)
+{
+    free(h->data);
+}
+
+struct uplink *uplink_start(struct daemon *d, struct error *err)
+{
+    struct uplink *u = NEW(struct uplink);
+    char *path = str_path(d->state_dir, UPLINK_SOCKET);
+    mode_t mask = umask(0177);
+    int code;
+
+    u->daemon = d;
+    uv_pipe_init(&d->loop, &u->listener, 0);
+    u->listener.data = u;
+    unlink(path); /* left by a daemon that was killed; ours is the only one (state lock) */
+    /* libuv would cut the name off. */
+    code = strlen(path) < sizeof((struct sockaddr_un){0}.sun_path)
+               ? uv_pipe_bind(&u->listener, path)
+               : UV_ENAMETOOLONG;
+    umask(mask);
+    if (code == 0)
+        code = uv_listen((uv_stream_t *)&u->listener, BACKLOG, on_connection);
+    if (code != 0) {
+        err_set(err, ERR_FAILED, "socket %s: %s (choose another --state folder)", path,
+                uv_strerror(code));
+        uplink_stop(u);
+        u = NULL;
+    }
+    free(path);
+    return u;
+}
+
+void uplink_stop(struct uplink *u)
+{
+    if (!u)
+        return;
+    while (u->peers)
+        peer_close(u->peers);
+    uv_close((uv_handle_t *)&u->listener, on_listener_closed);
+}

@@ -1,0 +1,19 @@
+/* Where running attempts report: a local socket on which rank 0 of each speaks the frames of
+ * control.proto. */
+#ifndef DAEMON_UPLINK_H
+#define DAEMON_UPLINK_H
+
+#include "daemon/daemon.h"
+
+#define UPLINK_SOCKET "uplink.sock"
+
+struct uplink *uplink_start(struct daemon *d, struct error *err);
+void uplink_stop(struct uplink *u); /* NULL is fine */
+
+/* Asks the attempt's ranks to stop at a step boundary. False when they are not connected; they are asked
+ * when they are. */
+bool uplink_stop_job(struct uplink *u, struct active *a);
+/* Closes the connection of an attempt that is over. */
+void uplink_forget(struct uplink *u, struct active *a);
+
+#endif
