@@ -1,11 +1,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "client/cmd.h"
 #include "client/ctl.h"
 #include "client/url.h"
 #include "proto/base/mem.h"
+#include "proto/base/str.h"
 
 struct logs {
     const char *id;
@@ -30,19 +32,65 @@ static bool print_bytes(const char *bytes, size_t len, void *arg, struct error *
            err_set(err, ERR_IO, "writing to standard output failed");
 }
 
-static bool run(struct ctl *c, const void *opts, struct error *err)
+/* Prints what `query` selects; *end_out is where the log ended then. */
+static bool print_log(struct ctl *c, const struct logs *o, const char *query, int64_t *end_out,
+                      struct error *err)
 {
-    const struct logs *o = opts;
     struct http *h = ctl_http(c, err);
     struct http_request r = {.accept = "text/plain", .sink = print_bytes};
-    char rest[80], *path;
+    char rest[96], *path;
+    const char *end;
     bool ok;
 
-    snprintf(rest, sizeof(rest), "/logs?rank=%" PRId64 "&tail=%" PRId64, o->rank, o->tail);
+    snprintf(rest, sizeof(rest), "/logs?rank=%" PRId64 "&%s", o->rank, query);
     r.path = path = url_job(o->id, rest);
     ok = h && http_send(h, &r, err);
     free(path);
-    return ok;
+    if (!ok)
+        return false;
+    end = http_answer_header(h, "Log-End");
+    return (end && str_int(end, 0, INT64_MAX, end_out)) ||
+           err_set(err, ERR_FAILED, "%s did not say where the log ends", c->base);
+}
+
+static bool is_over(struct ctl *c, const char *id, bool *over, struct error *err)
+{
+    struct json *job = ctl_job(c, NULL, id, "", err);
+
+    if (!job)
+        return false;
+    *over = js_string(js_get(job, "finished_at"), NULL) != NULL;
+    js_free(job);
+    return true;
+}
+
+/* New lines once a second, and once more when the job has ended. */
+static bool follow(struct ctl *c, const struct logs *o, int64_t at, struct error *err)
+{
+    char query[40];
+    bool over = false;
+
+    while (!over) {
+        if (!is_over(c, o->id, &over, err))
+            return false;
+        snprintf(query, sizeof(query), "from=%" PRId64, at);
+        if (!print_log(c, o, query, &at, err))
+            return false;
+        fflush(stdout);
+        if (!over)
+            nanosleep(&(struct timespec){1, 0}, NULL);
+    }
+    return true;
+}
+
+static bool run(struct ctl *c, const void *opts, struct error *err)
+{
+    const struct logs *o = opts;
+    char query[40];
+    int64_t end;
+
+    snprintf(query, sizeof(query), "tail=%" PRId64, o->tail);
+    return print_log(c, o, query, &end, err) && (!o->follow || follow(c, o, end, err));
 }
 
 const struct command cmd_logs = {

@@ -66,6 +66,14 @@ const struct json *http_problem(const struct http *h)
     return h->problem;
 }
 
+const char *http_answer_header(struct http *h, const char *name)
+{
+    struct curl_header *found;
+
+    return curl_easy_header(h->curl, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value
+                                                                                     : NULL;
+}
+
 static bool success(CURL *curl)
 {
     long status = 0;

@@ -39,6 +39,9 @@ bool http_send(struct http *h, const struct http_request *r, struct error *err);
 struct json *http_call(struct http *h, const char *method, const char *path,
                        const struct json *body, struct error *err);
 
+/* A header of the last answer, or NULL. Borrowed until the next request. */
+const char *http_answer_header(struct http *h, const char *name);
+
 /* The problem document of the last request that was refused, or NULL. */
 const struct json *http_problem(const struct http *h);
 
