@@ -8,6 +8,12 @@
 #include "daemon/queue.h"
 #include "proto/base/log.h"
 
+enum {
+    /* Waiting jobs whose reason is told as it changes. Those further back are many, and each start changes
+     * all of their places: they show it when asked. */
+    TOLD = 32
+};
+
 int64_t sched_used(const struct daemon *d)
 {
     int64_t used = 0;
@@ -31,7 +37,8 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
     if (strcmp(why.message, j->reason.message) == 0)
         return;
     j->reason = why;
-    lifecycle_tell(d, "state", j->id, job_json(j, false));
+    if (ahead < TOLD)
+        lifecycle_tell(d, "state", j->id, job_json(j, false));
 }
 
 static void pass(uv_timer_t *t)
