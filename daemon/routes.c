@@ -54,8 +54,10 @@ bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAM
             pattern = strchr(pattern, '}') + 1;
             stop[1] = *pattern;
             len = strcspn(path, stop);
-            if (len == 0)
-                break;
+            if (len == 0) {
+                clear(params);
+                return false;
+            }
             ASSERT(n < HTTP_PARAMS);
             params[n++] = str_ndup(path, len);
             path += len;
