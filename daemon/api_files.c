@@ -123,14 +123,20 @@ void api_job_artifacts(struct daemon *d, struct request *r)
     job_destroy(owned);
 }
 
+/* A finished file of the folder itself: "checkpoints/../logs/x" is none. */
+static bool lies_in(const char *folder, const char *name)
+{
+    return str_starts(name, folder) && !strchr(name + strlen(folder), '/') &&
+           !strstr(name, ".tmp-");
+}
+
 /* The media type of an artifact; NULL for any other name. */
 static const char *type_of(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(artifacts); i++) {
         const char *known = artifacts[i].name;
 
-        if (str_ends(known, "/") ? str_starts(name, known) && !strstr(name, ".tmp-")
-                                 : strcmp(name, known) == 0)
+        if (str_ends(known, "/") ? lies_in(known, name) : strcmp(name, known) == 0)
             return artifacts[i].type;
     }
     return NULL;
