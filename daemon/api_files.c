@@ -167,10 +167,13 @@ void api_job_artifact(struct daemon *d, struct request *r)
 /* Where the last `lines` lines begin. */
 static int64_t tail_start(int fd, int64_t size, int64_t lines)
 {
-    char *block = mem_calloc(BLOCK, 1);
+    char *block;
     int64_t at = size, start = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
-    bool found = lines == 0;
+    bool found = false;
 
+    if (lines == 0)
+        return size;
+    block = mem_calloc(BLOCK, 1);
     /* The newline that ends the last line does not begin another one. */
     for (int64_t seen = -1; !found && at > start;) {
         int64_t n = at - start < BLOCK ? at - start : BLOCK;
