@@ -144,7 +144,7 @@ http() { # METHOD PATH [HEADER]...
     code=000 head='' text=''
     { exec {fd}<>"/dev/tcp/$address"; } 2>/dev/null || return 0
     printf '%s' "$1 $2 HTTP/1.1"$'\r\n'"Host: ${host-127.0.0.1}"$'\r\n'"Connection: close"$'\r\n'"$length$extra"$'\r\n'"$payload" >&"$fd" 2>/dev/null
-    if read -r -t 15 -u "$fd" line && [[ $line =~ ^HTTP/1.1\ ([0-9]{3}) ]]; then
+    if read -r -t 15 -u "$fd" line 2>/dev/null && [[ $line =~ ^HTTP/1.1\ ([0-9]{3}) ]]; then
         code=${BASH_REMATCH[1]}
         while IFS= read -r -t 15 -u "$fd" line && [ "$line" != $'\r' ]; do
             head+=${line%$'\r'}$'\n'
@@ -214,9 +214,9 @@ ctl() {
 # A tiny job, changed by a jq filter.
 job() { # [FILTER]
     jq -nc '{kind: "train", name: "e2e",
-        data: {source: "procedural:classes=4,train=256,test=64,seed=3"},
+        data: {source: "procedural:classes=4,train=64,test=32,seed=3"},
         student: {model: "resnet8"},
-        train: {epochs: 1, batch: 64, lanes: 2, seed: 1},
+        train: {epochs: 1, batch: 16, lanes: 2, seed: 1, log_every_steps: 1},
         resources: {ranks: 2, threads: 1}}'" | ${1:-.}"
 }
 
@@ -270,6 +270,11 @@ has_steps() { # ID N
     local n
     n=$(grep -c '"name":"loss/total"' "$state/jobs/$1/out/metrics.jsonl" 2>/dev/null)
     [ "${n:-0}" -ge "$2" ]
+}
+
+# Where an attempt began: the step of its checkpoint, or null.
+resumed_from() { # ID ATTEMPT
+    jq -s "map(select(.event == \"start\"))[$2 - 1].resumed_from" "$state/jobs/$1/out/timing.jsonl"
 }
 
 # Running, and N steps on.
