@@ -36,11 +36,11 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
 
     if (e->lost)
         snprintf(out, size, "nobody saw its end (the shim was killed)");
+    else if (e->stopped)
+        snprintf(out, size, "stopped from outside");
     else if (number)
         snprintf(out, size, "ended by signal %d%s%s%s", number, name ? " (SIG" : "",
                  name ? name : "", name ? ")" : "");
-    else if (e->stopped)
-        snprintf(out, size, "stopped from outside");
     else
         snprintf(out, size, "stopped with a checkpoint");
 }

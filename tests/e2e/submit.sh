@@ -44,7 +44,7 @@ done
 grep -q '^checkpoints/step-.*\.safetensors$' <<<"$names" || fail "no checkpoint among $names"
 
 # The stream of all: every point once and in order, all states, ids that rise.
-within 5 grep -q '^event: end' "$tmp/all" || fail "no end event"
+within 5 grep -qs '^event: end' "$tmp/all" || fail "no end event"
 kill $stream
 wait $stream 2>/dev/null
 grep -qi '^content-type: text/event-stream' "$tmp/all.head" || fail "type of the stream"
