@@ -4,7 +4,7 @@
 
 rounds=20
 start_daemon
-submit "$long" # holds all slots, so that the others stay in the queue
+submit "$long | .resources.ranks = 1" # all others need two slots, so that they stay in the queue
 running=$id
 wait_state "$running" running
 before=$(pids_of worker)
@@ -12,10 +12,10 @@ before=$(pids_of worker)
 submitter() {
     local n=0 payload
     while [ ! -e "$tmp/enough" ]; do
-        address=$(cat "$state/address" 2>/dev/null)
+        { read -r address <"$state/address"; } 2>/dev/null || { pause 0.02; continue; }
         address=${address#http://}
         address=${address%:*}/${address##*:}
-        payload='{"kind":"train","name":"n'$n'","data":{"source":"procedural:classes=4"},"student":{"model":"resnet8"}}'
+        payload='{"kind":"train","name":"n'$n'","data":{"source":"procedural:classes=4"},"student":{"model":"resnet8"},"resources":{"ranks":2}}'
         api POST /api/v1/jobs 'Content-Type: application/json'
         if [ "$code" = 202 ] && [[ $text =~ \"id\":\"(job_[0-9A-Z]{26})\" ]]; then
             echo "${BASH_REMATCH[1]} n$n" >>"$tmp/acked"
