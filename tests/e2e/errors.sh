@@ -121,7 +121,7 @@ for text in '[]' '3' 'null' '{}'; do
 done
 
 # -- 409 --
-submit '.train.max_steps = 1'
+submit '.train.max_steps = 1 | .name = "two\nlines\u001b[31m"'
 api POST "/api/v1/jobs/$id:retry"
 problem 409 conflict "retry of an active job"
 wait_state "$id" succeeded
@@ -139,5 +139,6 @@ done
 
 problems_are_whole
 [ "$(get /api/v1/jobs '.items | length')" = 1 ] || fail "a refused job is in the list"
+! grep -v '^20..-..-..T..:..:..\....Z [a-z]* ' "$tmp/daemon.log" || fail "a name broke a line of the log"
 [ $pid = "$daemon" ] && kill -0 "$pid" || fail "the daemon is gone"
 stop_daemon
