@@ -123,14 +123,20 @@ void api_job_artifacts(struct daemon *d, struct request *r)
     job_destroy(owned);
 }
 
+/* A finished file of the folder itself: "checkpoints/../logs/x" is none. */
+static bool lies_in(const char *folder, const char *name)
+{
+    return str_starts(name, folder) && !strchr(name + strlen(folder), '/') &&
+           !strstr(name, ".tmp-");
+}
+
 /* The media type of an artifact; NULL for any other name. */
 static const char *type_of(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(artifacts); i++) {
         const char *known = artifacts[i].name;
 
-        if (str_ends(known, "/") ? str_starts(name, known) && !strstr(name, ".tmp-")
-                                 : strcmp(name, known) == 0)
+        if (str_ends(known, "/") ? lies_in(known, name) : strcmp(name, known) == 0)
             return artifacts[i].type;
     }
     return NULL;
@@ -161,10 +167,13 @@ void api_job_artifact(struct daemon *d, struct request *r)
 /* Where the last `lines` lines begin. */
 static int64_t tail_start(int fd, int64_t size, int64_t lines)
 {
-    char *block = mem_calloc(BLOCK, 1);
+    char *block;
     int64_t at = size, start = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
-    bool found = lines == 0;
+    bool found = false;
 
+    if (lines == 0)
+        return size;
+    block = mem_calloc(BLOCK, 1);
     /* The newline that ends the last line does not begin another one. */
     for (int64_t seen = -1; !found && at > start;) {
         int64_t n = at - start < BLOCK ? at - start : BLOCK;

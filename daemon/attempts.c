@@ -11,6 +11,7 @@
 #include "daemon/ingest.h"
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
+#include "daemon/mpirun.h"
 #include "daemon/outcome.h"
 #include "daemon/sched.h"
 #include "daemon/uplink.h"
@@ -39,10 +40,14 @@ static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, s
 {
     char *id = str_fmt("%s.%" PRId64, j->id, j->attempt);
     size_t alive = procs_signal(id, SIGKILL);
+    char *session_dir;
 
     free(id);
     if (alive)
         return err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
+    session_dir = str_path(dir, "mpi");
+    mpirun_clean(session_dir);
+    free(session_dir);
     *e = (struct attempt_exit){.status = 1, .lost = true};
     return attempt_write_exit(dir, e, err);
 }

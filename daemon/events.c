@@ -20,6 +20,15 @@ struct events {
     void *wake_arg;
 };
 
+/* The next id is always a reserved one. */
+static void reserve_next(struct events *e)
+{
+    uint64_t below = e->next + EVENTS_BLOCK;
+
+    if (e->next >= e->reserved && (!e->reserve || e->reserve(below, e->reserve_arg)))
+        e->reserved = below;
+}
+
 struct events *events_new(uint64_t first_id, size_t max_events, size_t max_bytes,
                           events_reserve_fn reserve, void *arg)
 {
@@ -36,6 +45,7 @@ struct events *events_new(uint64_t first_id, size_t max_events, size_t max_bytes
         .reserve = reserve,
         .reserve_arg = arg,
     };
+    reserve_next(e);
     return e;
 }
 
@@ -94,17 +104,13 @@ void events_publish(struct events *e, const char *kind, const char *job, const c
 {
     struct event *ev;
 
-    if (e->next >= e->reserved) {
-        e->reserved = e->next + EVENTS_BLOCK;
-        if (e->reserve)
-            e->reserve(e->reserved, e->reserve_arg);
-    }
     ev = make(e->next, kind, job, data);
     while (e->first < e->next &&
            (e->next - e->first >= e->max_events || e->bytes + ev->len > e->max_bytes))
         drop_oldest(e);
     *slot(e, e->next++) = ev;
     e->bytes += ev->len;
+    reserve_next(e);
     if (e->wake)
         e->wake(e->wake_arg);
 }

@@ -30,8 +30,8 @@ struct event {
 struct events;
 
 /* Called before ids from `below - EVENTS_BLOCK` on are given: must store that the next run has to
- * begin at `below`. */
-typedef void (*events_reserve_fn)(uint64_t below, void *arg);
+ * begin at `below`. False: it could not; it is called again with the next event. */
+typedef bool (*events_reserve_fn)(uint64_t below, void *arg);
 
 struct events *events_new(uint64_t first_id, size_t max_events, size_t max_bytes,
                           events_reserve_fn reserve, void *arg);
@@ -40,7 +40,8 @@ void events_free(struct events *e); /* NULL is fine */
 /* Called after each publication. */
 void events_on_publish(struct events *e, void (*wake)(void *arg), void *arg);
 
-/* The id that the next event will have. */
+/* The id that the next event will have. It is reserved already: a change of state is stored under it
+ * before the event is published, and a crash in between must not let the next run give it again. */
 uint64_t events_next_id(const struct events *e);
 /* `data` is one line of JSON. */
 void events_publish(struct events *e, const char *kind, const char *job, const char *data);

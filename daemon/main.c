@@ -178,13 +178,15 @@ static bool open_state(struct daemon *d, struct error *err)
     return ok && (d->store = store_open(d->state_dir, err));
 }
 
-static void reserve_events(uint64_t below, void *arg)
+static bool reserve_events(uint64_t below, void *arg)
 {
     struct daemon *d = arg;
     struct error err;
 
-    if (!store_reserve_events(d->store, below, &err))
-        log_error("event ids cannot be reserved error=\"%s\"", err.msg);
+    if (store_reserve_events(d->store, below, &err))
+        return true;
+    log_error("event ids cannot be reserved error=\"%s\"", err.msg);
+    return false;
 }
 
 static bool open_events(struct daemon *d, struct error *err)

@@ -36,6 +36,8 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
 
     if (e->lost)
         snprintf(out, size, "nobody saw its end (the shim was killed)");
+    else if (e->stopped)
+        snprintf(out, size, "stopped from outside");
     else if (number)
         snprintf(out, size, "ended by signal %d%s%s%s", number, name ? " (SIG" : "",
                  name ? name : "", name ? ")" : "");
@@ -78,7 +80,8 @@ enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, str
         reason_set(why, "cancelled", "%s", "cancelled by a user");
         return EV_STOPPED;
     }
-    if (e->lost || signal_of(e) || e->status == STATUS_AGAIN)
+    /* Nobody here asked for a stop, so it came from outside: the host goes down, for example. */
+    if (e->lost || e->stopped || signal_of(e) || e->status == STATUS_AGAIN)
         return try_again(e, j, why);
     return final_end(e, why);
 }

@@ -54,8 +54,10 @@ bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAM
             pattern = strchr(pattern, '}') + 1;
             stop[1] = *pattern;
             len = strcspn(path, stop);
-            if (len == 0)
-                break;
+            if (len == 0) {
+                clear(params);
+                return false;
+            }
             ASSERT(n < HTTP_PARAMS);
             params[n++] = str_ndup(path, len);
             path += len;
@@ -77,6 +79,12 @@ static bool same_method(const struct route *route, const char *method)
            (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
 }
 
+static void add_method(struct buf *allow, const char *method)
+{
+    if (!strstr(buf_text(allow), method))
+        buf_fmt(allow, "%s%s", allow->len ? ", " : "", method);
+}
+
 /* The route, or NULL; `allow` lists the methods of the routes that have the path. */
 static const struct route *find(struct request *r, struct buf *allow)
 {
@@ -86,7 +94,7 @@ static const struct route *find(struct request *r, struct buf *allow)
         if (same_method(&routes[i], r->method))
             return &routes[i];
         clear(r->params);
-        buf_fmt(allow, "%s%s", allow->len ? ", " : "", routes[i].method);
+        add_method(allow, routes[i].method);
     }
     return NULL;
 }

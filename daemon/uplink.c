@@ -170,6 +170,8 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
     struct active *a = h->job ? daemon_active(d, h->job) : NULL;
     char hex[SHA256_HEX], want[SHA256_HEX];
 
+    if (p->job[0])
+        return refuse(h, "it has said hello already", err);
     if (!a || a->job->state == JOB_QUEUED)
         return refuse(h, "the job has no attempt now", err);
     if ((int64_t)e->generation != a->job->attempt)
@@ -198,6 +200,8 @@ static bool on_metrics(struct uplink_peer *p, struct active *a, const Envelope *
     const ProtobufCBinaryData *data = &e->metrics->data;
     int64_t offset;
 
+    if (e->metrics->offset > INT64_MAX)
+        return err_set(err, ERR_DATA, "a worker sent metrics from beyond any file");
     if (!ingest_lines(p->uplink->daemon, a->job, (int64_t)e->metrics->offset,
                       (const char *)data->data, data->len, &offset, err))
         return false;

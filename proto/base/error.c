@@ -14,7 +14,7 @@ static const struct {
     [ERR_FAILED] = {"failed", 1, 500},
     [ERR_INVALID] = {"invalid", 2, 422},
     [ERR_DATA] = {"bad_data", 65, 422},
-    [ERR_IO] = {"io", 1, 500},
+    [ERR_IO] = {"io", 1, 503},
     [ERR_UNSUPPORTED] = {"unsupported", 2, 422},
     [ERR_NOT_FOUND] = {"not_found", 1, 404},
     [ERR_CONFLICT] = {"conflict", 1, 409},

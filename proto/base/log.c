@@ -31,6 +31,10 @@ void log_line(enum log_level level, const char *fmt, ...)
     n += k < 0 ? 0 : (size_t)k;
     if (n > sizeof(line) - 2)
         n = sizeof(line) - 2;
+    /* A name that a user chose must not forge a line or steer a terminal. */
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
     line[n++] = '\n';
     /* One write a line, so that lines of several threads and processes do not mix. */
     if (write(STDERR_FILENO, line, n) < 0)

@@ -12,9 +12,10 @@
 
 static const char job_a[] = "job_0000000000000000000000000A";
 
-static void note_reserved(uint64_t below, void *arg)
+static bool note_reserved(uint64_t below, void *arg)
 {
     *(uint64_t *)arg = below;
+    return true;
 }
 
 START_TEST(every_reader_sees_all_in_order_or_is_told)
@@ -111,10 +112,11 @@ START_TEST(ids_of_the_next_run_are_above_all_of_this_one)
     uint64_t reserved = 0;
     struct events *e = events_new(1, 4, 1 << 20, note_reserved, &reserved);
 
+    /* The id that comes next too: history is stored under it before it is published. */
     for (uint64_t i = 0; i < 2 * EVENTS_BLOCK + 3; i++) {
+        ck_assert_msg(reserved > events_next_id(e), "id %" PRIu64 " was not reserved",
+                      events_next_id(e));
         events_publish(e, "hb", "", "{}");
-        ck_assert_msg(reserved >= events_next_id(e), "id %" PRIu64 " was not reserved",
-                      events_next_id(e) - 1);
     }
     events_free(e);
 }

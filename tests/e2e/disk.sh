@@ -1,0 +1,76 @@
+#!/bin/bash
+# A full disk: what cannot be stored is refused and not half accepted, and the daemon goes on when there
+# is room again. The disk is a limit on the size of the daemon's files.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+command -v prlimit >/dev/null || { echo "SKIP: prlimit is not installed (Debian package util-linux)"; exit 77; }
+
+trap '' XFSZ # inherited: a write beyond the limit fails instead of ending the process
+start_daemon
+trap - XFSZ
+
+full() {
+    prlimit --pid "$daemon" --fsize=512:unlimited
+}
+room() {
+    prlimit --pid "$daemon" --fsize=unlimited:unlimited
+}
+count() {
+    get /api/v1/jobs '.items | length'
+}
+
+full
+for i in 1 2 3; do
+    post_job "$(job)"
+    problem 503 io "submission $i to a full disk"
+done
+[ "$(count)" = 0 ] || fail "a refused submission is in the list"
+api POST /api/v1/session
+problem 503 io "a session on a full disk"
+for path in /readyz /api/v1/jobs /metrics; do
+    api GET $path
+    expect 200 "$path with a full disk"
+done
+room
+submit "$long"
+wait_steps "$id" 3
+
+# Full in the middle of a job: it goes on; what can only be noted is noted later.
+full
+before=$(grep -c '"name":"loss/total"' "$state/jobs/$id/out/metrics.jsonl")
+within 10 has_steps "$id" $((before + 5)) || fail "the ranks stop with the daemon's disk"
+api POST "/api/v1/jobs/$id:cancel"
+problem 503 io "cancel on a full disk"
+state_is "$id" running || fail "job is $now"
+[[ $text == *'"cancel_requested":false'* ]] || fail "a cancel that was refused is remembered: $text"
+# shellcheck disable=SC2046
+kill $(pids_of shim)
+within 10 no_attempts || fail "the attempt does not end"
+state_is "$id" running || fail "job is $now although nothing can be written"
+room
+again() {
+    look "$id"
+    [[ $now == running && $text == *'"attempt":2,'* ]]
+}
+within 15 again || fail "the end of the attempt is not noted later: $text"
+verb "$id" cancel
+wait_state "$id" cancelled
+same_metrics "$id"
+problems_are_whole
+[ "$(get "/api/v1/jobs/$id/events" '[.items[].id] | . == (sort | unique)')" = true ] || fail "ids of the history"
+stop_daemon
+
+# A folder that cannot be made: the job waits, and starts when it can.
+start_daemon
+mv "$state/jobs" "$state/away"
+touch "$state/jobs"
+submit '.train.max_steps = 1'
+refused() {
+    grep -q 'cannot be started yet' "$tmp/daemon.log"
+}
+within 5 refused || fail "no word about a job that cannot be started"
+state_is "$id" queued || fail "job is $now without a folder"
+rm "$state/jobs"
+mv "$state/away" "$state/jobs"
+wait_state "$id" succeeded
+[ "$(get "/api/v1/jobs/$id" .attempt)" = 1 ] || fail "attempt $(get "/api/v1/jobs/$id" .attempt)"
+stop_daemon

@@ -1,0 +1,94 @@
+#!/bin/bash
+# Logs and artifacts: the bytes of the run directory, and nothing that lies elsewhere.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+start_daemon
+submit '.train.epochs = 2 | .checkpoint = {every_steps: 4}'
+wait_state "$id" succeeded
+out=$state/jobs/$id/out
+base=/api/v1/jobs/$id
+
+# Artifacts are the files, byte for byte.
+while read -r name size; do
+    curl_api GET "$base/artifacts/${name/\//%2F}"
+    expect 200 "$name"
+    cmp -s "$tmp/body" "$out/$name" || fail "$name differs"
+    [ "$(stat -c %s "$out/$name")" = "$size" ] || fail "size of $name"
+    api HEAD "$base/artifacts/${name/\//%2F}"
+    header content-length
+    [ "$code $value $text" = "200 $size " ] || fail "HEAD $name: $code $value"
+done < <(get "$base/artifacts" '.items[] | "\(.name) \(.size_bytes)"')
+mkdir "$tmp/here"
+for name in student.safetensors checkpoints/step-000000008.safetensors; do
+    path=$(ctl fetch "$id" $name -o "$tmp/here") || fail "fetch $name"
+    cmp -s "$path" "$out/$name" || fail "fetch $name: other bytes"
+done
+
+# Things that a hostile job could put there, and addresses that try to leave.
+rm -f "$out"/{best,class_means}.safetensors "$out/student.onnx"
+echo secret >"$state/jobs/$id/secret"
+ln -s ../secret "$out/best.safetensors"
+ln -s ../../token "$out/checkpoints/link.safetensors"
+ln -s "$state" "$out/checkpoints/state"
+mkfifo "$out/class_means.safetensors"
+mkdir "$out/student.onnx"
+echo x >"$out/logs/rank-1.log.more"
+echo half >"$out/checkpoints/x.tmp-1"
+for name in best.safetensors class_means.safetensors student.onnx logs%2Frank-0.log logs .. . secret '..%2Fsecret' \
+    '%2e%2e%2Fsecret' '..%2f..%2f..%2f..%2ftoken' 'checkpoints%2Flink.safetensors' 'checkpoints%2Fstate%2Ftoken' \
+    'checkpoints%2F..%2F..%2Fsecret' 'checkpoints%2F..%2Flogs%2Frank-0.log' 'checkpoints%2F' checkpoints \
+    'checkpoints%2F.' 'checkpoints%2F..' 'checkpoints%2Fx.tmp-1' '%2Fetc%2Fpasswd' '%2F%2Fetc%2Fpasswd' \
+    'spec.json%2F' 'SPEC.JSON' 'spec.json%20' 'checkpoints%5C..' ../secret checkpoints/step-000000008.safetensors; do
+    api GET "$base/artifacts/$name"
+    problem 404 not_found "artifact $name"
+    [[ $text != *secret$'\n'* && $text != *"$token"* ]] || fail "$name leads to a secret"
+done
+api GET "$base/artifacts/spec.json%00"
+problem 400 bad_request "NUL in the name of an artifact"
+for path in /../token /..%2ftoken /%2e%2e/token /vendor/..%2f..%2ftoken /vendor/%2e%2e%2findex.html /token /state.db; do
+    http GET "$path"
+    case $code in 401 | 404) ;; *) fail "$path: $code" ;; esac
+done
+names=$(get "$base/artifacts" '.items[].name')
+! grep -E 'link|state|tmp-|best|class_means|onnx' <<<"$names" || fail "the list has what cannot be had"
+
+# Logs.
+printf 'one\ntwo\nthree\nfour' >"$out/logs/rank-1.log"
+log() { # QUERY WANT END
+    api GET "$base/logs?$1"
+    expect 200 "logs?$1"
+    [ "$text" = "$2" ] || fail "logs?$1: \"$text\""
+    header log-end
+    [ "$value" = "$3" ] || fail "logs?$1: Log-End $value"
+}
+log rank=1 $'one\ntwo\nthree\nfour' 18
+log 'rank=1&tail=1' four 18
+log 'rank=1&tail=2' $'three\nfour' 18
+log 'rank=1&tail=4' $'one\ntwo\nthree\nfour' 18
+log 'rank=1&tail=99' $'one\ntwo\nthree\nfour' 18
+log 'rank=1&tail=0' '' 18
+log 'rank=1&from=4' $'two\nthree\nfour' 18
+log 'rank=1&from=18' '' 18
+log 'rank=1&from=999' '' 18
+echo >>"$out/logs/rank-1.log"
+log 'rank=1&from=18' $'\n' 19
+log 'rank=1&tail=1' $'four\n' 19
+log 'rank=1&tail=2' $'three\nfour\n' 19
+api GET "$base/logs"
+cmp -s <(printf '%s' "$text") "$out/logs/rank-0.log" || fail "the log of rank 0 differs"
+[ "$(ctl logs "$id" --rank 1 --tail 1)" = four ] || fail "distillctl logs"
+seq 100000 >"$out/logs/rank-1.log"
+for n in 1 200 11000 65536 100000; do
+    api GET "$base/logs?rank=1&tail=$n"
+    cmp -s <(printf '%s' "$text") <(tail -n $n "$out/logs/rank-1.log") || fail "tail=$n of a long log"
+done
+rm "$out/logs/rank-1.log"
+log rank=1 '' 0
+ln -s "$state/token" "$out/logs/rank-1.log"
+log rank=1 '' 0
+for query in rank=2 rank=-1 rank=x rank= tail=-1 tail=1000001 tail=x from=-1 'rank=0%00'; do
+    api GET "$base/logs?$query"
+    problem 400 bad_request "logs?$query"
+done
+problems_are_whole
+stop_daemon

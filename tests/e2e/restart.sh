@@ -1,0 +1,73 @@
+#!/bin/bash
+# The daemon may die at any time: training goes on, and the next daemon finds everything.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+# "pid start-time" of all processes of attempts: the same line is the same process.
+processes() {
+    local p stat
+    for p in $(attempt_pids); do
+        read -r stat <"/proc/$p/stat"
+        stat=${stat##*) }
+        # shellcheck disable=SC2086
+        set -- $stat
+        echo "$p ${20}"
+    done
+}
+
+start_daemon
+
+# A second one is refused, and leaves the first alone.
+"$builddir/distilld" --state "$state" --listen 127.0.0.1:0 >"$tmp/second" 2>&1
+[ $? -eq 1 ] && grep -q "another distilld runs in" "$tmp/second" || fail "a second daemon: $(cat "$tmp/second")"
+api GET /api/v1/version
+expect 200 "after a second daemon was refused"
+[ -s "$state/address" ] || fail "the second daemon took the address away"
+
+# Killed, and stopped, during training.
+submit '.train.epochs = 75'
+wait_steps "$id" 5
+before=$(processes)
+[ "$(wc -l <<<"$before")" -ge 4 ] || fail "processes of the attempt: $before"
+kill_daemon
+within 10 has_steps "$id" 20 || fail "training stops when the daemon is killed"
+[ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
+start_daemon
+state_is "$id" running || fail "job is $now after a restart"
+within 10 has_steps "$id" 60 || fail "no progress after a restart"
+stop_daemon
+[ ! -e "$state/address" ] || fail "a stopped daemon leaves its address"
+within 10 has_steps "$id" 70 || fail "training stops with the daemon"
+start_daemon
+listen_events "$tmp/stream" "?job=$id"
+[ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
+wait_state "$id" succeeded
+wait $!
+[ "$(events_named "$tmp/stream" end | wc -l)" = 1 ] || fail "no end in the stream"
+[ "$(get "/api/v1/jobs/$id" '[.attempt, .progress.step] | tostring')" = '[1,300]' ] || fail "$(get "/api/v1/jobs/$id" .)"
+same_metrics "$id"
+[ "$(get "/api/v1/jobs/$id/events" '[.items[].state] | join(" ")')" = "queued starting running succeeded" ] ||
+    fail "history: $(get "/api/v1/jobs/$id/events" .)"
+
+# The job ends while nobody is there.
+submit '.train.epochs = 3'
+wait_state "$id" running
+kill_daemon
+within 20 no_attempts || fail "the attempt does not end"
+start_daemon
+wait_state "$id" succeeded 5
+[ "$(get "/api/v1/jobs/$id" '[.attempt, (.result != null)] | tostring')" = '[1,true]' ] || fail "$(get "/api/v1/jobs/$id" .)"
+same_metrics "$id"
+
+# Everything dies at once, as in a power cut.
+submit '.train.epochs = 20 | .checkpoint = {every_steps: 3, every_epochs: null}'
+wait_steps "$id" 7
+# shellcheck disable=SC2046
+kill -9 $(attempt_pids) "$daemon"
+kill_daemon
+start_daemon
+wait_state "$id" succeeded
+api GET "/api/v1/jobs/$id/attempts"
+[ "$(body '[.items[].lost] | tostring')" = '[true,false]' ] || fail "attempts: $text"
+[ "$(resumed_from "$id" 2)" -ge 3 ] || fail "attempt 2 began at $(resumed_from "$id" 2)"
+same_metrics "$id"
+stop_daemon

@@ -1,0 +1,91 @@
+#!/bin/bash
+# An attempt that is killed, by whichever of its processes, is followed by another one that goes on from
+# the checkpoint and ends in the bytes of an undisturbed run. A failure of the job's own is final.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+spec='.train.epochs = 40 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3}'
+start_daemon
+submit "$spec | .name = \"calm\""
+calm=$id
+wait_state "$calm" succeeded
+
+of_attempt() { # NUMBER
+    grep -lzsx "DISTILLD_ATTEMPT=$id.$1" /proc/[0-9]*/environ | tr -dc '0-9\n'
+}
+
+begun() { # NUMBER
+    [ -n "$(of_attempt "$1")" ]
+}
+
+# This attempt has done STEPS of its own.
+at_work() { # NUMBER STEPS
+    [ "$(grep -c '"event":"start"' "$state/jobs/$id/out/timing.jsonl" 2>/dev/null)" = "$1" ] &&
+        has_steps "$id" $(($(resumed_from "$id" "$1" | sed 's/null/0/') + $2))
+}
+
+# Kills one process of the running attempt once STEPS are done, and waits for the next attempt.
+strike() { # ATTEMPT STEPS PIDS...
+    local memory p
+    within 20 at_work "$1" "$2" || fail "attempt $1 makes no progress: $text"
+    memory=$(for p in $(pids_of worker); do grep -o '/dev/shm/vader_segment[^ ]*' "/proc/$p/maps"; done | sort -u)
+    # shellcheck disable=SC2046
+    kill -9 $("${@:3}")
+    within 20 begun $(($1 + 1)) || fail "no attempt after attempt $1: $(get "/api/v1/jobs/$id" .)"
+    ! begun "$1" || fail "attempt $(($1 + 1)) started beside attempt $1"
+    for p in $memory; do
+        [ ! -e "$p" ] || fail "shared memory was left: $p"
+    done
+}
+
+submit "$spec | .name = \"struck\" | .retry.max_attempts = 4"
+strike 1 5 pid_of_rank 1
+strike 2 4 pids_of mpirun
+strike 3 4 pids_of shim
+wait_state "$id" succeeded
+out=$state/jobs/$id/out
+for f in student.safetensors metrics.jsonl; do
+    cmp -s "$out/$f" "$state/jobs/$calm/out/$f" || fail "$f differs from an undisturbed run's"
+done
+same_metrics "$id"
+last=0
+for n in 2 3 4; do
+    at=$(resumed_from "$id" $n)
+    [ "$at" != null ] && [ "$at" -gt "$last" ] || fail "attempt $n began at $at"
+    last=$at
+done
+
+api GET "/api/v1/jobs/$id/attempts"
+[ "$(body '[.items[] | [.attempt, .lost]] | tostring')" = '[[1,false],[2,false],[3,true],[4,false]]' ] || fail "attempts: $text"
+[ "$(body '.items[0] | .status == 137 and (.message | test("rank 1 .*signal 9"))')" = true ] || fail "a rank's end: $text"
+[ "$(body '.items[1].signal')" = 9 ] || fail "mpirun's end: $text"
+[ "$(body '[.items[3].status, .items[3].signal] | tostring')" = '[0,null]' ] || fail "the last end: $text"
+[ "$(body '.items as $a | [range(1; 4)] | all($a[. - 1].ended_at <= $a[.].started_at)')" = true ] ||
+    fail "attempts overlap: $text"
+[ "$(get "/api/v1/jobs/$id/events" '[.items[].state] | join(" ")')" = \
+    "queued starting running queued starting running queued starting running queued starting running succeeded" ] ||
+    fail "history: $(get "/api/v1/jobs/$id/events" .)"
+[ "$(get "/api/v1/jobs/$id/events" '[.items[] | select(.code == "attempt_ended").message] | length')" = 3 ] ||
+    fail "the history does not say why"
+
+# Attempts are counted.
+submit "$spec | .retry.max_attempts = 1"
+within 20 at_work 1 1 || fail "no progress"
+kill -9 "$(pid_of_rank 0)"
+wait_state "$id" failed
+[ "$(get "/api/v1/jobs/$id" '.reason.code + " " + (.attempt | tostring)')" = "attempts_exhausted 1" ] || fail "$(get "/api/v1/jobs/$id" .)"
+[[ $(get "/api/v1/jobs/$id" .reason.message) == *"1 of 1"*"signal 9 (SIGKILL)"* ]] || fail "reason: $(get "/api/v1/jobs/$id" .reason)"
+stop_daemon
+
+# The worker's own failure is final; an abort is not.
+DISTILLD_FAULT=rank:1,step:3,kind:exit start_daemon
+submit "$spec"
+wait_state "$id" failed
+[ "$(get "/api/v1/jobs/$id" '.reason.code + " " + (.attempt | tostring)')" = "failed 1" ] || fail "$(get "/api/v1/jobs/$id" .)"
+[ "$(get "/api/v1/jobs/$id/attempts" '[.items[] | .status, .signal] | tostring')" = '[1,null]' ] ||
+    fail "attempt: $(get "/api/v1/jobs/$id/attempts" .)"
+# By hand it is run again (the fault strikes first attempts only).
+verb "$id" retry
+wait_state "$id" succeeded
+cmp -s "$state/jobs/$id/out/student.safetensors" "$state/jobs/$calm/out/student.safetensors" || fail "after the retry: other bytes"
+same_metrics "$id"
+stop_daemon

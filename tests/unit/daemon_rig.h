@@ -1,0 +1,16 @@
+/* A daemon in the test's own process: state in a fresh folder, no programs beside it. */
+#ifndef TESTS_UNIT_DAEMON_RIG_H
+#define TESTS_UNIT_DAEMON_RIG_H
+
+#include "daemon/daemon.h"
+
+/* `name` is that of the state folder below unit_dir(); what is in it already is found again. */
+void rig_open(struct daemon *d, const char *name, size_t max_events);
+void rig_close(struct daemon *d);
+
+/* A job that nobody knows yet; job_destroy. `n` makes its id, and ids rise with it. */
+struct job *rig_job(int n);
+/* The same, stored and active. Borrowed. */
+struct job *rig_submit(struct daemon *d, int n);
+
+#endif

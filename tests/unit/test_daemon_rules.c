@@ -1,0 +1,332 @@
+/* daemon: what is decided by tables: the life of a job, the meaning of an end, routes, problems. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/daemon.h"
+#include "daemon/job_fsm.h"
+#include "daemon/outcome.h"
+#include "daemon/problem.h"
+#include "daemon/routes.h"
+#include "proto/base/rng.h"
+#include "proto/base/str.h"
+#include "tests/unit/daemon_rig.h"
+#include "tests/unit/unit.h"
+
+START_TEST(every_event_has_its_place_or_none)
+{
+    /* -: no place; else the first letter of the next state. */
+    static const char *const want[JOB_STATE_COUNT] = {
+        /*                 start hello done again bad stopped cancel retry */
+        [JOB_QUEUED] = "t-----c-",    [JOB_STARTING] = "-rsqfct-", [JOB_RUNNING] = "--sqfcr-",
+        [JOB_SUCCEEDED] = "--------", [JOB_FAILED] = "-------q",   [JOB_CANCELLED] = "-------q",
+    };
+    static const char letters[] = "qtrsfc"; /* starting is t */
+
+    for (enum job_state s = 0; s < JOB_STATE_COUNT; s++)
+        for (enum job_event e = 0; e < JOB_EVENT_COUNT; e++) {
+            const struct job_transition *t = job_fsm_find(s, e);
+            char got = '-';
+
+            if (t)
+                got = letters[t->to];
+            ck_assert_msg(got == want[s][e], "%s, %s: %c instead of %c", job_state_name(s),
+                          job_event_name(e), got, want[s][e]);
+            /* What ends or begins frees or wants slots. */
+            ck_assert_msg(!t || (job_is_final(t->to) || t->to == JOB_QUEUED) ==
+                                    (t->action == ACT_SCHEDULE),
+                          "%s, %s: the queue is not told", job_state_name(s), job_event_name(e));
+            ck_assert_msg(!t || (t->action == ACT_LAUNCH) == (e == EV_START), "%s",
+                          job_event_name(e));
+        }
+}
+END_TEST
+
+START_TEST(names_of_states_read_back)
+{
+    enum job_state got;
+
+    for (enum job_state s = 0; s < JOB_STATE_COUNT; s++) {
+        ck_assert(job_state_parse(job_state_name(s), &got));
+        ck_assert_int_eq(got, s);
+    }
+    ck_assert(!job_state_parse("", &got));
+    ck_assert(!job_state_parse("Running", &got));
+}
+END_TEST
+
+START_TEST(an_end_means_what_the_table_says)
+{
+    static const struct {
+        struct attempt_exit e;
+        bool cancel;
+        int64_t attempt, base;
+        enum job_event want;
+        const char *code, *text;
+    } cases[] = {
+        {{.status = 0}, false, 1, 0, EV_DONE, "", ""},
+        {{.status = 0}, true, 1, 0, EV_DONE, "", ""},
+        {{.status = 1, .message = "disk full"}, false, 1, 0, EV_BAD, "failed", "disk full"},
+        {{.status = 1}, false, 1, 0, EV_BAD, "failed", "the worker failed"},
+        {{.status = 2, .message = "#/x: y"}, false, 1, 0, EV_BAD, "invalid", "#/x: y"},
+        {{.status = 65, .message = "/d: cut"}, false, 1, 0, EV_BAD, "bad_data", "/d: cut"},
+        {{.status = 9, .message = "?"}, false, 1, 0, EV_BAD, "failed", "ended with status 9: ?"},
+        {{.status = 127}, false, 1, 0, EV_BAD, "failed", "ended with status 127"},
+        {{.status = 128}, false, 1, 0, EV_BAD, "failed", "ended with status 128"},
+        {{.status = 3}, true, 1, 0, EV_STOPPED, "cancelled", "cancelled by a user"},
+        {{.status = 3}, false, 1, 0, EV_STOPPED, "cancelled", "cancelled by a user"},
+        {{.status = 1}, true, 1, 0, EV_STOPPED, "cancelled", "cancelled by a user"},
+        {{.status = 65}, true, 1, 0, EV_STOPPED, "cancelled", ""},
+        {{.signal = 9}, true, 1, 0, EV_STOPPED, "cancelled", ""},
+        {{.status = 1, .lost = true}, true, 1, 0, EV_STOPPED, "cancelled", ""},
+        {{.status = 75},
+         false,
+         1,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "attempt 1 (1 of 3): stopped with"},
+        {{.status = 137},
+         false,
+         2,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "2 (2 of 3): ended by signal 9 (SIGKILL)"},
+        {{.status = 139, .message = "rank 1"},
+         false,
+         1,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "signal 11 (SIGSEGV): rank 1"},
+        {{.signal = 9}, false, 1, 0, EV_AGAIN, "attempt_ended", "signal 9 (SIGKILL)"},
+        {{.status = 1, .lost = true},
+         false,
+         1,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "the shim was killed"},
+        {{.status = 0, .lost = true},
+         false,
+         1,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "the shim was killed"},
+        {{.status = 3, .lost = true}, false, 1, 0, EV_AGAIN, "attempt_ended", ""},
+        {{.status = 1, .stopped = true},
+         false,
+         1,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "stopped from outside"},
+        {{.signal = 11, .stopped = true},
+         false,
+         1,
+         0,
+         EV_AGAIN,
+         "attempt_ended",
+         "stopped from outside"},
+        {{.status = 1, .stopped = true}, true, 1, 0, EV_STOPPED, "cancelled", ""},
+        {{.status = 0, .stopped = true}, true, 1, 0, EV_DONE, "", ""},
+        {{.status = 137}, false, 3, 0, EV_BAD, "attempts_exhausted", "attempt 3 (3 of 3)"},
+        {{.status = 75}, false, 4, 0, EV_BAD, "attempts_exhausted", "attempt 4 (4 of 3)"},
+        /* A user's retry begins to count anew. */
+        {{.status = 137}, false, 4, 3, EV_AGAIN, "attempt_ended", "attempt 4 (1 of 3)"},
+        {{.status = 137}, false, 6, 3, EV_BAD, "attempts_exhausted", "attempt 6 (3 of 3)"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct job j = {.attempt = cases[i].attempt,
+                              .attempt_base = cases[i].base,
+                              .max_attempts = 3,
+                              .cancel_requested = cases[i].cancel};
+        struct reason why;
+        enum job_event got = outcome_of(&cases[i].e, &j, &why);
+
+        ck_assert_msg(got == cases[i].want, "case %zu: %s", i, job_event_name(got));
+        ck_assert_msg(strcmp(why.code, cases[i].code) == 0, "case %zu: %s", i, why.code);
+        ck_assert_msg(strstr(why.message, cases[i].text), "case %zu: %s", i, why.message);
+    }
+}
+END_TEST
+
+static void clear(char *params[HTTP_PARAMS])
+{
+    for (size_t i = 0; i < HTTP_PARAMS; i++) {
+        free(params[i]);
+        params[i] = NULL;
+    }
+}
+
+START_TEST(patterns_match_whole_paths)
+{
+    static const struct {
+        const char *pattern, *path, *first, *second; /* first NULL: no match; "": no parameter */
+    } cases[] = {
+        {"/", "/", "", NULL},
+        {"/", "//", NULL, NULL},
+        {"/a", "/a", "", NULL},
+        {"/a", "/a/", NULL, NULL},
+        {"/a", "/", NULL, NULL},
+        {"/a", "", NULL, NULL},
+        {"/{x}", "/a", "a", NULL},
+        {"/{x}", "/", NULL, NULL},
+        {"/{x}", "/a/b", NULL, NULL},
+        {"/{x}", "/%2F", "%2F", NULL},
+        {"/j/{x}", "/j/", NULL, NULL},
+        {"/j/{x}", "/j", NULL, NULL},
+        {"/j/{x}:go", "/j/a:go", "a", NULL},
+        {"/j/{x}:go", "/j/:go", NULL, NULL},
+        {"/j/{x}:go", "/j/a:gone", NULL, NULL},
+        {"/j/{x}:go", "/j/a", NULL, NULL},
+        {"/j/{x}/f/{y}", "/j/a/f/b", "a", "b"},
+        {"/j/{x}/f/{y}", "/j/a/f/", NULL, NULL},
+        {"/j/{x}/f/{y}", "/j//f/b", NULL, NULL},
+        {"/j/{x}/f/{y}", "/j/a/f/b/c", NULL, NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *params[HTTP_PARAMS] = {NULL};
+        bool got = routes_match(cases[i].pattern, cases[i].path, params);
+
+        ck_assert_msg(got == (cases[i].first != NULL), "case %zu: %s, %s", i, cases[i].pattern,
+                      cases[i].path);
+        if (got && cases[i].first[0])
+            ck_assert_str_eq(params[0], cases[i].first);
+        else
+            ck_assert_msg(!params[0], "case %zu: a parameter is left", i);
+        if (cases[i].second)
+            ck_assert_str_eq(params[1], cases[i].second);
+        clear(params);
+    }
+}
+END_TEST
+
+/* The pattern with every {..} filled in. */
+static char *example(const char *pattern)
+{
+    struct buf b = buf_new(0);
+
+    for (; *pattern; pattern++)
+        if (*pattern == '{') {
+            buf_str(&b, "x");
+            pattern = strchr(pattern, '}');
+        } else {
+            buf_add(&b, pattern, 1);
+        }
+    return buf_take(&b);
+}
+
+/* The row that a request reaches. */
+static size_t reached(const char *method, const char *path)
+{
+    char *params[HTTP_PARAMS] = {NULL};
+    size_t i = 0;
+
+    while (i < n_routes && !(strcmp(routes[i].method, method) == 0 &&
+                             routes_match(routes[i].pattern, path, params)))
+        i++;
+    clear(params);
+    return i;
+}
+
+START_TEST(every_route_is_reached_and_guarded)
+{
+    for (size_t i = 0; i < n_routes; i++) {
+        const struct route *r = &routes[i];
+        char *path = example(r->pattern);
+        bool post = strcmp(r->method, "POST") == 0;
+
+        ck_assert_msg(reached(r->method, path) == i, "%s %s is hidden by an earlier one", r->method,
+                      r->pattern);
+        ck_assert_msg(post || strcmp(r->method, "GET") == 0, "%s", r->method);
+        if (str_starts(r->pattern, "/api/"))
+            ck_assert_msg(r->access == (strcmp(r->pattern, "/api/v1/session") == 0 ? ACCESS_TOKEN
+                                        : post                                     ? ACCESS_WRITE
+                                                                                   : ACCESS_READ),
+                          "%s %s", r->method, r->pattern);
+        else
+            ck_assert_msg(!post, "%s changes something", r->pattern);
+        free(path);
+    }
+}
+END_TEST
+
+START_TEST(only_whole_escapes_are_decoded)
+{
+    static const struct {
+        const char *in, *out; /* NULL: refused */
+    } cases[] = {
+        {"", ""},       {"a+b", "a+b"},         {"%41%2f%2F", "A//"}, {"%25%32", "%2"},
+        {"%", NULL},    {"%4", NULL},           {"a%4", NULL},        {"%4g", NULL},
+        {"%g4", NULL},  {"%00", NULL},          {"a%00b", NULL},      {"%zz", NULL},
+        {"%%41", NULL}, {"%c3%bc", "\xc3\xbc"}, {"%ff", "\xff"},      {"%0a", "\n"},
+        {"%-1", NULL},  {"% 1", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *text = str_dup(cases[i].in);
+        bool ok = http_decode(text);
+
+        ck_assert_msg(ok == (cases[i].out != NULL), "case %zu: %s", i, cases[i].in);
+        if (ok)
+            ck_assert_msg(strcmp(text, cases[i].out) == 0, "case %zu: %s", i, text);
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(every_error_has_a_problem_of_its_status)
+{
+    for (enum err_code c = 0; c < ERR_CODE_COUNT; c++) {
+        const struct problem_kind *k = problem_find(err_name(c));
+
+        if (err_http_status(c) < 400)
+            continue;
+        ck_assert_msg(k, "no problem \"%s\"", err_name(c));
+        ck_assert_msg(k->status == err_http_status(c), "%s: %d and %d", k->code, k->status,
+                      err_http_status(c));
+        ck_assert_msg(k->title[0] && k->text[0], "%s says nothing", k->code);
+    }
+    ck_assert_ptr_null(problem_find("none"));
+    ck_assert_ptr_null(problem_find(""));
+}
+END_TEST
+
+START_TEST(active_jobs_stand_in_the_order_of_arrival)
+{
+    struct daemon d = {.settings = {.slots = 1}};
+    uint64_t key = rng_key(unit_seed(), 1);
+
+    for (uint64_t round = 0; round < 300; round++) {
+        int64_t seq = (int64_t)rng_below(key, round, 1000);
+        struct job *j = rig_job((int)round);
+
+        j->seq = seq;
+        daemon_add_active(&d, j);
+        if (d.active.n > 20) /* any one leaves */
+            daemon_drop_active(&d, d.active.at[rng_below(key, 1000 + round, d.active.n)]);
+        for (size_t i = 1; i < d.active.n; i++)
+            ck_assert_msg(d.active.at[i - 1]->job->seq <= d.active.at[i]->job->seq,
+                          "round %d: out of order", (int)round);
+    }
+    while (d.active.n) {
+        struct active *a = d.active.at[d.active.n / 2];
+        char id[JOB_ID_SIZE];
+
+        memcpy(id, a->job->id, sizeof(id));
+        ck_assert_ptr_eq(daemon_active(&d, id), a);
+        daemon_drop_active(&d, a);
+        ck_assert_ptr_null(daemon_active(&d, id));
+    }
+    vec_free(&d.active);
+}
+END_TEST
+
+UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
+          an_end_means_what_the_table_says, patterns_match_whole_paths,
+          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
+          every_error_has_a_problem_of_its_status, active_jobs_stand_in_the_order_of_arrival)

@@ -1,0 +1,450 @@
+/* daemon: what is on disk survives, and what may not change does not; metrics by offset; the catalogue. */
+#define _GNU_SOURCE
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/db.h"
+#include "daemon/ingest.h"
+#include "daemon/worker_catalog.h"
+#include "proto/base/file.h"
+#include "proto/base/str.h"
+#include "tests/unit/daemon_rig.h"
+#include "tests/unit/unit.h"
+
+static struct store *open_store(const char *name)
+{
+    char *dir = str_path(unit_dir(), name);
+    struct error err;
+    struct store *s;
+
+    ck_assert_ok(file_make_dirs(dir, 0700, &err), err);
+    s = store_open(dir, &err);
+    ck_assert_msg(s, "%s", err.msg);
+    free(dir);
+    return s;
+}
+
+START_TEST(a_job_reads_back_after_reopening)
+{
+    struct store *s = open_store("reopen");
+    struct job *j = rig_job(1), *got;
+    struct error err;
+    struct json *before, *after;
+
+    ck_assert_ok(store_job_add(s, j, &err), err);
+    j->state = JOB_RUNNING;
+    reason_set(&j->reason, "attempt_ended", "%s", "why \"so\"\n");
+    j->cancel_requested = true;
+    j->attempt = 5;
+    j->attempt_base = 3;
+    j->started_ms = 2000;
+    j->finished_ms = 3000;
+    j->progress = (struct job_progress){
+        .step = 7, .total_steps = 9, .epoch = 1, .eta_s = -1, .images_per_s = -1};
+    j->result = str_dup("{\"state\":\"done\"}");
+    ck_assert_ok(store_job_update(s, j, &err), err);
+    store_close(s);
+
+    s = open_store("reopen");
+    got = store_job_get(s, j->id, &err);
+    ck_assert_msg(got, "%s", err.msg);
+    before = job_json(j, true);
+    after = job_json(got, true);
+    {
+        char *a = js_text(before, JS_COMPACT), *b = js_text(after, JS_COMPACT);
+
+        ck_assert_str_eq(a, b);
+        free(a);
+        free(b);
+    }
+    ck_assert(got->seq == j->seq && got->attempt_base == 3 &&
+              got->max_attempts == j->max_attempts && got->threads == j->threads);
+    js_free(before);
+    js_free(after);
+    job_destroy(got);
+    got = store_job_get(s, "job_x", &err);
+    ck_assert_ptr_null(got);
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert(!store_job_add(s, j, &err)); /* an id is given once */
+    job_destroy(j);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(a_final_state_leaves_only_for_the_queue)
+{
+    struct store *s = open_store("final");
+    struct error err;
+    int n = 0;
+
+    for (enum job_state from = 0; from < JOB_STATE_COUNT; from++)
+        for (enum job_state to = 0; to < JOB_STATE_COUNT; to++) {
+            struct job *j = rig_job(n++);
+            bool may = !job_is_final(from) || to == from || to == JOB_QUEUED, did;
+
+            ck_assert_ok(store_job_add(s, j, &err), err);
+            j->state = from;
+            ck_assert_ok(store_job_update(s, j, &err), err);
+            j->state = to;
+            did = store_job_update(s, j, &err);
+            ck_assert_msg(did == may, "%s to %s", job_state_name(from), job_state_name(to));
+            ck_assert_msg(did || err.code == ERR_CONFLICT, "%s", err.msg);
+            job_destroy(j);
+        }
+    store_close(s);
+}
+END_TEST
+
+struct seen {
+    int64_t seq[64];
+    size_t n;
+};
+
+static void note_job(struct job *take_job, void *arg)
+{
+    struct seen *s = arg;
+
+    ck_assert_uint_lt(s->n, ARRAY_LEN(s->seq));
+    s->seq[s->n++] = take_job->seq;
+    job_destroy(take_job);
+}
+
+START_TEST(pages_have_every_job_once)
+{
+    struct store *s = open_store("pages");
+    struct error err;
+    int64_t counts[JOB_STATE_COUNT];
+
+    for (int i = 0; i < 23; i++) {
+        struct job *j = rig_job(i);
+
+        ck_assert_ok(store_job_add(s, j, &err), err);
+        j->state = i % 3 ? JOB_FAILED : JOB_QUEUED;
+        ck_assert_ok(store_job_update(s, j, &err), err);
+        job_destroy(j);
+    }
+    for (int64_t limit = 1; limit < 25; limit++) {
+        int64_t before = 0, total = 0, last = INT64_MAX;
+
+        for (;;) {
+            struct seen page = {.n = 0};
+
+            ck_assert_ok(store_jobs_page(s, before, limit, JOB_STATE_COUNT, note_job, &page, &err),
+                         err);
+            for (size_t i = 0; i < page.n; i++) {
+                ck_assert_msg(page.seq[i] < last, "limit %d: not newest first", (int)limit);
+                before = last = page.seq[i];
+                total++;
+            }
+            if (page.n < (size_t)limit)
+                break;
+        }
+        ck_assert_msg(total == 23, "limit %d: %d jobs", (int)limit, (int)total);
+    }
+    {
+        struct seen failed = {.n = 0}, active = {.n = 0};
+
+        ck_assert_ok(store_jobs_page(s, 0, 64, JOB_FAILED, note_job, &failed, &err), err);
+        ck_assert_uint_eq(failed.n, 15);
+        ck_assert_ok(store_jobs_active(s, note_job, &active, &err), err);
+        ck_assert_uint_eq(active.n, 8);
+        for (size_t i = 1; i < active.n; i++)
+            ck_assert_int_lt(active.seq[i - 1], active.seq[i]);
+    }
+    ck_assert_ok(store_job_counts(s, counts, &err), err);
+    ck_assert(counts[JOB_FAILED] == 15 && counts[JOB_QUEUED] == 8 && counts[JOB_RUNNING] == 0);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(a_transaction_is_whole_or_nothing)
+{
+    struct store *s = open_store("nest");
+    struct job *a = rig_job(1), *b = rig_job(2), *got;
+    struct error err;
+
+    /* An inner commit does not survive the outer rollback. */
+    ck_assert_ok(store_begin(s, &err), err);
+    ck_assert_ok(store_begin(s, &err), err);
+    ck_assert_ok(store_job_add(s, a, &err), err);
+    ck_assert_ok(store_commit(s, &err), err);
+    store_rollback(s);
+    ck_assert_ptr_null(store_job_get(s, a->id, &err));
+    /* An inner rollback undoes all, and the next transaction is sound. */
+    ck_assert_ok(store_begin(s, &err), err);
+    ck_assert_ok(store_job_add(s, a, &err), err);
+    ck_assert_ok(store_begin(s, &err), err);
+    store_rollback(s);
+    ck_assert_ok(store_begin(s, &err), err);
+    ck_assert_ok(store_job_add(s, b, &err), err);
+    ck_assert_ok(store_commit(s, &err), err);
+    store_close(s);
+    s = open_store("nest");
+    ck_assert_ptr_null(store_job_get(s, a->id, &err));
+    got = store_job_get(s, b->id, &err);
+    ck_assert_msg(got, "%s", err.msg);
+    job_destroy(got);
+    job_destroy(a);
+    job_destroy(b);
+    store_close(s);
+}
+END_TEST
+
+static uint64_t first_event(struct store *s)
+{
+    uint64_t first = 0;
+    struct error err;
+
+    ck_assert_ok(store_first_event_id(s, &first, &err), err);
+    return first;
+}
+
+START_TEST(event_ids_rise_over_runs)
+{
+    struct store *s = open_store("events");
+    struct job *j = rig_job(1);
+    struct error err;
+
+    ck_assert_uint_ge(first_event(s), 1);
+    ck_assert_ok(store_reserve_events(s, 70000, &err), err);
+    store_close(s);
+    s = open_store("events");
+    ck_assert_uint_eq(first_event(s), 70000);
+    /* History that is ahead of the reservation counts. */
+    ck_assert_ok(store_job_add(s, j, &err), err);
+    ck_assert_ok(store_event_add(s, 70000, 1, j, &err), err);
+    ck_assert_ok(store_event_add(s, 70005, 1, j, &err), err);
+    ck_assert_uint_eq(first_event(s), 70006);
+    job_destroy(j);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(a_session_ends_with_its_time)
+{
+    struct store *s = open_store("session");
+    struct error err;
+
+    ck_assert_ok(store_session_add(s, "abc", 1000, &err), err);
+    ck_assert(store_session_valid(s, "abc", 999));
+    ck_assert(!store_session_valid(s, "abc", 1000));
+    ck_assert(!store_session_valid(s, "abd", 0));
+    ck_assert(!store_session_valid(s, "", 0));
+    store_close(s);
+}
+END_TEST
+
+START_TEST(a_newer_file_is_refused)
+{
+    static const char *const one[] = {"CREATE TABLE a(x INTEGER) STRICT"};
+    static const char *const two[] = {"CREATE TABLE a(x INTEGER) STRICT",
+                                      "ALTER TABLE a ADD COLUMN y INTEGER"};
+    char *path = str_path(unit_dir(), "version.db");
+    struct error err;
+    struct db *db = db_open(path, DB_SYNC_FULL, one, 1, &err);
+
+    ck_assert_msg(db, "%s", err.msg);
+    ck_assert_ok(db_run(db_prepare(db, "INSERT INTO a VALUES(7)", &err), &err), err);
+    db_close(db);
+    /* An older one is brought up to date, and keeps its rows. */
+    db = db_open(path, DB_SYNC_FULL, two, 2, &err);
+    ck_assert_msg(db, "%s", err.msg);
+    {
+        struct db_stmt *q = db_prepare(db, "SELECT x, y FROM a", &err);
+
+        ck_assert_int_eq(db_step(q, &err), DB_ROW);
+        ck_assert(db_int(q, 0) == 7 && db_is_null(q, 1));
+        db_reset(q);
+    }
+    db_close(db);
+    ck_assert_error(db_open(path, DB_SYNC_FULL, one, 1, &err), err, "newer distilld");
+    ck_assert_int_eq(err.code, ERR_DATA);
+    ck_assert_ok(file_replace(path, "this is no database, but long enough", 36, 0600, &err), err);
+    ck_assert_error(db_open(path, DB_SYNC_FULL, one, 1, &err), err, "version.db");
+    free(path);
+}
+END_TEST
+
+/* -- Metrics ----------------------------------------------------------------------------------- */
+
+/* "name split step value;..." */
+static void note_point(const struct metric_point *p, void *arg)
+{
+    buf_fmt(arg, "%s %s %d %g;", p->name, p->split, (int)p->step, p->value);
+}
+
+static void check_points(struct store *s, const char *job, const char *name, const char *want)
+{
+    struct buf got = buf_new(0);
+    struct error err;
+
+    ck_assert_ok(store_metrics_read(s, job, name, note_point, &got, &err), err);
+    ck_assert_str_eq(buf_text(&got), want);
+    buf_free(&got);
+}
+
+START_TEST(points_come_once_with_their_offset)
+{
+    static const struct metric_point first[] = {
+        {"lr", "train", 2, 0.5}, {"lr", "train", 1, 0.25}, {"top1", "test", 2, 50}};
+    static const struct metric_point again[] = {{"lr", "train", 2, 0.75},
+                                                {"top1", "train", 3, (double)NAN}};
+    struct store *s = open_store("points");
+    struct error err;
+
+    ck_assert_int_eq(store_metrics_offset(s, "a"), 0);
+    ck_assert_ok(store_metrics_add(s, "a", first, 3, 100, &err), err);
+    ck_assert_ok(store_metrics_add(s, "b", first, 1, 30, &err), err);
+    ck_assert_ok(store_metrics_add(s, "a", again, 2, 150, &err), err);
+    store_close(s);
+    s = open_store("points");
+    ck_assert_int_eq(store_metrics_offset(s, "a"), 150);
+    ck_assert_int_eq(store_metrics_offset(s, "b"), 30);
+    check_points(s, "a", NULL, "lr train 1 0.25;lr train 2 0.75;top1 test 2 50;top1 train 3 nan;");
+    check_points(s, "a", "lr", "lr train 1 0.25;lr train 2 0.75;");
+    ck_assert_ok(store_metrics_reset(s, "a", &err), err);
+    ck_assert_int_eq(store_metrics_offset(s, "a"), 0);
+    check_points(s, "a", NULL, "");
+    check_points(s, "b", NULL, "lr train 2 0.5;");
+    store_close(s);
+}
+END_TEST
+
+#define LINE(step, value) \
+    "{\"step\":" #step ",\"epoch\":0,\"split\":\"train\",\"name\":\"lr\",\"value\":" #value "}\n"
+static const char lines[] = LINE(1, 0.5) LINE(2, 0.25) LINE(3, null);
+
+static bool ingest(struct daemon *d, struct job *j, int64_t offset, const char *data, size_t len,
+                   int64_t want, struct error *err)
+{
+    int64_t known = -1;
+    bool ok = ingest_lines(d, j, offset, data, len, &known, err);
+
+    ck_assert_msg(known == want, "offset %d, %zu bytes: %d are known instead of %d", (int)offset,
+                  len, (int)known, (int)want);
+    ck_assert_int_eq(store_metrics_offset(d->store, j->id), want);
+    return ok;
+}
+
+START_TEST(lines_arrive_in_any_cut_and_count_once)
+{
+    const int64_t all = (int64_t)strlen(lines), one = strchr(lines, '\n') + 1 - lines;
+    struct daemon d;
+    struct job *j;
+    struct error err;
+
+    rig_open(&d, "ingest", 64);
+    j = rig_submit(&d, 1);
+    ck_assert_ok(ingest(&d, j, 0, lines, (size_t)one, one, &err), err);
+    ck_assert_uint_eq(events_next_id(d.events), 2);
+    /* A repeat tells nothing new. */
+    ck_assert_ok(ingest(&d, j, 0, lines, (size_t)one, one, &err), err);
+    ck_assert_ok(ingest(&d, j, 0, lines, 0, one, &err), err);
+    ck_assert_ok(ingest(&d, j, one, NULL, 0, one, &err), err);
+    ck_assert_uint_eq(events_next_id(d.events), 2);
+    /* Gap, garbage, half a line, and an overlap that begins within a line: nothing of it counts. */
+    ck_assert_error(ingest(&d, j, one + 1, lines, (size_t)one, one, &err), err, "only");
+    ck_assert_error(ingest(&d, j, one, lines + one, (size_t)(all - one - 1), one, &err), err,
+                    "middle of a line");
+    ck_assert_error(ingest(&d, j, one, "{}\n", 3, one, &err), err, "lacks");
+    ck_assert_error(ingest(&d, j, one, "\n", 1, one, &err), err, "job_");
+    ck_assert_error(ingest(&d, j, one, LINE(2, 1) "x\n", strlen(LINE(2, 1)) + 2, one, &err), err,
+                    "job_");
+    ck_assert_error(ingest(&d, j, one - 1, lines, (size_t)all, one, &err), err, "job_");
+    ck_assert_int_eq(err.code, ERR_INVALID);
+    check_points(d.store, j->id, NULL, "lr train 1 0.5;");
+    ck_assert_uint_eq(events_next_id(d.events), 2);
+    /* An overlap adds what is behind it. */
+    ck_assert_ok(ingest(&d, j, 0, lines, (size_t)all, all, &err), err);
+    check_points(d.store, j->id, NULL, "lr train 1 0.5;lr train 2 0.25;lr train 3 nan;");
+    ck_assert_uint_eq(events_next_id(d.events), 3);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(the_rest_is_read_from_the_file)
+{
+    struct daemon d;
+    struct job *j;
+    struct error err;
+    char *out, *path;
+
+    rig_open(&d, "rest", 64);
+    j = rig_submit(&d, 1);
+    ck_assert_ok(ingest_rest(&d, j, &err), err); /* no file, no metrics */
+    out = daemon_job_path(&d, j->id, "out");
+    path = str_path(out, "metrics.jsonl");
+    ck_assert_ok(file_make_dirs(out, 0755, &err), err);
+    /* A line that was cut off by a kill is left for later. */
+    ck_assert_ok(file_replace(path, lines, strlen(lines) - 5, 0644, &err), err);
+    ck_assert_ok(ingest_rest(&d, j, &err), err);
+    check_points(d.store, j->id, NULL, "lr train 1 0.5;lr train 2 0.25;");
+    ck_assert_ok(file_replace(path, lines, strlen(lines), 0644, &err), err);
+    ck_assert_ok(ingest_rest(&d, j, &err), err);
+    check_points(d.store, j->id, NULL, "lr train 1 0.5;lr train 2 0.25;lr train 3 nan;");
+    free(path);
+    free(out);
+    rig_close(&d);
+}
+END_TEST
+
+/* -- The catalogue ----------------------------------------------------------------------------- */
+
+static bool load(const char *script, struct error *err)
+{
+    char *path = str_path(unit_dir(), "worker");
+    struct catalog c;
+    bool ok;
+
+    catalog_init(&c);
+    unlink(path);
+    if (script) {
+        ck_assert_ok(file_replace(path, script, strlen(script), 0755, err), *err);
+        ck_assert_int_eq(chmod(path, 0755), 0);
+    }
+    ok = worker_catalog_load(path, &c, err);
+    catalog_free(&c);
+    free(path);
+    return ok;
+}
+
+START_TEST(a_worker_that_does_not_answer_is_named)
+{
+    static const char good[] =
+        "#!/bin/sh\n[ \"$*\" = catalog ] || exit 9\ncat <<E\n{\"models\":[{\"name\":\"m\"}],"
+        "\"losses\":[{\"name\":\"ce\"}],\"data\":[{\"name\":\"idx\"}],\"optimizers\":[{\"name\":"
+        "\"sgd\"}],"
+        "\"schedules\":[{\"name\":\"multistep\"}]}\nE\n";
+    static const struct {
+        const char *script, *text;
+    } cases[] = {
+        {NULL, "No such file"},
+        {"#!/bin/sh\nexit 3\n", "wait status"},
+        {"#!/bin/sh\nkill -9 $$\n", "wait status 9"},
+        {"#!/bin/sh\necho '{}'\nexit 1\n", "wait status"},
+        {"#!/bin/sh\nexit 0\n", "asking"},
+        {"#!/bin/sh\necho nonsense\n", "asking"},
+        {"#!/bin/sh\necho '{}'\n", "asking"},
+        {"#!/bin/sh\necho '{\"models\":[]}'\n", "asking"},
+        {"#!/bin/sh\nexec head -c 2000000 /dev/zero\n", "more than"},
+    };
+    struct error err;
+
+    ck_assert_ok(load(good, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        ck_assert_msg(!load(cases[i].script, &err), "case %zu succeeded", i);
+        ck_assert_msg(strstr(err.msg, cases[i].text) && strstr(err.msg, "/worker"), "case %zu: %s",
+                      i, err.msg);
+    }
+}
+END_TEST
+
+UNIT_MAIN(a_job_reads_back_after_reopening, a_final_state_leaves_only_for_the_queue,
+          pages_have_every_job_once, a_transaction_is_whole_or_nothing, event_ids_rise_over_runs,
+          a_session_ends_with_its_time, a_newer_file_is_refused, points_come_once_with_their_offset,
+          lines_arrive_in_any_cut_and_count_once, the_rest_is_read_from_the_file,
+          a_worker_that_does_not_answer_is_named)

@@ -1,0 +1,476 @@
+/* daemon: its sockets, with peers that behave badly: slow, gone, half-open, lying. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/lifecycle.h"
+#include "daemon/routes.h"
+#include "daemon/sse.h"
+#include "daemon/uplink.h"
+#include "proto/base/str.h"
+#include "proto/wire/control.pb-c.h"
+#include "proto/wire/frame.h"
+#include "tests/unit/daemon_rig.h"
+#include "tests/unit/unit.h"
+
+typedef Distilld__Envelope Envelope;
+
+/* The loop, until nothing happens any more. */
+static void turn(struct daemon *d)
+{
+    for (int i = 0; i < 20; i++) {
+        uv_run(&d->loop, UV_RUN_NOWAIT);
+        if (i % 5 == 4)
+            usleep(1000);
+    }
+}
+
+/* What has come by now; true when the peer has closed. */
+static bool receive(int fd, struct buf *out)
+{
+    char block[65536];
+    ssize_t n;
+
+    while ((n = recv(fd, block, sizeof(block), MSG_DONTWAIT)) > 0)
+        buf_add(out, block, (size_t)n);
+    return n == 0 || errno != EAGAIN;
+}
+
+/* -- HTTP -------------------------------------------------------------------------------------- */
+
+static struct sockaddr_in start_http(struct daemon *d)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct error err;
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
+    ck_assert_int_eq(listen(fd, 512), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    d->http = http_start(&d->loop, fd, routes_dispatch, d, &err);
+    ck_assert_msg(d->http, "%s", err.msg);
+    sse_start(d);
+    return a;
+}
+
+static int dial(const struct sockaddr_in *a, int window)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (window)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)a, sizeof(*a)), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+#define HEADERS " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer dst_secret\r\n\r\n"
+
+static int open_stream(struct daemon *d, const struct sockaddr_in *a, int window)
+{
+    int fd = dial(a, window);
+
+    say(fd, "GET /api/v1/events" HEADERS);
+    turn(d);
+    return fd;
+}
+
+static size_t count(const struct buf *text, const char *word)
+{
+    size_t n = 0;
+
+    for (const char *p = buf_text(text); (p = strstr(p, word)); p += strlen(word))
+        n++;
+    return n;
+}
+
+static bool ids_rise(const struct buf *text)
+{
+    long last = -1;
+
+    for (const char *p = buf_text(text); (p = strstr(p, "\nid: ")); p++) {
+        long id = strtol(p + 5, NULL, 10);
+
+        if (id <= last)
+            return false;
+        last = id;
+    }
+    return true;
+}
+
+static void stop_http(struct daemon *d)
+{
+    events_on_publish(d->events, NULL, NULL);
+    http_stop(d->http);
+    d->http = NULL;
+}
+
+START_TEST(a_slow_reader_is_told_and_disturbs_nobody)
+{
+    enum {
+        EVENTS = 600,
+        DATA = 30000
+    };
+    struct buf fast = buf_new(0), slow = buf_new(0);
+    char *data = mem_calloc(1, DATA);
+    struct sockaddr_in a;
+    struct daemon d;
+    int fds[2];
+
+    rig_open(&d, "slow", 64);
+    a = start_http(&d);
+    fds[0] = open_stream(&d, &a, 0);
+    fds[1] = open_stream(&d, &a, 4096);
+    ck_assert_uint_eq(http_streams(d.http), 2);
+    memset(data, 'x', DATA - 1);
+    for (int i = 0; i < EVENTS; i++) {
+        events_publish(d.events, "log", "job_x", data);
+        for (int k = 0; k < 100 && count(&fast, "event: log") <= (size_t)i; k++) {
+            uv_run(&d.loop, UV_RUN_NOWAIT);
+            receive(fds[0], &fast);
+        }
+        if (i % 8 == 7) /* keeps the text short: it is searched from the front */
+            ck_assert_msg(count(&fast, "event: log") == (size_t)i + 1, "event %d is late", i);
+    }
+    ck_assert_uint_eq(count(&fast, "event: lagged"), 0);
+    ck_assert_uint_eq(count(&fast, "event: snapshot"), 1);
+    ck_assert(ids_rise(&fast));
+    for (int i = 0; i < 400; i++) {
+        uv_run(&d.loop, UV_RUN_NOWAIT);
+        receive(fds[1], &slow);
+    }
+    ck_assert_uint_ge(count(&slow, "event: lagged"), 1);
+    ck_assert_uint_eq(count(&slow, "event: snapshot"), 1 + count(&slow, "event: lagged"));
+    ck_assert_ptr_nonnull(strstr(buf_text(&slow), "event: lagged\ndata: {}\n\nid: "));
+    ck_assert(ids_rise(&slow));
+    ck_assert_uint_lt(count(&slow, "event: log"), EVENTS);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    buf_free(&fast);
+    buf_free(&slow);
+    free(data);
+    stop_http(&d);
+    rig_close(&d);
+}
+END_TEST
+
+static void beat(struct daemon *d)
+{
+    d->beats++;
+    http_wake(d->http);
+    turn(d);
+}
+
+START_TEST(heartbeats_tell_life_and_find_the_dead)
+{
+    struct buf text = buf_new(0);
+    struct sockaddr_in a;
+    struct daemon d;
+    int alive, gone[20];
+
+    rig_open(&d, "beats", 64);
+    a = start_http(&d);
+    alive = open_stream(&d, &a, 0);
+    for (size_t i = 0; i < ARRAY_LEN(gone); i++)
+        gone[i] = open_stream(&d, &a, 0);
+    ck_assert_uint_eq(http_streams(d.http), 1 + ARRAY_LEN(gone));
+    for (size_t i = 0; i < ARRAY_LEN(gone); i++)
+        close(gone[i]); /* with unread bytes: a reset */
+    beat(&d);
+    beat(&d);
+    ck_assert_uint_eq(http_streams(d.http), 1);
+    receive(alive, &text);
+    ck_assert_uint_eq(count(&text, "event: hb\ndata: {}\n\n"), 2);
+    close(alive);
+    beat(&d);
+    beat(&d);
+    ck_assert_uint_eq(http_streams(d.http), 0);
+    buf_free(&text);
+    stop_http(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(requests_in_one_breath_are_all_answered)
+{
+    struct buf text = buf_new(0);
+    struct sockaddr_in a;
+    struct daemon d;
+    int fd;
+
+    rig_open(&d, "pipeline", 64);
+    a = start_http(&d);
+    fd = dial(&a, 0);
+    say(fd, "GET /healthz" HEADERS "HEAD /api/v1/events" HEADERS "GET /problems/" HEADERS
+            "POST /healthz" HEADERS "GET /api/v1/version" HEADERS);
+    for (int i = 0; i < 5; i++)
+        turn(&d);
+    receive(fd, &text);
+    ck_assert_msg(count(&text, "HTTP/1.1 200 ") == 3 && count(&text, "HTTP/1.1 404 ") == 1 &&
+                      count(&text, "HTTP/1.1 405 ") == 1,
+                  "%s", buf_text(&text));
+    /* HEAD of a stream is no stream. */
+    ck_assert_uint_eq(count(&text, "event: snapshot"), 0);
+    close(fd);
+    turn(&d);
+    ck_assert_uint_eq(http_streams(d.http), 0);
+    buf_free(&text);
+    stop_http(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(it_stops_with_everything_open)
+{
+    static const char *const halves[] = {
+        "",
+        "G",
+        "GET /api/v1/jobs HTTP/1.1\r\nHost: local",
+        "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer dst_secret\r\n"
+        "Content-Length: 1000\r\n\r\n{",
+        "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: "
+        "chunked\r\n\r\n5\r\nab",
+        "GET /api/v1/events" HEADERS,
+        "GET /api/v1/events" HEADERS "GET /healthz" HEADERS,
+        "\r\n\r\n\r\n",
+        "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    };
+    struct sockaddr_in a;
+    struct daemon d;
+    int fds[270];
+
+    rig_open(&d, "stop", 64);
+    a = start_http(&d);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = dial(&a, 0);
+        say(fds[i], halves[i % ARRAY_LEN(halves)]);
+        if (i % 30 == 0)
+            turn(&d);
+    }
+    turn(&d);
+    ck_assert_uint_eq(http_streams(d.http), 2 * ARRAY_LEN(fds) / ARRAY_LEN(halves));
+    for (size_t i = 0; i < ARRAY_LEN(fds); i += 7)
+        close(fds[i]);
+    stop_http(&d);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        if (i % 7)
+            close(fds[i]);
+    rig_close(&d);
+}
+END_TEST
+
+/* -- The uplink -------------------------------------------------------------------------------- */
+
+static int dial_uplink(const struct daemon *d)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(a.sun_path, sizeof(a.sun_path), "%s/" UPLINK_SOCKET, d->state_dir);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    return fd;
+}
+
+static void post(int fd, const Envelope *e)
+{
+    size_t n = distilld__envelope__get_packed_size(e);
+    uint8_t *bytes = mem_calloc(n ? n : 1, 1);
+    struct buf frame = buf_new(0);
+
+    distilld__envelope__pack(e, bytes);
+    frame_write(&frame, bytes, n);
+    ck_assert_int_eq(send(fd, frame.data, frame.len, MSG_NOSIGNAL), (ssize_t)frame.len);
+    buf_free(&frame);
+    free(bytes);
+}
+
+static void post_hello(int fd, const char *job, const char *token, uint64_t generation)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__Hello hello = DISTILLD__HELLO__INIT;
+    char *texts[] = {str_dup(job), str_dup(token)};
+
+    hello.job = texts[0];
+    hello.attempt_token = texts[1];
+    e.has_generation = 1;
+    e.generation = generation;
+    e.body_case = DISTILLD__ENVELOPE__BODY_HELLO;
+    e.hello = &hello;
+    post(fd, &e);
+    free(texts[0]);
+    free(texts[1]);
+}
+
+static void post_metrics(int fd, uint64_t offset, const char *text)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__MetricChunk m = DISTILLD__METRIC_CHUNK__INIT;
+    char *copy = str_dup(text);
+
+    m.has_offset = m.has_data = 1;
+    m.offset = offset;
+    m.data = (ProtobufCBinaryData){strlen(copy), (uint8_t *)copy};
+    e.body_case = DISTILLD__ENVELOPE__BODY_METRICS;
+    e.metrics = &m;
+    post(fd, &e);
+    free(copy);
+}
+
+/* True when the daemon has closed the connection. */
+static bool closed(struct daemon *d, int fd)
+{
+    struct buf text = buf_new(0);
+    bool is;
+
+    turn(d);
+    is = receive(fd, &text);
+    buf_free(&text);
+    return is;
+}
+
+/* Attempt `generation` of a job, which waits for its rank 0. */
+static struct job *start_attempt(struct daemon *d, int n, int64_t generation, const char *token)
+{
+    struct job *j = rig_submit(d, n);
+    char hex[SHA256_HEX];
+    struct error err;
+
+    j->state = JOB_STARTING;
+    j->attempt = generation;
+    sha256_of(token, strlen(token), hex);
+    ck_assert_ok(store_job_update(d->store, j, &err), err);
+    ck_assert_ok(store_attempt_add(d->store, j->id, generation, 1, hex, &err), err);
+    return j;
+}
+
+START_TEST(only_the_attempts_own_rank_is_heard)
+{
+    static const struct {
+        const char *token;
+        uint64_t generation;
+        bool other_job;
+    } liars[] = {{"wrong", 2, false},  {"", 2, false},       {"secre", 2, false},
+                 {"secret", 1, false}, {"secret", 3, false}, {"secret", UINT64_MAX, false},
+                 {"secret", 0, false}, {"secret", 2, true}};
+    struct daemon d;
+    struct job *j, *waiting;
+    struct error err;
+    int fd;
+
+    rig_open(&d, "hello", 64);
+    j = start_attempt(&d, 1, 2, "secret");
+    waiting = rig_submit(&d, 2);
+    d.uplink = uplink_start(&d, &err);
+    ck_assert_msg(d.uplink, "%s", err.msg);
+    for (size_t i = 0; i < ARRAY_LEN(liars); i++) {
+        fd = dial_uplink(&d);
+        post_hello(fd, liars[i].other_job ? waiting->id : j->id, liars[i].token,
+                   liars[i].generation);
+        ck_assert_msg(closed(&d, fd), "liar %zu is heard", i);
+        ck_assert_msg(j->state == JOB_STARTING && !daemon_active(&d, j->id)->peer, "liar %zu", i);
+        close(fd);
+    }
+    fd = dial_uplink(&d);
+    post_metrics(fd, 0, "x\n");
+    ck_assert_msg(closed(&d, fd), "metrics without a hello");
+    close(fd);
+    fd = dial_uplink(&d);
+    post_hello(fd, j->id, "secret", 2);
+    ck_assert(!closed(&d, fd));
+    ck_assert_int_eq(j->state, JOB_RUNNING);
+    /* Another connection of the same attempt takes its place. */
+    {
+        int again = dial_uplink(&d);
+
+        post_hello(again, j->id, "secret", 2);
+        ck_assert(!closed(&d, again));
+        ck_assert(closed(&d, fd));
+        ck_assert_ptr_nonnull(daemon_active(&d, j->id)->peer);
+        /* One hello is enough, also for another job whose token it knows. */
+        post_hello(again, start_attempt(&d, 3, 1, "third")->id, "third", 1);
+        ck_assert(closed(&d, again));
+        ck_assert_ptr_null(daemon_active(&d, j->id)->peer);
+        close(again);
+    }
+    close(fd);
+    uplink_stop(d.uplink);
+    rig_close(&d);
+}
+END_TEST
+
+#define LINE "{\"step\":1,\"epoch\":0,\"split\":\"train\",\"name\":\"lr\",\"value\":1}\n"
+
+START_TEST(nonsense_costs_the_connection_only)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool closes;
+    } raw[] = {
+        {"\xff\xff\xff\xff", 4, true}, /* a frame of 4 GB */
+        {"\x01\x00\x10\x00", 4, true}, /* one byte over the limit */
+        {"\x04\x00\x00\x00\xff\xff\xff\xff", 8, true},
+        {"\x02\x00\x00\x00\x52\x7f", 6, true}, /* a hello that ends too early */
+        {"\x00\x00\x00\x00", 4, true},         /* an empty one, before hello */
+        {"GET / HTTP/1.1\r\n\r\n", 18, true},
+        {"\x08", 1, false}, /* the beginning of something */
+        {"\x10\x00\x00\x00zzzz", 8, false},
+    };
+    static const uint64_t offsets[] = {1, 1000000, INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX};
+    struct daemon d;
+    struct job *j;
+    struct error err;
+    int rank, fds[ARRAY_LEN(raw)];
+
+    rig_open(&d, "nonsense", 64);
+    j = start_attempt(&d, 1, 1, "secret");
+    d.uplink = uplink_start(&d, &err);
+    for (size_t i = 0; i < ARRAY_LEN(raw); i++) {
+        fds[i] = dial_uplink(&d);
+        ck_assert_int_eq(send(fds[i], raw[i].bytes, raw[i].len, MSG_NOSIGNAL), (ssize_t)raw[i].len);
+        ck_assert_msg(closed(&d, fds[i]) == raw[i].closes, "bytes %zu", i);
+    }
+    /* From the rank itself too; it comes back and goes on. */
+    for (size_t i = 0; i < ARRAY_LEN(offsets); i++) {
+        rank = dial_uplink(&d);
+        post_hello(rank, j->id, "secret", 1);
+        post_metrics(rank, offsets[i], LINE);
+        ck_assert_msg(closed(&d, rank), "offset %zu", i);
+        ck_assert_int_eq(store_metrics_offset(d.store, j->id), 0);
+        close(rank);
+    }
+    rank = dial_uplink(&d);
+    post_hello(rank, j->id, "secret", 1);
+    post_metrics(rank, 0, LINE LINE);
+    ck_assert(!closed(&d, rank));
+    ck_assert_int_eq(store_metrics_offset(d.store, j->id), 2 * (int64_t)strlen(LINE));
+    ck_assert_int_eq(j->state, JOB_RUNNING);
+    /* The job ends while frames of it are on their way. */
+    post_metrics(rank, 2 * strlen(LINE), LINE);
+    uplink_forget(d.uplink, daemon_active(&d, j->id));
+    daemon_drop_active(&d, daemon_active(&d, j->id));
+    ck_assert(closed(&d, rank));
+    close(rank);
+    for (size_t i = 0; i < ARRAY_LEN(raw); i++)
+        close(fds[i]);
+    turn(&d);
+    uplink_stop(d.uplink);
+    rig_close(&d);
+}
+END_TEST
+
+UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody, heartbeats_tell_life_and_find_the_dead,
+          requests_in_one_breath_are_all_answered, it_stops_with_everything_open,
+          only_the_attempts_own_rank_is_heard, nonsense_costs_the_connection_only)
