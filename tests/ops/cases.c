@@ -66,6 +66,7 @@ CONV(conv_odd_strided, 1, 16, 16, 9, 9, 3, 2, 1, 1, false)
 CONV(conv_1x1_strided, 2, 16, 32, 8, 8, 1, 2, 0, 1, false)
 CONV(conv_5x5, 1, 16, 16, 6, 6, 5, 1, 2, 1, false)
 CONV(conv_grouped, 2, 6, 4, 5, 5, 3, 1, 1, 2, true)
+CONV(conv_blocked_odd_width, 2, 32, 16, 5, 11, 3, 2, 1, 1, false)
 CONV(conv_grouped_blocked, 1, 32, 32, 5, 5, 3, 1, 1, 2, false)
 CONV(conv_depthwise, 2, 16, 16, 6, 6, 3, 1, 1, 16, false)
 CONV(conv_one_pixel, 1, 6, 4, 1, 1, 3, 1, 1, 1, true)
@@ -85,6 +86,26 @@ static value_id bn_train_images(struct graph *g)
 static value_id bn_train_plain_images(struct graph *g)
 {
     return norm_train(g, shape4(2, 3, 5, 4));
+}
+
+static value_id bn_train_relu(struct graph *g)
+{
+    return g_relu(g, norm_train(g, shape4(3, 16, 5, 4)));
+}
+
+/* The end of a residual block. */
+static value_id bn_train_residual(struct graph *g)
+{
+    value_id x = input(g, shape4(3, 32, 4, 4));
+
+    return g_relu(g, g_add(g, norm_train(g, shape4(3, 32, 4, 4)), x));
+}
+
+static value_id bn_train_residual_plain(struct graph *g)
+{
+    value_id x = input(g, shape4(3, 3, 4, 4));
+
+    return g_relu(g, g_add(g, x, norm_train(g, shape4(3, 3, 4, 4))));
 }
 
 static value_id bn_train_rows(struct graph *g)
@@ -222,11 +243,15 @@ const struct op_case op_cases[] = {
     {"conv_1x1_strided", conv_1x1_strided, false},
     {"conv_5x5", conv_5x5, false},
     {"conv_grouped", conv_grouped, false},
+    {"conv_blocked_odd_width", conv_blocked_odd_width, false},
     {"conv_grouped_blocked", conv_grouped_blocked, false},
     {"conv_depthwise", conv_depthwise, false},
     {"conv_one_pixel", conv_one_pixel, false},
     {"bn_train_images", bn_train_images, false},
     {"bn_train_plain_images", bn_train_plain_images, false},
+    {"bn_train_relu", bn_train_relu, false},
+    {"bn_train_residual", bn_train_residual, false},
+    {"bn_train_residual_plain", bn_train_residual_plain, false},
     {"bn_train_rows", bn_train_rows, false},
     {"bn_eval_images", bn_eval_images, false},
     {"bn_eval_rows", bn_eval_rows, false},

@@ -6,16 +6,29 @@
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 
+/* Zeros, known to the plan. */
+static void *region(struct rig *r, enum region which, size_t n)
+{
+    void *p = mem_try_aligned(64, n * r->backend->def->real_size);
+
+    plan_set_region(r->plan, which, p);
+    return p;
+}
+
 void rig_open(struct rig *r, struct graph *take_graph, const char *backend)
 {
     struct error err;
 
-    r->backend = backend_open(backend, 1, &err);
+    *r = (struct rig){.backend = backend_open(backend, 1, &err)};
     ck_assert_msg(r->backend != NULL, "%s", err.msg);
-    r->plan = compile(take_graph, &(struct compile_options){.backend = r->backend}, &err);
+    r->plan = compile(take_graph,
+                      &(struct compile_options){.backend = r->backend, .flat = &r->flat}, &err);
     ck_assert_msg(r->plan != NULL, "%s: %s", backend, err.msg);
     r->arena = mem_try_aligned(64, r->plan->arena_bytes);
     plan_set_region(r->plan, REGION_ARENA, r->arena);
+    r->params = region(r, REGION_PARAMS, r->flat.param_count);
+    r->buffers = region(r, REGION_BUFFERS, r->flat.buffer_count);
+    r->grads = region(r, REGION_GRADS, flat_grad_count(&r->flat));
     for (size_t i = 0; i < r->plan->io.n; i++)
         plan_bind(r->plan, (int)i, mem_try_aligned(64, r->plan->io.at[i].bytes));
 }
@@ -26,7 +39,11 @@ void rig_close(struct rig *r)
         free(r->plan->io.at[i].bound);
     plan_free(r->plan);
     backend_close(r->backend);
+    flat_free(&r->flat);
     free(r->arena);
+    free(r->params);
+    free(r->buffers);
+    free(r->grads);
 }
 
 size_t rig_count(const struct rig *r, int io)
@@ -34,28 +51,56 @@ size_t rig_count(const struct rig *r, int io)
     return (size_t)shape_count(&r->plan->io.at[io].shape);
 }
 
+int rig_io(const struct rig *r, const char *name)
+{
+    int io = plan_io_find(r->plan, name);
+
+    ck_assert_msg(io >= 0, "the plan has no %s", name);
+    return io;
+}
+
+double rig_region_get(const struct rig *r, const void *region, size_t i)
+{
+    return r->backend->def->real_size == sizeof(double) ? ((const double *)region)[i]
+                                                        : (double)((const float *)region)[i];
+}
+
+void rig_region_set(const struct rig *r, void *region, size_t i, double x)
+{
+    if (r->backend->def->real_size == sizeof(double))
+        ((double *)region)[i] = x;
+    else
+        ((float *)region)[i] = (float)x;
+}
+
 double rig_get(const struct rig *r, int io, size_t i)
 {
-    const void *data = r->plan->io.at[io].bound;
-
-    return r->backend->def->real_size == sizeof(double) ? ((const double *)data)[i]
-                                                        : (double)((const float *)data)[i];
+    return rig_region_get(r, r->plan->io.at[io].bound, i);
 }
 
 void rig_set(struct rig *r, int io, size_t i, double x)
 {
-    void *data = r->plan->io.at[io].bound;
-
     if (r->plan->io.at[io].dtype == DT_INDEX)
-        ((int32_t *)data)[i] = (int32_t)x;
-    else if (r->backend->def->real_size == sizeof(double))
-        ((double *)data)[i] = x;
+        ((int32_t *)r->plan->io.at[io].bound)[i] = (int32_t)x;
     else
-        ((float *)data)[i] = (float)x;
+        rig_region_set(r, r->plan->io.at[io].bound, i, x);
+}
+
+static void fill_params(struct rig *r, uint64_t seed)
+{
+    for (size_t i = 0; i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+        uint64_t key = rng_key_text(seed, e->name);
+
+        for (size_t k = 0; k < e->count; k++)
+            rig_region_set(r, r->params, e->offset + k,
+                           (double)(float)(2 * rng_uniform(key, k) - 1));
+    }
 }
 
 void rig_fill(struct rig *r, uint64_t seed)
 {
+    fill_params(r, seed);
     for (size_t io = 0; io < r->plan->io.n; io++) {
         const struct plan_io *p = &r->plan->io.at[io];
         uint64_t key = rng_key_text(seed, p->name);

@@ -8,7 +8,8 @@
 struct rig {
     struct backend *backend;
     struct plan *plan;
-    void *arena;
+    struct flat flat; /* of parameters and buffers, where the graph has some */
+    void *arena, *params, *buffers, *grads;
 };
 
 /* Takes the graph. Fails the test when it does not compile. */
@@ -23,5 +24,10 @@ void rig_run(struct rig *r);
 size_t rig_count(const struct rig *r, int io);
 double rig_get(const struct rig *r, int io, size_t i);
 void rig_set(struct rig *r, int io, size_t i, double x);
+/* The same for an input or output by its name, which must exist. */
+int rig_io(const struct rig *r, const char *name);
+/* Element i of a region of the rig (params, buffers, grads). */
+double rig_region_get(const struct rig *r, const void *region, size_t i);
+void rig_region_set(const struct rig *r, void *region, size_t i, double x);
 
 #endif

@@ -197,17 +197,18 @@ bool cf_run_sgd(struct cf_case *c, struct error *err)
 
     if (ok) {
         size_t steps = (size_t)t->shape[0], n = (size_t)t->shape[1];
-        float *momentum = NEW_ARRAY(float, n);
+        float *state[] = {NEW_ARRAY(float, n), NEW_ARRAY(float, n)};
         double *got = NEW_ARRAY(double, steps *n);
 
         for (size_t s = 0; s < steps; s++) {
-            sgd_update(param, grads + s * n, &momentum, n, &h);
+            sgd_update(param, grads + s * n, state, n, &h);
             for (size_t i = 0; i < n; i++)
                 got[s * n + i] = (double)param[i];
         }
         ok = cf_compare(c, "out.params", got, steps * n, err);
         free(got);
-        free(momentum);
+        free(state[0]);
+        free(state[1]);
     }
     free(param);
     free(grads);

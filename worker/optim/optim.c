@@ -5,7 +5,7 @@
 #include "worker/optim/sgd.h"
 
 const struct optim_def optim_registry[] = {
-    {"sgd", {"momentum"}, sgd_update},
+    {"sgd", {"momentum", "low"}, sgd_update},
 };
 const size_t optim_registry_len = ARRAY_LEN(optim_registry);
 

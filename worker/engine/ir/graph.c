@@ -255,7 +255,7 @@ void graph_dump_node(const struct graph *g, const struct node *n, struct buf *b)
     for (int k = 0; k < n->n_in; k++) {
         const struct value *v = &g->values.at[n->in[k]];
 
-        if (v->kind == VALUE_TEMP)
+        if (v->kind == VALUE_TEMP || !v->name[0])
             buf_fmt(b, "%s%%%d", k ? ", " : "", n->in[k]);
         else
             buf_fmt(b, "%s%s", k ? ", " : "", v->name);
@@ -264,6 +264,9 @@ void graph_dump_node(const struct graph *g, const struct node *n, struct buf *b)
     attr_dump(n->op->attrs, n->attr, b);
     buf_fmt(b, " %s", shape_text(&g->values.at[n->out[0]].shape, text));
     buf_fmt(b, "%s%s", n->name[0] ? " " : "", n->name);
+    for (int k = 0; k < n->n_out; k++)
+        if (g->values.at[n->out[k]].output)
+            buf_fmt(b, " -> %s", g->values.at[n->out[k]].name);
 }
 
 char *graph_dump(const struct graph *g)
@@ -275,5 +278,8 @@ char *graph_dump(const struct graph *g)
             graph_dump_node(g, &g->nodes.at[i], &b);
             buf_str(&b, "\n");
         }
+    for (size_t i = 0; i < g->sinks.n; i++)
+        buf_fmt(&b, "%%%d -> gradient of %s\n", g->sinks.at[i].value,
+                g->values.at[g->sinks.at[i].like].name);
     return buf_take(&b);
 }

@@ -134,7 +134,8 @@ int graph_uses(const struct graph *g, value_id v);
 
 /* Every node's inputs exist and come before it, shapes are set, names are unique. */
 bool graph_verify(const struct graph *g, struct error *err);
-/* One line a node: "%7 = Conv(%0, %1) {strides=[2,2]} [5,16,16,16] conv1". free(). */
+/* One line a node: "%7 = Conv(%0, w) {strides=[2,2]} [5,16,16,16] conv1 -> y" (name of the node, then of
+ * the output), and one a sink. free(). */
 char *graph_dump(const struct graph *g);
 void graph_dump_node(const struct graph *g, const struct node *n, struct buf *out); /* no newline */
 

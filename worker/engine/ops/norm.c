@@ -3,6 +3,7 @@
 
 static const struct attr_spec norm_attrs[] = {
     ATTR_F("epsilon", struct norm_attr, epsilon, 1e-5),
+    ATTR_I("relu", struct norm_attr, relu, 0),
     ATTR_END,
 };
 
@@ -29,6 +30,15 @@ static void infer_norm(struct graph *g, struct node *n)
 static void infer_train(struct graph *g, struct node *n)
 {
     infer_norm(g, n);
+    set_shape(g, n, 1, *in_shape(g, n, 1));
+    set_shape(g, n, 2, *in_shape(g, n, 1));
+}
+
+static void infer_fused_train(struct graph *g, struct node *n)
+{
+    if (!check_channels(g, n, 2) || (n->n_in > 3 && !need_shape(g, n, 3, in_shape(g, n, 0))))
+        return;
+    set_shape(g, n, 0, *in_shape(g, n, 0));
     set_shape(g, n, 1, *in_shape(g, n, 1));
     set_shape(g, n, 2, *in_shape(g, n, 1));
 }
@@ -104,6 +114,18 @@ const struct op_def op_batch_norm_train = {
     .attr_size = sizeof(struct norm_attr),
     .infer = infer_train,
     .grad = train_grad,
+};
+
+/* Made by the pass fuse, when gradients are appended already. */
+const struct op_def op_fused_batch_norm_train = {
+    .name = "FusedBatchNormTrain",
+    .is_private = true,
+    .min_in = 3,
+    .max_in = 4,
+    .n_out = 3,
+    .attrs = norm_attrs,
+    .attr_size = sizeof(struct norm_attr),
+    .infer = infer_fused_train,
 };
 
 const struct op_def op_batch_norm_train_grad = {

@@ -12,6 +12,7 @@ const struct op_def *const op_registry[] = {
     &op_batch_norm,
     &op_batch_norm_grad,
     &op_batch_norm_train,
+    &op_fused_batch_norm_train,
     &op_batch_norm_train_grad,
     &op_global_average_pool,
     &op_global_average_pool_grad,

@@ -34,10 +34,13 @@ value_id g_conv(struct graph *g, const char *name, value_id x, value_id w, value
 /* norm.c: over N, H, W of [N,C,H,W] or over B of [B,C] */
 struct norm_attr {
     double epsilon;
+    int64_t relu; /* FusedBatchNormTrain: clamp at 0 at the end */
 };
 extern const struct op_def op_batch_norm;       /* x, gamma, beta, mean, var */
 extern const struct op_def op_batch_norm_grad;  /* x, gamma, mean, var, dy -> dx, dgamma, dbeta */
 extern const struct op_def op_batch_norm_train; /* x, gamma, beta -> y, mean, var (biased) */
+extern const struct op_def
+    op_fused_batch_norm_train; /* the same[, residual]: relu?(y + residual) */
 extern const struct op_def
     op_batch_norm_train_grad; /* x, gamma, mean, var, dy -> dx, dgamma, dbeta */
 value_id g_batch_norm(struct graph *g, const char *name, value_id x, value_id gamma, value_id beta,

@@ -1,4 +1,5 @@
-/* A convolution can add its bias, add a residual and clamp at zero while its result is in registers. */
+/* A convolution can add its bias, add a residual and clamp at zero while its result is in registers; so
+ * can a batch norm in training, which then also rounds once only. */
 #include "worker/engine/ops/ops.h"
 #include "worker/engine/passes/pass.h"
 
@@ -48,6 +49,48 @@ static void fuse_add(struct graph *g, node_id id)
     }
 }
 
+/* The only node that reads v, or NO_NODE. */
+static node_id only_reader(const struct graph *g, value_id v)
+{
+    if (g->values.at[v].output || graph_uses(g, v) != 1)
+        return NO_NODE;
+    for (size_t i = 0; i < g->nodes.n; i++)
+        for (int k = 0; g->nodes.at[i].op && k < g->nodes.at[i].n_in; k++)
+            if (g->nodes.at[i].in[k] == v)
+                return (node_id)i;
+    return NO_NODE;
+}
+
+static bool made_before(const struct graph *g, value_id v, node_id id)
+{
+    return g->values.at[v].kind != VALUE_TEMP || g->values.at[v].producer < id;
+}
+
+/* y = BatchNormTrain [+ residual that exists by then], and Relu. Gradients read the statistics and what
+ * the Relu makes, which stay. */
+static void fuse_batch_norm(struct graph *g, node_id id)
+{
+    struct node *n = &g->nodes.at[id];
+    struct norm_attr attr = *(const struct norm_attr *)n->attr;
+    value_id in[4] = {n->in[0], n->in[1], n->in[2], NO_VALUE};
+    node_id add = NO_NODE, relu = only_reader(g, n->out[0]);
+
+    if (relu != NO_NODE && g->nodes.at[relu].op == &op_add) {
+        add = relu;
+        in[3] = g->nodes.at[add].in[g->nodes.at[add].in[0] == n->out[0]];
+        relu = made_before(g, in[3], id) ? only_reader(g, g->nodes.at[add].out[0]) : NO_NODE;
+    }
+    if (relu == NO_NODE || g->nodes.at[relu].op != &op_relu)
+        return;
+    attr.relu = true;
+    n->out[0] = g->nodes.at[relu].out[0];
+    g->values.at[n->out[0]].producer = id;
+    if (add != NO_NODE)
+        graph_remove_node(g, add);
+    graph_remove_node(g, relu);
+    graph_replace_node(g, id, &op_fused_batch_norm_train, in, add == NO_NODE ? 3 : 4, &attr);
+}
+
 bool pass_fuse(struct compiler *c, struct error *err)
 {
     struct graph *g = c->g;
@@ -56,7 +99,9 @@ bool pass_fuse(struct compiler *c, struct error *err)
     for (size_t i = 0; i < g->nodes.n; i++) {
         const struct node *n = &g->nodes.at[i];
 
-        if (n->op == &op_add)
+        if (n->op == &op_batch_norm_train)
+            fuse_batch_norm(g, (node_id)i);
+        else if (n->op == &op_add)
             fuse_add(g, (node_id)i);
         else if (n->op == &op_relu && open_conv(g, n->in[0]))
             absorb(g, (node_id)i, n->in[0], NO_VALUE, true);

@@ -8,6 +8,7 @@
 /* Vectors of eight: the compiler lowers them to whatever the target of a clone has. */
 typedef float v8f __attribute__((vector_size(32)));
 typedef double v8d __attribute__((vector_size(64)));
+typedef int64_t v8i __attribute__((vector_size(64)));
 
 #define CLONES __attribute__((target_clones("avx512f", "avx2,fma", "default")))
 #define INLINE static inline __attribute__((always_inline))
@@ -81,16 +82,34 @@ CLONES void bn_grad_sums(const struct bn_image *im, const float *x, const float 
         sums(im, dy, x, sum, dot, 8);
 }
 
-CLONES void bn_apply(const struct bn_image *im, const float *x, const double *scale,
-                     const double *shift, float *y)
+/* Half a block, which has 8 channels. */
+INLINE void apply(const struct bn_image *im, const float *x, const struct bn_affine *a, float *y,
+                  int half, bool add, bool relu)
+{
+    v8d k = wide_double(a->scale + half), b = wide_double(a->shift + half);
+
+    for (int64_t n = 0; n < im->samples; n++)
+        for (int64_t i = n * im->stride + half, end = i + im->plane * im->block; i < end;
+             i += im->block) {
+            v8d v = wide(x + i) * k + b;
+
+            if (add)
+                v += wide(a->residual + i);
+            if (relu)
+                v = (v8d)((v8i)v & (v > 0));
+            narrow(y + i, v);
+        }
+}
+
+CLONES void bn_apply(const struct bn_image *im, const float *x, const struct bn_affine *a, float *y)
 {
     for (int half = 0; half < im->block; half += 8) {
-        v8d k = wide_double(scale + half), b = wide_double(shift + half);
-
-        for (int64_t n = 0; n < im->samples; n++)
-            for (int64_t i = n * im->stride + half, end = i + im->plane * im->block; i < end;
-                 i += im->block)
-                narrow(y + i, wide(x + i) * k + b);
+        if (a->residual)
+            apply(im, x, a, y, half, true, a->relu);
+        else if (a->relu)
+            apply(im, x, a, y, half, false, true);
+        else
+            apply(im, x, a, y, half, false, false);
     }
 }
 

@@ -5,6 +5,7 @@
 #ifndef WORKER_ENGINE_BACKEND_CPU_BN_KERNELS_H
 #define WORKER_ENGINE_BACKEND_CPU_BN_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -21,9 +22,13 @@ void bn_sums(const struct bn_image *im, const float *x, double *sum, double *squ
 /* Per channel: sum of dy and of dy x. */
 void bn_grad_sums(const struct bn_image *im, const float *x, const float *dy, double *sum,
                   double *dot);
-/* y = scale x + shift */
-void bn_apply(const struct bn_image *im, const float *x, const double *scale, const double *shift,
-              float *y);
+/* y = scale x + shift [+ residual], negative ones cut off where `relu` says so */
+struct bn_affine {
+    const double *scale, *shift; /* of each channel of the block */
+    const float *residual;       /* like x; NULL: none */
+    bool relu;
+};
+void bn_apply(const struct bn_image *im, const float *x, const struct bn_affine *a, float *y);
 /* dx = scale dy + slope x + offset */
 void bn_grad_apply(const struct bn_image *im, const float *x, const float *dy, const double *scale,
                    const double *slope, const double *offset, float *dx);

@@ -2,16 +2,8 @@
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
-#include "worker/engine/backend/cpu/cpu.h"
+#include "worker/engine/backend/cpu/conv.h"
 #include "worker/engine/ops/ops.h"
-
-/* The three tensors of a convolution, whichever of them the node computes. */
-struct conv_case {
-    struct shape x, w, y;
-    const struct conv_attr *attr;
-    dnnl_dims_t strides, pads_before, pads_after;
-    int x_layout, y_layout;
-};
 
 static bool depthwise(const struct conv_case *k)
 {
@@ -172,6 +164,12 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
     dnnl_primitive_desc_t pd;
     int w;
 
+    if (n->op == &op_conv && conv_wide_serves(c, &k, n)) {
+        in[0] = k.x_layout;
+        in[1] = conv_wide_weights(c, &k);
+        out[0] = k.y_layout;
+        return true;
+    }
     if (weight_grad)
         set_samples(&k, part_samples(&k));
     if (!make_pd(c, n, &k, ANY, &pd, err))
@@ -206,6 +204,8 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
     dnnl_primitive_desc_t pd;
     struct cpu_kernel *kernel;
 
+    if (n->op == &op_conv && conv_wide_serves(c, &k, n))
+        return conv_wide_kernel(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[1]].layout, &pd, err))
         return NULL;
     kernel = (struct cpu_kernel *)cpu_primitive_kernel(c, pd, n->n_in > 2 ? 4 : 3, args,

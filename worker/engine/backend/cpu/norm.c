@@ -15,6 +15,7 @@ struct norm_kernel {
     struct bn_image image;
     int64_t blocks;
     double epsilon;
+    bool relu, residual; /* FusedBatchNormTrain */
     int threads;
 };
 
@@ -40,16 +41,18 @@ static void run_eval(struct kernel *base, void *const *args)
             scale[j] = (double)gamma[c + j] / sqrt((double)var[c + j] + k->epsilon);
             shift[j] = (double)beta[c + j] - (double)mean[c + j] * scale[j];
         }
-        bn_apply(&k->image, x + at, scale, shift, y + at);
+        bn_apply(&k->image, x + at, &(struct bn_affine){.scale = scale, .shift = shift}, y + at);
     }
 }
 
-/* x, gamma, beta -> y, mean, var */
+/* x, gamma, beta[, residual] -> y, mean, var */
 static void run_train(struct kernel *base, void *const *args)
 {
     const struct norm_kernel *k = (const struct norm_kernel *)base;
     const float *x = args[0], *gamma = args[1], *beta = args[2];
-    float *y = args[3], *mean = args[4], *var = args[5];
+    const float *residual = k->residual ? args[3] : NULL;
+    float *const *out = (float *const *)args + (k->residual ? 4 : 3);
+    float *y = out[0], *mean = out[1], *var = out[2];
     int block = k->image.block;
 
 #pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
@@ -67,7 +70,12 @@ static void run_train(struct kernel *base, void *const *args)
             scale[j] = (double)gamma[c + j] / sqrt(v + k->epsilon);
             shift[j] = (double)beta[c + j] - m * scale[j];
         }
-        bn_apply(&k->image, x + at, scale, shift, y + at);
+        bn_apply(&k->image, x + at,
+                 &(struct bn_affine){.scale = scale,
+                                     .shift = shift,
+                                     .residual = residual ? residual + at : NULL,
+                                     .relu = k->relu},
+                 y + at);
     }
 }
 
@@ -105,6 +113,12 @@ static void free_norm(struct kernel *k)
     free(k);
 }
 
+/* Which input besides x is an image; 0: none. */
+static int image_input(const struct node *n)
+{
+    return n->op == &op_batch_norm_train_grad ? 4 : n->op == &op_fused_batch_norm_train ? 3 : 0;
+}
+
 /* x, dy and the results like x are blocked where the channels allow it; everything else is one number a
  * channel. */
 static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
@@ -115,7 +129,7 @@ static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node
     (void)err;
     in[0] = out[0] = x;
     for (int i = 1; i < n->n_in; i++)
-        in[i] = n->op == &op_batch_norm_train_grad && i == 4 ? x : LAYOUT_PLAIN;
+        in[i] = i == image_input(n) ? x : LAYOUT_PLAIN;
     for (int i = 1; i < n->n_out; i++)
         out[i] = LAYOUT_PLAIN;
     return true;
@@ -125,21 +139,24 @@ static struct kernel *norm_kernel(struct cpu *c, const struct graph *g, const st
                                   struct error *err)
 {
     const struct shape *s = graph_shape(g, n->in[0]);
+    const struct norm_attr *attr = n->attr;
     struct norm_kernel *k;
 
     if (g->values.at[n->in[0]].layout != CPU_BLOCKED)
         return ref_kernel_new(g, n, false, err);
     k = NEW(struct norm_kernel);
     k->base = (struct kernel){.free = free_norm, .impl = "batch norm"};
-    k->base.run = n->op == &op_batch_norm         ? run_eval
-                  : n->op == &op_batch_norm_train ? run_train
-                                                  : run_grad;
+    k->base.run = n->op == &op_batch_norm              ? run_eval
+                  : n->op == &op_batch_norm_train_grad ? run_grad
+                                                       : run_train;
     k->image = (struct bn_image){.samples = s->dim[0],
                                  .stride = s->dim[1] * s->dim[2] * s->dim[3],
                                  .plane = s->dim[2] * s->dim[3],
                                  .block = c->block};
     k->blocks = s->dim[1] / c->block;
-    k->epsilon = ((const struct norm_attr *)n->attr)->epsilon;
+    k->epsilon = attr->epsilon;
+    k->relu = attr->relu;
+    k->residual = n->op == &op_fused_batch_norm_train && n->n_in > 3;
     k->threads = c->base.threads;
     return &k->base;
 }
@@ -147,6 +164,7 @@ static struct kernel *norm_kernel(struct cpu *c, const struct graph *g, const st
 const struct cpu_op cpu_norm_ops[] = {
     {.op = &op_batch_norm, .layouts = norm_layouts, .kernel = norm_kernel, .inplace = 1u << 0},
     {.op = &op_batch_norm_train, .layouts = norm_layouts, .kernel = norm_kernel},
+    {.op = &op_fused_batch_norm_train, .layouts = norm_layouts, .kernel = norm_kernel},
     {.op = &op_batch_norm_train_grad, .layouts = norm_layouts, .kernel = norm_kernel},
     {.op = NULL},
 };

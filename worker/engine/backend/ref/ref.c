@@ -37,6 +37,7 @@ static const struct ref_row {
     {&op_batch_norm, f32_batch_norm, f64_batch_norm, IN_PLACE_0},
     {&op_batch_norm_grad, f32_batch_norm_grad, f64_batch_norm_grad, IN_PLACE_NONE},
     {&op_batch_norm_train, f32_batch_norm_train, f64_batch_norm_train, IN_PLACE_NONE},
+    {&op_fused_batch_norm_train, f32_batch_norm_train, f64_batch_norm_train, IN_PLACE_NONE},
     {&op_batch_norm_train_grad, f32_batch_norm_train_grad, f64_batch_norm_train_grad,
      IN_PLACE_NONE},
     {&op_global_average_pool, f32_global_average_pool, f64_global_average_pool, IN_PLACE_NONE},

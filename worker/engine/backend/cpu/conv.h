@@ -1,0 +1,23 @@
+/* What the files of the convolutions share. */
+#ifndef WORKER_ENGINE_BACKEND_CPU_CONV_H
+#define WORKER_ENGINE_BACKEND_CPU_CONV_H
+
+#include "worker/engine/backend/cpu/cpu.h"
+#include "worker/engine/ops/ops.h"
+
+/* The three tensors of a convolution, whichever of them the node computes. */
+struct conv_case {
+    struct shape x, w, y;
+    const struct conv_attr *attr;
+    dnnl_dims_t strides, pads_before, pads_after;
+    int x_layout, y_layout;
+};
+
+/* conv_wide.c: the forward convolution that sums in double (conv_kernels.h tells why). It serves what the
+ * kernels can: blocked output, blocked input or a first layer's plain one, one group, no bias. */
+bool conv_wide_serves(const struct cpu *c, const struct conv_case *k, const struct node *n);
+/* The layout in which it reads weights. */
+int conv_wide_weights(struct cpu *c, const struct conv_case *k);
+struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *k);
+
+#endif

@@ -1,0 +1,50 @@
+#include "worker/engine/backend/cpu/conv_kernels.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* All helpers with vectors in their signature are inlined: no call ever passes one. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+#define INLINE   static inline __attribute__((always_inline))
+#define UNROLL   _Pragma("GCC unroll 16")
+
+#define BLOCK    16
+#define TILE     8
+#define TARGET   "avx512f"
+#define FN(name) name##_16
+#include "worker/engine/backend/cpu/conv_kernels.inc"
+#undef BLOCK
+#undef TILE
+#undef TARGET
+#undef FN
+#define BLOCK    8
+#define TILE     6
+#define TARGET   "avx2,fma"
+#define FN(name) name##_8
+#include "worker/engine/backend/cpu/conv_kernels.inc"
+#undef BLOCK
+#undef TILE
+#undef TARGET
+#undef FN
+
+conv_fn conv_kernel(int block)
+{
+    if (block == 16 && __builtin_cpu_supports("avx512f"))
+        return sample_16;
+    if (block == 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return sample_8;
+    return NULL;
+}
+
+__attribute__((target_clones("avx512f", "avx2", "default"))) void conv_widen(const float *x,
+                                                                             int64_t n, double *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (double)x[i];
+}
+
+int64_t conv_tile(int block)
+{
+    return block == 16 ? 8 : 6;
+}
