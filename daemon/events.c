@@ -88,7 +88,7 @@ static struct event *make(uint64_t id, const char *kind, const char *job, const 
 {
     char *text = str_fmt("id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", id, kind, data);
     size_t len = strlen(text);
-    struct event *ev = mem_calloc(1, sizeof(*ev) + len);
+    struct event *ev = mem_calloc(1, sizeof(*ev) + len + 1);
 
     ev->id = id;
     snprintf(ev->kind, sizeof(ev->kind), "%s", kind);

@@ -79,8 +79,8 @@ cmp -s <(printf '%s' "$text") "$out/logs/rank-0.log" || fail "the log of rank 0 
 [ "$(ctl logs "$id" --rank 1 --tail 1)" = four ] || fail "distillctl logs"
 seq 100000 >"$out/logs/rank-1.log"
 for n in 1 200 11000 65536 100000; do
-    api GET "$base/logs?rank=1&tail=$n"
-    cmp -s <(printf '%s' "$text") <(tail -n $n "$out/logs/rank-1.log") || fail "tail=$n of a long log"
+    curl_api GET "$base/logs?rank=1&tail=$n"
+    cmp -s "$tmp/body" <(tail -n $n "$out/logs/rank-1.log") || fail "tail=$n of a long log"
 done
 rm "$out/logs/rank-1.log"
 log rank=1 '' 0
