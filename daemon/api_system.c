@@ -7,6 +7,8 @@
 #include "daemon/auth.h"
 #include "daemon/problem.h"
 #include "daemon/sched.h"
+#include "proto/base/file.h"
+#include "proto/base/str.h"
 
 static void reply_text(struct request *r, int status, const char *type, const char *text)
 {
@@ -21,6 +23,16 @@ void api_catalog(struct daemon *d, struct request *r)
     reply_json(r, 200, catalog_json(&d->catalog));
 }
 
+/* Tells the dashboard whether to ask for the library that `make web` brings. */
+static bool has_charts(const struct daemon *d)
+{
+    char *path = str_path(d->settings.web, "vendor/uPlot.esm.js");
+    bool found = file_exists(path);
+
+    free(path);
+    return found;
+}
+
 void api_version(struct daemon *d, struct request *r)
 {
     struct json *j = js_new_object();
@@ -29,6 +41,7 @@ void api_version(struct daemon *d, struct request *r)
     js_set(j, "version", js_new_string(PACKAGE_VERSION));
     js_set(j, "api", js_new_string("v1"));
     js_set(j, "slots", js_new_int(d->settings.slots));
+    js_set(j, "charts", js_new_bool(has_charts(d)));
     reply_json(r, 200, j);
 }
 

@@ -79,6 +79,8 @@ static void take_result(struct daemon *d, struct job *j)
     j->result = result ? js_text(result, JS_COMPACT) : NULL;
     if (!result)
         log_warn("a job has no result job=%s error=\"%s\"", j->id, err.msg);
+    /* A daemon that was started again may not have heard how many there are. */
+    j->progress.total_steps = js_int(js_get(result, "steps"), j->progress.total_steps);
     js_free(result);
     free(path);
 }

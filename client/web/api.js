@@ -39,9 +39,19 @@ export async function getText(path) {
   return (await request(path, { headers: { Accept: "text/plain" } })).text();
 }
 
+/* A change, in the name of the session: the header shows that this page asks, and no other site. */
+export async function post(path) {
+  await request(path, { method: "POST", headers: { "X-Distilld-Request": "dashboard" } });
+}
+
 /* Exchanges the access token for a session; nothing here keeps the token. */
 export async function openSession(token) {
   await request("/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+}
+
+/* Whether the daemon knows this browser no longer. */
+export function isRefused(error) {
+  return error.status === 401 || error.status === 403;
 }
 
 export function jobPath(id, rest = "") {

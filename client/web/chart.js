@@ -2,12 +2,30 @@
  * `plot`, the uPlot object, and `keys`: plot.data[i + 1] are the values of series keys[i] ("test top1"),
  * plot.data[0] the steps. */
 import { h, setText } from "./dom.js";
-import { short } from "./format.js";
-import { align, smooth } from "./series.js";
+import { count, short } from "./format.js";
+import { align, known, smooth } from "./series.js";
 
 const HEIGHT = 210;
 const COLOURS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6"];
+/* Between ticks: 1, 2, 5, 10, .. steps. */
+const STEPS = Array.from({ length: 30 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
 const SMOOTH_FROM = 30; /* points: shorter curves are shown as they are */
+
+let Plot = null;
+
+/* Fetches uPlot; only where the daemon has it, because a browser reports every file that is missing. */
+export async function loadCharts() {
+  document.head.append(h("link", { rel: "stylesheet", href: "vendor/uPlot.min.css" }));
+  ({ default: Plot } = await import("./vendor/uPlot.esm.js"));
+}
+
+export function haveCharts() {
+  return Plot !== null;
+}
+
+export function makeChart(panel) {
+  return Plot ? new Chart(panel) : new ChartTable(panel);
+}
 
 function css(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -23,7 +41,7 @@ function lastBefore(values, index) {
   return index >= 0 ? values[index] : null;
 }
 
-export class Chart {
+class Chart {
   constructor(panel) {
     this.panel = panel;
     this.hidden = new Set();
@@ -86,7 +104,7 @@ export class Chart {
     return {
       width: this.width(), height: HEIGHT, padding: [10, 12, 0, 0],
       legend: { show: false }, scales: { x: { time: false } },
-      axes: [{ ...axis, size: 30, space: 70, values: (u, ticks) => ticks.map((t) => t.toLocaleString("en")) },
+      axes: [{ ...axis, size: 30, space: 70, incrs: STEPS, values: (u, ticks) => ticks.map(count) },
              { ...axis, size: 52, values: (u, ticks) => ticks.map(short) }],
       cursor: { sync: { key: "job", setSeries: false }, points: { size: 6 } },
       series: [{}, ...this.list.map((s, i) =>
@@ -102,7 +120,7 @@ export class Chart {
 
   rebuild() {
     this.element.plot?.destroy();
-    this.element.plot = new window.uPlot(this.options(), this.columns(), this.body);
+    this.element.plot = new Plot(this.options(), this.columns(), this.body);
     this.element.plot.setScale("x", this.range);
     this.shown = this.range;
     this.legend.replaceChildren(...this.list.map((s) => this.legendEntry(s)));
@@ -165,7 +183,7 @@ export class Chart {
 
     if (!plot || this.legend.children.length !== this.list.length)
       return;
-    setText(this.at, hovered === null ? "" : `step ${plot.data[0][hovered].toLocaleString("en")}`);
+    setText(this.at, hovered === null ? "" : `step ${count(plot.data[0][hovered])}`);
     this.list.forEach((s, i) => {
       const values = plot.data[i + 1];
       const v = lastBefore(values, hovered ?? values.length - 1);
@@ -177,23 +195,29 @@ export class Chart {
   }
 }
 
-/* The same panel where uPlot was not brought along (`make web`). */
-export class ChartTable {
+/* The same panel where `make web` has not brought uPlot. */
+class ChartTable {
   constructor(panel) {
     this.rows = h("tbody", {});
     this.element = h("figure", { class: "chart" },
       h("figcaption", {}, h("h3", {}, panel.title), h("p", {}, panel.note)),
       h("table", {},
-        h("thead", {}, h("tr", {}, ["Series", "Step", "Last", "Least", "Most"].map((t) =>
-          h("th", { scope: "col" }, t)))),
+        h("thead", {}, h("tr", {}, ["Series", "Step", "Last", "Least", "Most"].map((t, i) =>
+          h("th", { scope: "col", class: i > 0 && "num" }, t)))),
         this.rows));
   }
 
   close() {}
 
   setData(list) {
-    this.rows.replaceChildren(...list.map((s) => h("tr", {}, h("th", { scope: "row" }, s.label),
-      [s.steps.at(-1)?.toLocaleString("en") ?? "", short(s.values.at(-1)),
-       short(Math.min(...s.values)), short(Math.max(...s.values))].map((text) => h("td", {}, text)))));
+    this.rows.replaceChildren(...list.map((s) => this.row(s)));
+  }
+
+  row(s) {
+    const sorted = known(s.values).sort((a, b) => a - b);
+
+    return h("tr", {}, h("th", { scope: "row" }, s.label),
+      [count(s.steps.at(-1)), short(s.values.at(-1)), short(sorted[0]), short(sorted.at(-1))]
+        .map((text) => h("td", { class: "num" }, text)));
   }
 }

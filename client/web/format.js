@@ -1,5 +1,6 @@
 /* Numbers and times as people read them. What is not known is an en dash. */
 const UNKNOWN = "–";
+const LARGE = 1e6;
 
 function isNumber(value) {
   return typeof value === "number" && Number.isFinite(value);
@@ -32,12 +33,15 @@ export function clock(time) {
 }
 
 export function fixed(value, digits) {
-  return isNumber(value) ? value.toFixed(digits) : UNKNOWN;
+  return isNumber(value) && Math.abs(value) < LARGE ? value.toFixed(digits) : short(value);
 }
 
-/* Few digits over any range: learning rates as well as gradient norms. */
+/* Few digits over any range: learning rates, gradient norms, and what a diverging job shows. */
 export function short(value) {
-  return isNumber(value) ? String(Number(value.toPrecision(4))) : UNKNOWN;
+  if (!isNumber(value))
+    return UNKNOWN;
+  return Math.abs(value) < LARGE ? String(Number(value.toPrecision(4)))
+    : Number(value.toPrecision(3)).toExponential().replace("+", "");
 }
 
 export function count(value) {

@@ -1,41 +1,21 @@
 /* One job, live. */
+import { Actions } from "./actions.js";
 import { getJson, jobPath } from "./api.js";
+import { haveCharts } from "./chart.js";
 import { Details, Files } from "./details.js";
 import { h, setText, show } from "./dom.js";
-import { count, duration, fixed } from "./format.js";
+import { count, duration } from "./format.js";
 import { ProgressBar, remaining, StateChip } from "./jobview.js";
 import { LogTail } from "./log.js";
+import { Pace } from "./pace.js";
 import { Panels } from "./panels.js";
 import { SeriesSet } from "./series.js";
-import { isFinished } from "./store.js";
+import { isGoing } from "./store.js";
+import { Tiles } from "./tiles.js";
 
-const DRAW_MS = 200;
-
-/* The newest value of a series, the test split first. */
-const TILES = [
-  { label: "Top-1", unit: "%", hint: "images classified right", name: "top1", digits: 2 },
-  { label: "Loss", hint: "sum of the terms", name: "loss/total", digits: 4 },
-  { label: "Norm ratio", hint: "student to teacher", name: "norm/ratio", digits: 3 },
-  { label: "Below teacher", hint: "share of samples", name: "norm/below_share", digits: 3 },
-  { label: "Cosine", hint: "to the class mean", name: "cos/class_mean", digits: 3 },
-];
-
-class Tile {
-  constructor(row) {
-    this.row = row;
-    this.value = h("dd", {});
-    this.element = h("div", { class: "tile" },
-      h("dt", {}, row.label, h("small", {}, row.hint)), this.value);
-  }
-
-  draw(set) {
-    const { name, digits, unit } = this.row;
-    const value = set.last(name, "test") ?? set.last(name, "train");
-
-    show(this.element, value !== undefined);
-    setText(this.value, fixed(value, digits) + (unit ? ` ${unit}` : ""));
-  }
-}
+/* Running: what a job that is being cancelled says. */
+const REASON_TITLES = { queued: "Why it waits", running: "Stopping", failed: "Why it failed",
+  cancelled: "Why it was cancelled" };
 
 function smoothingSlider(onChange) {
   const start = Number(localStorage.getItem("smoothing") ?? 0);
@@ -54,51 +34,68 @@ export class JobPage {
     this.id = id;
     this.title = id;
     this.set = new SeriesSet();
+    this.meanwhile = null; /* points that arrive while the series are being read */
+    this.pace = new Pace(() => this.draw());
     this.build();
     this.load();
     this.onJob();
   }
 
   build() {
-    const slider = smoothingSlider((weight) => {
-      this.weight = weight;
-      this.drawSoon();
-    });
-
-    this.weight = slider.start;
     this.name = h("h1", {}, this.id);
     this.sub = h("p", { class: "sub" });
     this.chip = new StateChip();
-    this.bar = new ProgressBar();
-    this.where = h("span", {});
-    this.rest = h("span", {});
-    this.reason = h("section", { class: "card reason", role: "alert", hidden: true });
-    this.tiles = TILES.map((row) => new Tile(row));
-    this.figures = h("dl", { class: "tiles", hidden: true }, this.tiles.map((t) => t.element));
-    this.panels = new Panels();
-    this.slider = slider.element;
-    this.curves = h("section", { class: "curves", hidden: true },
-      h("div", { class: "bar-row" }, h("h2", {}, "Curves"), h("span", { class: "note" },
-        window.uPlot ? "over the training step; drag to zoom, double-click to reset"
-          : "charts are missing here (make web brings them); the figures stand below"), slider.element),
-      this.panels.element);
+    this.actions = new Actions(this.id);
     this.details = new Details();
     this.files = new Files(this.id);
     this.log = new LogTail(this.id);
-    show(slider.element, Boolean(window.uPlot));
-    this.body = h("div", { class: "stack", hidden: true },
-      h("section", { class: "card run" }, this.bar.element,
-        h("div", { class: "run-text" }, this.where, this.rest)),
-      this.reason, this.figures, this.curves,
+    this.body = h("div", { class: "stack", hidden: true }, this.buildRun(), this.buildReason(),
+      this.buildFigures(),
       h("div", { class: "columns" }, this.details.element, this.files.element), this.log.element);
     this.element = h("article", {},
       h("nav", { class: "crumbs", "aria-label": "up" }, h("a", { href: "#/" }, "← All jobs")),
-      h("header", { class: "title" }, this.name, this.chip.element), this.sub, this.body);
+      h("header", { class: "title" }, this.name, this.chip.element, this.actions.element),
+      this.sub, this.body);
+  }
+
+  buildRun() {
+    this.bar = new ProgressBar();
+    this.where = h("span", {});
+    this.rest = h("span", {});
+    return h("section", { class: "card run" }, this.bar.element,
+      h("div", { class: "run-text" }, this.where, this.rest));
+  }
+
+  buildReason() {
+    this.why = h("h2", {});
+    this.because = h("p", {});
+    this.code = h("p", { class: "id" });
+    this.reason = h("section", { class: "card reason", role: "alert", hidden: true },
+      this.why, this.because, this.code);
+    return this.reason;
+  }
+
+  buildFigures() {
+    const slider = smoothingSlider((weight) => {
+      this.weight = weight;
+      this.pace.soon();
+    });
+
+    this.weight = slider.start;
+    this.tiles = new Tiles();
+    this.panels = new Panels();
+    show(slider.element, haveCharts());
+    this.figures = h("section", { class: "stack", hidden: true }, this.tiles.element,
+      h("div", { class: "bar-row" }, h("h2", {}, "Curves"), h("span", { class: "note" }, haveCharts()
+        ? "over the training step; drag to zoom, double-click to reset"
+        : "charts are missing here (make web brings them); the figures stand below"), slider.element),
+      this.panels.element);
+    return this.figures;
   }
 
   close() {
     this.closed = true;
-    clearTimeout(this.timer);
+    this.pace.close();
     this.panels.close();
     this.log.close();
   }
@@ -115,19 +112,20 @@ export class JobPage {
     else
       this.onJob();
     /* After these something may have been missed, or the job has made files. */
-    if (kind !== "metric" && kind !== "log" && kind !== "progress")
+    if (kind === "snapshot" || kind === "state" || kind === "end")
       this.load();
   }
 
   onMetric({ points }) {
-    for (const { name, split, step, value } of points)
-      this.set.add(name, split, step, value);
-    this.drawSoon();
+    for (const point of points)
+      this.set.add(point);
+    this.meanwhile?.push(...points);
+    this.pace.soon();
   }
 
   async load() {
     await this.loadJob();
-    if (!this.missing)
+    if (!this.closed && !this.missing)
       await Promise.allSettled([this.loadSeries(), this.loadFiles(), this.log.read()]);
   }
 
@@ -143,11 +141,19 @@ export class JobPage {
       this.onJob();
   }
 
+  /* Replaces what was there: a job that runs again may have taken points back. */
   async loadSeries() {
+    const meanwhile = this.meanwhile = [];
     const { series } = await getJson(jobPath(this.id, "/metrics/series"));
 
+    if (meanwhile !== this.meanwhile)
+      return;
+    this.meanwhile = null;
+    this.set = new SeriesSet();
     this.set.addAll(series);
-    this.drawSoon();
+    for (const point of meanwhile)
+      this.set.add(point);
+    this.pace.soon();
   }
 
   async loadFiles() {
@@ -165,66 +171,54 @@ export class JobPage {
       setText(this.sub, this.missing ? "There is no such job." : "Loading…");
       return;
     }
-    const p = job.progress ?? {};
-    this.title = job.name ?? job.id;
+    this.title = job.name || job.id;
     setText(this.name, this.title);
     setText(this.sub, [job.id, job.kind?.replace("_", " "),
       job.attempt > 1 ? `attempt ${job.attempt}` : null].filter(Boolean).join(" · "));
     this.chip.update(job);
+    this.actions.update(job);
     this.bar.update(job);
-    setText(this.where, this.place(job, p));
-    setText(this.rest, this.pace(job, p));
+    this.showProgress(job, job.progress ?? {});
     this.showReason(job);
     this.details.update(job);
   }
 
-  place(job, p) {
-    return [
-      Number.isFinite(p.step) ? `step ${count(p.step)}${p.total_steps ? ` of ${count(p.total_steps)}` : ""}` : null,
-      Number.isFinite(p.epoch) ? `epoch ${p.epoch}` : null,
-      isFinished(job) ? null : p.phase,
-    ].filter(Boolean).join(" · ");
-  }
-
-  pace(job, p) {
+  showProgress(job, p) {
+    const going = isGoing(job);
     const eta = remaining(job);
 
-    return [
-      !isFinished(job) && Number.isFinite(p.images_per_s) ? `${count(Math.round(p.images_per_s))} images/s` : null,
-      Number.isFinite(eta) ? `ETA ${duration(eta)}` : null,
-    ].filter(Boolean).join(" · ");
+    setText(this.where, [
+      p.total_steps > 0 && `step ${count(p.step)} of ${count(p.total_steps)}`,
+      p.epoch > 0 && `epoch ${p.epoch}`,
+      going && p.phase,
+    ].filter(Boolean).join(" · ") || "no steps yet");
+    setText(this.rest, [
+      going && Number.isFinite(p.images_per_s) && `${count(Math.round(p.images_per_s))} images/s`,
+      Number.isFinite(eta) && `ETA ${duration(eta)}`,
+    ].filter(Boolean).join(" · "));
   }
 
   showReason(job) {
     const { code, message } = job.reason ?? {};
 
-    show(this.reason, Boolean(message) && job.state !== "succeeded");
+    setText(this.why, REASON_TITLES[job.state] ?? "Note");
+    setText(this.because, message ?? "");
+    setText(this.code, code ?? "");
     this.reason.dataset.state = job.state;
-    this.reason.replaceChildren(h("h2", {}, `Why ${job.state}`), h("p", {}, message ?? ""),
-      code ? h("p", { class: "id" }, code) : "");
-  }
-
-  drawSoon() {
-    this.timer ??= setTimeout(() => requestAnimationFrame(() => {
-      this.timer = null;
-      this.draw();
-    }), DRAW_MS);
+    show(this.reason, Boolean(message) && job.state !== "succeeded");
   }
 
   draw() {
-    if (this.closed)
-      return;
-    for (const tile of this.tiles)
-      tile.draw(this.set);
     show(this.figures, this.set.all.size > 0);
-    show(this.curves, this.set.all.size > 0);
+    this.tiles.draw(this.set);
     this.panels.draw(this.set, this.weight);
   }
 
   /* Colours are read when a chart is made. */
   restyle() {
-    this.panels.close();
     const panels = new Panels();
+
+    this.panels.close();
     this.panels.element.replaceWith(panels.element);
     this.panels = panels;
     this.draw();

@@ -1,7 +1,7 @@
 /* Small pieces that both pages show of a job. */
 import { h, setText } from "./dom.js";
 import { percent } from "./format.js";
-import { doneShare, isFinished } from "./store.js";
+import { doneShare } from "./store.js";
 
 export class StateChip {
   constructor() {
@@ -34,7 +34,7 @@ export class ProgressBar {
 }
 
 export function remaining(job) {
-  return isFinished(job) ? NaN : job.progress?.eta_s;
+  return job.state === "running" ? job.progress?.eta_s : NaN;
 }
 
 /* Of a finished job, as result.json has it. */

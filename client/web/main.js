@@ -1,5 +1,6 @@
 /* The page: session, stream, routes. */
-import { getJson, openSession } from "./api.js";
+import { getJson, isRefused, openSession } from "./api.js";
+import { haveCharts, loadCharts } from "./chart.js";
 import { setText } from "./dom.js";
 import { JobPage } from "./job.js";
 import { ListPage } from "./list.js";
@@ -8,10 +9,11 @@ import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 
 const ROUTES = [
-  [/^#\/jobs\/([^/]+)$/, (id) => new JobPage(store, decodeURIComponent(id))],
+  [/^#\/jobs\/(\w+)$/, (id) => new JobPage(store, id)],
   [/^/, () => new ListPage(store)],
 ];
 
+const RETRY_MS = 2000;
 const store = new Store();
 const view = document.getElementById("view");
 const badge = document.getElementById("badge");
@@ -62,6 +64,7 @@ function signIn(why) {
 }
 
 function openStream() {
+  stream?.close();
   stream = new Stream({
     event: (kind, data) => {
       store.take(kind, data);
@@ -73,24 +76,29 @@ function openStream() {
   });
 }
 
+/* With a session, or to find out whether there is one. */
 async function start() {
+  showStatus("stale", "connecting");
   try {
-    await getJson("/version");
+    const { charts } = await getJson("/version");
+
+    if (charts && !haveCharts())
+      await loadCharts();
   } catch (error) {
-    if (error.status === 401 || error.status === 403) {
+    if (isRefused(error))
       signIn();
-      return;
-    }
+    else
+      setTimeout(start, RETRY_MS);
+    return;
   }
-  if (!stream)
-    openStream();
+  openStream();
   route();
 }
 
 async function enter() {
-  const token = takeToken();
-
   try {
+    const token = takeToken();
+
     if (token)
       await openSession(token);
   } catch (error) {
@@ -100,6 +108,21 @@ async function enter() {
   start();
 }
 
-addEventListener("hashchange", () => (location.hash.startsWith("#token=") || !stream ? enter() : route()));
+function go() {
+  if (location.hash.startsWith("#token=")) {
+    enter();
+  } else if (stream) {
+    route();
+    view.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }
+}
+
+/* The fragment is the route, so this link must not change it. */
+document.getElementById("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  view.focus();
+});
+addEventListener("hashchange", go);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page?.restyle?.());
 enter();

@@ -1,5 +1,6 @@
-/* Which curves a job's page shows, and where. A panel appears when the first of its series does. */
-import { Chart, ChartTable } from "./chart.js";
+/* Which curves a job's page shows, and where: a series belongs to the first panel that takes it, and a
+ * panel appears with the first of its series. */
+import { makeChart } from "./chart.js";
 import { h, show } from "./dom.js";
 
 const PANELS = [
@@ -9,8 +10,10 @@ const PANELS = [
   { title: "Norm ratio", note: "student to teacher, and the share of samples below the teacher's",
     take: /^norm\/(ratio|below_share)$/, first: ["ratio"] },
   { title: "Direction", note: "cosine between feature and class mean", take: /^cos\/(class_mean)$/ },
+  { title: "Loss terms", note: "before weight and ramp", take: /^loss_raw\/(.+)$/, first: ["ce"] },
   { title: "Learning rate", note: "as the schedule has it", take: /^(lr)$/ },
   { title: "Gradient norm", note: "over all parameters", take: /^(grad_norm)$/ },
+  { title: "More", note: "what else the worker tells", take: /^(.+)$/ },
 ];
 
 const LABELS = { class_mean: "cosine", below_share: "share below", top1: "top-1", top5: "top-5",
@@ -26,8 +29,8 @@ function rank(panel, label) {
  * are both. */
 function pick(panel, set) {
   const found = [...set.all.values()]
-    .map((s) => ({ ...s, label: panel.take.exec(s.name)?.[1] }))
-    .filter((s) => s.label)
+    .filter((s) => PANELS.find((p) => p.take.test(s.name)) === panel)
+    .map((s) => ({ ...s, label: panel.take.exec(s.name)[1] }))
     .sort((a, b) => rank(panel, a.label) - rank(panel, b.label) || a.label.localeCompare(b.label) ||
       a.split.localeCompare(b.split));
   const splits = new Set(found.map((s) => s.split));
@@ -40,9 +43,7 @@ function pick(panel, set) {
 
 export class Panels {
   constructor() {
-    const Kind = window.uPlot ? Chart : ChartTable;
-
-    this.charts = PANELS.map((panel) => ({ panel, chart: new Kind(panel) }));
+    this.charts = PANELS.map((panel) => ({ panel, chart: makeChart(panel) }));
     this.element = h("div", { class: "charts" }, this.charts.map(({ chart }) => chart.element));
     for (const { chart } of this.charts)
       show(chart.element, false);
@@ -53,10 +54,8 @@ export class Panels {
       chart.close();
   }
 
-  /* True when there is anything to see. */
   draw(set, weight) {
     const range = set.range();
-    let any = false;
 
     for (const { panel, chart } of this.charts) {
       const list = pick(panel, set);
@@ -64,8 +63,6 @@ export class Panels {
       show(chart.element, list.length > 0);
       if (list.length > 0)
         chart.setData(list, range, weight);
-      any ||= list.length > 0;
     }
-    return any;
   }
 }

@@ -1,5 +1,6 @@
 /* The metrics of one job: series by split and name, each with steps in rising order. Points come from
- * /metrics/series and from events, in any order and more than once: a step has one value. */
+ * /metrics/series and from events, in any order and more than once: a step has one value, null where
+ * it was not a finite number. */
 export class SeriesSet {
   constructor() {
     this.all = new Map();
@@ -28,14 +29,12 @@ export class SeriesSet {
     return { min: Math.min(...ends), max: Math.max(...ends) };
   }
 
-  add(name, split, step, value) {
+  add({ name, split, step, value }) {
     const s = this.get(name, split);
-    let i = s.steps.length;
+    const i = place(s.steps, step);
 
-    while (i > 0 && s.steps[i - 1] > step)
-      i--;
-    if (i > 0 && s.steps[i - 1] === step) {
-      s.values[i - 1] = value;
+    if (s.steps[i] === step) {
+      s.values[i] = value;
     } else {
       s.steps.splice(i, 0, step);
       s.values.splice(i, 0, value);
@@ -46,8 +45,30 @@ export class SeriesSet {
   addAll(list) {
     for (const { name, split, points } of list)
       for (const [step, value] of points)
-        this.add(name, split, step, value);
+        this.add({ name, split, step, value });
   }
+}
+
+/* Where the step stands or belongs; most are new and belong to the end. */
+function place(steps, step) {
+  let low = 0, high = steps.length;
+
+  if (high === 0 || steps[high - 1] < step)
+    return high;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+
+    if (steps[middle] < step)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* The finite ones. */
+export function known(values) {
+  return values.filter((v) => v !== null);
 }
 
 /* One x axis for several series: [steps, values, values, ..] with null where a series has no point. */

@@ -2,13 +2,7 @@
 export class Store {
   constructor() {
     this.jobs = new Map();
-    this.listeners = new Set();
-  }
-
-  /* listener(kind, data) after each event that was taken in; returns the way to stop it. */
-  listen(listener) {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    this.complete = false; /* until the first snapshot */
   }
 
   take(kind, data) {
@@ -16,12 +10,12 @@ export class Store {
       this.replace(data.items);
     else if (data.id)
       this.update(data);
-    for (const listener of this.listeners)
-      listener(kind, data);
   }
 
+  /* What a snapshot leaves out of a job (its spec) does not change. */
   replace(items) {
-    this.jobs = new Map(items.map((job) => [job.id, job]));
+    this.complete = true;
+    this.jobs = new Map(items.map((job) => [job.id, { ...this.jobs.get(job.id), ...job }]));
   }
 
   /* Takes a job object, or the part of one that has changed. */
@@ -29,12 +23,17 @@ export class Store {
     this.jobs.set(part.id, { ...this.jobs.get(part.id), ...part });
   }
 
-  newestFirst() {
-    return [...this.jobs.values()].sort((a, b) => (a.created_at < b.created_at ? 1 : -1));
+  /* What runs, then the newest first: ids rise with time. */
+  ordered() {
+    return [...this.jobs.values()].sort((a, b) => isGoing(b) - isGoing(a) || (a.id < b.id ? 1 : -1));
   }
 }
 
-/* Everything that is shown of progress and state, in one place for list and job page. */
+/* What is read out of a job, in one place for list and job page. */
+export function isGoing(job) {
+  return job.state === "running" || job.state === "starting";
+}
+
 export function isFinished(job) {
   return Boolean(job.finished_at);
 }

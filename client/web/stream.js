@@ -1,9 +1,9 @@
 /* The one event stream of the page. EventSource comes back by itself after a lost connection and says
  * where it was (Last-Event-ID). What it does not do is done here: notice a connection that is dead but
  * not closed (no heartbeat), and start again after an answer that made it give up. */
-import { BASE, getJson } from "./api.js";
+import { BASE, getJson, isRefused } from "./api.js";
 
-const KINDS = ["snapshot", "state", "progress", "metric", "log", "end", "lagged"];
+const KINDS = ["snapshot", "state", "progress", "metric", "log", "end"];
 const SILENCE_S = 40; /* the heartbeat comes every 15 s */
 const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 10000;
 
@@ -12,12 +12,13 @@ export class Stream {
   constructor(on) {
     this.on = on;
     this.pause = FIRST_PAUSE_MS;
-    this.heardAt = performance.now();
+    this.heardAt = this.lostAt = performance.now();
     this.timer = setInterval(() => this.watch(), 1000);
     this.open();
   }
 
   close() {
+    this.closed = true;
     clearInterval(this.timer);
     clearTimeout(this.reopening);
     this.source.close();
@@ -37,12 +38,14 @@ export class Stream {
 
   heard() {
     this.heardAt = performance.now();
+    this.lostAt = null;
     this.pause = FIRST_PAUSE_MS;
     this.tell();
   }
 
   /* EventSource tries again on its own unless the daemon has answered with something else. */
   lost() {
+    this.lostAt ??= performance.now();
     this.tell();
     if (this.source.readyState !== EventSource.CLOSED)
       return;
@@ -51,33 +54,41 @@ export class Stream {
   }
 
   async reopen() {
+    let problem = null;
+
     try {
       await getJson("/version");
-      this.open();
     } catch (error) {
-      if (error.status === 401 || error.status === 403)
-        this.on.refused();
-      else
-        this.lost();
+      problem = error;
     }
-  }
-
-  silence() {
-    return (performance.now() - this.heardAt) / 1000;
+    if (this.closed)
+      return;
+    if (!problem)
+      this.open();
+    else if (isRefused(problem))
+      this.on.refused();
+    else
+      this.lost();
   }
 
   tell() {
-    if (this.source.readyState === EventSource.OPEN)
+    if (this.lostAt === null)
       this.on.status("live", "live");
     else
-      this.on.status("stale", this.silence() < 2 ? "connecting" : `stale for ${Math.floor(this.silence())} s`);
+      this.on.status("stale", age(this.lostAt) < 2 ? "connecting" : `stale for ${Math.floor(age(this.lostAt))} s`);
   }
 
   watch() {
-    if (this.source.readyState === EventSource.OPEN && this.silence() > SILENCE_S) {
+    if (this.source.readyState === EventSource.OPEN && age(this.heardAt) > SILENCE_S) {
+      this.lostAt ??= this.heardAt;
+      this.heardAt = performance.now();
       this.source.close();
       this.open();
     }
     this.tell();
   }
+}
+
+function age(since) {
+  return (performance.now() - since) / 1000;
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 
 const web = pathToFileURL(`${process.env.srcdir}/client/web/`);
-const { SeriesSet, align, smooth } = await import(new URL("series.js", web));
+const { SeriesSet, align, known, smooth } = await import(new URL("series.js", web));
 const format = await import(new URL("format.js", web));
 const { Store, doneShare } = await import(new URL("store.js", web));
 
@@ -29,7 +29,7 @@ const tests = {
         [drawn[i], drawn[k]] = [drawn[k], drawn[i]];
       }
       for (const [step, value] of drawn)
-        set.add("loss/total", "train", step, value);
+        set.add({ name: "loss/total", split: "train", step, value });
       const { steps, values } = set.get("loss/total", "train");
       assert.deepEqual(steps.map((s, i) => [s, values[i]]), points, `round ${round}`);
     }
@@ -43,6 +43,16 @@ const tests = {
     assert.equal(set.last("top1", "test"), 25);
     assert.equal(set.last("top1", "train"), undefined);
     assert.deepEqual(set.range(), { min: 1, max: 2 });
+  },
+
+  "a value that is no number is null, and a gap"() {
+    const set = new SeriesSet();
+
+    set.addAll([{ name: "loss/total", split: "train", points: [[1, 2.5], [2, null], [3, 1.5]] }]);
+    assert.equal(set.last("loss/total", "train"), 1.5);
+    assert.deepEqual(known(set.get("loss/total", "train").values), [2.5, 1.5]);
+    assert.equal(format.fixed(null, 2), "–");
+    assert.equal(format.short(null), "–");
   },
 
   "aligned columns hold every point and nothing else"() {
@@ -73,6 +83,9 @@ const tests = {
     assert.equal(format.bytes(318244), "318.2 kB");
     assert.equal(format.bytes(999960), "1.0 MB");
     assert.equal(format.short(0.00012345678), "0.0001235");
+    assert.equal(format.short(1779697560000000000), "1.78e18");
+    assert.equal(format.fixed(-1.5e7, 3), "-1.5e7");
+    assert.equal(format.fixed(1.23456, 3), "1.235");
     assert.equal(format.percent(0.999), "99 %");
     assert.equal(format.fixed(undefined, 2), "–");
   },
@@ -80,12 +93,16 @@ const tests = {
   "the store keeps what an event leaves out"() {
     const store = new Store();
 
-    store.take("snapshot", { items: [{ id: "a", name: "n", state: "running", created_at: "1" },
-      { id: "b", created_at: "2" }] });
+    assert.equal(store.complete, false);
+    store.take("snapshot", { items: [{ id: "a", name: "n", state: "running" },
+      { id: "b", state: "queued" }, { id: "c", state: "queued" }] });
+    assert.equal(store.complete, true);
     store.take("progress", { id: "a", progress: { step: 5, total_steps: 10 } });
     assert.equal(store.jobs.get("a").name, "n");
     assert.equal(doneShare(store.jobs.get("a")), 0.5);
-    assert.deepEqual(store.newestFirst().map((j) => j.id), ["b", "a"]);
+    assert.deepEqual(store.ordered().map((j) => j.id), ["a", "c", "b"]);
+    store.take("snapshot", { items: [{ id: "a", state: "failed" }] });
+    assert.deepEqual([...store.jobs.values()].map((j) => [j.id, j.name, j.state]), [["a", "n", "failed"]]);
     store.take("snapshot", { items: [] });
     assert.equal(store.jobs.size, 0);
   },
