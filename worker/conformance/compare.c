@@ -37,17 +37,30 @@ static double largest(const double *x, size_t n, size_t from, size_t step)
     return m;
 }
 
-static double scale_of(const struct rule *r, const double *want, size_t n, size_t columns, size_t i)
+/* What rtol is multiplied with, for element i. `shared` are the scales that elements have in common: one
+ * of the whole tensor, or one a column. */
+static double scale_of(const struct rule *r, const double *want, const double *shared,
+                       size_t columns, size_t i)
 {
     if (!r->scale || strcmp(r->scale, "tensor") == 0)
-        return largest(want, n, 0, 1);
+        return shared[0];
     if (strcmp(r->scale, "element") == 0)
         return fabs(want[i]);
     if (strcmp(r->scale, "row total") == 0)
         return fmax(fabs(want[i / columns * columns]), 1e-3);
     if (strcmp(r->scale, "column max") == 0)
-        return largest(want, n, i % columns, columns);
+        return shared[i % columns];
     return r->named ? fabs(r->named[i / columns]) : 0;
+}
+
+static double *shared_scales(const struct rule *r, const double *want, size_t n, size_t columns)
+{
+    bool by_column = r->scale && strcmp(r->scale, "column max") == 0;
+    double *shared = NEW_ARRAY(double, columns);
+
+    for (size_t k = 0; k < (by_column ? columns : 1); k++)
+        shared[k] = by_column ? largest(want, n, k, columns) : largest(want, n, 0, 1);
+    return shared;
 }
 
 static void note(struct cf_case *c, const char *name, double ratio)
@@ -61,12 +74,12 @@ static void note(struct cf_case *c, const char *name, double ratio)
 static void judge(struct cf_case *c, const char *name, const struct rule *r, const double *got,
                   const double *want, size_t n, size_t columns)
 {
-    double whole = largest(want, n, 0, 1);
+    double whole = largest(want, n, 0, 1), *shared = shared_scales(r, want, n, columns);
 
     for (size_t i = 0; i < n; i++) {
         double error = fabs(got[i] - want[i]),
                rtol = r->row_rtol ? r->row_rtol[i / columns] : r->rtol;
-        double allowed = r->atol + rtol * scale_of(r, want, n, columns, i);
+        double allowed = r->atol + rtol * scale_of(r, want, shared, columns, i);
 
         if (!isfinite(got[i]))
             note(c, name, (double)INFINITY);
@@ -75,6 +88,7 @@ static void judge(struct cf_case *c, const char *name, const struct rule *r, con
         if (whole > 0 && isfinite(got[i]))
             c->max_rel_err = fmax(c->max_rel_err, error / whole);
     }
+    free(shared);
 }
 
 static bool only_finite(struct cf_case *c, const char *name, const double *got, size_t n)
