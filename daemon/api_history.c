@@ -43,47 +43,48 @@ static void add_event(const struct event_row *row, void *items)
     js_push(items, j);
 }
 
-static void reply_items(struct request *r, bool ok, struct json *take_items,
-                        const struct error *err)
+static bool read_attempts(struct daemon *d, const char *job, struct json *items, struct error *err)
 {
-    struct json *answer;
+    return store_attempts(d->store, job, add_attempt, items, err);
+}
 
-    if (!ok) {
-        js_free(take_items);
-        problem_reply_error(r, err);
+static bool read_events(struct daemon *d, const char *job, struct json *items, struct error *err)
+{
+    return store_events(d->store, job, add_event, items, err);
+}
+
+/* {"items": [..]} of the job that the address names. */
+static void reply_rows(struct daemon *d, struct request *r,
+                       bool (*read)(struct daemon *d, const char *job, struct json *items,
+                                    struct error *err))
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    struct json *answer, *items;
+    struct error err;
+
+    if (!j)
         return;
-    }
     answer = js_new_object();
-    js_set(answer, "items", take_items);
-    reply_json(r, 200, answer);
+    items = js_new_array();
+    js_set(answer, "items", items);
+    if (read(d, j->id, items, &err)) {
+        reply_json(r, 200, answer);
+    } else {
+        js_free(answer);
+        problem_reply_error(r, &err);
+    }
+    job_destroy(owned);
 }
 
 void api_job_attempts(struct daemon *d, struct request *r)
 {
-    struct job *owned;
-    const struct job *j = api_job_of(d, r, &owned);
-    struct json *items;
-    struct error err;
-
-    if (!j)
-        return;
-    items = js_new_array();
-    reply_items(r, store_attempts(d->store, j->id, add_attempt, items, &err), items, &err);
-    job_destroy(owned);
+    reply_rows(d, r, read_attempts);
 }
 
 void api_job_events(struct daemon *d, struct request *r)
 {
-    struct job *owned;
-    const struct job *j = api_job_of(d, r, &owned);
-    struct json *items;
-    struct error err;
-
-    if (!j)
-        return;
-    items = js_new_array();
-    reply_items(r, store_events(d->store, j->id, add_event, items, &err), items, &err);
-    job_destroy(owned);
+    reply_rows(d, r, read_events);
 }
 
 /* Written as text at once: a long run has tens of thousands of points. */
