@@ -249,12 +249,17 @@ static void describe_end(struct shim *s, struct attempt_exit *e)
                sizeof(e->message));
 }
 
-/* The record is the only witness of the end: it is tried again until the disk takes it. */
+/* The record is the only witness of the end: it is tried again until the disk takes it, as long as there
+ * is somebody to read it. */
 static void record_end(struct shim *s, const struct attempt_exit *e)
 {
     struct error err;
 
     while (!attempt_write_exit(s->opt->attempt, e, &err)) {
+        if (!file_exists(s->opt->attempt)) {
+            log_error("the folder of the attempt is gone, and its end with it");
+            return;
+        }
         log_error("the end of the attempt cannot be recorded yet error=\"%s\"", err.msg);
         wait_ms(1000);
     }
