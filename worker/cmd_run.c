@@ -95,7 +95,7 @@ static int run_job(const struct cmd *cmd, struct opt_words words, const struct o
     if (ok && s.rank == 0)
         print_result(&s, o->json);
     if (!ok && s.rank == 0) {
-        progress_say(&s.progress, "%s", "");
+        progress_clear(&s.progress);
         cmd_fail(cmd, &err);
     }
     session_close(&s, ok ? "succeeded" : err_name(err.code));

@@ -113,14 +113,15 @@ void rundir_append_json(const struct rundir *d, const char *name, struct json *t
 
 bool rundir_open(struct rundir *d, const char *path, const JobSpec *job, struct error *err)
 {
-    struct json *spec;
-    bool ok;
-
     *d = (struct rundir){.path = str_dup(path), .lock_fd = -1};
-    if (!file_make_dirs(path, 0755, err) || !take_lock(d, err) || !check_spec(d, job, err))
-        return false;
-    spec = job_to_json(job);
-    ok = rundir_write_json(d, "spec.json", spec, err);
+    return file_make_dirs(path, 0755, err) && take_lock(d, err) && check_spec(d, job, err);
+}
+
+bool rundir_claim(const struct rundir *d, const JobSpec *job, struct error *err)
+{
+    struct json *spec = job_to_json(job);
+    bool ok = rundir_write_json(d, "spec.json", spec, err);
+
     js_free(spec);
     return ok;
 }

@@ -11,8 +11,11 @@ struct rundir {
 
 /* Makes the folder, takes its lock (another writer is ERR_CONFLICT), and holds the job against the
  * spec.json of an earlier run: what may change a result must be the same, else ERR_INVALID shows the
- * fields. Then writes spec.json. */
+ * fields. */
 bool rundir_open(struct rundir *d, const char *path, const JobSpec *job, struct error *err);
+/* Writes spec.json: from now on the folder is this job's. Not before its inputs are known to be good, so
+ * that a job can be corrected and run again in the same folder. */
+bool rundir_claim(const struct rundir *d, const JobSpec *job, struct error *err);
 void rundir_close(struct rundir *d);
 
 /* path/name; free() */

@@ -241,7 +241,7 @@ static bool open_data(struct session *s, struct error *err)
     s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
     s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
     if (!s->test)
-        return false;
+        return err_wrap(err, "data.source");
     if (dataset_classes(s->train) != dataset_classes(s->test))
         return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
                        d->source, dataset_classes(s->train), dataset_classes(s->test));
@@ -360,7 +360,8 @@ bool session_open(struct session *s, const struct session_request *r, struct err
                                                 err))
         return false;
     hash_inputs(s);
-    return s->job->teacher == NULL || session_class_means(s, err);
+    return (!s->job->teacher || session_class_means(s, err)) &&
+           coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }
 
 void session_close(struct session *s, const char *state)

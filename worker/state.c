@@ -252,19 +252,30 @@ static void warn(void *arg, const char *sentence)
     progress_say(arg, "warning: %s", sentence);
 }
 
-/* Rank 0 alone: c->step is -1 when there is nothing to go on from. Checkpoints of later steps, which do
- * not verify or were not asked for, are removed: the run will come to these steps again. */
-static bool find(struct session *s, const char *resume, struct checkpoint *c, struct error *err)
+/* c->step is -1 when there is nothing to go on from. */
+static bool find(struct session *s, const char *dir, const char *resume, struct checkpoint *c,
+                 struct error *err)
 {
-    char *dir = rundir_file(&s->dir, "checkpoints");
-    bool ok = true;
-
     *c = (struct checkpoint){.step = -1};
     if (strcmp(resume, "auto") == 0)
-        ok = checkpoint_newest(dir, c, warn, &s->progress, err);
-    else if (strcmp(resume, "never") != 0)
-        ok = checkpoint_open(resume, c, err);
-    ok = ok && checkpoint_drop_after(dir, c->step, err);
+        return checkpoint_newest(dir, c, warn, &s->progress, err);
+    return strcmp(resume, "never") == 0 || checkpoint_open(resume, c, err) ||
+           err_wrap(err, "--resume %s", resume);
+}
+
+/* Rank 0 alone. Checkpoints of later steps, which do not verify or were not asked for, are removed when
+ * all is well: the run will come to these steps again. */
+static bool find_and_restore(struct session *s, const char *resume, bool allow_other_isa,
+                             struct run_state *st, int64_t *resumed_from, struct error *err)
+{
+    char *dir = rundir_file(&s->dir, "checkpoints");
+    struct checkpoint c;
+    bool ok = find(s, dir, resume, &c, err) &&
+              (c.step < 0 || restore(s, &c, allow_other_isa, st, err)) &&
+              checkpoint_drop_after(dir, c.step, err);
+
+    *resumed_from = c.step;
+    checkpoint_close(&c);
     free(dir);
     return ok;
 }
@@ -285,16 +296,11 @@ static void share(struct session *s, struct run_state *st)
 bool state_load(struct session *s, const char *resume, bool allow_other_isa, struct run_state *st,
                 int64_t *resumed_from, struct error *err)
 {
-    struct checkpoint c = {.step = -1};
-    bool ok = true;
-
     *st = (struct run_state){.eval_step = -1, .best_step = -1};
-    if (s->rank == 0) {
-        ok = find(s, resume, &c, err) && (c.step < 0 || restore(s, &c, allow_other_isa, st, err));
-        *resumed_from = c.step;
-        checkpoint_close(&c);
-    }
-    if (!coll_agree(s->coll, ok, err))
+    if (!coll_agree(s->coll,
+                    s->rank != 0 ||
+                        find_and_restore(s, resume, allow_other_isa, st, resumed_from, err),
+                    err))
         return false;
     coll_bcast(s->coll, resumed_from, sizeof(*resumed_from), 0);
     if (*resumed_from >= 0)

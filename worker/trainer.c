@@ -369,7 +369,7 @@ static bool train(struct trainer *t, struct error *err)
         ok = step(t, b, err) && after_step(t, err);
         /* Only rank 0 writes files, so only it can fail alone; nobody waits to hear that all is well. */
         if (!ok && s->rank == 0 && s->size > 1 && err->code == ERR_IO) {
-            progress_say(&s->progress, "%s", "");
+            progress_clear(&s->progress);
             fprintf(stderr, "distill-worker train: %s\n", err->msg);
             coll_abort(s->coll, err_exit_status(err->code));
         }

@@ -127,15 +127,21 @@ void progress_show(struct progress *p, const struct progress_state *s)
     fflush(stdout);
 }
 
+void progress_clear(struct progress *p)
+{
+    if (p->bar_open)
+        fputs("\r\033[K", stdout);
+    p->bar_open = false;
+    fflush(stdout);
+}
+
 void progress_say(struct progress *p, const char *fmt, ...)
 {
     va_list ap;
 
     if (p->style == PROGRESS_JSON)
         return;
-    if (p->bar_open)
-        fputs("\r\033[K", stdout);
-    p->bar_open = false;
+    progress_clear(p);
     va_start(ap, fmt);
     vprintf(fmt, ap);
     va_end(ap);

@@ -30,6 +30,8 @@ struct progress_state {
 void progress_init(struct progress *p, bool json);
 /* Shows the state if it is time: ten times a second on a terminal, each ten seconds elsewhere. */
 void progress_show(struct progress *p, const struct progress_state *s);
+/* Takes an unfinished bar away, so that an error can be printed. */
+void progress_clear(struct progress *p);
 /* A sentence of its own line. */
 void progress_say(struct progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* "1 h 02 min", "3 min 04 s", "7 s" */

@@ -1,0 +1,63 @@
+#!/bin/bash
+# A rank that dies or computes nonsense ends the whole run, with a message that names it, and leaves no
+# process behind; the run goes on from its newest checkpoint and ends in the same bytes.
+. "${srcdir:?}/tests/mpi/lib.sh" || exit 99
+
+cat >"$tmp/job.json" <<J
+{"kind":"train","name":"job","data":{"source":"procedural:classes=4,train=160,test=32,seed=3"},
+ "student":{"model":"resnet8"},"train":{"epochs":2,"batch":32,"lanes":4},
+ "checkpoint":{"every_steps":2,"keep":2}}
+J
+must 1 train "$tmp/job.json" --out "$tmp/whole"
+
+no_process() { # WHAT
+    for _ in $(seq 100); do
+        pgrep -f "distill-worker train $tmp" >/dev/null || return 0
+        sleep 0.05
+    done
+    fail "$1: a rank runs on"
+}
+
+said() { # WHAT PATTERN
+    grep -qE "$2" "$tmp/log" || { cat "$tmp/log"; fail "$1: the message does not match $2"; }
+}
+
+ended() { # WHAT
+    no_process "$1"
+    must 2 train "$tmp/job.json" --out "$tmp/$1"
+    same "$tmp/whole" "$tmp/$1" "after $1"
+    [ "$(jq .resumed_from "$tmp/$1/result.json")" = 2 ] || fail "$1: resumed from $(jq .resumed_from "$tmp/$1/result.json")"
+}
+
+for kind in exit abort nan; do
+    DISTILLD_FAULT=rank:1,step:3,kind:$kind ranks 2 train "$tmp/job.json" --out "$tmp/$kind"
+    status=$?
+    [ $status != 0 ] || fail "$kind: the run succeeded"
+    case $kind in
+    exit) said $kind 'Process name: .*,1\]' ;;
+    abort) said $kind 'process rank 1 .*signal 6' ;;
+    nan)
+        [ $status = 1 ] || fail "nan: status $status"
+        said $kind 'distill-worker train: step 4: the gradient is not a finite number'
+        ;;
+    esac
+    ended $kind
+done
+
+# Kill -9 in a rank that stands still: the others, which wait for it, end too.
+line=$(mpirun_line 2 train "$tmp/job.json" --out "$tmp/killed")
+DISTILLD_FAULT=rank:1,step:3,kind:spin bash -c "exec $line" >"$tmp/log" 2>&1 &
+pid=$!
+for _ in $(seq 200); do
+    [ -e "$tmp/killed/checkpoints/step-000000002.json" ] && break
+    sleep 0.05
+done
+for worker_pid in $(pgrep -f "distill-worker train $tmp/job.json --out $tmp/killed"); do
+    tr '\0' '\n' <"/proc/$worker_pid/environ" 2>/dev/null | grep -qx OMPI_COMM_WORLD_RANK=1 &&
+        kill -9 "$worker_pid"
+done
+wait $pid
+[ $? != 0 ] || fail "killed: the run succeeded"
+said killed 'process rank 1 .*signal 9'
+ended killed
+exit 0
