@@ -12,7 +12,7 @@ last=
 pieces=0
 until grep -q '^event: end' "$tmp/all"; do
     [ $((pieces += 1)) -lt 200 ] || fail "no end after $pieces connections"
-    : >"$tmp/piece" # curl makes no file for an answer without a byte
+    : >"$tmp/piece" # curl leaves it alone when nothing comes
     listen_events "$tmp/piece" "$query" --max-time 0.3 ${last:+-H "Last-Event-ID: $last"} 2>/dev/null
     wait $!
     # Whole frames end with an empty line.
