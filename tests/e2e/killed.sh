@@ -11,6 +11,7 @@ before=$(pids_of worker)
 
 submitter() {
     local n=0 payload
+    trap : PIPE # a daemon that is gone is an answer, too; a subshell forgets the traps of its parent
     while [ ! -e "$tmp/enough" ]; do
         { read -r address <"$state/address"; } 2>/dev/null || { pause 0.02; continue; }
         address=${address#http://}
