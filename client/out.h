@@ -42,7 +42,7 @@ void out_table_free(struct out_table *t);
 
 /* Texts in a caller's buffer, which is returned. Unknown values (NAN, negative) are "-". */
 enum {
-    OUT_TEXT = 32
+    OUT_TEXT = 48
 };
 const char *out_duration(double seconds, char out[OUT_TEXT]); /* 47s, 3m25s, 1h02m, 2d03h */
 const char *out_bytes(int64_t bytes, char out[OUT_TEXT]);

@@ -100,10 +100,11 @@ bool auth_check(struct daemon *d, const struct request *r, enum access access, s
 char *auth_open_session(struct daemon *d, struct error *err)
 {
     char secret[SECRET_SIZE], hex[SHA256_HEX];
+    int64_t now = clock_wall_ms();
 
     secret_new("dws_", secret);
     sha256_of(secret, strlen(secret), hex);
-    if (!store_session_add(d->store, hex, clock_wall_ms() + SESSION_S * INT64_C(1000), err))
+    if (!store_session_add(d->store, hex, now, now + SESSION_S * INT64_C(1000), err))
         return NULL;
     return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict", secret, SESSION_S);
 }

@@ -427,12 +427,23 @@ bool store_reserve_events(struct store *s, uint64_t below, struct error *err)
     return db_run(q, err);
 }
 
-bool store_session_add(struct store *s, const char *sha256, int64_t expires_ms, struct error *err)
+static bool forget_sessions(struct store *s, int64_t now_ms, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "DELETE FROM session WHERE expires_ms <= ?", err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, now_ms);
+    return db_run(q, err);
+}
+
+bool store_session_add(struct store *s, const char *sha256, int64_t now_ms, int64_t expires_ms,
+                       struct error *err)
 {
     struct db_stmt *q =
         db_prepare(s->state, "INSERT INTO session(sha256, expires_ms) VALUES(?,?)", err);
 
-    if (!q)
+    if (!q || !forget_sessions(s, now_ms, err))
         return false;
     db_bind_text(q, 1, sha256);
     db_bind_int(q, 2, expires_ms);

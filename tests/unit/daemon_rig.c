@@ -12,7 +12,7 @@ void rig_open(struct daemon *d, const char *name, size_t max_events)
 {
     struct error err;
 
-    *d = (struct daemon){.settings = {.slots = 2}};
+    *d = (struct daemon){.settings = {.slots = 2, .web = "/no/such/folder"}};
     d->state_dir = str_path(unit_dir(), name);
     snprintf(d->token, sizeof(d->token), "dst_secret");
     ck_assert_ok(file_make_dirs(d->state_dir, 0700, &err), err);

@@ -229,11 +229,14 @@ START_TEST(a_session_ends_with_its_time)
     struct store *s = open_store("session");
     struct error err;
 
-    ck_assert_ok(store_session_add(s, "abc", 1000, &err), err);
+    ck_assert_ok(store_session_add(s, "abc", 0, 1000, &err), err);
     ck_assert(store_session_valid(s, "abc", 999));
     ck_assert(!store_session_valid(s, "abc", 1000));
     ck_assert(!store_session_valid(s, "abd", 0));
     ck_assert(!store_session_valid(s, "", 0));
+    ck_assert_ok(store_session_add(s, "new", 1000, 2000, &err), err);
+    ck_assert_msg(!store_session_valid(s, "abc", 0), "a session that is over is still there");
+    ck_assert(store_session_valid(s, "new", 1500));
     store_close(s);
 }
 END_TEST
