@@ -161,7 +161,7 @@ static void check_direction(const double *mean, const struct json *all, int clas
     double own = 0, other = -1;
 
     for (int k = 0; k < CLASSES; k++) {
-        char key[8];
+        char key[16];
         double c;
 
         snprintf(key, sizeof(key), "%d", k);
