@@ -94,9 +94,11 @@ static bool compute(struct session *s, const struct means_provenance *p, struct 
 static bool from_cache(struct session *s, const char *folder, const struct means_provenance *p,
                        bool *found, struct error *err)
 {
-    struct error miss;
+    struct error miss = {0};
     int64_t hit = s->rank == 0 && means_cache_load(folder, p, &s->means, &miss);
 
+    if (s->rank == 0 && !hit && miss.code != ERR_NOT_FOUND)
+        progress_say(&s->progress, "warning: %s; the class means are computed anew", miss.msg);
     coll_bcast(s->coll, &hit, sizeof(hit), 0);
     *found = hit != 0;
     if (!hit)

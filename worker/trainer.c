@@ -151,18 +151,19 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
                               s->job->schedule->warmup_epochs, t->st.step);
     grads = gradients(t, b);
     t->grad_norm = replica_grad_norm(s->replica, grads);
-    replica_update(s->replica, grads, &t->hyper);
     t->st.step++;
+    if (!check_finite(t, n, err))
+        return false;
+    replica_update(s->replica, grads, &t->hyper);
     t->steps_executed++;
     for (int i = 0; i < SUM_COUNT; i++)
         t->st.epoch_sums[i] += t->sums[i];
     t->st.epoch_samples += b->n;
     if (s->rank == 0 && (t->st.step % t->log_every == 0 || b->index + 1 == s->steps_per_epoch)) {
         log_step(t, b->epoch, n);
-        if (!metrics_flush(t->metrics, err))
-            return false;
+        return metrics_flush(t->metrics, err);
     }
-    return check_finite(t, n, err);
+    return true;
 }
 
 static void log_evaluation(struct trainer *t, int64_t epoch)

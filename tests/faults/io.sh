@@ -23,7 +23,7 @@ for op in write fsync rename; do
     # Some writes are only worth a warning; four in a row that do no harm are past the end.
     while [ $spared -lt 4 ]; do
         n=$((n + 1))
-        [ $op = write ] && [ $n -gt 3 ] && n=$((n + RANDOM % 25))
+        [ $op = write ] && [ $n -gt 3 ] && n=$((n + RANDOM % 60))
         [ $n -lt 2000 ] || fail "$op: no end after $n"
         out=$tmp/$op-$n
         DISTILLD_FAULT=io:$op:$n train "$out"

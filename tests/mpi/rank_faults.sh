@@ -38,6 +38,7 @@ for kind in exit abort nan; do
     abort) said $kind 'process rank 1 .*signal 6' ;;
     nan)
         [ $status = 1 ] || fail "nan: status $status"
+        ! grep -qi nan "$tmp/nan/metrics.jsonl" || fail "nan: metrics.jsonl is no JSON any more"
         said $kind 'distill-worker train: step 4: the gradient is not a finite number'
         ;;
     esac

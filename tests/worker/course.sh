@@ -44,6 +44,13 @@ best=$(series top1 test | sort -g | tail -1)
 [ "$(jq '."best (test)".top1 == '"$best" "$tmp/out/result.json")" = true ] || fail "best (test) is not $best"
 [ "$(jq '.final.top1 == '"$(series top1 test | tail -1)" "$tmp/out/result.json")" = true ] || fail "final top1"
 
+# Class means in the cache that do not verify are made again, with a warning.
+truncate -s -1 "$tmp"/cache/class_means/*
+run train "$tmp/job.json" --out "$tmp/anew"
+grep -q '^warning: .*class_means.*computed anew' "$tmp/log" || { cat "$tmp/log"; fail "no warning of a broken cache"; }
+expect "class_means" "$(jq -r .class_means "$tmp/anew/result.json")" computed
+same "$tmp/out" "$tmp/anew" "class means made again"
+
 # --resume PATH begins there; never begins at 0; both end in the same bytes.
 cp -r "$tmp/out" "$tmp/again"
 run train "$tmp/job.json" --out "$tmp/other" --set train.seed=2

@@ -58,7 +58,6 @@ bool cf_compare(struct cf_case *c, const char *name, const double *got, size_t n
 /* generate.c: the vectors' own generator of values. */
 void cf_uniform(const char *salt, const char *stream, double lo, double width, size_t n,
                 float *out);
-void cf_gen_labels(const char *salt, const char *stream, int64_t classes, size_t n, int32_t *out);
 struct cf_images {
     const char *salt, *prefix;
     int64_t n, size;

@@ -35,14 +35,6 @@ void cf_uniform(const char *salt, const char *stream, double lo, double width, s
         out[i] = (float)(lo + width * unit(seed, i));
 }
 
-void cf_gen_labels(const char *salt, const char *stream, int64_t classes, size_t n, int32_t *out)
-{
-    uint64_t seed = stream_seed(salt, stream);
-
-    for (size_t i = 0; i < n; i++)
-        out[i] = (int32_t)((k24(seed, i) * (uint64_t)classes) >> 24);
-}
-
 static uint64_t part_seed(const struct cf_images *g, const char *part)
 {
     char *stream = str_fmt("%s/%s", g->prefix, part);

@@ -1,7 +1,5 @@
 #include "worker/engine/ops/ops.h"
 
-#include <string.h>
-
 #include "proto/base/mem.h"
 
 const struct op_def *const op_registry[] = {
@@ -42,11 +40,3 @@ const struct op_def *const op_registry[] = {
     &op_reorder,
 };
 const size_t op_registry_len = ARRAY_LEN(op_registry);
-
-const struct op_def *op_find(const char *name)
-{
-    for (size_t i = 0; i < op_registry_len; i++)
-        if (strcmp(op_registry[i]->name, name) == 0)
-            return op_registry[i];
-    return NULL;
-}

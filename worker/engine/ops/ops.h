@@ -12,7 +12,6 @@
 
 extern const struct op_def *const op_registry[];
 extern const size_t op_registry_len;
-const struct op_def *op_find(const char *name);
 
 /* conv.c */
 struct conv_attr {

@@ -14,7 +14,6 @@ struct ref_kernel {
     void *attr;
     struct shape in[NODE_MAX_IN], out[NODE_MAX_OUT];
     int n_in;
-    size_t real_size;
 };
 
 /* ERR_UNSUPPORTED when there is no such kernel. */
