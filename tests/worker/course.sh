@@ -60,6 +60,10 @@ same "$tmp/out" "$tmp/again" "--resume PATH"
 run train "$tmp/job.json" --out "$tmp/again" --resume never
 expect "resumed_from" "$(jq .resumed_from "$tmp/again/result.json")" null
 same "$tmp/out" "$tmp/again" "--resume never"
+# A run from the start that does not come far leaves no checkpoint of an earlier run before it.
+cp -r "$tmp/out" "$tmp/short"
+DISTILLD_FAULT=rank:0,step:2,kind:exit "$worker" train "$tmp/job.json" --out "$tmp/short" --resume never >"$tmp/log" 2>&1
+expect "the newest checkpoint" "$(ls "$tmp/short/checkpoints" | tail -1)" step-000000002.safetensors
 # What is refused takes nothing away.
 "$worker" train "$tmp/job.json" --out "$tmp/again" --resume "$tmp/other/checkpoints/step-000000001.safetensors" >"$tmp/log" 2>&1
 status=$?

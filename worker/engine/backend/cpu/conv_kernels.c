@@ -37,10 +37,23 @@ conv_fn conv_kernel(int block)
     return NULL;
 }
 
+typedef float eight __attribute__((vector_size(32)));
+typedef double eight_wide __attribute__((vector_size(64)));
+
 __attribute__((target_clones("avx512f", "avx2", "default"))) void conv_widen(const float *x,
                                                                              int64_t n, double *out)
 {
-    for (int64_t i = 0; i < n; i++)
+    int64_t i = 0;
+
+    for (; i + 8 <= n; i += 8) {
+        eight v;
+        eight_wide w;
+
+        memcpy(&v, x + i, sizeof(v));
+        w = __builtin_convertvector(v, eight_wide);
+        memcpy(out + i, &w, sizeof(w));
+    }
+    for (; i < n; i++)
         out[i] = (double)x[i];
 }
 
