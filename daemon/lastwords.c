@@ -25,6 +25,17 @@ static bool is_rule(struct line l)
     return dashes == l.len && dashes >= RULE_MIN;
 }
 
+/* "[host:1234] PMIX ERROR: ...": Open MPI's own complaints, of a full disk for example. */
+static bool is_launcher(struct line l)
+{
+    const char *end = l.len && l.at[0] == '[' ? memchr(l.at, ']', l.len) : NULL;
+    const char *p = end;
+
+    while (p && p > l.at && p[-1] >= '0' && p[-1] <= '9')
+        p--;
+    return p && p < end && p[-1] == ':';
+}
+
 /* Messages of mpirun that say more than that something ended. */
 static bool is_telling(struct line l)
 {
@@ -79,7 +90,7 @@ void last_words(const char *text, size_t len, bool killed, char *out, size_t siz
             inside = !inside;
         else if (inside && is_telling(l))
             add_paragraph(&noticed, l, text, len);
-        else if (!inside && l.len)
+        else if (!inside && l.len && !is_launcher(l))
             said = l;
     }
     if (noticed.len && (killed || !said.len))

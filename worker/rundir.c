@@ -42,8 +42,8 @@ static bool same_result(const char *path, const struct json *before, const JobSp
     struct json *was, *is;
     char *difference;
 
-    if (!old) {
-        problems_none(&p, err);
+    if (!problems_none(&p, err)) {
+        job_free(old);
         problems_free(&p);
         return err_wrap(err, "%s", path);
     }

@@ -38,7 +38,15 @@ struct trainer {
     enum uplink_stop stop;
     int64_t log_every, resumed_from, steps_executed, computed; /* samples, on this rank */
     double began_s, epoch_began_s;
+    bool failed_alone; /* rank 0 could not write; the others do not know */
 };
+
+/* For what rank 0 does by itself. */
+static bool mine(struct trainer *t, bool ok)
+{
+    t->failed_alone |= !ok;
+    return ok;
+}
 
 static int64_t epoch_of(const struct trainer *t, int64_t step)
 {
@@ -161,7 +169,7 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     t->st.epoch_samples += b->n;
     if (s->rank == 0 && (t->st.step % t->log_every == 0 || b->index + 1 == s->steps_per_epoch)) {
         log_step(t, b->epoch, n);
-        return metrics_flush(t->metrics, err);
+        return mine(t, metrics_flush(t->metrics, err));
     }
     return true;
 }
@@ -191,11 +199,11 @@ static bool evaluate(struct trainer *t, struct error *err)
     if (t->st.best_step < 0 || top1 > t->st.best_top1) {
         t->st.best_top1 = top1;
         t->st.best_step = t->st.step;
-        ok = s->rank != 0 || state_save_student(s, &t->st, "best.safetensors", err);
+        ok = s->rank != 0 || mine(t, state_save_student(s, &t->st, "best.safetensors", err));
     }
     if (ok && s->rank == 0) {
         log_evaluation(t, epoch);
-        ok = metrics_flush(t->metrics, err);
+        ok = mine(t, metrics_flush(t->metrics, err));
         progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch + 1, top1);
     }
     return ok;
@@ -205,10 +213,10 @@ static bool save(struct trainer *t, struct error *err)
 {
     if (t->s->rank != 0)
         return true;
-    if (!metrics_sync(t->metrics, err))
+    if (!mine(t, metrics_sync(t->metrics, err)))
         return false;
     t->st.metrics_bytes = metrics_length(t->metrics);
-    return state_save(t->s, &t->st, err);
+    return mine(t, state_save(t->s, &t->st, err));
 }
 
 /* What each rank computed in this epoch and how long it took; outside the determinism contract. */
@@ -368,8 +376,8 @@ static bool train(struct trainer *t, struct error *err)
 
         ASSERT(b);
         ok = step(t, b, err) && after_step(t, err);
-        /* Only rank 0 writes files, so only it can fail alone; nobody waits to hear that all is well. */
-        if (!ok && s->rank == 0 && s->size > 1 && err->code == ERR_IO) {
+        /* Nobody waits to hear that all is well, so a rank that failed alone has to end the others. */
+        if (t->failed_alone && s->size > 1) {
             progress_clear(&s->progress);
             fprintf(stderr, "distill-worker train: %s\n", err->msg);
             coll_abort(s->coll, err_exit_status(err->code));
@@ -394,10 +402,13 @@ bool trainer_run(struct session *s, const struct trainer_options *options, struc
             progress_say(&s->progress, "resumed from step %" PRId64, t.resumed_from);
     }
     ok = ok && train(&t, err);
-    if (ok && s->rank == 0)
-        ok = state_save_student(s, &t.st, "student.safetensors", err) &&
-             result_write_training(s, &t.st, t.resumed_from, t.steps_executed,
-                                   options->allow_other_isa, err);
+    if (ok)
+        ok = coll_agree(s->coll,
+                        s->rank != 0 ||
+                            (state_save_student(s, &t.st, "student.safetensors", err) &&
+                             result_write_training(s, &t.st, t.resumed_from, t.steps_executed,
+                                                   options->allow_other_isa, err)),
+                        err);
     close_trainer(&t);
     return ok;
 }

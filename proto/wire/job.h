@@ -16,8 +16,8 @@ typedef Distilld__JobSpec JobSpec;
 typedef Distilld__LossSpec LossSpec;
 
 /* Reads a spec and fills in all defaults (also the parts that were left out, except teacher and
- * student). Checks types and names of fields only; the rules are validate.h's. NULL when there was a
- * problem. Release with job_free. */
+ * student). Checks types and names of fields only; the rules are validate.h's. What has a problem is left
+ * out, so that validate can judge the rest; NULL only when j is no object. Release with job_free. */
 JobSpec *job_from_json(const struct json *j, struct problems *p);
 void job_free(JobSpec *job); /* NULL is fine */
 

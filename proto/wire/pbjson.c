@@ -233,15 +233,17 @@ static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, con
         return wrong_type(at, "an object", j, p);
     for (void *it = js_first(j); it; it = js_next(j, it)) {
         struct json *entry = js_new_object();
-        bool ok;
+        ProtobufCMessage **to = append(m, f);
+        size_t before = p->list.n;
 
         js_set(entry, "key", js_new_string(js_key(it)));
         js_set(entry, "value", js_copy(js_value(it)));
-        ok = read_nested(f, entry, append(m, f), at, p);
+        read_nested(f, entry, to, at, p);
         js_free(entry);
-        if (!ok) {
+        if (p->list.n > before) { /* an entry is whole, or not there */
+            if (*to)
+                protobuf_c_message_free_unpacked(*to, NULL);
             (*count(m, f))--;
-            return false;
         }
     }
     return true;
@@ -337,7 +339,6 @@ static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const
                                       const char *at, struct problems *p)
 {
     ProtobufCMessage *m;
-    size_t before = p->list.n;
 
     if (js_kind(j) != JS_OBJECT) {
         wrong_type(at, "an object", j, p);
@@ -366,10 +367,7 @@ static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const
             read_single(m, f, v, place, p);
         free(place);
     }
-    if (p->list.n == before)
-        return m;
-    protobuf_c_message_free_unpacked(m, NULL);
-    return NULL;
+    return m;
 }
 
 ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct json *j,

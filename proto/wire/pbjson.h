@@ -15,7 +15,8 @@ enum {
     PBJSON_MAX_LIST = 100000
 };
 
-/* NULL when there was a problem. Release with protobuf_c_message_free_unpacked(m, NULL). */
+/* What has a problem is left out of the message, so that the rest can be judged too. NULL only when j is
+ * no object. Release with protobuf_c_message_free_unpacked(m, NULL). */
 ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct json *j,
                               struct problems *p);
 

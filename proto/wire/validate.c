@@ -225,6 +225,13 @@ bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err)
                    ranks, lanes);
 }
 
+/* Class means and evaluation are dealt to any number of ranks. */
+static bool trains(const JobSpec *job)
+{
+    return job->has_kind &&
+           (job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL);
+}
+
 static void check_train(const JobSpec *job, struct problems *p)
 {
     const Distilld__ScheduleSpec *s = job->schedule;
@@ -232,7 +239,7 @@ static void check_train(const JobSpec *job, struct problems *p)
 
     if (job->train->lanes < 1 || (job->train->lanes & (job->train->lanes - 1)))
         problems_add(p, "#/train/lanes", "must be a power of two, got %d", job->train->lanes);
-    else if (!job_ranks_fit(job->resources->ranks, job->train->lanes, &err))
+    else if (trains(job) && !job_ranks_fit(job->resources->ranks, job->train->lanes, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
     if (job->optimizer->nesterov && job->optimizer->momentum == 0)
         problems_add(p, "#/optimizer/nesterov", "Nesterov's form needs a momentum above 0");
@@ -251,19 +258,50 @@ static void check_identity(const JobSpec *job, struct problems *p)
         problems_add(p, "#/labels", "at most 64 labels, got %zu", job->n_labels);
 }
 
+static bool lies_under(const char *pointer, const char *above)
+{
+    size_t n = strlen(above);
+
+    return strncmp(pointer, above, n) == 0 && (!pointer[n] || pointer[n] == '/');
+}
+
+/* A field that could not be read has been told of; that it is missing now is no news. */
+static void drop_repeated(struct problems *p, size_t known)
+{
+    size_t kept = known;
+
+    for (size_t i = known; i < p->list.n; i++) {
+        struct problem *one = &p->list.at[i];
+        bool told = false;
+
+        for (size_t k = 0; k < known; k++)
+            told |= lies_under(one->pointer, p->list.at[k].pointer);
+        if (told) {
+            free(one->pointer);
+            free(one->detail);
+        } else {
+            p->list.at[kept++] = *one;
+        }
+    }
+    p->list.n = kept;
+}
+
 void job_validate(const JobSpec *job, const struct catalog *known, struct problems *p)
 {
+    size_t told = p->list.n;
+
     check_identity(job, p);
-    if (!job->has_kind) {
-        problems_add(p, "#/kind", "is required: train, class_means, distill or eval");
-        return;
-    }
     check_ranges(job, p);
     check_data(job->data, known, p);
-    check_parts(job, known, p);
-    for (size_t i = 0; i < job->n_losses; i++)
-        check_loss(job, i, known, p);
+    if (job->has_kind) {
+        check_parts(job, known, p);
+        for (size_t i = 0; i < job->n_losses; i++)
+            check_loss(job, i, known, p);
+    } else {
+        problems_add(p, "#/kind", "is required: train, class_means, distill or eval");
+    }
     check_name(known, CATALOG_OPTIMIZERS, "optimizer", "#/optimizer/kind", job->optimizer->kind, p);
     check_name(known, CATALOG_SCHEDULES, "schedule", "#/schedule/kind", job->schedule->kind, p);
     check_train(job, p);
+    drop_repeated(p, told);
 }

@@ -122,6 +122,9 @@ START_TEST(last_words_are_the_ranks_own)
         {"error: mine", "", true, "error: mine"},
         {missing, ended, false,
          "mpirun was unable to find the specified executable file, and did not launch the job."},
+        {"error: disk full\n", "[vm:14641] PMIX ERROR: ERROR in file x.c at line 99\n", false,
+         "error: disk full"},
+        {"[epoch 3] error: mine\n", "", false, "[epoch 3] error: mine"},
         {ended, "", false, ""},
         {"", "", false, ""},
     };

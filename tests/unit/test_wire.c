@@ -235,6 +235,40 @@ START_TEST(result_form_leaves_out_what_cannot_matter)
 }
 END_TEST
 
+START_TEST(unreadable_fields_do_not_hide_broken_rules)
+{
+    static const char *const sets[] = {"kind=foo",
+                                       "lr=3",
+                                       "train.batch=abc",
+                                       "optimizer.lr=-1",
+                                       "labels={\"a\":1,\"b\":\"kept\"}",
+                                       "losses.0=5"};
+    static const char *const told[] = {"#/kind", "#/lr", "#/train/batch", "#/optimizer/lr"};
+    struct error err;
+    struct problems p = {0};
+    struct json *spec = js_parse(sample, strlen(sample), &err);
+    JobSpec *job;
+
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+        job_set(spec, sets[i], &err);
+    job = job_from_json(spec, &p);
+    ck_assert_ptr_nonnull(job);
+    job_validate(job, NULL, &p);
+    for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+        int n = 0;
+
+        for (size_t k = 0; k < p.list.n; k++)
+            n += strcmp(p.list.at[k].pointer, told[i]) == 0;
+        ck_assert_msg(n == 1, "%s is told %d times", told[i], n);
+    }
+    ck_assert_uint_eq(job->n_labels, 1);
+    ck_assert_str_eq(job->labels[0]->value, "kept");
+    js_free(spec);
+    job_free(job);
+    problems_free(&p);
+}
+END_TEST
+
 START_TEST(assignments_say_where_they_fail)
 {
     struct error err;
@@ -316,8 +350,8 @@ START_TEST(catalogs_travel_as_json)
 }
 END_TEST
 
-UNIT_MAIN(the_sample_is_valid, every_mistake_is_named_with_its_place,
-          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
-          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
-          assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,
-          catalogs_travel_as_json)
+UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, the_sample_is_valid,
+          every_mistake_is_named_with_its_place, all_mistakes_are_reported_at_once,
+          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
+          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)
