@@ -61,23 +61,4 @@ wait $pid
 [ $? != 0 ] || fail "killed: the run succeeded"
 said killed 'process rank 1 .*signal 9'
 ended killed
-
-# Rank 0 alone writes; when its folder goes away it ends the others, which cannot know.
-line=$(mpirun_line 2 train "$tmp/job.json" --out "$tmp/gone" --set train.epochs=200)
-bash -c "exec $line" >"$tmp/log" 2>&1 &
-pid=$!
-for _ in $(seq 200); do
-    [ -e "$tmp/gone/checkpoints/step-000000002.json" ] && break
-    sleep 0.05
-done
-rm -rf "$tmp/gone"
-for _ in $(seq 200); do
-    kill -0 $pid 2>/dev/null || break
-    sleep 0.05
-done
-! kill -0 $pid 2>/dev/null || fail "gone: the run hangs"
-wait $pid
-[ $? != 0 ] || fail "gone: the run succeeded"
-said gone 'distill-worker train: .*No such file or directory'
-no_process gone
 exit 0
