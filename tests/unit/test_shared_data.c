@@ -12,24 +12,6 @@
 #include "worker/ckpt/safetensors.h"
 #include "worker/data/dataset.h"
 
-static char *shared_path(const char *name)
-{
-    return str_path(getenv("SHARED"), name);
-}
-
-/* "cifar100:DIR", unpacked if that was not done yet. */
-static char *cifar_source(void)
-{
-    char *tool = shared_path("data/unpack"), *source, dir[1000] = "";
-    FILE *f = popen(tool, "r");
-
-    ck_assert_msg(f && fgets(dir, sizeof(dir), f) && pclose(f) == 0, "%s failed", tool);
-    dir[strcspn(dir, "\n")] = '\0';
-    source = str_fmt("cifar100:%s/cifar-100-binary", dir);
-    free(tool);
-    return source;
-}
-
 static struct dataset *open_or_fail(const char *source, enum split split)
 {
     struct error err;
@@ -55,7 +37,7 @@ static void check_split(const char *source, enum split split, int each)
 
 START_TEST(cifar100_is_whole_and_has_the_known_means)
 {
-    char *source = cifar_source();
+    char *source = unit_cifar_source();
     const struct data_source *row = data_source_of(source, NULL);
     struct dataset *d = open_or_fail(source, SPLIT_TRAIN);
 
@@ -96,7 +78,7 @@ static int open_one(const char *path, const struct stat *st, int type, struct FT
 
 START_TEST(every_golden_vector_opens)
 {
-    char *dir = shared_path("vectors");
+    char *dir = unit_shared_path("vectors");
 
     ck_assert_int_eq(nftw(dir, open_one, 16, FTW_PHYS), 0);
     ck_assert_msg(opened > 100, "%d files in %s", opened, dir);
@@ -106,7 +88,7 @@ END_TEST
 
 START_TEST(a_foreign_teacher_opens)
 {
-    char *path = shared_path("teachers/resnet20-cifar100.safetensors");
+    char *path = unit_shared_path("teachers/resnet20-cifar100.safetensors");
     struct error err;
     struct safetensors *s = st_open(path, &err);
     const struct st_tensor *t;

@@ -23,23 +23,6 @@ enum {
     CHUNK = 50
 };
 
-static char *shared_path(const char *name)
-{
-    return str_path(getenv("SHARED"), name);
-}
-
-static char *cifar_source(void)
-{
-    char *tool = shared_path("data/unpack"), *source, dir[1000] = "";
-    FILE *f = popen(tool, "r");
-
-    ck_assert_msg(f && fgets(dir, sizeof(dir), f) && pclose(f) == 0, "%s failed", tool);
-    dir[strcspn(dir, "\n")] = '\0';
-    source = str_fmt("cifar100:%s/cifar-100-binary", dir);
-    free(tool);
-    return source;
-}
-
 struct bench {
     struct dataset *data;
     struct augment augment;
@@ -50,7 +33,8 @@ struct bench {
 static void open_bench(struct bench *b, enum split split)
 {
     struct replica_config cfg = {.backend = "cpu", .threads = 1, .chunk = CHUNK};
-    char *source = cifar_source(), *path = shared_path("teachers/resnet20-cifar100.safetensors");
+    char *source = unit_cifar_source(),
+         *path = unit_shared_path("teachers/resnet20-cifar100.safetensors");
     const struct data_source *row;
     struct error err;
 
@@ -94,7 +78,7 @@ static double deviation(const float *got, const struct st_tensor *t)
 
 START_TEST(features_and_logits_are_pytorchs)
 {
-    char *path = shared_path("teachers/resnet20-cifar100-first100.safetensors");
+    char *path = unit_shared_path("teachers/resnet20-cifar100-first100.safetensors");
     struct error err;
     struct safetensors *want = st_open(path, &err);
     float *images = NEW_ARRAY(float, 100 * IMAGE), *logits = NEW_ARRAY(float, 100 * CLASSES);
@@ -184,7 +168,7 @@ START_TEST(class_means_point_where_pytorchs_do)
         SOME = 4
     };
     const struct means_provenance p = {"t", "d", "eval", "isa", CHUNK, 1};
-    char *path = shared_path("teachers/class-means.json");
+    char *path = unit_shared_path("teachers/class-means.json");
     struct error err;
     struct json *want = js_read_file(path, 64u << 20, &err);
     struct class_means means;

@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/base/str.h"
+
 static char dir[64];
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -59,4 +61,21 @@ int unit_run(const char *file, const TTest *const *tests, size_t n)
     srunner_free(runner);
     nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return failed ? 1 : 0;
+}
+
+char *unit_shared_path(const char *name)
+{
+    return str_path(getenv("SHARED"), name);
+}
+
+char *unit_cifar_source(void)
+{
+    char *tool = unit_shared_path("data/unpack"), *source, line[1000] = "";
+    FILE *f = popen(tool, "r");
+
+    ck_assert_msg(f && fgets(line, sizeof(line), f) && pclose(f) == 0, "%s failed", tool);
+    line[strcspn(line, "\n")] = '\0';
+    source = str_fmt("cifar100:%s/cifar-100-binary", line);
+    free(tool);
+    return source;
 }

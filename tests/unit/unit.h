@@ -30,4 +30,9 @@ const char *unit_dir(void);
     } while (0)
 #define ck_assert_ok(call, err) ck_assert_msg((call), "%s: %s", #call, (err).msg)
 
+/* NAME in the folder ../shared, for tests that run where it exists; free(). */
+char *unit_shared_path(const char *name);
+/* "cifar100:DIR", unpacked if that was not done yet; free(). */
+char *unit_cifar_source(void);
+
 #endif
