@@ -226,26 +226,44 @@ static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
     return (char *)*list + n * size;
 }
 
+static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                        const struct json *j, const char *at, struct problems *p)
+{
+    char value[sizeof(int64_t)] = {0};
+
+    if (!row_of(f)->read(f, j, value, at, p))
+        return false;
+    memcpy(member(m, f->offset), value, row_of(f)->size);
+    if (f->quantifier_offset)
+        *has(m, f) = 1;
+    return true;
+}
+
+static bool read_entry(ProtobufCMessage **to, const ProtobufCFieldDescriptor *f, void *it,
+                       const char *at, struct problems *p)
+{
+    struct json *key = js_new_object();
+    char *place = str_fmt("%s/%s", at, js_key(it));
+    bool ok;
+
+    js_set(key, "key", js_new_string(js_key(it)));
+    ok = read_nested(f, key, to, at, p) &&
+         read_single(*to, &(*to)->descriptor->fields[1], js_value(it), place, p);
+    if (!ok && *to)
+        protobuf_c_message_free_unpacked(*to, NULL);
+    free(place);
+    js_free(key);
+    return ok;
+}
+
 static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct json *j,
                      const char *at, struct problems *p)
 {
     if (js_kind(j) != JS_OBJECT)
         return wrong_type(at, "an object", j, p);
-    for (void *it = js_first(j); it; it = js_next(j, it)) {
-        struct json *entry = js_new_object();
-        ProtobufCMessage **to = append(m, f);
-        size_t before = p->list.n;
-
-        js_set(entry, "key", js_new_string(js_key(it)));
-        js_set(entry, "value", js_copy(js_value(it)));
-        read_nested(f, entry, to, at, p);
-        js_free(entry);
-        if (p->list.n > before) { /* an entry is whole, or not there */
-            if (*to)
-                protobuf_c_message_free_unpacked(*to, NULL);
-            (*count(m, f))--;
-        }
-    }
+    for (void *it = js_first(j); it; it = js_next(j, it))
+        if (js_kind(js_value(it)) != JS_NULL && !read_entry(append(m, f), f, it, at, p))
+            (*count(m, f))--; /* an entry is whole, or not there */
     return true;
 }
 
@@ -304,19 +322,6 @@ static bool read_list(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, co
         free(place);
     }
     return ok;
-}
-
-static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-                        const struct json *j, const char *at, struct problems *p)
-{
-    char value[sizeof(int64_t)] = {0};
-
-    if (!row_of(f)->read(f, j, value, at, p))
-        return false;
-    memcpy(member(m, f->offset), value, row_of(f)->size);
-    if (f->quantifier_offset)
-        *has(m, f) = 1;
-    return true;
 }
 
 static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key, const char *at,

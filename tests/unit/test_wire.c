@@ -115,7 +115,7 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"schedule.milestones=[9,8]", "#/schedule/milestones: must be epochs in ascending order"},
         {"schema_version=2", "#/schema_version: must be at least 1 and at most 1, got 2"},
         {"student.projector=sometimes", "expected one of auto, always, never"},
-        {"labels.x=1", "#/labels/value: expected a string, got 1"},
+        {"labels.x=1", "#/labels/x: expected a string, got 1"},
     };
     struct error err;
 
@@ -241,7 +241,7 @@ START_TEST(unreadable_fields_do_not_hide_broken_rules)
                                        "lr=3",
                                        "train.batch=abc",
                                        "optimizer.lr=-1",
-                                       "labels={\"a\":1,\"b\":\"kept\"}",
+                                       "labels={\"a\":1,\"b\":\"kept\",\"c\":null}",
                                        "losses.0=5"};
     static const char *const told[] = {"#/kind", "#/lr", "#/train/batch", "#/optimizer/lr"};
     struct error err;
