@@ -285,13 +285,14 @@ static bool parse_range(const char *text, int64_t *lo, int64_t *hi)
 static bool read_element(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
                          const struct json *j, const char *at, struct problems *p)
 {
-    int64_t lo, hi;
+    int64_t lo = 0, hi = 0;
+    bool range = f->type == PROTOBUF_C_TYPE_INT32 && parse_range(js_string(j, NULL), &lo, &hi);
 
-    if (f->type == PROTOBUF_C_TYPE_INT32 && parse_range(js_string(j, NULL), &lo, &hi)) {
-        if (hi - lo >= PBJSON_MAX_LIST) {
-            problems_add(p, at, "the range has more than %d elements", PBJSON_MAX_LIST);
-            return false;
-        }
+    if (hi - lo >= PBJSON_MAX_LIST - (int64_t)*count(m, f)) {
+        problems_add(p, at, "with this the list has more than %d elements", PBJSON_MAX_LIST);
+        return false;
+    }
+    if (range) {
         for (int64_t v = lo; v <= hi; v++)
             *(int32_t *)append(m, f) = (int32_t)v;
         return true;
@@ -311,10 +312,6 @@ static bool read_list(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, co
         return read_element(m, f, j, at, p);
     if (js_kind(j) != JS_ARRAY)
         return wrong_type(at, "an array", j, p);
-    if (js_len(j) > PBJSON_MAX_LIST) {
-        problems_add(p, at, "%zu elements; the limit is %d", js_len(j), PBJSON_MAX_LIST);
-        return false;
-    }
     for (size_t i = 0; i < js_len(j); i++) {
         char *place = str_fmt("%s/%zu", at, i);
 

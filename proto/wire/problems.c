@@ -11,6 +11,12 @@ void problems_add(struct problems *p, const char *pointer, const char *fmt, ...)
     struct buf detail = buf_new(0);
     va_list ap;
 
+    if (p->list.n == PROBLEMS_MAX)
+        return;
+    if (p->list.n == PROBLEMS_MAX - 1) {
+        pointer = "#";
+        fmt = "there are more problems than these";
+    }
     va_start(ap, fmt);
     buf_vfmt(&detail, fmt, ap);
     va_end(ap);

@@ -9,6 +9,10 @@
 #include "proto/base/json.h"
 #include "proto/base/vec.h"
 
+enum {
+    PROBLEMS_MAX = 100 /* what comes after is dropped; the last one says so */
+};
+
 struct problem {
     char *pointer;
     char *detail;

@@ -11,6 +11,6 @@ corpora=$(ls "$srcdir/tests/fuzz/corpus")
 [ "$targets" = "$corpora" ] || fail "targets and folders of inputs differ: $(diff <(echo "$targets") <(echo "$corpora"))"
 for t in $targets; do
     echo "$t"
-    "$builddir/tests/fuzz/fuzz_$t" --rounds "${FUZZ_ROUNDS:-2000}" "$srcdir/tests/fuzz/corpus/$t" ||
+    "$builddir/tests/fuzz/fuzz_$t" --rounds "${FUZZ_ROUNDS:-500}" "$srcdir/tests/fuzz/corpus/$t" ||
         fail "$t; run it again with the seed above: TEST_SEED=... tests/fuzz/fuzz_$t tests/fuzz/corpus/$t"
 done

@@ -269,6 +269,28 @@ START_TEST(unreadable_fields_do_not_hide_broken_rules)
 }
 END_TEST
 
+START_TEST(lists_and_problems_have_limits)
+{
+    static const char huge[] =
+        "{\"data\":{\"classes\":[\"0..60000\",\"0..60000\",\"7..99999999\"]}}";
+    struct error err;
+    struct problems p = {0};
+    struct json *spec = js_parse(huge, strlen(huge), &err);
+    JobSpec *job = job_from_json(spec, &p);
+
+    ck_assert_uint_eq(job->data->n_classes, 60001);
+    ck_assert_uint_eq(p.list.n, 2);
+    ck_assert_str_eq(p.list.at[0].pointer, "#/data/classes/1");
+    for (int i = 0; i < 1000; i++)
+        problems_add(&p, "#/x", "number %d", i);
+    ck_assert_uint_eq(p.list.n, PROBLEMS_MAX);
+    ck_assert_str_eq(p.list.at[PROBLEMS_MAX - 1].detail, "there are more problems than these");
+    js_free(spec);
+    job_free(job);
+    problems_free(&p);
+}
+END_TEST
+
 START_TEST(assignments_say_where_they_fail)
 {
     struct error err;
@@ -350,8 +372,9 @@ START_TEST(catalogs_travel_as_json)
 }
 END_TEST
 
-UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, the_sample_is_valid,
-          every_mistake_is_named_with_its_place, all_mistakes_are_reported_at_once,
-          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
-          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
-          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)
+UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
+          the_sample_is_valid, every_mistake_is_named_with_its_place,
+          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
+          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
+          assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,
+          catalogs_travel_as_json)
