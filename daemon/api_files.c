@@ -155,7 +155,7 @@ void api_job_artifact(struct daemon *d, struct request *r)
         return;
     fd = dir >= 0 ? open_below(dir, name, &st) : -1;
     if (fd >= 0)
-        http_reply_file(r, 200, type, fd, 0, (uint64_t)st.st_size);
+        reply_file(r, type, fd, &st);
     else
         problem_reply(r, "not_found", NULL, "job %s has no file \"%.200s\"", j->id, name);
     if (dir >= 0)
