@@ -19,7 +19,8 @@
 enum {
     CONNECTIONS = 4096,
     IDLE_S = 30,
-    POOL = 32 << 10, /* bytes a connection: headers must fit, in front of our own limits */
+    POOL =
+        20 << 10, /* bytes a connection, half of which each costs: headers and address must fit */
     STREAM_BLOCK = 4096,
     TURNS = 4,        /* of MHD_run in one turn of the loop, which others share */
     SWEEP_MS = 1000,  /* between looks for connections that are late */
