@@ -65,13 +65,14 @@ static void add_daemon(struct prom *p, const struct daemon *d)
     prom_histogram(p, store_commit_seconds(d->store));
 }
 
-/* The older format for those who ask for text alone, and for those who do not ask: it is what tools that
- * read a file expect. A server that scrapes asks for OpenMetrics. */
+/* The older format is for those who ask for it and not for OpenMetrics: promtool, for example, reads no
+ * other. */
 static bool wants_open_metrics(const struct request *r)
 {
     const char *accept = http_header(r, "Accept");
 
-    return accept && strstr(accept, "application/openmetrics-text");
+    return !accept || !strstr(accept, "text/plain") ||
+           strstr(accept, "application/openmetrics-text");
 }
 
 void api_metrics(struct daemon *d, struct request *r)

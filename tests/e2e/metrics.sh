@@ -37,6 +37,7 @@ check() {
         want = family
         if (type[family] == "info") want = family "_info"
         if (type[family] == "counter") want = family "_total"
+        if (type[family] == "histogram") sub(/_(bucket|sum|count)$/, "", name)
         if (name != want) bad("sample of " family)
         key = $0; sub(/ [^ ]*$/, "", key)
         if (key in keys) bad("twice")
@@ -44,9 +45,11 @@ check() {
     }
     END { if (!ended) { print "no # EOF"; failed = 1 } if (n < 10) { print n " samples"; failed = 1 } exit failed }' \
         <<<"${text%$'\n'}" || fail "/metrics"
+    # promtool reads the older format, for those who ask for it.
     if command -v promtool >/dev/null; then
-        promtool check metrics <<<"$text" >"$tmp/promtool" 2>&1 || grep -q 'error while linting' "$tmp/promtool" && ! grep -q 'parsing' "$tmp/promtool" ||
-            fail "promtool: $(cat "$tmp/promtool")"
+        api GET /metrics 'Accept: text/plain'
+        promtool check metrics <<<"${text%$'\n'}" >"$tmp/promtool" 2>&1 || fail "promtool: $(cat "$tmp/promtool") $text"
+        api GET /metrics 'Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5'
     fi
 }
 
