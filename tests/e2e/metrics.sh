@@ -76,6 +76,13 @@ within 5 counted || fail "clients: $text"
 sample 'distilld_jobs{state="running"}' 1
 sample 'distilld_jobs{state="queued"}' 1
 sample 'distilld_slots{use="held"}' 2
+sample distilld_job_submissions_total 2
+sample distilld_queue_paused 0
+for name in distilld_schedule_cycle_seconds distilld_db_commit_seconds; do
+    [[ $text == *$'\n'"${name}_count "[1-9]* ]] || fail "$name counts nothing: $text"
+done
+[[ $text == *$'\n'"distilld_worker_heartbeat_age_seconds "[0-9]* ]] || fail "no heartbeat: $text"
+[[ $text != *job_[0-9]* ]] || fail "an id of a job among the labels"
 verb "$queued" cancel
 verb "$(get /api/v1/jobs '.items[-1].id')" cancel
 wait_state "$(get /api/v1/jobs '.items[-1].id')" cancelled
