@@ -195,6 +195,16 @@ static void set_method(CURL *c, const char *method, const char *body)
         curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, body);
 }
 
+/* Whether it broke off after the connection stood. */
+static bool was_lost(CURL *curl, CURLcode rc)
+{
+    curl_off_t connected = 0;
+
+    curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &connected);
+    return rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
+           rc == CURLE_PARTIAL_FILE || (rc == CURLE_OPERATION_TIMEDOUT && connected > 0);
+}
+
 static bool judge(struct http *h, struct transfer *t, CURLcode rc, struct error *err)
 {
     long status = 0;
@@ -229,8 +239,7 @@ bool http_send(struct http *h, const struct http_request *r, struct error *err)
     configure(h, &t, url, list);
     set_method(h->curl, r->method, r->method && !body ? "" : body);
     rc = curl_easy_perform(h->curl);
-    h->lost = rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
-              rc == CURLE_PARTIAL_FILE || rc == CURLE_OPERATION_TIMEDOUT;
+    h->lost = was_lost(h->curl, rc);
     ok = judge(h, &t, rc, err);
     curl_slist_free_all(list);
     buf_free(&t.refusal);

@@ -1,4 +1,4 @@
-/* The daemon itself: version, session, health, figures for Prometheus. */
+/* The daemon itself: version, description, session, health. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,8 +7,7 @@
 
 enum {
     PER_ADDRESS = 64,
-    IDLE_MS = 30000, /* silence between two requests, which libmicrohttpd ends */
-    RATE = 1024      /* bytes a second that a body must have when its time is over */
+    RATE = 1024 /* bytes a second that a body must have when its time is over */
 };
 
 static struct in6_addr address_of(const struct sockaddr *peer)
@@ -27,12 +26,12 @@ static bool is_loopback(const struct in6_addr *a)
     return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
 }
 
-/* SIZE_MAX: no limit. */
+/* 0: no limit. */
 static size_t limit_for(const struct conns *c, const struct in6_addr *a)
 {
     if (c->limits.per_address)
         return (size_t)c->limits.per_address;
-    return is_loopback(a) ? SIZE_MAX / 2 : PER_ADDRESS;
+    return is_loopback(a) ? 0 : PER_ADDRESS;
 }
 
 static size_t count(const struct conns *c, const struct in6_addr *a)
@@ -47,20 +46,23 @@ static size_t count(const struct conns *c, const struct in6_addr *a)
 bool conns_admit(const struct conns *c, const struct sockaddr *peer)
 {
     struct in6_addr a = address_of(peer);
+    size_t limit = limit_for(c, &a);
 
-    return count(c, &a) < 2 * limit_for(c, &a);
+    return !limit || count(c, &a) < 2 * limit;
 }
 
 struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int64_t now_ms)
 {
     struct conn *n = NEW(struct conn);
+    size_t limit;
 
     *n = (struct conn){.next = c->first,
                        .link = &c->first,
                        .fd = fd,
                        .address = address_of(peer),
                        .since_ms = now_ms};
-    n->surplus = count(c, &n->address) >= limit_for(c, &n->address);
+    limit = limit_for(c, &n->address);
+    n->surplus = limit && count(c, &n->address) >= limit;
     if (n->next)
         n->next->link = &n->next;
     c->first = n;
@@ -90,7 +92,7 @@ bool conn_is_late(const struct conns *c, const struct conn *n, int64_t now_ms)
 
     switch (n->step) {
     case CONN_FRESH: return ms > c->limits.header_ms;
-    case CONN_IDLE: return ms > IDLE_MS + c->limits.header_ms;
+    case CONN_IDLE: return ms > CONN_IDLE_S * 1000 + c->limits.header_ms;
     case CONN_BODY: return ms > c->limits.body_ms && n->received < (uint64_t)ms * RATE / 1000;
     case CONN_ANSWER: break;
     }

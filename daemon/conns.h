@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+enum {
+    CONN_IDLE_S = 30 /* silence between two requests, which libmicrohttpd ends */
+};
+
 struct conn_limits {
     int64_t per_address; /* 0: 64, and as many as they like from loopback */
     int64_t header_ms, body_ms;

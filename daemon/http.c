@@ -18,7 +18,6 @@
 
 enum {
     CONNECTIONS = 4096,
-    IDLE_S = 30,
     POOL =
         20 << 10, /* bytes a connection, half of which each costs: headers and address must fit */
     STREAM_BLOCK = 4096,
@@ -576,7 +575,7 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
+        (unsigned)CONN_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
     if (!h->mhd) {
         free(h);
         close(listen_fd);

@@ -23,15 +23,12 @@ static void add_tag(struct request *r, const char *etag)
     http_add_header(r, "Cache-Control", "private, no-cache");
 }
 
-/* True when the answer was given: the client has it already. */
-static bool is_known(struct request *r, const char *etag)
+/* The client has it already: 304 then says how long the body would be, and leaves it out. */
+static bool is_known(const struct request *r, const char *etag)
 {
     const char *known = http_header(r, "If-None-Match");
 
-    if (!known || !etag_listed(known, strlen(known), etag))
-        return false;
-    http_reply(r, 304, NULL, "", 0);
-    return true;
+    return known && etag_listed(known, strlen(known), etag);
 }
 
 void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len)
@@ -45,8 +42,7 @@ void reply_bytes(struct request *r, int status, const char *type, const void *da
     }
     etag_of_bytes(data, len, etag);
     add_tag(r, etag);
-    if (!is_known(r, etag))
-        http_reply(r, status, type, data, len);
+    http_reply(r, is_known(r, etag) ? 304 : status, type, data, len);
 }
 
 void reply_json(struct request *r, int status, struct json *take_body)
@@ -104,7 +100,7 @@ void reply_file(struct request *r, const char *type, int take_fd, const struct s
     if (tagged)
         add_tag(r, etag);
     if (tagged && is_known(r, etag)) {
-        close(take_fd);
+        http_reply_file(r, 304, type, take_fd, 0, size);
         return;
     }
     if (wanted && range_holds(r, tagged ? etag : NULL))

@@ -226,6 +226,23 @@ static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
     return (char *)*list + n * size;
 }
 
+/* Problems from `first` on speak of an entry's `value`; for the user the place is the key. */
+static void name_by_key(struct problems *p, size_t first, const char *at, const char *key)
+{
+    struct buf token = buf_new(0);
+
+    for (; *key; key++) /* RFC 6901 */
+        if (*key == '~' || *key == '/')
+            buf_str(&token, *key == '~' ? "~0" : "~1");
+        else
+            buf_add(&token, key, 1);
+    for (; first < p->list.n; first++) {
+        free(p->list.at[first].pointer);
+        p->list.at[first].pointer = str_fmt("%s/%s", at, buf_text(&token));
+    }
+    buf_free(&token);
+}
+
 static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct json *j,
                      const char *at, struct problems *p)
 {
@@ -241,6 +258,7 @@ static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, con
         read_nested(f, entry, to, at, p);
         js_free(entry);
         if (p->list.n > before) { /* an entry is whole, or not there */
+            name_by_key(p, before, at, js_key(it));
             if (*to)
                 protobuf_c_message_free_unpacked(*to, NULL);
             (*count(m, f))--;

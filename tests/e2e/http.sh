@@ -25,6 +25,8 @@ for path in "$base" /api/v1/jobs /api/v1/catalog /api/v1/version "$base/artifact
         expect 304 "$path: If-None-Match: $list"
         header etag
         [ "$value" = "$etag" ] && [ -z "$text" ] || fail "304 of $path: $value: $text"
+        header content-length # if there is one, it is that of the body which is left out
+        [ -z "$value" ] || [ "$value" = ${#whole} ] || fail "304 of $path: Content-Length $value, not ${#whole}"
     done
     api GET "$path" 'If-None-Match: "x"'
     [ "$code" = 200 ] && [ "$text" = "$whole" ] || fail "$path: another tag: $code"
