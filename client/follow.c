@@ -160,7 +160,7 @@ static bool on_event(const struct sse_event *e, void *arg, struct error *err)
         if (data && strcmp(handlers[i].kind, e->kind) == 0)
             handlers[i].take(f, data);
     show(f);
-    if (data && f->c->json && strcmp(e->kind, "hb") != 0)
+    if (data && f->c->json && strcmp(e->kind, "hb") != 0 && strcmp(e->kind, "bye") != 0)
         print_event(e->kind, data);
     else
         js_free(data);

@@ -16,6 +16,7 @@
 #include "daemon/attempts.h"
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
+#include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
@@ -56,6 +57,17 @@ static const struct opt rows[] = {
     OPT(struct settings, shim, OPT_TEXT, "shim",
         "the parent of attempts (default: distill-shim beside this program)", .value = "FILE"),
     OPT(struct settings, web, OPT_TEXT, "web", "folder of the dashboard's files", .value = "DIR"),
+    OPT(struct settings, body_bytes, OPT_INT, "max-body", "bytes of a request's body", .value = "N",
+        .fallback = "1048576", .lo = 1024, .hi = 64 << 20),
+    OPT(struct settings, connections_per_address, OPT_INT, "connections-per-address",
+        "connections at a time from one address (default: 64, loopback excepted)", .value = "N",
+        .fallback = "0", .hi = 65536),
+    OPT(struct settings, header_timeout_s, OPT_INT, "header-timeout",
+        "seconds for the headers of a request", .value = "S", .fallback = "10", .lo = 1,
+        .hi = 3600),
+    OPT(struct settings, body_timeout_s, OPT_INT, "body-timeout",
+        "seconds for its body, unless it comes at 1 KiB/s or more", .value = "S", .fallback = "30",
+        .lo = 1, .hi = 3600),
     OPT(struct settings, log_level, OPT_TEXT, "log-level", "debug, info, warn or error",
         .value = "LEVEL", .fallback = "info"),
     OPT(struct settings, help, OPT_FLAG, "help", "print this help", .letter = 'h'),
@@ -86,20 +98,21 @@ static bool read_settings(struct settings *s, int argc, char **argv, struct buf 
 {
     const struct opt_set all = OPT_SET(rows, s);
     struct opt_words words = {argv + 1, (size_t)argc - 1}, again = words;
+    const char *path; /* one of argv */
 
     if (!opt_defaults(&all, err) || !opt_parse(&all, 1, &words, err))
         return false;
-    if (!s->config)
+    path = s->config;
+    if (!path)
         return true;
-    if (!file_read(s->config, file, err))
+    if (!file_read(path, file, err))
         return false;
     if (strlen(buf_text(file)) != file->len)
-        return err_set(err, ERR_INVALID, "%s: has a NUL byte", s->config);
+        return err_set(err, ERR_INVALID, "%s: has a NUL byte", path);
     opt_free(&all);
     *s = (struct settings){0};
     return opt_defaults(&all, err) &&
-           ((file->len == 0 || opt_lines(&all, 1, file->data, err)) ||
-            err_wrap(err, "configuration file")) &&
+           ((file->len == 0 || opt_lines(&all, 1, file->data, err)) || err_wrap(err, "%s", path)) &&
            opt_parse(&all, 1, &again, err);
 }
 
@@ -275,7 +288,12 @@ static bool publish_address(struct daemon *d, int fd, struct error *err)
 
 static bool open_http(struct daemon *d, struct error *err)
 {
-    int fd = open_listener(d->settings.listen, err);
+    const struct settings *s = &d->settings;
+    const struct http_limits limits = {.body_bytes = (size_t)s->body_bytes,
+                                       .connections = {.per_address = s->connections_per_address,
+                                                       .header_ms = s->header_timeout_s * 1000,
+                                                       .body_ms = s->body_timeout_s * 1000}};
+    int fd = open_listener(s->listen, err);
 
     if (fd < 0)
         return false;
@@ -283,7 +301,7 @@ static bool open_http(struct daemon *d, struct error *err)
         close(fd);
         return false;
     }
-    d->http = http_start(&d->loop, fd, routes_dispatch, d, err);
+    d->http = http_start(&d->loop, fd, &limits, routes_dispatch, d, err);
     return d->http;
 }
 
@@ -292,6 +310,7 @@ static void start_timers(struct daemon *d)
     uv_timer_init(&d->loop, &d->tick);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
+    uv_timer_init(&d->loop, &d->hourly);
     d->tick.data = d->schedule.data = d->heartbeat.data = d;
 }
 
@@ -300,12 +319,14 @@ static bool start(struct daemon *d, struct error *err)
     d->started_ms = clock_wall_ms();
     start_timers(d);
     if (!open_state(d, err) || !open_events(d, err) ||
-        !worker_catalog_load(d->settings.worker, &d->catalog, err) || !lifecycle_load(d, err))
+        !worker_catalog_load(d->settings.worker, &d->catalog, err) ||
+        !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err))
         return false;
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
         return false;
     sse_start(d);
+    idempotency_start(d);
     attempts_watch(d);
     sched_soon(d);
     log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",

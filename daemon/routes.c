@@ -20,6 +20,9 @@ const struct route routes[] = {
     {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, api_job_logs},
     {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, api_job_artifacts},
     {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, api_job_artifact},
+    {"GET", "/api/v1/queue", ACCESS_READ, api_queue},
+    {"POST", "/api/v1/queue:pause", ACCESS_WRITE, api_queue_pause},
+    {"POST", "/api/v1/queue:resume", ACCESS_WRITE, api_queue_resume},
     {"GET", "/api/v1/events", ACCESS_READ, api_events},
     {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog},
     {"GET", "/api/v1/version", ACCESS_READ, api_version},
@@ -27,6 +30,7 @@ const struct route routes[] = {
     {"GET", "/healthz", ACCESS_PUBLIC, api_healthz},
     {"GET", "/readyz", ACCESS_PUBLIC, api_readyz},
     {"GET", "/metrics", ACCESS_READ, api_metrics},
+    {"GET", "/api/v1/openapi.yaml", ACCESS_READ, api_openapi},
     {"GET", "/problems/{code}", ACCESS_PUBLIC, api_problem},
     {"GET", "/", ACCESS_PUBLIC, api_web},
     {"GET", "/{file}", ACCESS_PUBLIC, api_web},
@@ -48,12 +52,9 @@ bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAM
 
     while (*pattern) {
         if (*pattern == '{') {
-            char stop[3] = "/";
-            size_t len;
+            size_t len = strcspn(path, "/:");
 
             pattern = strchr(pattern, '}') + 1;
-            stop[1] = *pattern;
-            len = strcspn(path, stop);
             if (len == 0) {
                 clear(params);
                 return false;
@@ -124,14 +125,16 @@ void routes_dispatch(struct request *r, void *daemon)
     const struct route *route = find(r, &allow);
     struct error err;
 
-    if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
+    if (r->refusal && strcmp(r->refusal, "too_large") != 0) {
+        problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
+    } else if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
         if (err.code == ERR_UNAUTHORIZED)
             http_add_header(r, "WWW-Authenticate", "Bearer");
         problem_reply_error(r, &err);
     } else if (!route) {
         refuse(r, buf_text(&allow));
-    } else if (r->too_large) {
-        problem_reply(r, "too_large", NULL, "a body may have at most %d bytes", HTTP_BODY_MAX);
+    } else if (r->refusal) {
+        problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
     } else if (!decode(r)) {
         problem_reply(r, "bad_request", NULL, "the address has a broken percent-escape: %.300s",
                       r->path);

@@ -25,6 +25,7 @@ struct client {
     struct event *shared; /* the frame of the ring that is on its way */
     size_t sent;          /* of own, else of shared */
     uint64_t beats;
+    bool parted;
 };
 
 static bool wants(const struct client *c, const char *job)
@@ -70,7 +71,8 @@ static struct json *snapshot_items(struct client *c)
         for (size_t i = d->active.n; i-- > 0;)
             js_push(items, job_json(d->active.at[i]->job, false));
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
-            store_jobs_page(d->store, 0, SNAPSHOT_JOBS, s, add_job, items, NULL);
+            store_jobs_page(d->store, 0, SNAPSHOT_JOBS, &(struct job_filter){.state = s}, add_job,
+                            items, NULL);
     }
     return items;
 }
@@ -119,6 +121,11 @@ static bool refill(struct client *c)
     case EVENTS_READY: c->shared = e; return true;
     case EVENTS_LAGGED: add_lagged(c); return true;
     case EVENTS_NONE: break;
+    }
+    if (c->daemon->stopping && !c->parted) {
+        c->parted = true;
+        buf_str(&c->own, "event: bye\ndata: {\"reason\":\"shutdown\"}\n\n");
+        return true;
     }
     if (c->beats == c->daemon->beats)
         return false;

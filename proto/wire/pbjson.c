@@ -239,11 +239,25 @@ static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
     return true;
 }
 
+/* The pointer of a member (RFC 6901); free(). */
+static char *pointer_to(const char *at, const char *key)
+{
+    struct buf pointer = buf_new(0);
+
+    buf_fmt(&pointer, "%s/", at);
+    for (; *key; key++)
+        if (*key == '~' || *key == '/')
+            buf_str(&pointer, *key == '~' ? "~0" : "~1");
+        else
+            buf_add(&pointer, key, 1);
+    return buf_take(&pointer);
+}
+
 static bool read_entry(ProtobufCMessage **to, const ProtobufCFieldDescriptor *f, void *it,
                        const char *at, struct problems *p)
 {
     struct json *key = js_new_object();
-    char *place = str_fmt("%s/%s", at, js_key(it));
+    char *place = pointer_to(at, js_key(it));
     bool ok;
 
     js_set(key, "key", js_new_string(js_key(it)));
@@ -326,7 +340,7 @@ static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key,
 {
     const char **names = NEW_ARRAY(const char *, d->n_fields);
     const char *near;
-    char *place = str_fmt("%s/%s", at, key);
+    char *place = pointer_to(at, key);
 
     for (unsigned i = 0; i < d->n_fields; i++)
         names[i] = d->fields[i].name;
