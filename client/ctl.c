@@ -33,6 +33,7 @@ void ctl_fini(struct ctl *c)
 {
     http_close(c->http);
     js_free(c->errors);
+    js_free(c->lines);
     free(c->base);
     free(c->token);
 }
@@ -92,7 +93,7 @@ static bool find_token(struct ctl *c, struct error *err)
         c->token = state_line(c, "token", err);
     else
         return true;
-    return c->token || err_wrap(err, "reading the access token");
+    return c->token || err_named_file(err) || err_wrap(err, "reading the access token");
 }
 
 struct http *ctl_http(struct ctl *c, struct error *err)

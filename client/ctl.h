@@ -17,6 +17,7 @@ struct ctl {
     char *token;         /* NULL: none */
     struct http *http;   /* once ctl_http was called */
     struct json *errors; /* [{"pointer","detail"}]: what is wrong with a spec */
+    struct json *lines;  /* {pointer: line} of a spec that was YAML */
 };
 
 /* A command is a row. Its options are parsed into a zeroed block of `size` bytes. */

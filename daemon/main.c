@@ -92,7 +92,7 @@ static bool read_settings(struct settings *s, int argc, char **argv, struct buf 
     if (!s->config)
         return true;
     if (!file_read(s->config, file, err))
-        return false;
+        return err_named_file(err);
     if (strlen(buf_text(file)) != file->len)
         return err_set(err, ERR_INVALID, "%s: has a NUL byte", s->config);
     opt_free(&all);

@@ -6,6 +6,7 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+#include "proto/base/suggest.h"
 
 enum {
     HELP_COLUMN = 26,
@@ -124,7 +125,7 @@ static bool unknown_option(const struct opt_set *sets, size_t n, const char *wor
         for (size_t k = 0; k < sets[i].n; k++)
             if (!is_argument(&sets[i].rows[k]))
                 vec_push(&names, sets[i].rows[k].name);
-    near = str_nearest(name + strspn(name, "-"), names.at, names.n);
+    near = suggest(name + strspn(name, "-"), names.at, names.n);
     err_set(err, ERR_INVALID, near ? "unknown option %s; did you mean --%s?" : "unknown option %s",
             name, near);
     free(name);
