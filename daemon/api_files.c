@@ -20,6 +20,7 @@
 enum {
     TAIL_DEFAULT = 200,
     TAIL_MAX = 1000000,
+    RANK_MAX = 65535,
     TAIL_BYTES = 8 << 20, /* a longer tail is cut off in front */
     BLOCK = 64 << 10
 };
@@ -154,7 +155,7 @@ void api_job_artifact(struct daemon *d, struct request *r)
         return;
     fd = dir >= 0 ? open_below(dir, name, &st) : -1;
     if (fd >= 0)
-        http_reply_file(r, 200, type, fd, 0, (uint64_t)st.st_size);
+        reply_file(r, type, fd, &st);
     else
         problem_reply(r, "not_found", NULL, "job %s has no file \"%.200s\"", j->id, name);
     if (dir >= 0)
@@ -204,6 +205,47 @@ static void reply_log(struct request *r, int fd, int64_t size, int64_t tail, int
     free(end);
 }
 
+static int is_log(const struct dirent *e)
+{
+    return str_starts(e->d_name, "rank-") && str_ends(e->d_name, ".log");
+}
+
+/* "0, 1": the ranks that have a log. */
+static char *ranks_with_logs(int dir)
+{
+    struct dirent **entries;
+    int n = scandirat(dir, "logs", &entries, is_log, versionsort);
+    struct buf b = buf_new(0);
+
+    for (int i = 0; i < n; i++) {
+        const char *number = entries[i]->d_name + strlen("rank-");
+
+        buf_fmt(&b, "%s%.*s", i ? ", " : "", (int)strcspn(number, "."), number);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+    return buf_take(&b);
+}
+
+/* A rank of the job that has not written yet may do so; any other has no log. */
+static void reply_no_log(struct request *r, const struct job *j, int dir, int64_t rank)
+{
+    char *have;
+
+    if (rank < j->ranks) {
+        http_add_header(r, "Log-End", "0");
+        http_reply(r, 200, text_type, "", 0);
+        return;
+    }
+    have = ranks_with_logs(dir);
+    problem_reply(r, "not_found", NULL,
+                  "job %s has %" PRId64 " rank%s and no log of rank %" PRId64 "; %s%s", j->id,
+                  j->ranks, j->ranks == 1 ? "" : "s", rank,
+                  *have ? "there are logs of: " : "nothing is logged yet", have);
+    free(have);
+}
+
 void api_job_logs(struct daemon *d, struct request *r)
 {
     struct job *owned;
@@ -215,7 +257,7 @@ void api_job_logs(struct daemon *d, struct request *r)
 
     if (!j)
         return;
-    if (!api_number(r, "rank", 0, j->ranks - 1, 0, &rank) ||
+    if (!api_number(r, "rank", 0, RANK_MAX, 0, &rank) ||
         !api_number(r, "tail", 0, TAIL_MAX, TAIL_DEFAULT, &tail) ||
         !api_number(r, "from", 0, INT64_MAX, -1, &from)) {
         job_destroy(owned);
@@ -224,12 +266,10 @@ void api_job_logs(struct daemon *d, struct request *r)
     name = str_fmt("logs/rank-%" PRId64 ".log", rank);
     dir = open_dir(d, j->id);
     fd = dir >= 0 ? open_below(dir, name, &st) : -1;
-    if (fd >= 0) {
+    if (fd >= 0)
         reply_log(r, fd, st.st_size, tail, from);
-    } else {
-        http_add_header(r, "Log-End", "0");
-        http_reply(r, 200, text_type, "", 0);
-    }
+    else
+        reply_no_log(r, j, dir, rank);
     if (dir >= 0)
         close(dir);
     free(name);

@@ -144,9 +144,8 @@ void api_job_series(struct daemon *d, struct request *r)
         ok = store_metrics_read(d->store, j->id, name, add_point, &s, &err);
     close_series(&s);
     buf_str(&s.text, "]}");
-    http_add_header(r, "Cache-Control", "no-store");
     if (ok)
-        http_reply(r, 200, "application/json; charset=utf-8", s.text.data, s.text.len);
+        reply_bytes(r, 200, "application/json; charset=utf-8", s.text.data, s.text.len);
     else
         problem_reply_error(r, &err);
     buf_free(&s.text);

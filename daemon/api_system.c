@@ -10,12 +10,6 @@
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 
-static void reply_text(struct request *r, int status, const char *type, const char *text)
-{
-    http_add_header(r, "Cache-Control", "no-store");
-    http_reply(r, status, type, text, strlen(text));
-}
-
 static const char plain[] = "text/plain; charset=utf-8";
 
 void api_catalog(struct daemon *d, struct request *r)
@@ -63,7 +57,7 @@ void api_session(struct daemon *d, struct request *r)
 void api_healthz(struct daemon *d, struct request *r)
 {
     (void)d;
-    reply_text(r, 200, plain, "ok\n");
+    reply_text(r, plain, "ok\n");
 }
 
 /* Ready: the state can be read. */
@@ -73,7 +67,7 @@ void api_readyz(struct daemon *d, struct request *r)
     struct error err;
 
     if (store_job_counts(d->store, counts, &err))
-        reply_text(r, 200, plain, "ready\n");
+        reply_text(r, plain, "ready\n");
     else
         problem_reply_error(r, &err);
 }
@@ -104,7 +98,7 @@ void api_metrics(struct daemon *d, struct request *r)
     buf_str(&b, "# TYPE distilld_sse_clients gauge\n# HELP distilld_sse_clients Open event "
                 "streams.\n");
     buf_fmt(&b, "distilld_sse_clients %zu\n# EOF\n", http_streams(d->http));
-    reply_text(r, 200, "application/openmetrics-text; version=1.0.0; charset=utf-8", buf_text(&b));
+    reply_text(r, "application/openmetrics-text; version=1.0.0; charset=utf-8", buf_text(&b));
     buf_free(&b);
 }
 
@@ -116,7 +110,7 @@ void api_problem(struct daemon *d, struct request *r)
     (void)d;
     if (k) {
         buf_fmt(&b, "%s (%s, HTTP status %d)\n\n%s\n", k->title, k->code, k->status, k->text);
-        reply_text(r, 200, plain, buf_text(&b));
+        reply_text(r, plain, buf_text(&b));
     } else {
         problem_reply(r, "not_found", NULL, "there is no problem \"%.60s\"", r->params[0]);
     }

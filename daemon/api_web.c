@@ -52,8 +52,7 @@ static void serve(struct daemon *d, struct request *r, const char *folder, const
         http_add_header(r, "Content-Security-Policy", policy);
         http_add_header(r, "Referrer-Policy", "no-referrer");
         http_add_header(r, "Cross-Origin-Opener-Policy", "same-origin");
-        http_add_header(r, "Cache-Control", "no-cache");
-        http_reply_file(r, 200, type, fd, 0, (uint64_t)st.st_size);
+        reply_file(r, type, fd, &st);
         return;
     }
     if (fd >= 0)

@@ -16,6 +16,7 @@ struct settings {
     const char *state, *listen, *config, *worker, *shim, *web, *log_level;
     opt_list hosts;
     int64_t slots;
+    int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
     bool help, version;
 };
 

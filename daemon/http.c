@@ -1,7 +1,11 @@
 #define _GNU_SOURCE
 #include "daemon/http.h"
 
+#include <inttypes.h>
 #include <microhttpd.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,23 +19,33 @@
 enum {
     CONNECTIONS = 4096,
     IDLE_S = 30,
-    POOL = 16 << 10, /* bytes a connection: headers must fit */
+    POOL =
+        20 << 10, /* bytes a connection, half of which each costs: headers and address must fit */
     STREAM_BLOCK = 4096,
-    TURNS = 4 /* of MHD_run in one turn of the loop, which others share */
+    TURNS = 4,        /* of MHD_run in one turn of the loop, which others share */
+    SWEEP_MS = 1000,  /* between looks for connections that are late */
+    PARTING_MS = 2000 /* for answers that are under way when the server stops */
 };
+
+/* Of a body that is too large so much is taken and dropped, so that the answer can be given: a peer that
+ * is cut off in the middle of sending would not see it. */
+static const uint64_t dropped_max = UINT64_C(64) << 20;
 
 struct http {
     struct MHD_Daemon *mhd;
     uv_poll_t poll;
-    uv_timer_t timer;
+    uv_timer_t timer, sweep;
     uv_async_t wake;
     int open_handles;
     unsigned idle_spins;
     bool stopping;
     http_handler handle;
     void *arg;
+    size_t body_bytes;
+    struct conns conns;
     struct http_stream *streams;
     size_t n_streams;
+    size_t n_answers; /* given, but not sent to the end */
 };
 
 /* An answer that goes on. */
@@ -48,6 +62,7 @@ struct http_stream {
 struct http_exchange {
     struct http *http;
     struct MHD_Connection *connection;
+    struct conn *conn;
     struct request request;
     enum MHD_Result queued;
     int64_t began_ns;
@@ -123,6 +138,71 @@ size_t http_streams(const struct http *h)
     return h ? h->n_streams : 0;
 }
 
+/* -- Connections ------------------------------------------------------------------------------- */
+
+static int64_t now_ms(void)
+{
+    return clock_mono_ns() / 1000000;
+}
+
+static struct conn *conn_of(struct MHD_Connection *c)
+{
+    return MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+static enum MHD_Result on_accept(void *arg, const struct sockaddr *peer, socklen_t len)
+{
+    struct http *h = arg;
+
+    (void)len;
+    return conns_admit(&h->conns, peer) ? MHD_YES : MHD_NO;
+}
+
+static void on_connection(void *arg, struct MHD_Connection *c, void **conn,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct http *h = arg;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+        *conn = conns_add(
+            &h->conns, fd,
+            MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr, now_ms());
+    } else {
+        conns_remove(*conn);
+        *conn = NULL;
+    }
+}
+
+/* Past libmicrohttpd, which cannot answer before a request is complete: nothing else is on its way to
+ * this peer, or its step would be another. */
+static void refuse_late(const struct conn *n)
+{
+    static const char body[] =
+        "{\"type\":\"/problems/request_timeout\",\"title\":\"Too slow\",\"status\":408,"
+        "\"detail\":\"the request did not arrive in time\",\"code\":\"request_timeout\"}";
+    char *text = str_fmt("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: "
+                         "application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
+                         strlen(body), body);
+
+    send(n->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(n->fd, SHUT_RDWR);
+    free(text);
+}
+
+static void on_sweep(uv_timer_t *t)
+{
+    struct http *h = t->data;
+    int64_t now = now_ms();
+
+    for (struct conn *n = h->conns.first; n; n = n->next)
+        if (conn_is_late(&h->conns, n, now)) {
+            refuse_late(n);
+            conn_enter(n, CONN_ANSWER, now);
+        }
+}
+
 /* -- Requests ---------------------------------------------------------------------------------- */
 
 static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection *c,
@@ -132,15 +212,18 @@ static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection 
 
     x->http = h;
     x->connection = c;
+    x->conn = conn_of(c);
     x->queued = MHD_NO;
     x->began_ns = clock_mono_ns();
     x->request = (struct request){
-        .method = method, .path = path, .body = buf_new(HTTP_BODY_MAX), .exchange = x};
+        .method = method, .path = path, .body = buf_new(h->body_bytes), .exchange = x};
+    conn_enter(x->conn, CONN_BODY, now_ms());
     return x;
 }
 
 static void exchange_free(struct http_exchange *x)
 {
+    x->http->n_answers -= x->request.status != 0;
     for (size_t i = 0; i < x->texts.n; i++)
         free(x->texts.at[i]);
     for (size_t i = 0; i < x->headers.n; i++)
@@ -159,8 +242,12 @@ static void on_completed(void *arg, struct MHD_Connection *c, void **ctx,
     (void)arg;
     (void)c;
     (void)how;
-    if (*ctx)
-        exchange_free(*ctx);
+    if (*ctx) {
+        struct http_exchange *x = *ctx;
+
+        conn_enter(x->conn, CONN_IDLE, now_ms());
+        exchange_free(x);
+    }
     *ctx = NULL;
 }
 
@@ -168,6 +255,7 @@ static enum MHD_Result answer(struct http_exchange *x)
 {
     struct request *r = &x->request;
 
+    conn_enter(x->conn, CONN_ANSWER, now_ms());
     x->http->handle(r, x->http->arg);
     if (!r->status)
         http_reply(r, 500, "text/plain", "no answer", 9);
@@ -177,13 +265,81 @@ static enum MHD_Result answer(struct http_exchange *x)
     return x->queued;
 }
 
-/* A body that announces itself as too large is refused before it is sent. */
-static bool announced_too_large(const struct request *r)
+static void refuse(struct request *r, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct request *r, const char *code, const char *fmt, ...)
 {
-    const char *text = http_header(r, "Content-Length");
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(r->refusal_text, sizeof(r->refusal_text), fmt, ap);
+    va_end(ap);
+    r->refusal = code;
+}
+
+static void refuse_body(struct http_exchange *x)
+{
+    refuse(&x->request, "too_large", "a body may have at most %zu bytes", x->http->body_bytes);
+}
+
+static enum MHD_Result add_length(void *arg, enum MHD_ValueKind kind, const char *key,
+                                  const char *value)
+{
+    size_t *n = arg;
+
+    (void)kind;
+    *n += strlen(key) + (value ? strlen(value) : 0) + 2;
+    return MHD_YES;
+}
+
+static size_t length_of(struct http_exchange *x, enum MHD_ValueKind kind)
+{
+    size_t n = 0;
+
+    MHD_get_connection_values(x->connection, kind, add_length, &n);
+    return n;
+}
+
+/* A body that announces itself as too large is refused before it is sent. */
+static bool announced_too_large(const struct http_exchange *x)
+{
+    const char *text = http_header(&x->request, "Content-Length");
     int64_t n;
 
-    return text && !str_int(text, 0, HTTP_BODY_MAX, &n);
+    return text && !str_int(text, 0, (int64_t)x->http->body_bytes, &n);
+}
+
+/* What can be told from the headers. True when there is something to refuse. */
+static bool check_headers(struct http_exchange *x)
+{
+    struct request *r = &x->request;
+    size_t uri = strlen(r->path) + length_of(x, MHD_GET_ARGUMENT_KIND);
+    size_t headers = length_of(x, MHD_HEADER_KIND);
+
+    if (x->conn->surplus)
+        refuse(r, "too_many_connections", "there are too many connections from your address");
+    else if (uri > HTTP_URI_MAX)
+        refuse(r, "uri_too_long", "an address may have at most %d bytes, got %zu", HTTP_URI_MAX,
+               uri);
+    else if (headers > HTTP_HEADERS_MAX)
+        refuse(r, "headers_too_large", "headers may have at most %d bytes, got %zu",
+               HTTP_HEADERS_MAX, headers);
+    else if (announced_too_large(x))
+        refuse_body(x);
+    if (r->refusal)
+        http_add_header(r, "Connection", "close");
+    return r->refusal;
+}
+
+static enum MHD_Result take_body(struct http_exchange *x, const char *data, size_t len)
+{
+    x->conn->received += len;
+    if (!x->request.refusal && !buf_add(&x->request.body, data, len)) {
+        buf_free(&x->request.body);
+        refuse_body(x);
+    }
+    return x->conn->received <= dropped_max ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
@@ -191,24 +347,15 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
                                   size_t *len, void **ctx)
 {
     struct http_exchange *x = *ctx;
+    size_t n = *len;
 
     (void)version;
     if (!x) {
         *ctx = x = exchange_new(arg, c, method, url);
-        x->request.too_large = announced_too_large(&x->request);
-        return x->request.too_large ? answer(x) : MHD_YES;
+        return check_headers(x) ? answer(x) : MHD_YES;
     }
-    if (*len) {
-        if (!buf_add(&x->request.body, data, *len)) {
-            buf_free(&x->request.body);
-            if (x->request.too_large) /* told once already, and it goes on */
-                return MHD_NO;
-            x->request.too_large = true;
-        }
-        *len = 0;
-        return MHD_YES;
-    }
-    return answer(x);
+    *len = 0;
+    return n ? take_body(x, data, n) : answer(x);
 }
 
 const char *http_header(const struct request *r, const char *name)
@@ -299,6 +446,7 @@ static void queue(struct request *r, int status, const char *type, struct MHD_Re
     for (size_t i = 0; i < x->headers.n; i += 2)
         MHD_add_response_header(response, x->headers.at[i], x->headers.at[i + 1]);
     r->status = status;
+    x->http->n_answers++;
     x->queued = MHD_queue_response(x->connection, (unsigned)status, response);
     MHD_destroy_response(response);
 }
@@ -330,10 +478,10 @@ void http_reply_file(struct request *r, int status, const char *type, int take_f
 static ssize_t on_stream_read(void *arg, uint64_t at, char *out, size_t max)
 {
     struct http_stream *s = arg;
-    ssize_t n = s->http->stopping ? -1 : s->ops->read(s->arg, out, max);
+    ssize_t n = s->ops->read(s->arg, out, max);
 
     (void)at;
-    if (n < 0)
+    if (n < 0 || (n == 0 && s->http->stopping))
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (n == 0) {
         s->suspended = true;
@@ -405,24 +553,29 @@ static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
 {
     uv_poll_init(loop, &h->poll, epoll_fd);
     uv_timer_init(loop, &h->timer);
+    uv_timer_init(loop, &h->sweep);
     uv_async_init(loop, &h->wake, on_wake);
-    h->poll.data = h->timer.data = h->wake.data = h;
-    h->open_handles = 3;
+    h->poll.data = h->timer.data = h->sweep.data = h->wake.data = h;
+    h->open_handles = 4;
     uv_poll_start(&h->poll, UV_READABLE, on_poll);
+    uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
-struct http *http_start(uv_loop_t *loop, int listen_fd, http_handler handle, void *arg,
-                        struct error *err)
+struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
+                        http_handler handle, void *arg, struct error *err)
 {
     struct http *h = NEW(struct http);
 
     h->handle = handle;
     h->arg = arg;
+    h->body_bytes = limits->body_bytes;
+    h->conns.limits = limits->connections;
     h->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, h,
-        MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
-        NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, on_accept, h, on_request,
+        h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
     if (!h->mhd) {
         free(h);
@@ -435,19 +588,44 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, http_handler handle, voi
     return h;
 }
 
+/* Lets answers come to their end, and streams say their last words. */
+static void finish_answers(struct http *h)
+{
+    int64_t end = now_ms() + PARTING_MS, left;
+    struct pollfd p = {.fd = MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+                       .events = POLLIN};
+
+    resume_streams(h);
+    for (;;) {
+        for (int i = 0; i < TURNS; i++)
+            MHD_run(h->mhd);
+        left = end - now_ms();
+        if (!h->n_answers || left <= 0)
+            return;
+        poll(&p, 1, left < 10 ? (int)left : 10);
+    }
+}
+
 void http_stop(struct http *h)
 {
+    int fd;
+
     if (!h)
         return;
     h->stopping = true;
     uv_poll_stop(&h->poll);
     uv_timer_stop(&h->timer);
+    uv_timer_stop(&h->sweep);
+    fd = MHD_quiesce_daemon(h->mhd);
+    finish_answers(h);
     /* A suspended connection would make MHD_stop_daemon abort the process. */
     resume_streams(h);
-    for (int i = 0; i < TURNS; i++)
-        MHD_run(h->mhd);
+    MHD_run(h->mhd);
     MHD_stop_daemon(h->mhd);
+    if (fd >= 0)
+        close(fd);
     uv_close((uv_handle_t *)&h->poll, on_closed);
     uv_close((uv_handle_t *)&h->timer, on_closed);
+    uv_close((uv_handle_t *)&h->sweep, on_closed);
     uv_close((uv_handle_t *)&h->wake, on_closed);
 }

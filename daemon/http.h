@@ -12,12 +12,19 @@
 #include <sys/types.h>
 #include <uv.h>
 
+#include "daemon/conns.h"
 #include "proto/base/buf.h"
 #include "proto/base/error.h"
 
 enum {
-    HTTP_BODY_MAX = 1 << 20,
+    HTTP_URI_MAX = 8 << 10,
+    HTTP_HEADERS_MAX = 16 << 10,
     HTTP_PARAMS = 4
+};
+
+struct http_limits {
+    size_t body_bytes;
+    struct conn_limits connections;
 };
 
 struct http;
@@ -25,7 +32,8 @@ struct http;
 struct request {
     const char *method, *path; /* the path as sent, without the query */
     struct buf body;
-    bool too_large;            /* the body has more than HTTP_BODY_MAX bytes and was not kept */
+    const char *refusal;       /* NULL, or the code of the problem: it breaks a limit */
+    char refusal_text[160];    /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
     int status;                /* of the answer; 0: none yet */
     struct http_exchange *exchange;
@@ -34,9 +42,11 @@ struct request {
 typedef void (*http_handler)(struct request *r, void *arg);
 
 /* listen_fd: a bound, listening socket, which becomes the server's. */
-struct http *http_start(uv_loop_t *loop, int listen_fd, http_handler handle, void *arg,
-                        struct error *err);
-/* Ends streams and connections; the handles are closed when the loop has run once more. */
+struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
+                        http_handler handle, void *arg, struct error *err);
+/* Takes no more connections; finishes answers, as far as their readers take them within a moment, and
+ * streams, whose readers are asked until they have nothing more. The handles are closed when the loop has
+ * run once more. */
 void http_stop(struct http *h); /* NULL is fine */
 
 /* Borrowed until the answer is given; NULL when missing. Names of headers are case-insensitive. */

@@ -56,6 +56,17 @@ static const struct opt rows[] = {
     OPT(struct settings, shim, OPT_TEXT, "shim",
         "the parent of attempts (default: distill-shim beside this program)", .value = "FILE"),
     OPT(struct settings, web, OPT_TEXT, "web", "folder of the dashboard's files", .value = "DIR"),
+    OPT(struct settings, body_bytes, OPT_INT, "max-body", "bytes of a request's body", .value = "N",
+        .fallback = "1048576", .lo = 1024, .hi = 64 << 20),
+    OPT(struct settings, connections_per_address, OPT_INT, "connections-per-address",
+        "connections at a time from one address (default: 64, loopback excepted)", .value = "N",
+        .fallback = "0", .hi = 65536),
+    OPT(struct settings, header_timeout_s, OPT_INT, "header-timeout",
+        "seconds for the headers of a request", .value = "S", .fallback = "10", .lo = 1,
+        .hi = 3600),
+    OPT(struct settings, body_timeout_s, OPT_INT, "body-timeout",
+        "seconds for its body, unless it comes at 1 KiB/s or more", .value = "S", .fallback = "30",
+        .lo = 1, .hi = 3600),
     OPT(struct settings, log_level, OPT_TEXT, "log-level", "debug, info, warn or error",
         .value = "LEVEL", .fallback = "info"),
     OPT(struct settings, help, OPT_FLAG, "help", "print this help", .letter = 'h'),
@@ -86,20 +97,21 @@ static bool read_settings(struct settings *s, int argc, char **argv, struct buf 
 {
     const struct opt_set all = OPT_SET(rows, s);
     struct opt_words words = {argv + 1, (size_t)argc - 1}, again = words;
+    const char *path; /* one of argv */
 
     if (!opt_defaults(&all, err) || !opt_parse(&all, 1, &words, err))
         return false;
-    if (!s->config)
+    path = s->config;
+    if (!path)
         return true;
-    if (!file_read(s->config, file, err))
+    if (!file_read(path, file, err))
         return err_named_file(err);
     if (strlen(buf_text(file)) != file->len)
-        return err_set(err, ERR_INVALID, "%s: has a NUL byte", s->config);
+        return err_set(err, ERR_INVALID, "%s: has a NUL byte", path);
     opt_free(&all);
     *s = (struct settings){0};
     return opt_defaults(&all, err) &&
-           ((file->len == 0 || opt_lines(&all, 1, file->data, err)) ||
-            err_wrap(err, "configuration file")) &&
+           ((file->len == 0 || opt_lines(&all, 1, file->data, err)) || err_wrap(err, "%s", path)) &&
            opt_parse(&all, 1, &again, err);
 }
 
@@ -275,7 +287,12 @@ static bool publish_address(struct daemon *d, int fd, struct error *err)
 
 static bool open_http(struct daemon *d, struct error *err)
 {
-    int fd = open_listener(d->settings.listen, err);
+    const struct settings *s = &d->settings;
+    const struct http_limits limits = {.body_bytes = (size_t)s->body_bytes,
+                                       .connections = {.per_address = s->connections_per_address,
+                                                       .header_ms = s->header_timeout_s * 1000,
+                                                       .body_ms = s->body_timeout_s * 1000}};
+    int fd = open_listener(s->listen, err);
 
     if (fd < 0)
         return false;
@@ -283,7 +300,7 @@ static bool open_http(struct daemon *d, struct error *err)
         close(fd);
         return false;
     }
-    d->http = http_start(&d->loop, fd, routes_dispatch, d, err);
+    d->http = http_start(&d->loop, fd, &limits, routes_dispatch, d, err);
     return d->http;
 }
 

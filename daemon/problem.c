@@ -24,13 +24,27 @@ static const struct problem_kind kinds[] = {
     {"conflict", 409, "Not in this state",
      "The resource is in a state in which this cannot be done."},
     {"cancelled", 409, "Cancelled", "What was asked for has been cancelled."},
+    {"request_timeout", 408, "Too slow",
+     "The headers of a request must arrive within 10 s, its body within 30 s or at 1 KiB/s; "
+     "the connection is closed."},
     {"too_large", 413, "Too large", "The body has more bytes than the daemon takes."},
+    {"uri_too_long", 414, "Address too long", "The address of the request has too many bytes."},
     {"unsupported_media_type", 415, "Unsupported media type",
      "A body must be JSON and be sent with `Content-Type: application/json`."},
+    {"range_not_satisfiable", 416, "No such part",
+     "The header Range asks for bytes beyond the end of the file."},
     {"invalid", 422, "Invalid",
      "The content breaks a rule; the member `errors` lists every place, by JSON pointer."},
     {"bad_data", 422, "Unusable data", "A file that was named cannot be used."},
+    {"idempotency_key_reused", 422, "Key used for something else",
+     "The header Idempotency-Key names an earlier request whose body was another one. A new "
+     "request "
+     "needs a new key."},
     {"unsupported", 422, "Unsupported", "Well formed, but not something this daemon can do."},
+    {"too_many_connections", 429, "Too many connections",
+     "This address has too many connections at a time (--connections-per-address); close some."},
+    {"headers_too_large", 431, "Headers too large",
+     "The headers of the request have too many bytes."},
     {"failed", 500, "Failed", "The daemon could not do it; its log says more."},
     {"io", 503, "Storage is not available",
      "The daemon could not write its state (a full disk, for example). Nothing was accepted; try "
@@ -43,16 +57,6 @@ static const struct problem_kind kinds[] = {
 const struct problem_kind *problem_find(const char *code)
 {
     return table_find(TABLE(kinds), code);
-}
-
-void reply_json(struct request *r, int status, struct json *take_body)
-{
-    char *text = js_text(take_body, JS_COMPACT);
-
-    http_add_header(r, "Cache-Control", "no-store");
-    http_reply(r, status, "application/json; charset=utf-8", text, strlen(text));
-    free(text);
-    js_free(take_body);
 }
 
 static void reply_problem(struct request *r, const struct problem_kind *k,

@@ -2,7 +2,7 @@
 #ifndef DAEMON_PROBLEM_H
 #define DAEMON_PROBLEM_H
 
-#include "daemon/http.h"
+#include "daemon/reply.h"
 #include "proto/wire/problems.h"
 
 /* One row per kind of refusal; `code` is its name in the API. */
@@ -21,8 +21,5 @@ void problem_reply(struct request *r, const char *code, const struct problems *e
                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* By the error's code. */
 void problem_reply_error(struct request *r, const struct error *err);
-
-/* 200, 202, ... with a JSON body. */
-void reply_json(struct request *r, int status, struct json *take_body);
 
 #endif

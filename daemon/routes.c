@@ -48,12 +48,9 @@ bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAM
 
     while (*pattern) {
         if (*pattern == '{') {
-            char stop[3] = "/";
-            size_t len;
+            size_t len = strcspn(path, "/:");
 
             pattern = strchr(pattern, '}') + 1;
-            stop[1] = *pattern;
-            len = strcspn(path, stop);
             if (len == 0) {
                 clear(params);
                 return false;
@@ -124,14 +121,16 @@ void routes_dispatch(struct request *r, void *daemon)
     const struct route *route = find(r, &allow);
     struct error err;
 
-    if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
+    if (r->refusal && strcmp(r->refusal, "too_large") != 0) {
+        problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
+    } else if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
         if (err.code == ERR_UNAUTHORIZED)
             http_add_header(r, "WWW-Authenticate", "Bearer");
         problem_reply_error(r, &err);
     } else if (!route) {
         refuse(r, buf_text(&allow));
-    } else if (r->too_large) {
-        problem_reply(r, "too_large", NULL, "a body may have at most %d bytes", HTTP_BODY_MAX);
+    } else if (r->refusal) {
+        problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
     } else if (!decode(r)) {
         problem_reply(r, "bad_request", NULL, "the address has a broken percent-escape: %.300s",
                       r->path);

@@ -6,7 +6,7 @@
 
 struct route {
     const char *method;
-    /* "/api/v1/jobs/{id}:cancel": {..} stands for one or more bytes of a segment, up to what follows. */
+    /* "/api/v1/jobs/{id}:cancel": {..} stands for one or more bytes of a segment without ":". */
     const char *pattern;
     enum access access;
     void (*handle)(struct daemon *d, struct request *r);

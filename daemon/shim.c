@@ -17,6 +17,7 @@
 #include "daemon/attempt.h"
 #include "daemon/cores.h"
 #include "daemon/lastwords.h"
+#include "daemon/logfile.h"
 #include "daemon/mpirun.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
@@ -27,6 +28,8 @@
 enum {
     TERM_GRACE_MS = 3000,
     SWEEP_MS = 20,
+    LOGS_MS = 1000, /* between looks at the sizes of logs */
+    CHUNKS = 256,   /* of standard error at once: a flood must not keep the shim from the rest */
     TAIL_BYTES = 16 << 10
 };
 
@@ -41,7 +44,10 @@ static const struct opt rows[] = {
     OPT(struct shim_options, attempt, OPT_TEXT, "attempt",
         "folder of the attempt: lock, attempt.json and exit.json are kept there", .value = "DIR"),
     OPT(struct shim_options, out, OPT_TEXT, "out",
-        "the job's run directory; the log is DIR/logs/rank-0.log", .value = "DIR"),
+        "the job's run directory; the log is DIR/logs/rank-0.log, and like those of the other "
+        "ranks "
+        "it begins anew at 16 MiB (what came before becomes rank-0.log.1)",
+        .value = "DIR"),
     OPT(struct shim_options, ranks, OPT_INT, "ranks", "number of MPI ranks", .value = "N",
         .fallback = "1", .lo = 1, .hi = 1024),
     OPT(struct shim_options, threads, OPT_INT, "threads", "threads of each rank", .value = "T",
@@ -68,12 +74,12 @@ static const char usage[] =
 struct shim {
     const struct shim_options *opt;
     const char *id; /* of the attempt; names its processes */
-    char *session_dir;
+    char *session_dir, *logs_dir;
     int signals, log, errors; /* signalfd; the log; where mpirun's standard error arrives */
     pid_t mpirun;
     int status; /* of mpirun, once it has ended */
     bool ended, stopped;
-    int64_t kill_at_ns;
+    int64_t kill_at_ns, logs_at_ns;
     struct buf tail; /* the newest of standard error */
 };
 
@@ -143,7 +149,7 @@ static void copy_errors(struct shim *s)
     char chunk[4096];
     ssize_t n;
 
-    while ((n = read(s->errors, chunk, sizeof(chunk))) > 0) {
+    for (int i = 0; i < CHUNKS && (n = read(s->errors, chunk, sizeof(chunk))) > 0; i++) {
         file_write_all(s->log, "log", chunk, (size_t)n, NULL);
         buf_add(&s->tail, chunk, (size_t)n);
         if (s->tail.len > 2 * TAIL_BYTES)
@@ -189,18 +195,29 @@ static void take_signals(struct shim *s)
     reap(s);
 }
 
+static void keep_logs_small(struct shim *s)
+{
+    int64_t now = clock_mono_ns();
+
+    if (now < s->logs_at_ns)
+        return;
+    s->logs_at_ns = now + LOGS_MS * INT64_C(1000000);
+    logfile_keep_small(s->logs_dir, LOGFILE_MAX);
+}
+
 static void watch_mpirun(struct shim *s)
 {
     while (!s->ended) {
         struct pollfd fds[] = {{s->signals, POLLIN, 0}, {s->errors, POLLIN, 0}};
 
         /* A closed pipe is always ready; from then on only signals matter. */
-        poll(fds, 2, s->stopped ? SWEEP_MS : -1);
+        poll(fds, 2, s->stopped ? SWEEP_MS : LOGS_MS);
         if (fds[1].revents & POLLIN)
             copy_errors(s);
         else if (fds[1].revents)
-            poll(fds, 1, s->stopped ? SWEEP_MS : -1);
+            poll(fds, 1, s->stopped ? SWEEP_MS : LOGS_MS);
         take_signals(s);
+        keep_logs_small(s);
         if (s->stopped && !s->ended && clock_mono_ns() >= s->kill_at_ns)
             kill(s->mpirun, SIGKILL);
     }
@@ -267,9 +284,9 @@ static void record_end(struct shim *s, const struct attempt_exit *e)
 
 static bool open_log(struct shim *s, struct error *err)
 {
-    char *dir = str_path(s->opt->out, "logs"), *path = str_path(dir, "rank-0.log");
+    char *path = str_path(s->logs_dir, "rank-0.log");
     char when[CLOCK_TEXT];
-    bool ok = file_make_dirs(dir, 0755, err);
+    bool ok = file_make_dirs(s->logs_dir, 0755, err);
 
     if (ok) {
         s->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -284,7 +301,6 @@ static bool open_log(struct shim *s, struct error *err)
         free(mark);
     }
     free(path);
-    free(dir);
     return ok;
 }
 
@@ -366,6 +382,7 @@ static bool act(struct shim_options *o, struct error *err)
     for (size_t i = 0; i < o->command.n; i++)
         command[i] = str_dup(o->command.at[i]);
     s.session_dir = str_path(o->attempt ? o->attempt : "", "mpi");
+    s.logs_dir = str_path(o->out ? o->out : "", "logs");
     s.tail = buf_new(0);
     if (o->print_mpirun)
         ok = print_line(o, command);
@@ -379,6 +396,7 @@ static bool act(struct shim_options *o, struct error *err)
         free(command[i]);
     free(command);
     buf_free(&s.tail);
+    free(s.logs_dir);
     free(s.session_dir);
     return ok;
 }

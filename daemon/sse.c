@@ -25,6 +25,7 @@ struct client {
     struct event *shared; /* the frame of the ring that is on its way */
     size_t sent;          /* of own, else of shared */
     uint64_t beats;
+    bool parted;
 };
 
 static bool wants(const struct client *c, const char *job)
@@ -119,6 +120,11 @@ static bool refill(struct client *c)
     case EVENTS_READY: c->shared = e; return true;
     case EVENTS_LAGGED: add_lagged(c); return true;
     case EVENTS_NONE: break;
+    }
+    if (c->daemon->stopping && !c->parted) {
+        c->parted = true;
+        buf_str(&c->own, "event: bye\ndata: {\"reason\":\"shutdown\"}\n\n");
+        return true;
     }
     if (c->beats == c->daemon->beats)
         return false;

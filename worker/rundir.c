@@ -126,6 +126,21 @@ bool rundir_claim(const struct rundir *d, const JobSpec *job, struct error *err)
     return ok;
 }
 
+/* Appending, because whoever watches over the size of logs cuts them off. */
+bool rundir_take_errors(const struct rundir *d, int rank, struct error *err)
+{
+    char *path = str_fmt("%s/logs/rank-%d.log", d->path, rank);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    bool ok = fd >= 0 && dup2(fd, STDERR_FILENO) >= 0;
+
+    if (!ok)
+        err_set(err, ERR_IO, "open %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return ok;
+}
+
 void rundir_close(struct rundir *d)
 {
     if (d->lock_fd >= 0)

@@ -1,4 +1,5 @@
-/* The run directory (--out DIR): one job's results, one writer at a time. Only rank 0 writes here. */
+/* The run directory (--out DIR): one job's results, one writer at a time. Only rank 0 writes here,
+ * but for the log that each of the others has. */
 #ifndef WORKER_RUNDIR_H
 #define WORKER_RUNDIR_H
 
@@ -17,6 +18,9 @@ bool rundir_open(struct rundir *d, const char *path, const JobSpec *job, struct 
  * that a job can be corrected and run again in the same folder. */
 bool rundir_claim(const struct rundir *d, const JobSpec *job, struct error *err);
 void rundir_close(struct rundir *d);
+
+/* From now on this process's standard error is appended to logs/rank-K.log. */
+bool rundir_take_errors(const struct rundir *d, int rank, struct error *err);
 
 /* path/name; free() */
 char *rundir_file(const struct rundir *d, const char *name);

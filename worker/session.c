@@ -215,11 +215,7 @@ static bool open_outputs(struct session *s, const struct session_request *r, str
         progress_init(&s->progress, r->json);
         s->uplink = uplink_open(metrics, s->size);
     } else if (ok) {
-        char *log = str_fmt("%s/rank-%d.log", logs, s->rank);
-
-        if (!freopen(log, "a", stderr))
-            ok = err_set(err, ERR_IO, "open %s: %s", log, strerror(errno));
-        free(log);
+        ok = rundir_take_errors(&s->dir, s->rank, err);
     }
     free(metrics);
     free(logs);

@@ -53,8 +53,10 @@ for path in /nothing /api/v1/nothing /api/v2/jobs /api/v1/jobs/ /api/v1/jobs/job
     api GET "$path"
     problem 404 not_found "$path"
 done
-api POST /api/v1/jobs/job_0000000000000000000000000A:cancel
-problem 404 not_found "cancel of an unknown job"
+for verb in cancel explode; do
+    api POST /api/v1/jobs/job_0000000000000000000000000A:$verb
+    problem 404 not_found "$verb of an unknown job"
+done
 while read -r method path allow; do
     api "$method" "$path"
     problem 405 method_not_allowed "$method $path"

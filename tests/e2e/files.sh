@@ -86,7 +86,12 @@ rm "$out/logs/rank-1.log"
 log rank=1 '' 0
 ln -s "$state/token" "$out/logs/rank-1.log"
 log rank=1 '' 0
-for query in rank=2 rank=-1 rank=x rank= tail=-1 tail=1000001 tail=x from=-1 'rank=0%00'; do
+seq 3 >"$out/logs/rank-10.log" # of an attempt that had more ranks
+log rank=10 $'1\n2\n3\n' 6
+api GET "$base/logs?rank=2"
+problem 404 not_found "logs?rank=2"
+[[ $text == *"no log of rank 2; there are logs of: 0, 1, 10"* ]] || fail "logs?rank=2: $text"
+for query in rank=-1 rank=x rank= tail=-1 tail=1000001 tail=x from=-1 'rank=0%00'; do
     api GET "$base/logs?$query"
     problem 400 bad_request "logs?$query"
 done

@@ -182,6 +182,7 @@ START_TEST(patterns_match_whole_paths)
         {"/j/{x}:go", "/j/:go", NULL, NULL},
         {"/j/{x}:go", "/j/a:gone", NULL, NULL},
         {"/j/{x}:go", "/j/a", NULL, NULL},
+        {"/j/{x}", "/j/a:go", NULL, NULL},
         {"/j/{x}/f/{y}", "/j/a/f/b", "a", "b"},
         {"/j/{x}/f/{y}", "/j/a/f/", NULL, NULL},
         {"/j/{x}/f/{y}", "/j//f/b", NULL, NULL},

@@ -48,6 +48,8 @@ static bool receive(int fd, struct buf *out)
 static struct sockaddr_in start_http(struct daemon *d)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct http_limits limits = {.body_bytes = 1 << 20,
+                                       .connections = {.header_ms = 10000, .body_ms = 30000}};
     socklen_t len = sizeof(a);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct error err;
@@ -55,7 +57,7 @@ static struct sockaddr_in start_http(struct daemon *d)
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
     ck_assert_int_eq(listen(fd, 512), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    d->http = http_start(&d->loop, fd, routes_dispatch, d, &err);
+    d->http = http_start(&d->loop, fd, &limits, routes_dispatch, d, &err);
     ck_assert_msg(d->http, "%s", err.msg);
     sse_start(d);
     return a;

@@ -1,0 +1,98 @@
+#include "daemon/conns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+
+enum {
+    PER_ADDRESS = 64,
+    IDLE_MS = 30000, /* silence between two requests, which libmicrohttpd ends */
+    RATE = 1024      /* bytes a second that a body must have when its time is over */
+};
+
+static struct in6_addr address_of(const struct sockaddr *peer)
+{
+    struct in6_addr a = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+
+    if (peer->sa_family == AF_INET6)
+        memcpy(&a, (const char *)peer + offsetof(struct sockaddr_in6, sin6_addr), sizeof(a));
+    else if (peer->sa_family == AF_INET)
+        memcpy(&a.s6_addr[12], (const char *)peer + offsetof(struct sockaddr_in, sin_addr), 4);
+    return a;
+}
+
+static bool is_loopback(const struct in6_addr *a)
+{
+    return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
+}
+
+/* SIZE_MAX: no limit. */
+static size_t limit_for(const struct conns *c, const struct in6_addr *a)
+{
+    if (c->limits.per_address)
+        return (size_t)c->limits.per_address;
+    return is_loopback(a) ? SIZE_MAX / 2 : PER_ADDRESS;
+}
+
+static size_t count(const struct conns *c, const struct in6_addr *a)
+{
+    size_t n = 0;
+
+    for (const struct conn *at = c->first; at; at = at->next)
+        n += memcmp(&at->address, a, sizeof(*a)) == 0;
+    return n;
+}
+
+bool conns_admit(const struct conns *c, const struct sockaddr *peer)
+{
+    struct in6_addr a = address_of(peer);
+
+    return count(c, &a) < 2 * limit_for(c, &a);
+}
+
+struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int64_t now_ms)
+{
+    struct conn *n = NEW(struct conn);
+
+    *n = (struct conn){.next = c->first,
+                       .link = &c->first,
+                       .fd = fd,
+                       .address = address_of(peer),
+                       .since_ms = now_ms};
+    n->surplus = count(c, &n->address) >= limit_for(c, &n->address);
+    if (n->next)
+        n->next->link = &n->next;
+    c->first = n;
+    return n;
+}
+
+void conns_remove(struct conn *n)
+{
+    if (!n)
+        return;
+    *n->link = n->next;
+    if (n->next)
+        n->next->link = n->link;
+    free(n);
+}
+
+void conn_enter(struct conn *n, enum conn_step step, int64_t now_ms)
+{
+    n->step = step;
+    n->since_ms = now_ms;
+    n->received = 0;
+}
+
+bool conn_is_late(const struct conns *c, const struct conn *n, int64_t now_ms)
+{
+    int64_t ms = now_ms - n->since_ms;
+
+    switch (n->step) {
+    case CONN_FRESH: return ms > c->limits.header_ms;
+    case CONN_IDLE: return ms > IDLE_MS + c->limits.header_ms;
+    case CONN_BODY: return ms > c->limits.body_ms && n->received < (uint64_t)ms * RATE / 1000;
+    case CONN_ANSWER: break;
+    }
+    return false;
+}

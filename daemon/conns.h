@@ -1,0 +1,49 @@
+/* Connections of the HTTP server, by what a peer may take: so many from one address, and so much time
+ * for each step of a request. libmicrohttpd's own timeout counts silence only, so that a byte now and
+ * then holds a connection for ever. */
+#ifndef DAEMON_CONNS_H
+#define DAEMON_CONNS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct conn_limits {
+    int64_t per_address; /* 0: 64, and as many as they like from loopback */
+    int64_t header_ms, body_ms;
+};
+
+/* What is waited for. */
+enum conn_step {
+    CONN_FRESH,  /* the headers of the first request */
+    CONN_BODY,   /* the rest of a body */
+    CONN_ANSWER, /* nothing of the peer's */
+    CONN_IDLE    /* the headers of another request, or the end */
+};
+
+struct conn {
+    struct conn *next, **link;
+    int fd;
+    struct in6_addr address; /* IPv4 in its mapped form */
+    bool surplus;            /* one of too many from its address: to be refused */
+    enum conn_step step;
+    int64_t since_ms;
+    uint64_t received; /* of the body */
+};
+
+struct conns {
+    struct conn_limits limits;
+    struct conn *first;
+};
+
+/* Beyond twice the limit not even a refusal is given. */
+bool conns_admit(const struct conns *c, const struct sockaddr *peer);
+struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int64_t now_ms);
+void conns_remove(struct conn *n); /* NULL is fine */
+
+void conn_enter(struct conn *n, enum conn_step step, int64_t now_ms);
+bool conn_is_late(const struct conns *c, const struct conn *n, int64_t now_ms);
+
+#endif

@@ -1,0 +1,63 @@
+#include "daemon/etag.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/sha256.h"
+
+enum {
+    SETTLED_MS = 50, /* times of files move in steps of a timer tick, 10 ms at most */
+    HASH_DIGITS = 32
+};
+
+void etag_of_bytes(const void *data, size_t len, char out[ETAG_SIZE])
+{
+    char hex[SHA256_HEX];
+
+    sha256_of(data, len, hex);
+    snprintf(out, ETAG_SIZE, "\"%.*s\"", HASH_DIGITS, hex);
+}
+
+bool etag_of_file(const struct stat *st, int64_t wall_ms, char out[ETAG_SIZE])
+{
+    int64_t changed_ms = (int64_t)st->st_ctim.tv_sec * 1000 + st->st_ctim.tv_nsec / 1000000;
+
+    snprintf(out, ETAG_SIZE, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 ".%lx\"", (uint64_t)st->st_ino,
+             (uint64_t)st->st_size, (uint64_t)st->st_ctim.tv_sec,
+             (unsigned long)st->st_ctim.tv_nsec);
+    return wall_ms - changed_ms >= SETTLED_MS;
+}
+
+/* What stands between two commas. A comma inside of a tag splits it, and then it is none of ours. */
+static bool is_tag(const char *at, size_t len, const char *etag)
+{
+    while (len && (*at == ' ' || *at == '\t')) {
+        at++;
+        len--;
+    }
+    while (len && (at[len - 1] == ' ' || at[len - 1] == '\t'))
+        len--;
+    if (len == 1 && *at == '*')
+        return true;
+    if (len > 2 && memcmp(at, "W/", 2) == 0) {
+        at += 2;
+        len -= 2;
+    }
+    return len == strlen(etag) && memcmp(at, etag, len) == 0;
+}
+
+bool etag_listed(const char *text, size_t len, const char *etag)
+{
+    const char *end = text + len;
+
+    while (text < end) {
+        const char *comma = memchr(text, ',', (size_t)(end - text));
+        const char *stop = comma ? comma : end;
+
+        if (is_tag(text, (size_t)(stop - text), etag))
+            return true;
+        text = comma ? comma + 1 : end;
+    }
+    return false;
+}

@@ -1,0 +1,120 @@
+#include "daemon/reply.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/etag.h"
+#include "daemon/problem.h"
+#include "daemon/range.h"
+#include "proto/base/clock.h"
+#include "proto/base/str.h"
+
+static bool is_reading(const struct request *r)
+{
+    return strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+}
+
+/* To be kept by who asked, and asked for again before each use. */
+static void add_tag(struct request *r, const char *etag)
+{
+    http_add_header(r, "ETag", etag);
+    http_add_header(r, "Cache-Control", "private, no-cache");
+}
+
+/* True when the answer was given: the client has it already. */
+static bool is_known(struct request *r, const char *etag)
+{
+    const char *known = http_header(r, "If-None-Match");
+
+    if (!known || !etag_listed(known, strlen(known), etag))
+        return false;
+    http_reply(r, 304, NULL, "", 0);
+    return true;
+}
+
+void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len)
+{
+    char etag[ETAG_SIZE];
+
+    if (status != 200 || !is_reading(r)) {
+        http_add_header(r, "Cache-Control", "no-store");
+        http_reply(r, status, type, data, len);
+        return;
+    }
+    etag_of_bytes(data, len, etag);
+    add_tag(r, etag);
+    if (!is_known(r, etag))
+        http_reply(r, status, type, data, len);
+}
+
+void reply_json(struct request *r, int status, struct json *take_body)
+{
+    char *text = js_text(take_body, JS_COMPACT);
+
+    reply_bytes(r, status, "application/json; charset=utf-8", text, strlen(text));
+    free(text);
+    js_free(take_body);
+}
+
+void reply_text(struct request *r, const char *type, const char *text)
+{
+    http_add_header(r, "Cache-Control", "no-store");
+    http_reply(r, 200, type, text, strlen(text));
+}
+
+/* Of a part the client may want to know that it still belongs to what it has. */
+static bool range_holds(const struct request *r, const char *etag)
+{
+    const char *condition = http_header(r, "If-Range");
+
+    return !condition || (etag && strcmp(condition, etag) == 0);
+}
+
+static void reply_outside(struct request *r, uint64_t size)
+{
+    char *range = str_fmt("bytes */%" PRIu64, size);
+
+    http_add_header(r, "Content-Range", range);
+    problem_reply(r, "range_not_satisfiable", NULL, "the file has %" PRIu64 " bytes; asked for: %s",
+                  size, http_header(r, "Range"));
+    free(range);
+}
+
+static void reply_part(struct request *r, const char *type, int take_fd, uint64_t from,
+                       uint64_t count, uint64_t size)
+{
+    char *range = str_fmt("bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, from + count - 1, size);
+
+    http_add_header(r, "Content-Range", range);
+    http_reply_file(r, 206, type, take_fd, from, count);
+    free(range);
+}
+
+void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st)
+{
+    const char *wanted = strcmp(r->method, "GET") == 0 ? http_header(r, "Range") : NULL;
+    uint64_t size = (uint64_t)st->st_size, from = 0, count = size;
+    enum range_kind kind = RANGE_WHOLE;
+    char etag[ETAG_SIZE];
+    bool tagged = etag_of_file(st, clock_wall_ms(), etag);
+
+    http_add_header(r, "Accept-Ranges", "bytes");
+    if (tagged)
+        add_tag(r, etag);
+    if (tagged && is_known(r, etag)) {
+        close(take_fd);
+        return;
+    }
+    if (wanted && range_holds(r, tagged ? etag : NULL))
+        kind = range_parse(wanted, strlen(wanted), size, &from, &count);
+    switch (kind) {
+    case RANGE_WHOLE: http_reply_file(r, 200, type, take_fd, 0, size); break;
+    case RANGE_PART: reply_part(r, type, take_fd, from, count, size); break;
+    case RANGE_OUTSIDE:
+        close(take_fd);
+        reply_outside(r, size);
+        break;
+    }
+}

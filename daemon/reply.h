@@ -1,0 +1,19 @@
+/* Answers with a body. What can be read again carries a strong entity tag, and a client that has the
+ * body already is told so (If-None-Match: 304). */
+#ifndef DAEMON_REPLY_H
+#define DAEMON_REPLY_H
+
+#include <sys/stat.h>
+
+#include "daemon/http.h"
+#include "proto/base/json.h"
+
+void reply_json(struct request *r, int status, struct json *take_body);
+/* `type` as in the header; the bytes are copied. */
+void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len);
+/* For what is different every time: not to be kept. */
+void reply_text(struct request *r, const char *type, const char *text);
+/* A file, or the part of it that Range asks for. Takes fd, of which st is the state. */
+void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st);
+
+#endif

@@ -1,0 +1,183 @@
+#!/bin/bash
+# What HTTP offers to clients: answers they have already, parts of files, and limits with a reason.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+start_daemon --header-timeout 2 --body-timeout 2
+submit '.train.max_steps = 2 | .checkpoint = {every_steps: 1}'
+wait_state "$id" succeeded
+base=/api/v1/jobs/$id
+out=$state/jobs/$id/out
+pause 0.1 # a file that was written just now has no tag
+
+# -- Conditional requests --
+tag() { # PATH
+    api GET "$1"
+    expect 200 "$1"
+    header etag
+    [[ $value =~ ^\"[^\"]+\"$ ]] || fail "$1: no strong ETag: $value"
+}
+for path in "$base" /api/v1/jobs /api/v1/catalog /api/v1/version "$base/artifacts" "$base/artifacts/metrics.jsonl" \
+    "$base/metrics/series" "$base/attempts" "$base/events" / /main.js; do
+    tag "$path"
+    etag=$value whole=$text
+    for list in "$etag" "W/$etag" '*' "\"x\", $etag"; do
+        api GET "$path" "If-None-Match: $list"
+        expect 304 "$path: If-None-Match: $list"
+        header etag
+        [ "$value" = "$etag" ] && [ -z "$text" ] || fail "304 of $path: $value: $text"
+    done
+    api GET "$path" 'If-None-Match: "x"'
+    [ "$code" = 200 ] && [ "$text" = "$whole" ] || fail "$path: another tag: $code"
+done
+tag "$base"
+etag=$value
+tag /api/v1/jobs
+list=$value
+stop_daemon
+start_daemon --header-timeout 2 --body-timeout 2
+api GET "$base" "If-None-Match: $etag"
+expect 304 "a tag from before a restart"
+api POST "$base:cancel" "If-None-Match: *"
+problem 409 conflict "a condition on something else than reading"
+submit '.train.max_steps = 1'
+api GET /api/v1/jobs "If-None-Match: $list"
+expect 200 "the list has changed"
+# Every visible change of a job has another tag.
+tag "/api/v1/jobs/$id"
+etag=$value
+wait_state "$id" succeeded
+api GET "/api/v1/jobs/$id" "If-None-Match: $etag"
+expect 200 "the job has changed"
+tag "$base/artifacts/metrics.jsonl"
+etag=$value
+printf x >>"$out/metrics.jsonl"
+api GET "$base/artifacts/metrics.jsonl" "If-None-Match: $etag"
+expect 200 "the file has changed"
+
+# -- Parts of a file --
+file=$out/student.safetensors path=$base/artifacts/student.safetensors
+size=$(stat -c %s "$file")
+part() { # RANGE FIRST COUNT
+    curl_api GET "$path" -H "Range: $1"
+    expect 206 "$1"
+    header content-range
+    [ "$value" = "bytes $2-$(($2 + $3 - 1))/$size" ] || fail "$1: Content-Range $value"
+    header content-length
+    [ "$value" = "$3" ] || fail "$1: Content-Length $value"
+    cmp -s "$tmp/body" <(tail -c +$(($2 + 1)) "$file" | head -c "$3") || fail "$1: other bytes"
+}
+part bytes=0-0 0 1
+part bytes=100-299 100 200
+part bytes=1000- 1000 $((size - 1000))
+part bytes=-17 $((size - 17)) 17
+part "bytes=5-$((size * 2))" 5 $((size - 5))
+for range in "bytes=$size-" bytes=-0; do
+    curl_api GET "$path" -H "Range: $range"
+    problem 416 range_not_satisfiable "$range"
+    header content-range
+    [ "$value" = "bytes */$size" ] || fail "$range: Content-Range $value"
+done
+for range in bytes=3-1 bytes=0-1,5-6 lines=1-2 bytes=x; do
+    curl_api GET "$path" -H "Range: $range"
+    expect 200 "$range is ignored"
+    cmp -s "$tmp/body" "$file" || fail "$range: not the whole file"
+done
+header accept-ranges
+[ "$value" = bytes ] || fail "Accept-Ranges: $value"
+header etag
+etag=$value
+curl_api GET "$path" -H "Range: bytes=0-9" -H "If-Range: $etag"
+expect 206 "If-Range with its tag"
+for other in '"x"' 'Wed, 21 Oct 2026 07:28:00 GMT' "W/$etag"; do
+    curl_api GET "$path" -H "Range: bytes=0-9" -H "If-Range: $other"
+    expect 200 "If-Range: $other"
+done
+curl_api GET "$path" -H "Range: bytes=0-9" -H "If-None-Match: $etag"
+expect 304 "the condition comes before the range"
+api HEAD "$path" "Range: bytes=0-9"
+header content-length
+[ "$code $value" = "200 $size" ] || fail "HEAD with Range: $code $value"
+
+# -- Limits --
+letters() { # N
+    head -c "$1" /dev/zero | tr '\0' a
+}
+api GET "/api/v1/jobs?name=$(letters 8100)"
+expect 200 "an address that fits"
+api GET "/api/v1/jobs?name=$(letters 8200)"
+problem 414 uri_too_long "a long query"
+api GET "/$(letters 9000)"
+problem 414 uri_too_long "a long path"
+api GET /healthz "X-Large: $(letters 15000)"
+expect 200 "headers that fit"
+api GET /healthz "X-Large: $(letters 16500)"
+problem 431 headers_too_large "large headers"
+api GET /healthz "X-Large: $(letters 100000)"
+expect 431 "enormous headers"
+api GET "/$(letters 100000)"
+expect 414 "an enormous address"
+head -c 6000000 /dev/zero >"$tmp/large"
+curl_api POST /api/v1/jobs -H 'Content-Type: application/json' -H 'Transfer-Encoding: chunked' -H 'Expect:' \
+    --data-binary "@$tmp/large"
+problem 413 too_large "6 MB in chunks"
+
+# A request that drips is ended, in its headers and in its body; one that is done in time is not.
+drip() { # TEXT: the status of the answer in $code; sends a byte every half second
+    local fd line
+    exec {fd}<>"/dev/tcp/$address"
+    printf '%s' "$1" >&"$fd"
+    for _ in {1..60}; do
+        if read -r -t 0.5 -u "$fd" line; then
+            code=${line#* }
+            break
+        fi
+        printf x >&"$fd" 2>/dev/null || break
+    done
+    exec {fd}>&-
+}
+code=none
+drip $'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Drip: '
+[[ $code == 408* ]] || fail "a header that drips: $code"
+code=none
+drip $'POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{'
+[[ $code == 408* ]] || fail "a body that drips: $code"
+stop_daemon
+
+# -- Connections of one address --
+start_daemon --connections-per-address 3
+fds=()
+for _ in 1 2 3; do
+    exec {fd}<>"/dev/tcp/$address"
+    fds+=("$fd")
+done
+refused() {
+    http GET /healthz
+    [ "$code" = 429 ]
+}
+within 5 refused || fail "a fourth connection: $code"
+problem 429 too_many_connections "a fourth connection"
+for fd in "${fds[@]}"; do
+    exec {fd}>&-
+done
+served() {
+    http GET /healthz
+    [ "$code" = 200 ]
+}
+within 5 served || fail "connections that were closed still count: $code"
+
+# -- The end --
+listen_events "$tmp/stream" ""
+reader=$!
+has_snapshot() {
+    grep -qs 'event: snapshot' "$tmp/stream"
+}
+within 10 has_snapshot || fail "no snapshot"
+stop_daemon
+wait "$reader" || fail "the stream broke off"
+[ "$(frames "$tmp/stream" | tail -n 1)" = '0 bye {"reason":"shutdown"}' ] || fail "no bye: $(tail -n 3 "$tmp/stream")"
+problems_are_whole
+
+# -- The file of settings --
+printf 'slots = 2\nslotz = 3\n' >"$tmp/distilld.conf"
+said=$("$builddir/distilld" --config "$tmp/distilld.conf" 2>&1) && fail "a wrong name of a setting is accepted"
+[[ $said == *"$tmp/distilld.conf: line 2"* ]] || fail "a wrong setting: $said"
