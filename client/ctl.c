@@ -29,13 +29,20 @@ const struct opt ctl_options[] = {
 };
 const size_t ctl_n_options = ARRAY_LEN(ctl_options);
 
-void ctl_fini(struct ctl *c)
+void ctl_renew(struct ctl *c)
 {
     http_close(c->http);
-    js_free(c->errors);
-    js_free(c->lines);
     free(c->base);
     free(c->token);
+    c->http = NULL;
+    c->base = c->token = NULL;
+}
+
+void ctl_fini(struct ctl *c)
+{
+    ctl_renew(c);
+    js_free(c->errors);
+    js_free(c->lines);
 }
 
 /* The first line of a small file. */
@@ -100,6 +107,7 @@ struct http *ctl_http(struct ctl *c, struct error *err)
 {
     if (c->http)
         return c->http;
+    ctl_renew(c);
     c->base = find_server(c, err);
     if (c->base && find_token(c, err))
         c->http = http_open(c->base, c->token, err);

@@ -121,16 +121,28 @@ says student.safetensors # what there is
 is 0 dashboard
 grep -qxE "$url/#token=$token" "$tmp/out" || fail "dashboard: $(cat "$tmp/out")"
 
-# A watcher waits for a daemon that is away.
+# Completions know the jobs and their files.
+is 0 completion bash -- distillctl --state "$state" show "${id%????}"
+[ "$(cut -f 1 "$tmp/out")" = "$id" ] || fail "completion of ids: $(cat "$tmp/out")"
+is 0 completion bash -- distillctl fetch "$id" stu
+[ "$(cut -f 1 "$tmp/out")" = student.safetensors ] || fail "completion of files: $(cat "$tmp/out")"
+
+# Watchers and readers of logs wait for a daemon that is away, and find it on another port.
 is 0 retry "$failed"
 wait_state "$failed" failed
-listen=${url#http://}
 submit '.train.epochs = 60'
 ctl watch "$id" >"$tmp/watched" 2>&1 &
 watcher=$!
 wait_steps "$id" 3
+ctl logs "$id" --follow --tail 1000 >"$tmp/followed" 2>&1 &
+reader=$!
+within 20 test -s "$tmp/followed" || fail "logs --follow prints nothing"
+before=$url
 kill_daemon
 start_daemon
+[ "$url" != "$before" ] || fail "the daemon came back on the same port"
 wait $watcher || fail "watch does not survive a restart: $(cat "$tmp/watched")"
 state_is "$id" succeeded || fail "watch ended before the job"
+wait $reader || fail "logs --follow does not survive a restart: $(cat "$tmp/followed")"
+diff "$tmp/followed" "$state/jobs/$id/out/logs/rank-0.log" || fail "logs --follow has other lines than the log"
 stop_daemon
