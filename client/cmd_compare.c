@@ -39,16 +39,12 @@ static bool read_artifact(struct ctl *c, const char *id, const char *name, http_
 {
     struct http *h = ctl_http(c, err);
     struct http_request r = {.accept = "*/*", .sink = sink, .arg = arg};
-    struct buf rest = buf_new(0);
-    char *path;
+    char *path = url_artifact(id, name);
     bool ok;
 
-    buf_str(&rest, "/artifacts/");
-    url_escape(&rest, name);
-    r.path = path = url_job(id, buf_text(&rest));
+    r.path = path;
     ok = h && http_send(h, &r, err);
     free(path);
-    buf_free(&rest);
     return ok;
 }
 

@@ -244,16 +244,13 @@ static bool finish(struct state *s, struct error *err)
 bool download(struct ctl *c, const struct download *d, int64_t *bytes_out, struct error *err)
 {
     struct state s = {.d = d, .http = ctl_http(c, err), .term = c->err, .total = -1};
-    struct buf rest = buf_new(0);
     char *path;
     bool ok;
 
     if (!s.http)
         return false;
     s.etag_path = str_fmt("%s.part.etag", d->path);
-    buf_str(&rest, "/artifacts/");
-    url_escape(&rest, d->name);
-    path = url_job(d->id, buf_text(&rest));
+    path = url_artifact(d->id, d->name);
     ok = open_part(&s, err) && transfer(&s, path, err) && finish(&s, err);
     if (s.term.tty && s.shown > s.began)
         fputs("\r\x1b[K", stderr);
@@ -262,6 +259,5 @@ bool download(struct ctl *c, const struct download *d, int64_t *bytes_out, struc
     free(s.etag);
     free(s.etag_path);
     free(path);
-    buf_free(&rest);
     return ok;
 }

@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/download.h"
@@ -38,6 +38,21 @@ static void read_request(int fd, char *to, size_t size)
     } while (n > 0 && !strstr(to, "\r\n\r\n"));
 }
 
+/* A bar stands for a pause. */
+static void send_answer(int fd, const char *answer)
+{
+    while (*answer) {
+        size_t n = strcspn(answer, "|");
+
+        (void)!write(fd, answer, n);
+        answer += n;
+        if (*answer) {
+            nanosleep(&(struct timespec){0, 150000000}, NULL);
+            answer++;
+        }
+    }
+}
+
 static void *serve(void *arg)
 {
     struct stub *s = arg;
@@ -46,7 +61,7 @@ static void *serve(void *arg)
         int fd = accept(s->fd, NULL, NULL);
 
         read_request(fd, s->asked[i], sizeof(s->asked[i]));
-        (void)!write(fd, s->answers[i], strlen(s->answers[i]));
+        send_answer(fd, s->answers[i]);
         close(fd);
     }
     return NULL;
@@ -98,11 +113,10 @@ static void check_holds(const char *name, const char *text, size_t row)
     free(path);
 }
 
-static bool fetch(const char *server, struct error *err)
+static bool fetch_as(struct ctl c, bool quiet, struct error *err)
 {
     char *path = in_dir("file");
-    struct ctl c = {.server = server};
-    const struct download d = {.id = "job_1", .name = "a/file", .path = path, .quiet = true};
+    const struct download d = {.id = "job_1", .name = "a/file", .path = path, .quiet = quiet};
     int64_t bytes;
     bool ok = download(&c, &d, &bytes, err);
 
@@ -110,6 +124,11 @@ static bool fetch(const char *server, struct error *err)
     ctl_fini(&c);
     free(path);
     return ok;
+}
+
+static bool fetch(const char *server, struct error *err)
+{
+    return fetch_as((struct ctl){.server = server}, true, err);
 }
 
 static void remove_all(void)
@@ -244,5 +263,45 @@ START_TEST(a_part_has_one_writer)
 }
 END_TEST
 
+/* What a slow download says on standard error; free(). */
+static char *said_by(bool tty, bool quiet)
+{
+    static const char *const answer =
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0|1|2|3|4|5|6|7|8|9";
+    struct stub s;
+    char *server = stub_start(&s, &answer, 1), *file = in_dir("said");
+    struct buf text = buf_new(0);
+    struct error err = {0};
+
+    remove_all();
+    ck_assert_ptr_nonnull(freopen(file, "w", stderr));
+    ck_assert_ok(fetch_as((struct ctl){.server = server, .err.tty = tty}, quiet, &err), err);
+    stub_stop(&s);
+    fflush(stderr);
+    ck_assert_ok(file_read(file, &text, &err), err);
+    free(server);
+    free(file);
+    return buf_take(&text);
+}
+
+START_TEST(slow_downloads_show_their_progress)
+{
+    char *drawn = said_by(true, false), *lines = said_by(false, false), *none = said_by(true, true);
+
+    ck_assert_msg(strstr(drawn, "\r[#") && strstr(drawn, " of 10 B  ") &&
+                      strstr(drawn, "B/s  ETA ") && !strchr(drawn, '\n') &&
+                      str_ends(drawn, "\r\x1b[K"),
+                  "%s", drawn);
+    ck_assert_msg(str_starts(lines, "a/file:  ") && strstr(lines, "0 %  ") &&
+                      strstr(lines, " of 10 B  ") && !strchr(lines, '\r') && str_ends(lines, "\n"),
+                  "%s", lines);
+    ck_assert_str_eq(none, "");
+    free(drawn);
+    free(lines);
+    free(none);
+}
+END_TEST
+
 UNIT_MAIN(what_was_cut_off_goes_on, what_cannot_go_on_is_not_kept,
-          another_range_than_asked_for_is_refused, a_part_has_one_writer)
+          another_range_than_asked_for_is_refused, a_part_has_one_writer,
+          slow_downloads_show_their_progress)
