@@ -19,6 +19,8 @@ struct http {
     CURL *curl;
     char *server, *token;
     struct json *problem;
+    const char *key;
+    bool lost;
 };
 
 /* One request under way. */
@@ -73,6 +75,16 @@ const char *http_answer_header(struct http *h, const char *name)
 
     return curl_easy_header(h->curl, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value
                                                                                      : NULL;
+}
+
+void http_set_key(struct http *h, const char *key)
+{
+    h->key = key;
+}
+
+bool http_lost(const struct http *h)
+{
+    return h->lost;
 }
 
 static long status_of(CURL *curl)
@@ -149,6 +161,12 @@ static struct curl_slist *headers(const struct http *h, const struct http_reques
     }
     if (r->body)
         list = add_header(list, "Content-Type", "application/json");
+    if (h->key) {
+        char *quoted = str_fmt("\"%s\"", h->key);
+
+        list = add_header(list, "Idempotency-Key", quoted);
+        free(quoted);
+    }
     if (r->last_id && *r->last_id)
         list = add_header(list, "Last-Event-ID", r->last_id);
     if (r->range)
@@ -227,13 +245,17 @@ bool http_send(struct http *h, const struct http_request *r, struct error *err)
     char *url = str_fmt("%s%s", h->server, r->path);
     char *body = r->body ? js_text(r->body, JS_COMPACT) : NULL;
     struct curl_slist *list = headers(h, r);
+    CURLcode rc;
     bool ok;
 
     js_free(h->problem);
     h->problem = NULL;
     configure(h, &t, url, list);
     set_method(h->curl, r->method, r->method && !body ? "" : body);
-    ok = judge(h, &t, curl_easy_perform(h->curl), err);
+    rc = curl_easy_perform(h->curl);
+    h->lost = rc == CURLE_GOT_NOTHING || rc == CURLE_RECV_ERROR || rc == CURLE_SEND_ERROR ||
+              rc == CURLE_PARTIAL_FILE || rc == CURLE_OPERATION_TIMEDOUT;
+    ok = judge(h, &t, rc, err);
     curl_slist_free_all(list);
     buf_free(&t.refusal);
     free(body);

@@ -37,6 +37,11 @@ struct http_request {
     void *arg;      /* for all of them */
 };
 
+/* The Idempotency-Key of the requests that follow; NULL: none. Borrowed. */
+void http_set_key(struct http *h, const char *key);
+/* The last request failed on its way, and may have been carried out all the same. */
+bool http_lost(const struct http *h);
+
 /* ERR_UNREACHABLE when there was no (whole) answer; any status but 2xx is an error (problem.h), and
  * the answer's body then stands in http_problem. */
 bool http_send(struct http *h, const struct http_request *r, struct error *err);

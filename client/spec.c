@@ -1,11 +1,18 @@
 #include "client/spec.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "client/yaml.h"
+#include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "proto/wire/job.h"
+
+static const double patience_s = 30; /* of a submission whose answer was lost */
 
 static bool is_yaml(const char *path, const char *text)
 {
@@ -42,10 +49,53 @@ struct json *spec_load(struct ctl *c, const char *path, const opt_list *sets, st
     return spec;
 }
 
+static void new_key(char key[33])
+{
+    uint64_t n[2] = {0};
+
+    if (getrandom(n, sizeof(n), 0) != (ssize_t)sizeof(n)) {
+        n[0] = (uint64_t)clock_wall_ms();
+        n[1] = (uint64_t)clock_mono_ns();
+    }
+    snprintf(key, 33, "%016" PRIx64 "%016" PRIx64, n[0], n[1]);
+}
+
+static void pause_s(double s)
+{
+    struct timespec t = {(time_t)s, (long)((s - (double)(time_t)s) * 1e9)};
+
+    nanosleep(&t, NULL);
+}
+
+/* A request that was lost on its way may have been carried out or not: under the same key it is sent
+ * again, until the daemon, which may be starting anew, has answered. */
+static struct json *post(struct ctl *c, const struct json *spec, struct error *err)
+{
+    struct http *h = ctl_http(c, err);
+    double until = clock_mono_s() + patience_s;
+    bool lost = false;
+    char key[33];
+
+    if (!h)
+        return NULL;
+    new_key(key);
+    http_set_key(h, key);
+    for (double wait = 0.1;; wait = wait < 2 ? wait * 2 : wait) {
+        struct json *job = ctl_call(c, "POST", "/api/v1/jobs", spec, err);
+
+        lost = lost || http_lost(h);
+        if (job || !lost || err->code != ERR_UNREACHABLE || clock_mono_s() > until) {
+            http_set_key(h, NULL);
+            return job;
+        }
+        pause_s(wait);
+    }
+}
+
 struct json *spec_submit(struct ctl *c, const char *path, const opt_list *sets, struct error *err)
 {
     struct json *spec = spec_load(c, path, sets, err);
-    struct json *job = spec ? ctl_call(c, "POST", "/api/v1/jobs", spec, err) : NULL;
+    struct json *job = spec ? post(c, spec, err) : NULL;
 
     js_free(spec);
     if (job && !js_string(js_get(job, "id"), NULL)) {

@@ -11,6 +11,11 @@ void api_job_get(struct daemon *d, struct request *r);
 void api_job_cancel(struct daemon *d, struct request *r);
 void api_job_retry(struct daemon *d, struct request *r);
 
+/* api_queue.c */
+void api_queue(struct daemon *d, struct request *r);
+void api_queue_pause(struct daemon *d, struct request *r);
+void api_queue_resume(struct daemon *d, struct request *r);
+
 /* api_history.c */
 void api_job_attempts(struct daemon *d, struct request *r);
 void api_job_events(struct daemon *d, struct request *r);
@@ -24,13 +29,16 @@ void api_job_artifact(struct daemon *d, struct request *r);
 /* sse.c */
 void api_events(struct daemon *d, struct request *r);
 
+/* api_metrics.c */
+void api_metrics(struct daemon *d, struct request *r);
+
 /* api_system.c */
 void api_catalog(struct daemon *d, struct request *r);
 void api_version(struct daemon *d, struct request *r);
 void api_session(struct daemon *d, struct request *r);
 void api_healthz(struct daemon *d, struct request *r);
 void api_readyz(struct daemon *d, struct request *r);
-void api_metrics(struct daemon *d, struct request *r);
+void api_openapi(struct daemon *d, struct request *r);
 void api_problem(struct daemon *d, struct request *r);
 
 /* api_web.c */

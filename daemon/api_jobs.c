@@ -4,7 +4,9 @@
 #include <strings.h>
 
 #include "daemon/api.h"
+#include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
+#include "daemon/page.h"
 #include "daemon/problem.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -117,13 +119,15 @@ static JobSpec *read_spec(struct daemon *d, struct request *r)
     return spec;
 }
 
-static void submit(struct daemon *d, struct request *r, const JobSpec *spec)
+static void submit(struct daemon *d, struct request *r, const JobSpec *spec,
+                   struct idempotency *idempotency)
 {
+    const struct lifecycle_also also = {idempotency_keep, idempotency};
     struct error err;
     struct job *j;
     char *location;
 
-    if (!lifecycle_submit(d, spec, &j, &err)) {
+    if (!lifecycle_submit(d, spec, idempotency->key[0] ? &also : NULL, &j, &err)) {
         problem_reply_error(r, &err);
         return;
     }
@@ -136,17 +140,22 @@ static void submit(struct daemon *d, struct request *r, const JobSpec *spec)
 void api_job_submit(struct daemon *d, struct request *r)
 {
     const char *only = http_query(r, "validate_only");
-    JobSpec *spec = read_spec(d, r);
+    bool validate = only && strcmp(only, "true") == 0;
+    struct idempotency idempotency;
     struct json *answer;
+    JobSpec *spec;
 
+    if (!validate && !idempotency_begin(d, r, &idempotency))
+        return;
+    spec = read_spec(d, r);
     if (!spec)
         return;
-    if (only && strcmp(only, "true") == 0) {
+    if (validate) {
         answer = js_new_object();
         js_set(answer, "spec", job_to_json(spec));
         reply_json(r, 200, answer);
     } else {
-        submit(d, r, spec);
+        submit(d, r, spec, &idempotency);
     }
     job_free(spec);
 }
@@ -175,36 +184,104 @@ static void add_to_page(struct job *take_job, void *arg)
     job_destroy(take_job);
 }
 
-void api_job_list(struct daemon *d, struct request *r)
+/* ?label=key:value; the value may have colons of its own. */
+static bool split_label(const char *text, char **key, const char **value)
 {
-    const char *state_name = http_query(r, "state");
-    enum job_state state = JOB_STATE_COUNT;
-    int64_t limit, before;
-    struct page page = {.daemon = d};
-    struct json *answer;
-    struct error err;
-    char *token;
+    const char *colon = text ? strchr(text, ':') : NULL;
 
-    if (state_name && !job_state_parse(state_name, &state)) {
-        problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state_name);
-        return;
+    *key = colon ? str_ndup(text, (size_t)(colon - text)) : NULL;
+    *value = colon ? colon + 1 : NULL;
+    return !text || colon;
+}
+
+/* Which list is meant, as the query says. False when the answer was given. */
+static bool take_list(struct request *r, struct job_filter *f, char **label, struct buf *query)
+{
+    static const char *const names[] = {"state", "kind", "name", "label"};
+    const char *state = http_query(r, "state");
+
+    *f = (struct job_filter){
+        .state = JOB_STATE_COUNT, .kind = http_query(r, "kind"), .name = http_query(r, "name")};
+    if (state && !job_state_parse(state, &f->state)) {
+        problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);
+        return false;
     }
-    if (!api_number(r, "page_size", 1, PAGE_MAX, PAGE_DEFAULT, &limit) ||
-        !api_number(r, "page_token", 1, INT64_MAX, 0, &before))
+    if (!split_label(http_query(r, "label"), label, &f->label_value)) {
+        problem_reply(r, "bad_request", NULL, "label: expected KEY:VALUE, got \"%.100s\"",
+                      http_query(r, "label"));
+        return false;
+    }
+    f->label = *label;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        page_add_parameter(query, names[i], http_query(r, names[i]));
+    return true;
+}
+
+/* Where the page begins and how long it is. False when the answer was given. */
+static bool take_place(struct daemon *d, struct request *r, const char *query, int64_t *limit,
+                       int64_t *before)
+{
+    const char *token = http_query(r, "page_token");
+
+    *before = 0;
+    if (!api_number(r, "page_size", 1, PAGE_MAX, PAGE_DEFAULT, limit))
+        return false;
+    if (!token || page_token_read(d->token, query, token, before))
+        return true;
+    problem_reply(r, "bad_request", NULL,
+                  "page_token: expected the next_page_token of a page of the same list, got "
+                  "\"%.60s\"",
+                  token);
+    return false;
+}
+
+static void reply_page(struct daemon *d, struct request *r, const struct page *p, const char *query)
+{
+    struct json *answer = js_new_object();
+    char token[PAGE_TOKEN_SIZE];
+
+    js_set(answer, "items", p->items);
+    if (p->more) {
+        char *link;
+
+        page_token(d->token, query, p->last_seq, token);
+        link = str_fmt("</api/v1/jobs?page_size=%zu&page_token=%s%s>; rel=\"next\"", p->limit,
+                       token, query);
+        http_add_header(r, "Link", link);
+        free(link);
+    }
+    js_set(answer, "next_page_token", p->more ? js_new_string(token) : js_new_null());
+    reply_json(r, 200, answer);
+}
+
+static void list(struct daemon *d, struct request *r, const struct job_filter *f, const char *query)
+{
+    struct page page = {.daemon = d};
+    int64_t limit, before;
+    struct error err;
+
+    if (!take_place(d, r, query, &limit, &before))
         return;
     page.items = js_new_array();
     page.limit = (size_t)limit;
-    if (!store_jobs_page(d->store, before, limit + 1, state, add_to_page, &page, &err)) {
+    if (store_jobs_page(d->store, before, limit + 1, f, add_to_page, &page, &err)) {
+        reply_page(d, r, &page, query);
+    } else {
         js_free(page.items);
         problem_reply_error(r, &err);
-        return;
     }
-    token = str_fmt("%" PRId64, page.last_seq);
-    answer = js_new_object();
-    js_set(answer, "items", page.items);
-    js_set(answer, "next_page_token", page.more ? js_new_string(token) : js_new_null());
-    free(token);
-    reply_json(r, 200, answer);
+}
+
+void api_job_list(struct daemon *d, struct request *r)
+{
+    struct buf query = buf_new(0);
+    struct job_filter filter;
+    char *label = NULL;
+
+    if (take_list(r, &filter, &label, &query))
+        list(d, r, &filter, buf_text(&query));
+    free(label);
+    buf_free(&query);
 }
 
 void api_job_get(struct daemon *d, struct request *r)

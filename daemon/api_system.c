@@ -1,12 +1,10 @@
 /* The daemon itself: version, session, health, figures for Prometheus. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/api.h"
 #include "daemon/auth.h"
 #include "daemon/problem.h"
-#include "daemon/sched.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 
@@ -67,39 +65,19 @@ void api_readyz(struct daemon *d, struct request *r)
     struct error err;
 
     if (store_job_counts(d->store, counts, &err))
-        reply_text(r, plain, "ready\n");
+        reply_text(r, plain, d->paused ? "ready; the queue is paused\n" : "ready\n");
     else
         problem_reply_error(r, &err);
 }
 
-/* OpenMetrics 1.0. */
-void api_metrics(struct daemon *d, struct request *r)
+void api_openapi(struct daemon *d, struct request *r)
 {
-    int64_t counts[JOB_STATE_COUNT];
-    struct buf b = buf_new(0);
-    struct error err;
+    static const char text[] =
+#include "daemon/openapi.inc"
+        ;
 
-    if (!store_job_counts(d->store, counts, &err)) {
-        problem_reply_error(r, &err);
-        return;
-    }
-    buf_str(&b, "# TYPE distilld_build info\n# HELP distilld_build The program that runs.\n");
-    buf_str(&b, "distilld_build_info{version=\"" PACKAGE_VERSION "\"} 1\n");
-    buf_str(&b, "# TYPE distilld_start_time_seconds gauge\n# UNIT distilld_start_time_seconds "
-                "seconds\n# HELP distilld_start_time_seconds When it was started.\n");
-    buf_fmt(&b, "distilld_start_time_seconds %.3f\n", (double)d->started_ms / 1e3);
-    buf_str(&b, "# TYPE distilld_jobs gauge\n# HELP distilld_jobs Jobs by state.\n");
-    for (enum job_state s = 0; s < JOB_STATE_COUNT; s++)
-        buf_fmt(&b, "distilld_jobs{state=\"%s\"} %" PRId64 "\n", job_state_name(s), counts[s]);
-    buf_str(&b, "# TYPE distilld_slots gauge\n# HELP distilld_slots Cores for jobs.\n");
-    buf_fmt(&b,
-            "distilld_slots{use=\"held\"} %" PRId64 "\ndistilld_slots{use=\"free\"} %" PRId64 "\n",
-            sched_used(d), d->settings.slots - sched_used(d));
-    buf_str(&b, "# TYPE distilld_sse_clients gauge\n# HELP distilld_sse_clients Open event "
-                "streams.\n");
-    buf_fmt(&b, "distilld_sse_clients %zu\n# EOF\n", http_streams(d->http));
-    reply_text(r, "application/openmetrics-text; version=1.0.0; charset=utf-8", buf_text(&b));
-    buf_free(&b);
+    (void)d;
+    reply_bytes(r, 200, "application/yaml; charset=utf-8", text, strlen(text));
 }
 
 void api_problem(struct daemon *d, struct request *r)

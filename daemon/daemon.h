@@ -26,6 +26,7 @@ struct active {
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
     int64_t kill_at_ns;       /* when a cancelled attempt is ended the hard way; 0: never */
+    int64_t heard_ns;         /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;        /* of rank 0's log, when it was last announced */
 };
 
@@ -44,9 +45,13 @@ struct daemon {
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */
     uv_timer_t heartbeat;        /* sse.c */
+    uv_timer_t hourly;           /* idempotency.c */
     uint64_t beats;              /* heartbeats so far */
     int64_t started_ms;
     bool stopping;
+    bool paused;          /* no job starts */
+    uint64_t submissions; /* accepted, since the start */
+    struct histogram schedule_seconds;
 };
 
 /* The entry of a job that is not over; NULL for others. */

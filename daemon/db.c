@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/clock.h"
 #include "proto/base/str.h"
 #include "proto/base/vec.h"
 
@@ -21,6 +22,7 @@ struct db {
     char *path;
     VEC(struct db_stmt *) stmts;
     int depth; /* of transactions */
+    struct histogram commits;
 };
 
 static bool fail(const struct db *db, struct error *err)
@@ -123,12 +125,22 @@ void db_rollback(struct db *db)
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
+const struct histogram *db_commit_seconds(const struct db *db)
+{
+    return &db->commits;
+}
+
 bool db_commit(struct db *db, struct error *err)
 {
+    double began = clock_mono_s();
+    bool ok;
+
     ASSERT(db->depth > 0);
     if (--db->depth > 0)
         return true;
-    if (exec(db, "COMMIT", err))
+    ok = exec(db, "COMMIT", err);
+    histogram_add(&db->commits, clock_mono_s() - began);
+    if (ok)
         return true;
     db_rollback(db);
     return false;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/histogram.h"
 #include "proto/base/error.h"
 
 struct db;
@@ -27,6 +28,8 @@ void db_close(struct db *db); /* NULL is fine */
 bool db_begin(struct db *db, struct error *err);
 bool db_commit(struct db *db, struct error *err); /* rolls back when it fails */
 void db_rollback(struct db *db);
+/* How long outermost commits took, since it was opened. */
+const struct histogram *db_commit_seconds(const struct db *db);
 
 /* sql: a literal. NULL with err only if the database is unusable. */
 struct db_stmt *db_prepare(struct db *db, const char *sql, struct error *err);

@@ -23,6 +23,7 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->max_attempts = spec->retry->max_attempts;
     j->ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;
+    j->priority = spec->priority;
     j->created_ms = now_ms;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
     return j;
@@ -108,6 +109,7 @@ struct json *job_json(const struct job *job, bool with_spec)
     js_set(j, "started_at", time_or_null(job->started_ms));
     js_set(j, "finished_at", time_or_null(job->finished_ms));
     js_set(j, "ranks", js_new_int(job->ranks));
+    js_set(j, "priority", js_new_int(job->priority));
     js_set(j, "result", embedded(job->result));
     if (with_spec)
         js_set(j, "spec", embedded(job->spec));

@@ -33,7 +33,7 @@ struct job {
     bool cancel_requested; /* durable: a cancel cannot be lost */
     int64_t attempt;       /* the newest; 0 before the first */
     int64_t attempt_base; /* attempts before the user's last retry do not count against the limit */
-    int64_t max_attempts, ranks, threads;
+    int64_t max_attempts, ranks, threads, priority;
     int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
     struct job_progress progress;
 };

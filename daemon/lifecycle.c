@@ -26,7 +26,8 @@ static void tell_state(struct daemon *d, const struct job *j)
         lifecycle_tell(d, "end", j->id, job_json(j, false));
 }
 
-bool lifecycle_submit(struct daemon *d, const JobSpec *spec, struct job **out, struct error *err)
+bool lifecycle_submit(struct daemon *d, const JobSpec *spec, const struct lifecycle_also *also,
+                      struct job **out, struct error *err)
 {
     int64_t now = clock_wall_ms();
     char last[JOB_ID_SIZE], id[JOB_ID_SIZE];
@@ -39,13 +40,14 @@ bool lifecycle_submit(struct daemon *d, const JobSpec *spec, struct job **out, s
     j = job_new(id, spec, now);
     ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
          store_event_add(d->store, events_next_id(d->events), now, j, err) &&
-         store_commit(d->store, err);
+         (!also || also->store(d, j, also->arg, err)) && store_commit(d->store, err);
     if (!ok) {
         store_rollback(d->store);
         job_destroy(j);
         return false;
     }
     *out = daemon_add_active(d, j)->job;
+    d->submissions++;
     log_info("job accepted job=%s kind=%s name=\"%s\"", j->id, j->kind, j->name);
     tell_state(d, j);
     sched_soon(d);

@@ -4,8 +4,14 @@
 
 #include "daemon/daemon.h"
 
-/* Accepts a job: true once it is on disk. *out is borrowed. */
-bool lifecycle_submit(struct daemon *d, const JobSpec *spec, struct job **out, struct error *err);
+/* What is to be stored in one transaction with a new job. */
+struct lifecycle_also {
+    bool (*store)(struct daemon *d, const struct job *j, void *arg, struct error *err);
+    void *arg;
+};
+/* Accepts a job: true once it is on disk. *out is borrowed. also: NULL is fine. */
+bool lifecycle_submit(struct daemon *d, const JobSpec *spec, const struct lifecycle_also *also,
+                      struct job **out, struct error *err);
 
 /* Applies an event to a job that is not over. reason: NULL clears it. When the job is over after it, `a`
  * is gone. ERR_CONFLICT when the event has no place in the job's state; after an error nothing has

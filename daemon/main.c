@@ -16,6 +16,7 @@
 #include "daemon/attempts.h"
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
+#include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
@@ -309,6 +310,7 @@ static void start_timers(struct daemon *d)
     uv_timer_init(&d->loop, &d->tick);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
+    uv_timer_init(&d->loop, &d->hourly);
     d->tick.data = d->schedule.data = d->heartbeat.data = d;
 }
 
@@ -317,12 +319,14 @@ static bool start(struct daemon *d, struct error *err)
     d->started_ms = clock_wall_ms();
     start_timers(d);
     if (!open_state(d, err) || !open_events(d, err) ||
-        !worker_catalog_load(d->settings.worker, &d->catalog, err) || !lifecycle_load(d, err))
+        !worker_catalog_load(d->settings.worker, &d->catalog, err) ||
+        !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err))
         return false;
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
         return false;
     sse_start(d);
+    idempotency_start(d);
     attempts_watch(d);
     sched_soon(d);
     log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",

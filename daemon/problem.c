@@ -9,7 +9,7 @@
 #include "proto/base/table.h"
 
 /* The codes of struct error stand here by their names. */
-static const struct problem_kind kinds[] = {
+const struct problem_kind problem_kinds[] = {
     {"bad_request", 400, "Bad request",
      "The request is not well formed: its JSON cannot be read, or a parameter is not of its kind."},
     {"unauthorized", 401, "Not authorized",
@@ -53,10 +53,11 @@ static const struct problem_kind kinds[] = {
     {"stopped", 503, "Stopping", "The daemon is about to end."},
     {"timeout", 504, "Too late", "It took too long."},
 };
+const size_t n_problem_kinds = ARRAY_LEN(problem_kinds);
 
 const struct problem_kind *problem_find(const char *code)
 {
-    return table_find(TABLE(kinds), code);
+    return table_find(TABLE(problem_kinds), code);
 }
 
 static void reply_problem(struct request *r, const struct problem_kind *k,

@@ -13,6 +13,9 @@ struct problem_kind {
     const char *text; /* for the page: what it means and what helps */
 };
 
+extern const struct problem_kind problem_kinds[];
+extern const size_t n_problem_kinds;
+
 /* NULL for an unknown code. */
 const struct problem_kind *problem_find(const char *code);
 

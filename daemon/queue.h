@@ -1,9 +1,13 @@
 /* Which waiting jobs start now: a pure function of the queue and of the free slots.
  *
+ * The job with the highest priority comes first; waiting makes up for priority, one point in
+ * QUEUE_AGING_MS, so that no stream of more important jobs keeps one waiting for ever. As all of them age
+ * alike, their order does not change while they wait: two jobs stand as their priorities and the times
+ * of their arrival say. Within a priority that is the order of arrival.
+ *
  * A slot is one core; a job needs ranks x threads of them, all at once or none (its ranks wait for
- * each other). First come, first served: a job that does not fit yet holds back those behind it, or
- * small jobs could keep a large one waiting for ever. A job that needs more than there are in all
- * holds nobody back. */
+ * each other). A job that does not fit yet holds back those behind it, or small jobs could keep a large
+ * one waiting for ever. A job that needs more than there are in all holds nobody back. */
 #ifndef DAEMON_QUEUE_H
 #define DAEMON_QUEUE_H
 
@@ -11,12 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct queue_job {
-    int64_t need; /* slots */
-    bool start;   /* the decision */
+enum {
+    QUEUE_AGING_MS = 10 * 60 * 1000
 };
 
-/* Decides for jobs in the order of their arrival; returns the slots that stay free. */
+struct queue_job {
+    int64_t need; /* slots */
+    int64_t priority, arrived_ms;
+    size_t arrival; /* its place in the order of arrival, which queue_order sets */
+    bool start;     /* the decision */
+};
+
+/* Puts jobs that stand in the order of their arrival into the order of the queue. */
+void queue_order(struct queue_job *jobs, size_t n);
+/* Decides for jobs in the order of the queue; returns the slots that stay free. */
 int64_t queue_decide(struct queue_job *jobs, size_t n, int64_t slots, int64_t free_slots);
 
 #endif

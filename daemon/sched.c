@@ -6,6 +6,7 @@
 
 #include "daemon/lifecycle.h"
 #include "daemon/queue.h"
+#include "proto/base/clock.h"
 #include "proto/base/log.h"
 
 enum {
@@ -24,16 +25,29 @@ int64_t sched_used(const struct daemon *d)
     return used;
 }
 
+static void say_why(const struct daemon *d, const struct job *j, size_t ahead, int64_t free_slots,
+                    struct reason *why)
+{
+    const char *are = ahead == 1 ? " is" : "s are";
+
+    if (d->paused)
+        reason_set(why, "draining",
+                   "the queue is paused and no job starts until it is resumed; %zu job%s ahead",
+                   ahead, are);
+    else
+        reason_set(why, "waiting_for_slots",
+                   "needs %" PRId64 " slot%s (%" PRId64 " ranks x %" PRId64 " threads); %" PRId64
+                   " of %" PRId64 " are free, %zu job%s ahead",
+                   job_slots(j), job_slots(j) == 1 ? "" : "s", j->ranks, j->threads, free_slots,
+                   d->settings.slots, ahead, are);
+}
+
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
 static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_slots)
 {
     struct reason why;
 
-    reason_set(&why, "waiting_for_slots",
-               "needs %" PRId64 " slot%s (%" PRId64 " ranks x %" PRId64 " threads); %" PRId64
-               " of %" PRId64 " are free, %zu job%s ahead",
-               job_slots(j), job_slots(j) == 1 ? "" : "s", j->ranks, j->threads, free_slots,
-               d->settings.slots, ahead, ahead == 1 ? " is" : "s are");
+    say_why(d, j, ahead, free_slots, &why);
     if (strcmp(why.message, j->reason.message) == 0)
         return;
     j->reason = why;
@@ -44,25 +58,49 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    int64_t free_slots = d->settings.slots - sched_used(d), left;
+    int64_t free_slots = d->settings.slots - sched_used(d), left = free_slots;
+    double began = clock_mono_s();
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
     struct error err;
     size_t ahead = 0;
 
-    for (size_t i = 0; i < d->active.n; i++)
-        if (d->active.at[i]->job->state == JOB_QUEUED) {
-            vec_push(&waiting, d->active.at[i]);
-            vec_push(&queue, (struct queue_job){.need = job_slots(d->active.at[i]->job)});
-        }
-    left = queue_decide(queue.at, queue.n, d->settings.slots, free_slots);
-    for (size_t i = 0; i < queue.n; i++)
+    for (size_t i = 0; i < d->active.n; i++) {
+        const struct job *j = d->active.at[i]->job;
+
+        if (j->state != JOB_QUEUED)
+            continue;
+        vec_push(&waiting, d->active.at[i]);
+        vec_push(&queue, (struct queue_job){.need = job_slots(j),
+                                            .priority = j->priority,
+                                            .arrived_ms = j->created_ms});
+    }
+    queue_order(queue.at, queue.n);
+    if (!d->paused)
+        left = queue_decide(queue.at, queue.n, d->settings.slots, free_slots);
+    for (size_t i = 0; i < queue.n; i++) {
+        struct active *a = waiting.at[queue.at[i].arrival];
+
         if (!queue.at[i].start)
-            explain(d, waiting.at[i]->job, ahead++, left);
-        else if (!lifecycle_apply(d, waiting.at[i], EV_START, NULL, &err))
+            explain(d, a->job, ahead++, left);
+        else if (!lifecycle_apply(d, a, EV_START, NULL, &err))
             log_error("a job cannot be started yet error=\"%s\"", err.msg);
+    }
     vec_free(&queue);
     vec_free(&waiting);
+    histogram_add(&d->schedule_seconds, clock_mono_s() - began);
+}
+
+bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
+{
+    if (d->paused == paused)
+        return true;
+    if (!store_set_paused(d->store, paused, err))
+        return false;
+    d->paused = paused;
+    log_info("the queue is %s", paused ? "paused" : "resumed");
+    sched_soon(d);
+    return true;
 }
 
 void sched_soon(struct daemon *d)

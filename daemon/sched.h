@@ -6,6 +6,8 @@
 
 /* A pass in the next turn of the loop, however often it is asked for. */
 void sched_soon(struct daemon *d);
+/* While it is paused no job starts; those that run go on. Durable. */
+bool sched_set_paused(struct daemon *d, bool paused, struct error *err);
 /* Slots of the jobs that hold some. */
 int64_t sched_used(const struct daemon *d);
 

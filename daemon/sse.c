@@ -71,7 +71,8 @@ static struct json *snapshot_items(struct client *c)
         for (size_t i = d->active.n; i-- > 0;)
             js_push(items, job_json(d->active.at[i]->job, false));
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
-            store_jobs_page(d->store, 0, SNAPSHOT_JOBS, s, add_job, items, NULL);
+            store_jobs_page(d->store, 0, SNAPSHOT_JOBS, &(struct job_filter){.state = s}, add_job,
+                            items, NULL);
     }
     return items;
 }

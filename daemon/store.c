@@ -35,6 +35,13 @@ static const char *const state_schema[] = {
     "CREATE TABLE session(sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
     "INSERT INTO counter VALUES('event', 1)",
+    "ALTER TABLE job ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE job SET priority = coalesce(json_extract(spec, '$.priority'), 0);"
+    "CREATE TABLE reply("
+    "  key TEXT PRIMARY KEY, body_sha256 TEXT NOT NULL, job TEXT NOT NULL REFERENCES job(id),"
+    "  status INTEGER NOT NULL, text TEXT NOT NULL, created_ms INTEGER NOT NULL) STRICT;"
+    "CREATE INDEX reply_age ON reply(created_ms);"
+    "CREATE TABLE setting(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
 };
 
 static const char *const metrics_schema[] = {
@@ -99,12 +106,17 @@ void store_rollback(struct store *s)
     db_rollback(s->state);
 }
 
+const struct histogram *store_commit_seconds(const struct store *s)
+{
+    return db_commit_seconds(s->state);
+}
+
 /* -- Jobs -------------------------------------------------------------------------------------- */
 
 bool store_job_add(struct store *s, struct job *j, struct error *err)
 {
     static const char sql[] = "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads,"
-                              " created_ms, state) VALUES(?,?,?,?,?,?,?,?,?)";
+                              " created_ms, state, priority) VALUES(?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -118,6 +130,7 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 7, j->threads);
     db_bind_int(q, 8, j->created_ms);
     db_bind_text(q, 9, job_state_name(j->state));
+    db_bind_int(q, 10, j->priority);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -158,7 +171,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 #define JOB_COLUMNS                                                                      \
     "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
     " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
-    " finished_ms, step, total_steps, epoch, result"
+    " finished_ms, step, total_steps, epoch, result, priority"
 
 static struct job *read_job(struct db_stmt *q)
 {
@@ -186,6 +199,7 @@ static struct job *read_job(struct db_stmt *q)
                                         .eta_s = -1,
                                         .images_per_s = -1};
     j->result = db_is_null(q, 20) ? NULL : str_dup(db_text(q, 20));
+    j->priority = db_int(q, 21);
     return j;
 }
 
@@ -238,25 +252,30 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
     return q && each_job(q, fn, arg, err);
 }
 
-bool store_jobs_page(struct store *s, int64_t before, int64_t limit, enum job_state state,
+/* Two texts, because the index of states serves only a plain comparison. */
+#define PAGE_SQL(and_state)                                                         \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND " and_state                 \
+    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?5 IS NULL OR"       \
+    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))" \
+    " ORDER BY seq DESC LIMIT ?2"
+
+bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err)
 {
-    struct db_stmt *q = state == JOB_STATE_COUNT
-                            ? db_prepare(s->state,
-                                         "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1"
-                                         " ORDER BY seq DESC LIMIT ?2",
-                                         err)
-                            : db_prepare(s->state,
-                                         "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND"
-                                         " state=?3 ORDER BY seq DESC LIMIT ?2",
-                                         err);
+    bool any = f->state == JOB_STATE_COUNT;
+    struct db_stmt *q = any ? db_prepare(s->state, PAGE_SQL(""), err)
+                            : db_prepare(s->state, PAGE_SQL("state=?7 AND"), err);
 
     if (!q)
         return false;
     db_bind_int(q, 1, before ? before : INT64_MAX);
     db_bind_int(q, 2, limit);
-    if (state != JOB_STATE_COUNT)
-        db_bind_text(q, 3, job_state_name(state));
+    db_bind_text(q, 3, f->kind);
+    db_bind_text(q, 4, f->name);
+    db_bind_text(q, 5, f->label);
+    db_bind_text(q, 6, f->label_value);
+    if (!any)
+        db_bind_text(q, 7, job_state_name(f->state));
     return each_job(q, fn, arg, err);
 }
 
@@ -273,6 +292,77 @@ bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct e
     if (q)
         db_reset(q);
     return got == DB_DONE;
+}
+
+/* -- Answers to requests, and the switch of the queue ------------------------------------------- */
+
+bool store_reply_find(struct store *s, const char *key, struct stored_reply *out, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT body_sha256, job, status, text FROM reply WHERE key=?", err);
+    enum db_result got;
+
+    *out = (struct stored_reply){.text = NULL};
+    if (!q)
+        return false;
+    db_bind_text(q, 1, key);
+    got = db_step(q, err);
+    if (got == DB_ROW) {
+        snprintf(out->body_sha256, sizeof(out->body_sha256), "%s", db_text(q, 0));
+        snprintf(out->job, sizeof(out->job), "%s", db_text(q, 1));
+        out->status = (int)db_int(q, 2);
+        out->text = str_dup(db_text(q, 3));
+    }
+    db_reset(q);
+    return got != DB_FAILED;
+}
+
+bool store_reply_add(struct store *s, const char *key, const struct stored_reply *reply,
+                     int64_t now_ms, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "INSERT INTO reply VALUES(?,?,?,?,?,?)", err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, key);
+    db_bind_text(q, 2, reply->body_sha256);
+    db_bind_text(q, 3, reply->job);
+    db_bind_int(q, 4, reply->status);
+    db_bind_text(q, 5, reply->text);
+    db_bind_int(q, 6, now_ms);
+    return db_run(q, err);
+}
+
+bool store_replies_forget(struct store *s, int64_t before_ms, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "DELETE FROM reply WHERE created_ms < ?", err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, before_ms);
+    return db_run(q, err);
+}
+
+bool store_paused(struct store *s, bool *out, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT value FROM setting WHERE name='paused'", err);
+    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+
+    *out = got == DB_ROW && db_int(q, 0);
+    if (q)
+        db_reset(q);
+    return got != DB_FAILED;
+}
+
+bool store_set_paused(struct store *s, bool paused, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "INSERT OR REPLACE INTO setting VALUES('paused', ?)", err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, paused);
+    return db_run(q, err);
 }
 
 /* -- Attempts ---------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #define DAEMON_STORE_H
 
 #include "daemon/attempt.h"
+#include "daemon/histogram.h"
 #include "daemon/job.h"
 #include "proto/base/sha256.h"
 
@@ -30,12 +31,36 @@ bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err
 typedef void (*store_job_fn)(struct job *take_job, void *arg);
 /* Jobs that are not final, oldest first. */
 bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err);
-/* At most `limit` jobs that came before `before` (0: all), newest first; of one state, unless state is
- * JOB_STATE_COUNT. */
-bool store_jobs_page(struct store *s, int64_t before, int64_t limit, enum job_state state,
+/* Which jobs are meant: NULL, and JOB_STATE_COUNT, stand for any. */
+struct job_filter {
+    enum job_state state;
+    const char *kind, *name, *label, *label_value;
+};
+/* At most `limit` of those jobs that came before `before` (0: all), newest first. */
+bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err);
 /* Jobs in each state. */
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
+
+/* Answers that may have to be given again, by Idempotency-Key. */
+struct stored_reply {
+    char body_sha256[SHA256_HEX]; /* of the request */
+    char job[JOB_ID_SIZE];
+    int status;
+    char *text; /* free(); NULL: there is none */
+};
+bool store_reply_find(struct store *s, const char *key, struct stored_reply *out,
+                      struct error *err);
+bool store_reply_add(struct store *s, const char *key, const struct stored_reply *reply,
+                     int64_t now_ms, struct error *err);
+bool store_replies_forget(struct store *s, int64_t before_ms, struct error *err);
+
+/* Whether jobs may start. */
+bool store_paused(struct store *s, bool *out, struct error *err);
+bool store_set_paused(struct store *s, bool paused, struct error *err);
+
+/* How long commits of state.db took, since the start. */
+const struct histogram *store_commit_seconds(const struct store *s);
 
 struct attempt_row {
     int64_t number, started_ms, ended_ms; /* ended_ms 0: not yet */

@@ -11,6 +11,7 @@
 #include "daemon/ingest.h"
 #include "daemon/lifecycle.h"
 #include "daemon/secret.h"
+#include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
@@ -185,6 +186,7 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
     if (a->peer && a->peer != p)
         peer_close(a->peer);
     a->peer = p;
+    a->heard_ns = clock_mono_ns();
     snprintf(p->job, sizeof(p->job), "%s", a->job->id);
     p->generation = a->job->attempt;
     post_welcome(p, store_metrics_offset(d->store, a->job->id));
@@ -234,6 +236,7 @@ static bool take(struct uplink_peer *p, const Envelope *e, struct error *err)
         return on_hello(p, e, err);
     if (!a || a->peer != p)
         return err_set(err, ERR_FORBIDDEN, "a worker spoke before its hello");
+    a->heard_ns = clock_mono_ns();
     switch (e->body_case) {
     case DISTILLD__ENVELOPE__BODY_METRICS: return on_metrics(p, a, e, err);
     case DISTILLD__ENVELOPE__BODY_PROGRESS: return on_progress(p, a, e, err);

@@ -37,6 +37,7 @@ check() {
         want = family
         if (type[family] == "info") want = family "_info"
         if (type[family] == "counter") want = family "_total"
+        if (type[family] == "histogram") sub(/_(bucket|sum|count)$/, "", name)
         if (name != want) bad("sample of " family)
         key = $0; sub(/ [^ ]*$/, "", key)
         if (key in keys) bad("twice")
@@ -44,9 +45,11 @@ check() {
     }
     END { if (!ended) { print "no # EOF"; failed = 1 } if (n < 10) { print n " samples"; failed = 1 } exit failed }' \
         <<<"${text%$'\n'}" || fail "/metrics"
+    # promtool reads the older format, for those who ask for it.
     if command -v promtool >/dev/null; then
-        promtool check metrics <<<"$text" >"$tmp/promtool" 2>&1 || grep -q 'error while linting' "$tmp/promtool" && ! grep -q 'parsing' "$tmp/promtool" ||
-            fail "promtool: $(cat "$tmp/promtool")"
+        api GET /metrics 'Accept: text/plain'
+        promtool check metrics <<<"${text%$'\n'}" >"$tmp/promtool" 2>&1 || fail "promtool: $(cat "$tmp/promtool") $text"
+        api GET /metrics 'Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5'
     fi
 }
 
@@ -73,6 +76,13 @@ within 5 counted || fail "clients: $text"
 sample 'distilld_jobs{state="running"}' 1
 sample 'distilld_jobs{state="queued"}' 1
 sample 'distilld_slots{use="held"}' 2
+sample distilld_job_submissions_total 2
+sample distilld_queue_paused 0
+for name in distilld_schedule_cycle_seconds distilld_db_commit_seconds; do
+    [[ $text == *$'\n'"${name}_count "[1-9]* ]] || fail "$name counts nothing: $text"
+done
+[[ $text == *$'\n'"distilld_worker_heartbeat_age_seconds "[0-9]* ]] || fail "no heartbeat: $text"
+[[ $text != *job_[0-9]* ]] || fail "an id of a job among the labels"
 verb "$queued" cancel
 verb "$(get /api/v1/jobs '.items[-1].id')" cancel
 wait_state "$(get /api/v1/jobs '.items[-1].id')" cancelled

@@ -51,6 +51,41 @@ finished() {
 api GET "/api/v1/jobs/$wide"
 [ "$(body .reason)" = null ] || fail "a job that is over still waits: $text"
 
+# While the queue is paused nothing starts, what runs goes on, and waiting jobs say why; it outlives a
+# restart. Then they start by priority, and in the order of their arrival within one.
+submit "$long | .resources.ranks = 1"
+first=$id
+wait_state "$first" running
+[[ $(ctl drain) == *"1 running, 0 waiting"* ]] || fail "drain"
+priorities=(0 7 0 7 -3)
+waiting=()
+for p in "${priorities[@]}"; do
+    submit ".resources = {ranks: 1, threads: 2} | .train.max_steps = 1 | .priority = $p" # both slots
+    waiting+=("$id")
+done
+draining() {
+    api GET "/api/v1/jobs/${waiting[4]}"
+    [ "$(body '"\(.state) \(.reason.code) \(.priority)"')" = "queued draining -3" ]
+}
+within 5 draining || fail "a paused queue: $text"
+stop_daemon
+start_daemon
+within 5 draining || fail "a restart resumes the queue: $text"
+[ "$(get /api/v1/queue '"\(.paused) \(.used_slots) of \(.slots), \(.waiting) wait, \(.running) run"')" = \
+    "true 1 of 2, 5 wait, 1 run" ] || fail "queue: $text"
+http GET /readyz
+[ "$code $text" = $'200 ready; the queue is paused\n' ] || fail "readyz: $code $text"
+state_is "$first" running || fail "a running job is $now"
+verb "$first" cancel
+wait_state "$first" cancelled
+state_is "${waiting[1]}" queued || fail "a job started in a paused queue"
+ctl resume >/dev/null || fail "resume"
+for id in "${waiting[@]}"; do
+    wait_state "$id" succeeded
+done
+order=$(for i in 0 1 2 3 4; do echo "$(get "/api/v1/jobs/${waiting[i]}" .started_at) $i"; done | sort | cut -d' ' -f2 | tr -d '\n')
+[ "$order" = 13024 ] || fail "started in the order $order"
+
 # Two jobs of one rank run side by side.
 submit "$long | .resources.ranks = 1"
 first=$id

@@ -72,4 +72,108 @@ expect 200 "Location"
 wait_state "$id" succeeded
 api GET /api/v1/jobs
 [ "$(body '[.items[].name] | join(" ")')" = "second e2e" ] || fail "list: $text"
+
+# -- The same request twice is one job, with one answer --
+ctl drain >/dev/null
+send() { # KEY BODY
+    local payload=$2
+    api POST /api/v1/jobs 'Content-Type: application/json' "Idempotency-Key: $1"
+}
+keyed=$(job '.name = "keyed"')
+send '"one"' "$keyed"
+expect 202 "a request with a key"
+first=$text id=$(body .id)
+header idempotency-replayed
+[ -z "$value" ] || fail "the first answer says that it is a replay"
+stop_daemon
+start_daemon
+for key in '"one"' one; do # the quotes may be forgotten
+    send "$key" "$keyed"
+    expect 202 "the same again"
+    [ "$text" = "$first" ] || fail "another answer: $text"
+    header idempotency-replayed
+    [ "$value" = true ] || fail "the replay does not say so"
+    header location
+    [ "$value" = "/api/v1/jobs/$id" ] || fail "Location of a replay: $value"
+done
+send '"one"' "$keyed "
+problem 422 idempotency_key_reused "another body"
+[[ $text == *"$id"* ]] || fail "it does not name the job: $text"
+send '"two"' "$keyed"
+expect 202 "another key"
+[ "$(body .id)" != "$id" ] || fail "another key, the same job"
+for key in '""' '"' "$(printf 'k%.0s' {1..256})" $'"\xc3\xbc"'; do
+    send "$key" "$keyed"
+    problem 400 bad_request "key $key"
+done
+# A refusal is not kept: what was wrong can be put right.
+send '"three"' '{}'
+problem 422 invalid "no job"
+send '"three"' "$keyed"
+expect 202 "the key of a refused request"
+[ "$(get "/api/v1/jobs?name=keyed" '.items | length')" = 3 ] || fail "not three jobs: $text"
+
+# distillctl sends it again when the daemon dies on it: still one job.
+kill -STOP "$daemon"
+job '.name = "lost"' >"$tmp/lost.json"
+ctl submit "$tmp/lost.json" >"$tmp/lost.id" 2>"$tmp/lost.err" &
+client=$!
+connected() {
+    ss -Htn state established "( dport = :${address#*/} )" 2>/dev/null | grep -q .
+}
+within 10 connected || pause 1
+pause 0.3
+kill_daemon
+listen=127.0.0.1:${address#*/}
+start_daemon
+wait $client || fail "submit gave up: $(cat "$tmp/lost.err")"
+api GET "/api/v1/jobs?name=lost"
+[ "$(body '.items[].id')" = "$(cat "$tmp/lost.id")" ] || fail "lost and found: $text"
+
+# -- Lists: filters, and pages that fit together --
+post_job "$(job '.name = "odd &=?" | .labels = {team: "a:b", x: "y"}')"
+odd=$(body .id)
+listed() { # QUERY WANT
+    api GET "/api/v1/jobs?$1"
+    expect 200 "$1"
+    [ "$(body '[.items[].name] | join(" ")')" = "$2" ] || fail "$1: $(body '[.items[].name] | join(" ")')"
+}
+listed 'name=odd%20%26%3D%3F' 'odd &=?'
+listed 'label=team:a:b' 'odd &=?'
+listed 'label=team:a' ''
+listed 'label=nothing:x' ''
+listed 'state=succeeded' 'second e2e'
+listed 'state=succeeded&name=second' second
+listed 'kind=eval' ''
+listed 'kind=train&state=queued&name=keyed' 'keyed keyed keyed'
+api GET '/api/v1/jobs?label=team'
+problem 400 bad_request "a label without a value"
+walk() { # QUERY: follows Link; all names in $walked
+    local path="/api/v1/jobs?page_size=2&$1"
+    walked=
+    while [ -n "$path" ]; do
+        api GET "$path"
+        expect 200 "$path"
+        walked+="$(body '.items[] | .name + ","' | tr -d '\n')"
+        header link
+        path=
+        [[ ! $value =~ ^\<([^\>]*)\>\;\ rel=\"next\"$ ]] || path=${BASH_REMATCH[1]}
+        [ -n "$path" ] || [ "$(body .next_page_token)" = null ] || fail "a token without a link"
+    done
+}
+walk ''
+[ "$walked" = 'odd &=?,lost,keyed,keyed,keyed,second,e2e,' ] || fail "pages: $walked"
+walk 'state=queued&name=keyed'
+[ "$walked" = 'keyed,keyed,keyed,' ] || fail "pages of a filter: $walked"
+page=$(get '/api/v1/jobs?page_size=1&state=queued' .next_page_token)
+api GET "/api/v1/jobs?page_token=$page"
+problem 400 bad_request "the token of another list"
+api GET "/api/v1/jobs?state=queued&page_token=${page%?}"
+problem 400 bad_request "half a token"
+for id in $(get '/api/v1/jobs?state=queued' '.items[].id'); do
+    verb "$id" cancel
+done
+look "$odd"
+[ "$now" = cancelled ] || fail "a waiting job is $now"
+problems_are_whole
 stop_daemon

@@ -28,7 +28,7 @@ START_TEST(queue_keeps_its_promises)
         bool someone_waits = false;
 
         for (uint64_t i = 0; i < QUEUE; i++)
-            jobs[i] = (struct queue_job){1 + (int64_t)rng_below(key, 2 + i, 20), false};
+            jobs[i] = (struct queue_job){.need = 1 + (int64_t)rng_below(key, 2 + i, 20)};
         left = queue_decide(jobs, QUEUE, slots, free_slots);
         for (size_t i = 0; i < QUEUE; i++) {
             if (jobs[i].start) {
@@ -42,6 +42,62 @@ START_TEST(queue_keeps_its_promises)
         }
         ck_assert_msg(used <= free_slots && left == free_slots - used,
                       "round %zu: a slot was given twice", (size_t)round);
+    }
+}
+END_TEST
+
+enum {
+    CROWD = 40
+};
+
+/* Jobs as they arrive, now and then with a clock that was set back. */
+static void random_crowd(uint64_t key, struct queue_job jobs[CROWD])
+{
+    int64_t now = 1000000;
+
+    for (uint64_t i = 0; i < CROWD; i++) {
+        now += (int64_t)rng_below(key, i, QUEUE_AGING_MS / 2);
+        if (rng_below(key, 1000 + i, 10) == 0)
+            now -= QUEUE_AGING_MS;
+        jobs[i] = (struct queue_job){.priority = (int64_t)rng_below(key, 2000 + i, 7) - 3,
+                                     .arrived_ms = now};
+    }
+}
+
+START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
+{
+    for (uint64_t round = 0; round < 500; round++) {
+        struct queue_job jobs[CROWD], queue[CROWD];
+        int64_t latest = 0, arrived[CROWD];
+        bool seen[CROWD] = {false};
+
+        random_crowd(rng_key(unit_seed(), round), jobs);
+        memcpy(queue, jobs, sizeof(jobs));
+        queue_order(queue, CROWD);
+        for (size_t i = 0; i < CROWD; i++) {
+            latest = jobs[i].arrived_ms > latest ? jobs[i].arrived_ms : latest;
+            arrived[i] = latest;
+        }
+        for (size_t i = 0; i < CROWD; i++) {
+            ck_assert_msg(!seen[queue[i].arrival], "round %zu: a job stands twice", (size_t)round);
+            seen[queue[i].arrival] = true;
+        }
+        for (size_t i = 0; i < CROWD; i++)
+            for (size_t k = i + 1; k < CROWD; k++) {
+                size_t a = queue[i].arrival, b = queue[k].arrival;
+                int64_t points = jobs[b].priority - jobs[a].priority;
+                int64_t waited = arrived[b] - arrived[a]; /* by how much a has waited longer */
+
+                /* First come, first served within a priority. */
+                ck_assert_msg(points != 0 || a < b, "round %zu: %zu overtook %zu", (size_t)round, a,
+                              b);
+                /* Whoever stands before a more important job has waited longer, one aging time for
+                 * each point: so a job can be overtaken only by those that come soon after it. */
+                ck_assert_msg(points <= 0 || waited >= points * QUEUE_AGING_MS,
+                              "round %zu: %zu stands before %zu", (size_t)round, a, b);
+                ck_assert_msg(points >= 0 || -waited <= -points * QUEUE_AGING_MS,
+                              "round %zu: %zu starves %zu", (size_t)round, a, b);
+            }
     }
 }
 END_TEST
@@ -225,7 +281,8 @@ START_TEST(the_lock_tells_whether_a_shim_lives)
 }
 END_TEST
 
-UNIT_MAIN(queue_keeps_its_promises, mpirun_line_is_the_agreed_one,
-          mpirun_keeps_away_from_long_folders, last_words_are_the_ranks_own,
-          finds_processes_by_their_attempt, signals_only_the_process_that_was_meant,
-          records_read_back, the_lock_tells_whether_a_shim_lives)
+UNIT_MAIN(queue_keeps_its_promises, priority_comes_first_and_waiting_makes_up_for_it,
+          mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
+          last_words_are_the_ranks_own, finds_processes_by_their_attempt,
+          signals_only_the_process_that_was_meant, records_read_back,
+          the_lock_tells_whether_a_shim_lives)

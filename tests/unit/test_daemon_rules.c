@@ -1,12 +1,16 @@
 /* daemon: what is decided by tables: the life of a job, the meaning of an end, routes, problems. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/daemon.h"
+#include "daemon/idempotency.h"
 #include "daemon/job_fsm.h"
 #include "daemon/outcome.h"
+#include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/routes.h"
+#include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/daemon_rig.h"
@@ -297,6 +301,127 @@ START_TEST(every_error_has_a_problem_of_its_status)
 }
 END_TEST
 
+/* -- The description of the API ---------------------------------------------------------------- */
+
+/* Calls fn with "METHOD PATH" of every operation, and returns the document. Its layout is fixed: paths
+ * at two spaces, methods at four. */
+static char *read_description(void (*fn)(const char *method, const char *path, void *arg),
+                              void *arg)
+{
+    char *name = str_path(getenv("srcdir") ? getenv("srcdir") : ".", "proto/wire/openapi.yaml");
+    struct buf text = buf_new(1 << 20);
+    char path[128] = "", method[16];
+    struct error err;
+
+    ck_assert_ok(file_read(name, &text, &err), err);
+    for (const char *line = buf_text(&text); line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (sscanf(line, "  /%126[^\n]", path + 1) == 1 && str_starts(line, "  /")) {
+            path[0] = '/';
+            ck_assert_msg(str_ends(path, ":"), "%s", path);
+            path[strlen(path) - 1] = '\0';
+        } else if (str_starts(line, "    ") && sscanf(line, "    %15[a-z]:", method) == 1 &&
+                   (str_starts(line, "    get:") || str_starts(line, "    post:"))) {
+            for (char *c = method; *c; c++)
+                *c = (char)(*c - 'a' + 'A');
+            fn(method, path, arg);
+        }
+    }
+    free(name);
+    return buf_take(&text);
+}
+
+static void mark_route(const char *method, const char *path, void *arg)
+{
+    bool *seen = arg;
+
+    for (size_t i = 0; i < n_routes; i++)
+        if (strcmp(routes[i].method, method) == 0 && strcmp(routes[i].pattern, path) == 0) {
+            ck_assert_msg(!seen[i], "%s %s is described twice", method, path);
+            seen[i] = true;
+            return;
+        }
+    ck_assert_msg(false, "%s %s is described, but there is no such route", method, path);
+}
+
+START_TEST(what_is_described_is_what_there_is)
+{
+    bool *seen = NEW_ARRAY(bool, n_routes);
+    char *text = read_description(mark_route, seen);
+
+    for (size_t i = 0; i < n_routes; i++)
+        ck_assert_msg(seen[i], "%s %s is not described", routes[i].method, routes[i].pattern);
+    for (size_t i = 0; i < n_problem_kinds; i++) {
+        char *entry = str_fmt("        - %s\n", problem_kinds[i].code);
+
+        ck_assert_msg(strstr(text, entry), "the problem %s is not described",
+                      problem_kinds[i].code);
+        free(entry);
+    }
+    for (enum job_state s = 0; s < JOB_STATE_COUNT; s++) {
+        const char *at = strstr(text, "enum: [queued,");
+
+        ck_assert_msg(strstr(at, job_state_name(s)) &&
+                          strstr(at, job_state_name(s)) < strchr(at, ']'),
+                      "the state %s is not described", job_state_name(s));
+    }
+    free(text);
+    free(seen);
+}
+END_TEST
+
+/* -- Keys and tokens --------------------------------------------------------------------------- */
+
+START_TEST(keys_are_strings_with_or_without_quotes)
+{
+    static const struct {
+        const char *text, *key; /* NULL: refused */
+    } cases[] = {
+        {"\"a\"", "a"},         {"a", "a"},           {" \"a b\" ", "a b"}, {"a b", "a b"},
+        {"\"a\\\"b\"", "a\"b"}, {"\"a\\\\\"", "a\\"}, {"\"\"", NULL},       {"", NULL},
+        {"  ", NULL},           {"\"", NULL},         {"\"a", NULL},        {"a\"", NULL},
+        {"\"a\"b\"", NULL},     {"\"a\\\"", NULL},    {"\"a\\b\"", NULL},   {"\"a\";x=1", NULL},
+        {"\xc3\xbc", NULL},     {"a\x01", NULL},
+    };
+    char key[IDEMPOTENCY_KEY_MAX + 1], text[300];
+    struct error err;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool ok = idempotency_parse(cases[i].text, strlen(cases[i].text), key, &err);
+
+        ck_assert_msg(ok == (cases[i].key != NULL), "case %zu: %s", i, cases[i].text);
+        if (ok)
+            ck_assert_msg(strcmp(key, cases[i].key) == 0, "case %zu: %s", i, key);
+    }
+    memset(text, 'k', sizeof(text));
+    ck_assert(idempotency_parse(text, IDEMPOTENCY_KEY_MAX, key, &err));
+    ck_assert_uint_eq(strlen(key), IDEMPOTENCY_KEY_MAX);
+    ck_assert(!idempotency_parse(text, IDEMPOTENCY_KEY_MAX + 1, key, &err));
+}
+END_TEST
+
+START_TEST(a_page_token_is_good_for_its_list_only)
+{
+    char token[PAGE_TOKEN_SIZE], bad[PAGE_TOKEN_SIZE];
+    int64_t seq;
+
+    for (int64_t want = 1; want > 0 && want < INT64_MAX / 9; want *= 7) {
+        page_token("secret", "&state=failed", want, token);
+        ck_assert(page_token_read("secret", "&state=failed", token, &seq));
+        ck_assert_int_eq(seq, want);
+        ck_assert(!page_token_read("secret", "", token, &seq));
+        ck_assert(!page_token_read("other", "&state=failed", token, &seq));
+        for (size_t i = 0; token[i]; i++) {
+            memcpy(bad, token, sizeof(bad));
+            bad[i] = bad[i] == '0' ? '1' : '0';
+            ck_assert_msg(!page_token_read("secret", "&state=failed", bad, &seq), "%s", bad);
+        }
+    }
+    ck_assert(!page_token_read("secret", "", "", &seq));
+    ck_assert(!page_token_read("secret", "", "17", &seq));
+}
+END_TEST
+
 START_TEST(active_jobs_stand_in_the_order_of_arrival)
 {
     struct daemon d = {.settings = {.slots = 1}};
@@ -330,4 +455,6 @@ END_TEST
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
           an_end_means_what_the_table_says, patterns_match_whole_paths,
           every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
-          every_error_has_a_problem_of_its_status, active_jobs_stand_in_the_order_of_arrival)
+          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
+          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
+          active_jobs_stand_in_the_order_of_arrival)

@@ -115,6 +115,7 @@ static void note_job(struct job *take_job, void *arg)
 
 START_TEST(pages_have_every_job_once)
 {
+    const struct job_filter any = {.state = JOB_STATE_COUNT};
     struct store *s = open_store("pages");
     struct error err;
     int64_t counts[JOB_STATE_COUNT];
@@ -133,8 +134,7 @@ START_TEST(pages_have_every_job_once)
         for (;;) {
             struct seen page = {.n = 0};
 
-            ck_assert_ok(store_jobs_page(s, before, limit, JOB_STATE_COUNT, note_job, &page, &err),
-                         err);
+            ck_assert_ok(store_jobs_page(s, before, limit, &any, note_job, &page, &err), err);
             for (size_t i = 0; i < page.n; i++) {
                 ck_assert_msg(page.seq[i] < last, "limit %d: not newest first", (int)limit);
                 before = last = page.seq[i];
@@ -148,7 +148,9 @@ START_TEST(pages_have_every_job_once)
     {
         struct seen failed = {.n = 0}, active = {.n = 0};
 
-        ck_assert_ok(store_jobs_page(s, 0, 64, JOB_FAILED, note_job, &failed, &err), err);
+        ck_assert_ok(store_jobs_page(s, 0, 64, &(struct job_filter){.state = JOB_FAILED}, note_job,
+                                     &failed, &err),
+                     err);
         ck_assert_uint_eq(failed.n, 15);
         ck_assert_ok(store_jobs_active(s, note_job, &active, &err), err);
         ck_assert_uint_eq(active.n, 8);
@@ -446,8 +448,46 @@ START_TEST(a_worker_that_does_not_answer_is_named)
 }
 END_TEST
 
-UNIT_MAIN(a_job_reads_back_after_reopening, a_final_state_leaves_only_for_the_queue,
-          pages_have_every_job_once, a_transaction_is_whole_or_nothing, event_ids_rise_over_runs,
-          a_session_ends_with_its_time, a_newer_file_is_refused, points_come_once_with_their_offset,
+START_TEST(an_answer_is_kept_with_its_job_and_then_forgotten)
+{
+    struct store *s = open_store("replies");
+    struct job *j = rig_job(1);
+    struct stored_reply reply = {.body_sha256 = "abc", .status = 202}, got;
+    char text[] = "{\"id\":1}";
+    struct error err;
+
+    reply.text = text;
+    memcpy(reply.job, j->id, sizeof(reply.job));
+    /* What is rolled back with the job is not there. */
+    ck_assert_ok(store_begin(s, &err) && store_job_add(s, j, &err) &&
+                     store_reply_add(s, "key", &reply, 1000, &err),
+                 err);
+    store_rollback(s);
+    ck_assert_ok(store_reply_find(s, "key", &got, &err), err);
+    ck_assert_ptr_null(got.text);
+    ck_assert_ok(store_job_add(s, j, &err) && store_reply_add(s, "key", &reply, 1000, &err), err);
+    ck_assert(!store_reply_add(s, "key", &reply, 1000, &err));
+    store_close(s);
+
+    s = open_store("replies");
+    ck_assert_ok(store_replies_forget(s, 1000, &err), err);
+    ck_assert_ok(store_reply_find(s, "key", &got, &err), err);
+    ck_assert_str_eq(got.text, text);
+    ck_assert_str_eq(got.body_sha256, "abc");
+    ck_assert_str_eq(got.job, j->id);
+    ck_assert_int_eq(got.status, 202);
+    free(got.text);
+    ck_assert_ok(store_replies_forget(s, 1001, &err), err);
+    ck_assert_ok(store_reply_find(s, "key", &got, &err), err);
+    ck_assert_ptr_null(got.text);
+    job_destroy(j);
+    store_close(s);
+}
+END_TEST
+
+UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_after_reopening,
+          a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
+          a_transaction_is_whole_or_nothing, event_ids_rise_over_runs, a_session_ends_with_its_time,
+          a_newer_file_is_refused, points_come_once_with_their_offset,
           lines_arrive_in_any_cut_and_count_once, the_rest_is_read_from_the_file,
           a_worker_that_does_not_answer_is_named)

@@ -1,0 +1,139 @@
+#include "daemon/idempotency.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/problem.h"
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/base/str.h"
+
+enum {
+    STATUS = 202, /* of all that is kept: refusals are not, what was wrong can be put right */
+    SWEEP_MS = 3600 * 1000
+};
+
+static bool add_char(struct buf *b, char c)
+{
+    return c >= ' ' && c <= '~' && buf_add(b, &c, 1);
+}
+
+/* "a\"b": a backslash stands before a quote or another one. */
+static bool unquote(const char *text, size_t len, struct buf *out)
+{
+    for (size_t i = 1; i + 1 < len; i++) {
+        if (text[i] == '"')
+            return false;
+        if (text[i] == '\\' && (++i + 1 >= len || !strchr("\"\\", text[i])))
+            return false;
+        if (!add_char(out, text[i]))
+            return false;
+    }
+    return len >= 2 && text[len - 1] == '"';
+}
+
+static bool take_bare(const char *text, size_t len, struct buf *out)
+{
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '"' || !add_char(out, text[i]))
+            return false;
+    return true;
+}
+
+bool idempotency_parse(const char *text, size_t len, char key[IDEMPOTENCY_KEY_MAX + 1],
+                       struct error *err)
+{
+    struct buf b = buf_new(IDEMPOTENCY_KEY_MAX);
+    bool ok;
+
+    while (len && strchr(" \t", text[0])) {
+        text++;
+        len--;
+    }
+    while (len && strchr(" \t", text[len - 1]))
+        len--;
+    ok = (len && text[0] == '"' ? unquote(text, len, &b) : take_bare(text, len, &b)) && b.len;
+    memcpy(key, buf_text(&b), b.len + 1);
+    buf_free(&b);
+    return ok || err_set(err, ERR_INVALID,
+                         "Idempotency-Key: expected a string in quotes of 1 to %d printable ASCII "
+                         "characters, got %.100s",
+                         IDEMPOTENCY_KEY_MAX, text);
+}
+
+static void replay(struct request *r, const struct stored_reply *s)
+{
+    char *location = str_fmt("/api/v1/jobs/%s", s->job);
+
+    http_add_header(r, "Location", location);
+    http_add_header(r, "Idempotency-Replayed", "true");
+    reply_bytes(r, s->status, "application/json; charset=utf-8", s->text, strlen(s->text));
+    free(location);
+}
+
+static void answer_again(struct request *r, const struct idempotency *i,
+                         const struct stored_reply *s)
+{
+    if (strcmp(s->body_sha256, i->body_sha256) == 0)
+        replay(r, s);
+    else
+        problem_reply(r, "idempotency_key_reused", NULL,
+                      "the key \"%.255s\" was used for another body, which became job %s", i->key,
+                      s->job);
+}
+
+bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *i)
+{
+    const char *header = http_header(r, "Idempotency-Key");
+    struct stored_reply s = {.text = NULL};
+    struct error err;
+
+    *i = (struct idempotency){.key = ""};
+    if (!header)
+        return true;
+    if (!idempotency_parse(header, strlen(header), i->key, &err)) {
+        problem_reply(r, "bad_request", NULL, "%s", err.msg);
+        return false;
+    }
+    sha256_of(r->body.data, r->body.len, i->body_sha256);
+    if (!store_reply_find(d->store, i->key, &s, &err)) {
+        problem_reply_error(r, &err);
+        return false;
+    }
+    if (!s.text)
+        return true;
+    answer_again(r, i, &s);
+    free(s.text);
+    return false;
+}
+
+bool idempotency_keep(struct daemon *d, const struct job *j, void *i, struct error *err)
+{
+    const struct idempotency *id = i;
+    struct json *body = job_json(j, true);
+    struct stored_reply s = {.status = STATUS, .text = js_text(body, JS_COMPACT)};
+    bool ok;
+
+    memcpy(s.job, j->id, sizeof(s.job));
+    memcpy(s.body_sha256, id->body_sha256, sizeof(s.body_sha256));
+    ok = store_reply_add(d->store, id->key, &s, clock_wall_ms(), err);
+    free(s.text);
+    js_free(body);
+    return ok;
+}
+
+static void on_sweep(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    int64_t before = clock_wall_ms() - IDEMPOTENCY_DAYS * INT64_C(24) * 3600 * 1000;
+    struct error err;
+
+    if (!store_replies_forget(d->store, before, &err))
+        log_warn("old answers cannot be forgotten error=\"%s\"", err.msg);
+}
+
+void idempotency_start(struct daemon *d)
+{
+    d->hourly.data = d;
+    uv_timer_start(&d->hourly, on_sweep, 0, SWEEP_MS);
+}

@@ -1,0 +1,122 @@
+/* Answers of a real daemon, held against the schemas of the document that it serves. */
+import { createRequire } from "node:module";
+import { Service, until } from "./service.mjs";
+
+const build = process.env.builddir;
+const require = createRequire(`${build}/tests/web/npm/`);
+const Ajv = require("ajv/dist/2020").default;
+const { parse } = require("yaml");
+
+const service = new Service(build, process.argv[2]);
+const failures = [];
+
+async function ask(method, path, { body, headers = {} } = {}) {
+  return fetch(service.address + path, {
+    method,
+    body: body && JSON.stringify(body),
+    headers: { Authorization: `Bearer ${service.token}`, ...(body && { "Content-Type": "application/json" }), ...headers },
+  });
+}
+
+/* The reference that stands in place of an object, or the object. */
+function resolve(document, node) {
+  return node?.$ref ? node.$ref.slice(2).split("/").reduce((at, key) => at[key], document) : node;
+}
+
+/* What the document says of an answer: of its status, or of its class. */
+function described(document, method, pattern, status) {
+  const responses = document.paths[pattern][method.toLowerCase()].responses;
+
+  return resolve(document, responses[status] ?? responses[`${String(status)[0]}XX`]);
+}
+
+class Checker {
+  constructor(document) {
+    this.document = document;
+    this.ajv = new Ajv({ strict: false, allErrors: true });
+    this.ajv.addSchema(document, "api");
+  }
+
+  schema(node) {
+    return this.ajv.compile({ $id: undefined, ...JSON.parse(JSON.stringify(node).replaceAll("\"#/", "\"api#/")) });
+  }
+
+  async check(method, pattern, path, options, want) {
+    const response = await ask(method, path, options), what = `${method} ${path} -> ${response.status}`;
+    const answer = described(this.document, method, pattern, response.status);
+    const type = (response.headers.get("content-type") ?? "").split(";")[0], text = await response.text();
+
+    if (response.status !== want)
+      failures.push(`${what}, not ${want}: ${text}`);
+    if (!answer)
+      return void failures.push(`${what}: not described`);
+    for (const name of Object.keys(answer.headers ?? {}))
+      if (["ETag", "Location", "Log-End", "Accept-Ranges"].includes(name) && method === "GET" && !response.headers.get(name))
+        failures.push(`${what}: no ${name}`);
+    if (!answer.content)
+      return void (text && failures.push(`${what}: a body where none is described`));
+    const content = answer.content[type] ?? answer.content["*/*"];
+    if (!content)
+      return void failures.push(`${what}: type ${type}, described: ${Object.keys(answer.content)}`);
+    if (!type.endsWith("json") || !content.schema)
+      return text;
+    const validate = this.schema(content.schema), value = JSON.parse(text);
+    if (!validate(value))
+      failures.push(`${what}: ${this.ajv.errorsText(validate.errors)}: ${text.slice(0, 500)}`);
+    return value;
+  }
+}
+
+const tiny = {
+  kind: "train", name: "described", labels: { a: "b" }, data: { source: "procedural:classes=4,train=64,test=32,seed=3" },
+  student: { model: "resnet8" }, train: { epochs: 1, batch: 16, lanes: 2, seed: 1 },
+};
+
+async function run() {
+  const document = parse(await (await ask("GET", "/api/v1/openapi.yaml")).text()), c = new Checker(document);
+  const jobs = "/api/v1/jobs";
+  const { id } = await c.check("POST", jobs, jobs, { body: tiny, headers: { "Idempotency-Key": "\"k\"" } }, 202);
+  const one = `${jobs}/{id}`, own = `${jobs}/${id}`, nobody = `${jobs}/job_0000000000000000000000000A`;
+
+  await c.check("POST", jobs, jobs, { body: tiny, headers: { "Idempotency-Key": "\"k\"" } }, 202);
+  await c.check("POST", jobs, `${jobs}?validate_only=true`, { body: tiny }, 200);
+  await c.check("POST", jobs, jobs, { body: { kind: "train", optimizer: { lr: -1 }, x: 1 } }, 422);
+  await until("the end of the job", async () => (await service.job(id)).finished_at);
+  await c.check("GET", jobs, jobs, {}, 200);
+  await c.check("GET", jobs, `${jobs}?state=x`, {}, 400);
+  await c.check("GET", one, own, {}, 200);
+  await c.check("GET", one, own, { headers: { "If-None-Match": "*" } }, 304);
+  await c.check("GET", one, nobody, {}, 404);
+  await c.check("POST", `${one}:cancel`, `${own}:cancel`, {}, 409);
+  await c.check("POST", `${one}:retry`, `${nobody}:retry`, {}, 404);
+  for (const list of ["attempts", "events", "artifacts", "metrics/series", "logs"])
+    await c.check("GET", `${one}/${list}`, `${own}/${list}`, {}, 200);
+  await c.check("GET", `${one}/logs`, `${own}/logs?rank=99`, {}, 404);
+  const file = `${one}/artifacts/{name}`;
+  await c.check("GET", file, `${own}/artifacts/result.json`, {}, 200);
+  await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=0-3" } }, 206);
+  await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=999999-" } }, 416);
+  for (const path of ["/api/v1/queue", "/api/v1/catalog", "/api/v1/version", "/api/v1/openapi.yaml", "/healthz", "/readyz",
+    "/metrics", "/"])
+    await c.check("GET", path, path, {}, 200);
+  for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
+    await c.check("POST", path, path, {}, 200);
+  await c.check("POST", "/api/v1/session", "/api/v1/session", {}, 204);
+  for (const code of document.components.schemas.ProblemCode.enum)
+    await c.check("GET", "/problems/{code}", `/problems/${code}`, {}, 200);
+
+  /* A checker that has gone blind would find nothing. */
+  if (c.schema(document.components.schemas.Job)({ id: 3 }))
+    failures.push("a job of nothing passes for one");
+}
+
+await service.start();
+try {
+  await run();
+} catch (error) {
+  failures.push(error.stack);
+}
+await service.stop();
+for (const failure of failures)
+  console.log(`FAIL: ${failure}`);
+process.exit(failures.length ? 1 : 0);
