@@ -4,14 +4,14 @@
 
 #include "client/cmd.h"
 #include "client/ctl.h"
-#include "client/url.h"
-#include "proto/base/clock.h"
+#include "client/download.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 struct fetch {
     const char *id, *name, *dir;
+    bool quiet;
 };
 
 static const struct opt rows[] = {
@@ -20,41 +20,8 @@ static const struct opt rows[] = {
         .fallback = "student.safetensors"),
     OPT(struct fetch, dir, OPT_TEXT, "out", "folder to put it in; made if missing", .letter = 'o',
         .value = "DIR", .fallback = "."),
+    OPT(struct fetch, quiet, OPT_FLAG, "quiet", "no progress on standard error", .letter = 'q'),
 };
-
-/* One file on its way: into a temporary file, which gets its name when all of it has come. */
-struct download {
-    struct file_writer writer;
-    struct term term;
-    const char *name;
-    int64_t bytes;
-    double shown_at;
-};
-
-static bool on_bytes(const char *bytes, size_t len, void *arg, struct error *err)
-{
-    struct download *d = arg;
-
-    d->bytes += (int64_t)len;
-    return file_writer_add(&d->writer, bytes, len, err);
-}
-
-static bool on_tick(double received, double total, void *arg, struct error *err)
-{
-    struct download *d = arg;
-    struct buf line = buf_new(0);
-    char text[OUT_TEXT];
-
-    (void)err;
-    if (!d->term.tty || total <= 0 || clock_mono_s() - d->shown_at < 0.1)
-        return true;
-    d->shown_at = clock_mono_s();
-    out_bar(&line, received / total, 20);
-    fprintf(stderr, "\r%s %3.0f %%  %s  %s\x1b[K", buf_text(&line), 100 * received / total,
-            out_bytes((int64_t)received, text), d->name);
-    buf_free(&line);
-    return true;
-}
 
 static char *destination(const struct fetch *o, struct error *err)
 {
@@ -65,30 +32,6 @@ static char *destination(const struct fetch *o, struct error *err)
         return NULL;
     }
     return file_make_dirs(o->dir, 0777, err) ? str_path(o->dir, base) : NULL;
-}
-
-static bool download(struct ctl *c, const struct fetch *o, const char *path, struct download *d,
-                     struct error *err)
-{
-    struct http *h = ctl_http(c, err);
-    struct buf rest = buf_new(0);
-    struct http_request r = {.accept = "*/*", .sink = on_bytes, .tick = on_tick, .arg = d};
-    char *from;
-    bool ok;
-
-    buf_str(&rest, "/artifacts/");
-    url_escape(&rest, o->name);
-    from = url_job(o->id, buf_text(&rest));
-    r.path = from;
-    ok = h && file_writer_open(&d->writer, path, 0666, err);
-    if (ok) {
-        ok = http_send(h, &r, err) && file_writer_commit(&d->writer, err);
-        file_writer_abandon(&d->writer);
-        fputs(d->shown_at > 0 ? "\r\x1b[K" : "", stderr);
-    }
-    free(from);
-    buf_free(&rest);
-    return ok;
 }
 
 static void print_done(const struct ctl *c, const char *path, int64_t bytes)
@@ -124,12 +67,13 @@ static void add_known(struct ctl *c, const char *id, struct error *err)
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct fetch *o = opts;
-    struct download d = {.term = c->err, .name = o->name};
     char *path = destination(o, err);
-    bool ok = path && download(c, o, path, &d, err);
+    struct download d = {.id = o->id, .name = o->name, .path = path, .quiet = o->quiet || c->json};
+    int64_t bytes;
+    bool ok = path && download(c, &d, &bytes, err);
 
     if (ok)
-        print_done(c, path, d.bytes);
+        print_done(c, path, bytes);
     else if (err->code == ERR_NOT_FOUND)
         add_known(c, o->id, err);
     free(path);
@@ -140,7 +84,8 @@ const struct command cmd_fetch = {
     .name = "fetch",
     .summary = "Download a file that a job has made",
     .text = "The file appears under its name when all of it has come, never in part; its "
-            "path is printed.",
+            "path is printed. What an interrupted download has brought stays beside it as "
+            "FILE.part, and the same command goes on from there.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct fetch),

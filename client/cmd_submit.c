@@ -12,9 +12,7 @@ struct submit {
 };
 
 static const struct opt rows[] = {
-    OPT(struct submit, spec, ARG_ONE, "SPEC", "job as JSON; - reads standard input"),
-    OPT(struct submit, sets, OPT_MANY, "set",
-        "replace a field of the spec: train.seed=7, losses.1.weight=2", .value = "a.b=VALUE"),
+    SPEC_ROWS(struct submit),
     OPT(struct submit, wait, OPT_FLAG, "wait",
         "stay until the job has ended; the exit status is the job's"),
     OPT(struct submit, timeout_s, OPT_REAL, "timeout",
@@ -45,8 +43,8 @@ const struct command cmd_submit = {
     .name = "submit",
     .summary = "Submit a job and print its id",
     .text =
-        "Relative paths in SPEC are taken from the folder of the file. Nothing but the id goes to\n"
-        "standard output.\n",
+        "Relative paths in SPEC are taken from the folder of the file. Nothing but the id goes to "
+        "standard output.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct submit),

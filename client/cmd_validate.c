@@ -48,7 +48,7 @@ static void print_verdict(const struct ctl *c, const char *path, const char *unc
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct validate *o = opts;
-    struct json *spec = spec_load(o->spec, &o->sets, err), *answer = NULL;
+    struct json *spec = spec_load(c, o->spec, &o->sets, err), *answer = NULL;
     struct error asked = {0};
     bool ok = spec && valid_here(c, spec, err);
 

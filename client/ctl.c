@@ -29,12 +29,20 @@ const struct opt ctl_options[] = {
 };
 const size_t ctl_n_options = ARRAY_LEN(ctl_options);
 
-void ctl_fini(struct ctl *c)
+void ctl_renew(struct ctl *c)
 {
     http_close(c->http);
-    js_free(c->errors);
     free(c->base);
     free(c->token);
+    c->http = NULL;
+    c->base = c->token = NULL;
+}
+
+void ctl_fini(struct ctl *c)
+{
+    ctl_renew(c);
+    js_free(c->errors);
+    js_free(c->lines);
 }
 
 /* The first line of a small file. */
@@ -92,13 +100,14 @@ static bool find_token(struct ctl *c, struct error *err)
         c->token = state_line(c, "token", err);
     else
         return true;
-    return c->token || err_wrap(err, "reading the access token");
+    return c->token || err_named_file(err) || err_wrap(err, "reading the access token");
 }
 
 struct http *ctl_http(struct ctl *c, struct error *err)
 {
     if (c->http)
         return c->http;
+    ctl_renew(c);
     c->base = find_server(c, err);
     if (c->base && find_token(c, err))
         c->http = http_open(c->base, c->token, err);

@@ -17,6 +17,7 @@ struct ctl {
     char *token;         /* NULL: none */
     struct http *http;   /* once ctl_http was called */
     struct json *errors; /* [{"pointer","detail"}]: what is wrong with a spec */
+    struct json *lines;  /* {pointer: line} of a spec that was YAML */
 };
 
 /* A command is a row. Its options are parsed into a zeroed block of `size` bytes. */
@@ -35,6 +36,9 @@ extern const size_t ctl_n_options;
 void ctl_fini(struct ctl *c);
 /* Finds address and token (options, environment, state folder); NULL when that failed. */
 struct http *ctl_http(struct ctl *c, struct error *err);
+/* Forgets the connection, so that the address is looked up again: a daemon that has restarted may listen
+ * on another port. */
+void ctl_renew(struct ctl *c);
 /* http_call to that server; keeps the list of errors of a refusal in c->errors. */
 struct json *ctl_call(struct ctl *c, const char *method, const char *path, const struct json *body,
                       struct error *err);

@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "client/patience.h"
 #include "client/sse.h"
 #include "client/url.h"
 #include "client/view.h"
@@ -12,7 +12,6 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
-static const double first_pause_s = 0.2, longest_pause_s = 5, patience_s = 120;
 /* Off a terminal a job gets a line when state or epoch change, and at least so often. */
 static const double line_every_s = 30;
 
@@ -32,7 +31,7 @@ struct follow {
     struct sse sse;
     struct out_live live;
     double deadline; /* by clock_mono_s */
-    double pause_s;  /* before the next attempt to connect */
+    struct patience patience;
 };
 
 static bool all_finished(const struct follow *f)
@@ -155,7 +154,7 @@ static bool on_event(const struct sse_event *e, void *arg, struct error *err)
     struct json *data = js_parse(e->data, e->len, NULL);
 
     (void)err;
-    f->pause_s = first_pause_s;
+    f->patience = (struct patience){0};
     for (size_t i = 0; i < ARRAY_LEN(handlers); i++)
         if (data && strcmp(handlers[i].kind, e->kind) == 0)
             handlers[i].take(f, data);
@@ -193,6 +192,7 @@ static bool stream(struct follow *f, struct error *err)
     struct buf path = buf_new(0);
     struct http_request r = {
         .accept = "text/event-stream", .sink = on_bytes, .tick = on_tick, .arg = f};
+    struct http *h = ctl_http(f->c, err);
     bool ok;
 
     buf_str(&path, "/api/v1/events");
@@ -201,7 +201,7 @@ static bool stream(struct follow *f, struct error *err)
     r.path = buf_text(&path);
     r.last_id = buf_text(&f->sse.id);
     sse_restart(&f->sse);
-    ok = http_send(f->c->http, &r, err);
+    ok = h && http_send(h, &r, err);
     buf_free(&path);
     return ok;
 }
@@ -238,28 +238,20 @@ static void read_figures(struct follow *f, struct view *v)
     }
 }
 
-static void pause_s(double s)
-{
-    struct timespec t = {(time_t)s, (long)((s - floor(s)) * 1e9)};
-
-    nanosleep(&t, NULL);
-}
-
 /* Asks for the jobs until there is an answer: a daemon that restarts is back within seconds. */
 static bool reconnect(struct follow *f, struct error *err)
 {
-    double lost_at = clock_mono_s();
-
-    for (;;) {
-        pause_s(f->pause_s);
-        f->pause_s = fmin(2 * f->pause_s, longest_pause_s);
+    do {
+        patience_wait(&f->patience);
+        ctl_renew(f->c);
         if (!in_time(f, err))
             return false;
-        if (refresh(f, err))
+        if (refresh(f, err)) {
+            f->patience.lost_at = 0;
             return true;
-        if (err->code != ERR_UNREACHABLE || clock_mono_s() - lost_at > patience_s)
-            return false;
-    }
+        }
+    } while (patience_left(&f->patience, err));
+    return false;
 }
 
 /* For programs the last lines are the jobs as they ended, with their results. */
@@ -304,7 +296,7 @@ static bool follow(struct follow *f, struct error *err)
 bool follow_jobs(struct ctl *c, const char *const *ids, size_t n,
                  const struct follow_options *options, struct error *err)
 {
-    struct follow f = {.c = c, .options = options, .n = n, .pause_s = first_pause_s};
+    struct follow f = {.c = c, .options = options, .n = n};
     bool ok;
 
     if (!ctl_http(c, err))

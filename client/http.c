@@ -28,7 +28,8 @@ struct transfer {
     CURL *curl;
     const struct http_request *request;
     struct buf refusal; /* the body of an answer that is no success */
-    bool stopped;       /* by sink or tick */
+    bool begun;         /* a success whose headers are known */
+    bool stopped;       /* by begin, sink or tick */
     struct error err;   /* theirs */
     char message[CURL_ERROR_SIZE];
 };
@@ -86,12 +87,32 @@ bool http_lost(const struct http *h)
     return h->lost;
 }
 
-static bool success(CURL *curl)
+static long status_of(CURL *curl)
 {
     long status = 0;
 
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    return status >= 200 && status < 300;
+    return status;
+}
+
+long http_answer_status(struct http *h)
+{
+    return status_of(h->curl);
+}
+
+static bool success(CURL *curl)
+{
+    return status_of(curl) / 100 == 2;
+}
+
+static bool begin(struct transfer *t)
+{
+    const struct http_request *r = t->request;
+
+    if (!t->begun && r->begin)
+        t->stopped = !r->begin(r->arg, &t->err);
+    t->begun = true;
+    return !t->stopped;
 }
 
 static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
@@ -101,7 +122,7 @@ static size_t on_bytes(char *bytes, size_t size, size_t n, void *arg)
     n *= size;
     if (!success(t->curl))
         return buf_add(&t->refusal, bytes, n) ? n : 0;
-    t->stopped = !t->request->sink(bytes, n, t->request->arg, &t->err);
+    t->stopped = !begin(t) || !t->request->sink(bytes, n, t->request->arg, &t->err);
     return t->stopped ? 0 : n;
 }
 
@@ -112,7 +133,7 @@ static int on_progress(void *arg, curl_off_t total, curl_off_t now, curl_off_t u
 
     (void)up_total;
     (void)up_now;
-    if (success(t->curl) || now == 0)
+    if (!t->stopped && (success(t->curl) || now == 0))
         t->stopped = !t->request->tick((double)now, (double)total, t->request->arg, &t->err);
     return t->stopped;
 }
@@ -148,6 +169,10 @@ static struct curl_slist *headers(const struct http *h, const struct http_reques
     }
     if (r->last_id && *r->last_id)
         list = add_header(list, "Last-Event-ID", r->last_id);
+    if (r->range)
+        list = add_header(list, "Range", r->range);
+    if (r->if_range)
+        list = add_header(list, "If-Range", r->if_range);
     return list;
 }
 
@@ -207,8 +232,8 @@ static bool was_lost(CURL *curl, CURLcode rc)
 
 static bool judge(struct http *h, struct transfer *t, CURLcode rc, struct error *err)
 {
-    long status = 0;
-
+    if (rc == CURLE_OK && success(h->curl))
+        begin(t); /* an empty body */
     if (t->stopped) {
         if (err && t->err.code)
             *err = t->err;
@@ -220,9 +245,8 @@ static bool judge(struct http *h, struct transfer *t, CURLcode rc, struct error 
                        rc == CURLE_COULDNT_CONNECT ? " (does distilld run there?)" : "");
     if (success(h->curl))
         return true;
-    curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);
     h->problem = js_parse(buf_text(&t->refusal), t->refusal.len, NULL);
-    return problem_error(status, h->problem, h->server, err);
+    return problem_error(status_of(h->curl), h->problem, h->server, err);
 }
 
 bool http_send(struct http *h, const struct http_request *r, struct error *err)

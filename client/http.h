@@ -20,15 +20,21 @@ typedef bool (*http_sink)(const char *bytes, size_t len, void *arg, struct error
 /* Called at least about once a second; total is 0 while unknown. False as for the sink. */
 typedef bool (*http_tick)(double received, double total, void *arg, struct error *err);
 
+/* Called once before the first byte of a successful answer, when its status and headers can be asked for
+ * (http_answer_status, http_answer_header). False ends the transfer as a failure. */
+typedef bool (*http_begin)(void *arg, struct error *err);
+
 struct http_request {
     const char *method; /* NULL: GET */
     const char *path;
     const struct json *body;
-    const char *accept;  /* NULL: application/json */
-    const char *last_id; /* Last-Event-ID, or NULL */
+    const char *accept;           /* NULL: application/json */
+    const char *last_id;          /* Last-Event-ID, or NULL */
+    const char *range, *if_range; /* or NULL */
+    http_begin begin;             /* may be NULL */
     http_sink sink;
     http_tick tick; /* may be NULL */
-    void *arg;      /* for both */
+    void *arg;      /* for all of them */
 };
 
 /* The Idempotency-Key of the requests that follow; NULL: none. Borrowed. */
@@ -44,6 +50,8 @@ bool http_send(struct http *h, const struct http_request *r, struct error *err);
 struct json *http_call(struct http *h, const char *method, const char *path,
                        const struct json *body, struct error *err);
 
+/* The status of the last answer; 0 when there was none. */
+long http_answer_status(struct http *h);
 /* A header of the last answer, or NULL. Borrowed until the next request. */
 const char *http_answer_header(struct http *h, const char *name);
 

@@ -7,25 +7,6 @@
 #include "client/ctl.h"
 #include "client/problem.h"
 #include "proto/base/mem.h"
-#include "proto/base/table.h"
-
-static const struct command *const commands[] = {
-    &cmd_submit, &cmd_run,    &cmd_validate, &cmd_list,  &cmd_show,  &cmd_watch,  &cmd_metrics,
-    &cmd_logs,   &cmd_cancel, &cmd_retry,    &cmd_fetch, &cmd_drain, &cmd_resume, &cmd_dashboard,
-};
-
-static const struct command *find_command(const char *name, struct error *err)
-{
-    struct command rows[ARRAY_LEN(commands)];
-
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-        rows[i] = *commands[i];
-        if (strcmp(rows[i].name, name) == 0)
-            return commands[i];
-    }
-    table_unknown(TABLE(rows), "command", name, err);
-    return NULL;
-}
 
 static void global_help(struct buf *b)
 {
@@ -43,14 +24,14 @@ static bool print_overview(void)
             "usage: distillctl COMMAND [ARGUMENT]...\n\n"
             "Submits knowledge-distillation jobs to distilld, watches them, gets the results.\n\n"
             "Commands:\n");
-    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+    for (size_t i = 0; i < n_commands; i++)
         buf_fmt(&b, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
     buf_str(&b, "  help        print the help of a command\n");
     global_help(&b);
     buf_str(&b, "\n");
     opt_fold(&b, 0,
-             "Exit status: 0 ok, 1 job failed, 2 usage or invalid job, 3 cancelled, 4 timed out, "
-             "5 unreachable.");
+             "Exit status: 0 ok, 1 failed, 2 wrong usage, invalid job or no such job, 3 cancelled, "
+             "4 timed out, 5 unreachable.");
     out_print(&b);
     buf_free(&b);
     return true;
@@ -98,7 +79,7 @@ static bool help_command(const struct opt_words *words, struct error *err)
 
     if (!words->n)
         return print_overview();
-    cmd = find_command(words->at[0], err);
+    cmd = command_find(words->at[0], err);
     return cmd && print_help(cmd);
 }
 
@@ -119,7 +100,7 @@ static bool dispatch(struct ctl *c, struct opt_words *words, struct error *err)
     words->n--;
     if (strcmp(name, "help") == 0)
         return help_command(words, err);
-    cmd = find_command(name, err);
+    cmd = command_find(name, err);
     return cmd && run_command(c, cmd, words, err);
 }
 
@@ -128,6 +109,7 @@ static void report(const struct ctl *c, const struct error *err)
 {
     struct buf b = buf_new(0);
 
+    problem_add_lines(c->errors, c->lines);
     buf_fmt(&b, "distillctl: %s\n", err->msg);
     problem_list(c->errors, &b);
     fputs(buf_text(&b), stderr);

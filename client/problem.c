@@ -1,5 +1,7 @@
 #include "client/problem.h"
 
+#include <inttypes.h>
+
 #include "client/out.h"
 #include "proto/base/mem.h"
 
@@ -41,6 +43,17 @@ bool problem_error(long status, const struct json *problem, const char *from, st
     return false;
 }
 
+void problem_add_lines(struct json *errors, const struct json *lines)
+{
+    for (size_t i = 0; i < js_len(errors); i++) {
+        struct json *e = js_at(errors, i);
+        int64_t line = js_int(js_get(lines, js_string(js_get(e, "pointer"), "#")), 0);
+
+        if (line && js_kind(e) == JS_OBJECT)
+            js_set(e, "line", js_new_int(line));
+    }
+}
+
 void problem_list(const struct json *errors, struct buf *out)
 {
     for (size_t i = 0; i < js_len(errors); i++) {
@@ -48,6 +61,8 @@ void problem_list(const struct json *errors, struct buf *out)
 
         buf_str(out, "  ");
         out_clean(out, js_string(js_get(e, "pointer"), "#"));
+        if (js_int(js_get(e, "line"), 0))
+            buf_fmt(out, " (line %" PRId64 ")", js_int(js_get(e, "line"), 0));
         buf_str(out, ": ");
         out_clean(out, js_string(js_get(e, "detail"), "not valid"));
         buf_str(out, "\n");

@@ -6,7 +6,9 @@
 
 /* Always false. `problem` may be NULL or not what it should be; `from` names the server. */
 bool problem_error(long status, const struct json *problem, const char *from, struct error *err);
-/* One line "  #/optimizer/lr: must be ..." for each of [{"pointer","detail"}]. */
+/* Adds to each error the member "line" that {pointer: line} has for its pointer. */
+void problem_add_lines(struct json *errors, const struct json *lines);
+/* One line "  #/optimizer/lr (line 7): must be ..." for each of [{"pointer","detail","line"}]. */
 void problem_list(const struct json *errors, struct buf *out);
 
 #endif

@@ -2,20 +2,50 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 
+#include "client/yaml.h"
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "proto/base/str.h"
 #include "proto/wire/job.h"
 
 static const double patience_s = 30; /* of a submission whose answer was lost */
 
-struct json *spec_load(const char *path, const opt_list *sets, struct error *err)
+static bool is_yaml(const char *path, const char *text)
 {
-    struct json *spec = job_load(path, NULL, sets->at, sets->n, err);
+    if (str_ends(path, ".json"))
+        return false;
+    return str_ends(path, ".yaml") || str_ends(path, ".yml") ||
+           text[strspn(text, " \t\r\n")] != '{';
+}
 
-    if (!spec && err && err->code == ERR_NOT_FOUND)
-        err->code = ERR_INVALID;
+static struct json *parse(struct ctl *c, const char *path, const struct buf *text,
+                          struct error *err)
+{
+    if (!is_yaml(path, buf_text(text)))
+        return js_parse(buf_text(text), text->len, err);
+    js_free(c->lines);
+    c->lines = js_new_object();
+    return yaml_parse(buf_text(text), text->len, c->lines, err);
+}
+
+struct json *spec_load(struct ctl *c, const char *path, const opt_list *sets, struct error *err)
+{
+    struct buf text = buf_new(JOB_MAX_BYTES);
+    struct json *spec = NULL;
+
+    if (!file_read(job_file(path), &text, err))
+        err_named_file(err);
+    else if (!(spec = parse(c, path, &text, err)))
+        err_wrap(err, "%s", path);
+    else if (!job_prepare(spec, path, NULL, sets->at, sets->n, err)) {
+        js_free(spec);
+        spec = NULL;
+    }
+    buf_free(&text);
     return spec;
 }
 
@@ -64,7 +94,7 @@ static struct json *post(struct ctl *c, const struct json *spec, struct error *e
 
 struct json *spec_submit(struct ctl *c, const char *path, const opt_list *sets, struct error *err)
 {
-    struct json *spec = spec_load(path, sets, err);
+    struct json *spec = spec_load(c, path, sets, err);
     struct json *job = spec ? post(c, spec, err) : NULL;
 
     js_free(spec);

@@ -24,6 +24,18 @@ char *url_job(const char *id, const char *rest)
     return buf_take(&b);
 }
 
+char *url_artifact(const char *id, const char *name)
+{
+    struct buf rest = buf_new(0);
+    char *path;
+
+    buf_str(&rest, "/artifacts/");
+    url_escape(&rest, name);
+    path = url_job(id, buf_text(&rest));
+    buf_free(&rest);
+    return path;
+}
+
 void url_query(struct buf *b, const char *key, const char *value)
 {
     if (!value)

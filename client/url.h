@@ -8,6 +8,8 @@
 void url_escape(struct buf *b, const char *text);
 /* "/api/v1/jobs/ID" + rest, for which the caller answers. free() */
 char *url_job(const char *id, const char *rest);
+/* The same for one of the job's files. */
+char *url_artifact(const char *id, const char *name);
 /* Adds "?key=value", or "&key=value" when there is a query already. NULL values add nothing. */
 void url_query(struct buf *b, const char *key, const char *value);
 

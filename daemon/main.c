@@ -106,7 +106,7 @@ static bool read_settings(struct settings *s, int argc, char **argv, struct buf 
     if (!path)
         return true;
     if (!file_read(path, file, err))
-        return false;
+        return err_named_file(err);
     if (strlen(buf_text(file)) != file->len)
         return err_set(err, ERR_INVALID, "%s: has a NUL byte", path);
     opt_free(&all);

@@ -16,11 +16,11 @@ static const struct {
     [ERR_DATA] = {"bad_data", 65, 422},
     [ERR_IO] = {"io", 1, 503},
     [ERR_UNSUPPORTED] = {"unsupported", 2, 422},
-    [ERR_NOT_FOUND] = {"not_found", 1, 404},
+    [ERR_NOT_FOUND] = {"not_found", 2, 404},
     [ERR_CONFLICT] = {"conflict", 1, 409},
     [ERR_TOO_LARGE] = {"too_large", 2, 413},
-    [ERR_UNAUTHORIZED] = {"unauthorized", 1, 401},
-    [ERR_FORBIDDEN] = {"forbidden", 1, 403},
+    [ERR_UNAUTHORIZED] = {"unauthorized", 2, 401},
+    [ERR_FORBIDDEN] = {"forbidden", 2, 403},
     [ERR_UNREACHABLE] = {"unreachable", 5, 503},
     [ERR_TIMEOUT] = {"timeout", 4, 504},
     [ERR_CANCELLED] = {"cancelled", 3, 409},
@@ -67,6 +67,13 @@ bool err_wrap(struct error *err, const char *fmt, ...)
         append(err, (size_t)n, ": ");
         append(err, strlen(err->msg), old);
     }
+    return false;
+}
+
+bool err_named_file(struct error *err)
+{
+    if (err && (err->code == ERR_IO || err->code == ERR_NOT_FOUND || err->code == ERR_TOO_LARGE))
+        err->code = ERR_INVALID;
     return false;
 }
 

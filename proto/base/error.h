@@ -37,10 +37,15 @@ bool err_set(struct error *err, enum err_code code, const char *fmt, ...)
 /* Puts "fmt: " in front of the message that is already there. */
 bool err_wrap(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Always false. The failure to read a file that was named on the command line: wrong usage, whatever
+ * the operating system said. */
+bool err_named_file(struct error *err);
+
 void err_clear(struct error *err);
 
 /* One row per code: how a program ends and how the HTTP interface answers. Exit statuses are
- * those of sysexits where one fits (65 bad data, 75 try again). */
+ * those of sysexits where one fits (65 bad data, 75 try again); 2 says that the call itself was wrong
+ * and would be so again: also a job that does not exist, a token that is not the server's. */
 int err_exit_status(enum err_code code);
 int err_http_status(enum err_code code);
 const char *err_name(enum err_code code);

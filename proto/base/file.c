@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -148,10 +149,51 @@ bool file_writer_commit(struct file_writer *w, struct error *err)
 
 void file_writer_abandon(struct file_writer *w)
 {
-    if (w->fd >= 0) {
-        close(w->fd);
+    if (w->fd >= 0)
         unlink(w->tmp);
-    }
+    file_writer_keep(w);
+}
+
+/* A file that was renamed between open and lock is another writer's finished work. */
+static bool lock_part(const struct file_writer *w, int64_t *len_out, struct error *err)
+{
+    struct stat mine, there;
+
+    if (flock(w->fd, LOCK_EX | LOCK_NB) != 0 || stat(w->tmp, &there) != 0 ||
+        fstat(w->fd, &mine) != 0 || mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)
+        return err_set(err, ERR_CONFLICT, "%s is being written by another process", w->tmp);
+    if (!S_ISREG(mine.st_mode))
+        return err_set(err, ERR_INVALID, "%s is not a regular file", w->tmp);
+    *len_out = mine.st_size;
+    return true;
+}
+
+bool file_writer_reopen(struct file_writer *w, const char *path, const char *tmp, mode_t mode,
+                        int64_t *len_out, struct error *err)
+{
+    w->path = str_dup(path);
+    w->tmp = str_dup(tmp);
+    w->fd = fault(IO_OPEN)
+                ? -1
+                : open(tmp, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (w->fd < 0)
+        err_set(err, code_of_errno(), "open %s: %s", tmp, strerror(errno));
+    else if (lock_part(w, len_out, err))
+        return true;
+    file_writer_keep(w);
+    return false;
+}
+
+bool file_writer_restart(struct file_writer *w, struct error *err)
+{
+    return ftruncate(w->fd, 0) == 0 ||
+           err_set(err, ERR_IO, "truncate %s: %s", w->tmp, strerror(errno));
+}
+
+void file_writer_keep(struct file_writer *w)
+{
+    if (w->fd >= 0)
+        close(w->fd);
     free(w->path);
     free(w->tmp);
     *w = (struct file_writer){.fd = -1};

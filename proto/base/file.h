@@ -32,6 +32,14 @@ bool file_writer_add(struct file_writer *w, const void *data, size_t len, struct
 bool file_writer_commit(struct file_writer *w, struct error *err); /* releases w in any case */
 void file_writer_abandon(struct file_writer *w);                   /* after commit: does nothing */
 
+/* The same for content that may take several runs to come: what was written stays in `tmp` when a run
+ * keeps the writer instead of abandoning it, and the next one goes on behind it. *len_out is what there
+ * is already. ERR_CONFLICT while somebody else writes the same file. */
+bool file_writer_reopen(struct file_writer *w, const char *path, const char *tmp, mode_t mode,
+                        int64_t *len_out, struct error *err);
+bool file_writer_restart(struct file_writer *w, struct error *err); /* from an empty file */
+void file_writer_keep(struct file_writer *w);                       /* instead of abandon */
+
 /* write(2) until all is written; `path` is for the message. */
 bool file_write_all(int fd, const char *path, const void *data, size_t len, struct error *err);
 bool file_fsync(int fd, const char *path, struct error *err);

@@ -6,20 +6,21 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+#include "proto/base/suggest.h"
 
 enum {
     HELP_COLUMN = 26,
     HELP_WIDTH = 80
 };
 
-static bool is_argument(const struct opt *o)
+bool opt_is_argument(const struct opt *o)
 {
     return o->kind >= ARG_ONE;
 }
 
 static bool is_list(const struct opt *o)
 {
-    return o->kind == OPT_MANY || o->kind == ARG_SOME;
+    return o->kind == OPT_MANY || o->kind == ARG_SOME || o->kind == ARG_ANY;
 }
 
 static void *target(const struct opt_set *s, const struct opt *o)
@@ -58,7 +59,8 @@ static bool store(const struct opt_set *s, const struct opt *o, const char *text
     case ARG_ONE:
     case ARG_MAYBE: *(const char **)to = text; return true;
     case OPT_MANY:
-    case ARG_SOME: vec_push((opt_list *)to, text); return true;
+    case ARG_SOME:
+    case ARG_ANY: vec_push((opt_list *)to, text); return true;
     }
     return true;
 }
@@ -98,7 +100,7 @@ static struct place find_long(const struct opt_set *sets, size_t n, const char *
         for (size_t k = 0; k < sets[i].n; k++) {
             const struct opt *o = &sets[i].rows[k];
 
-            if (!is_argument(o) && strlen(o->name) == len && strncmp(o->name, name, len) == 0)
+            if (!opt_is_argument(o) && strlen(o->name) == len && strncmp(o->name, name, len) == 0)
                 return (struct place){&sets[i], o};
         }
     return (struct place){NULL, NULL};
@@ -113,6 +115,14 @@ static struct place find_letter(const struct opt_set *sets, size_t n, char lette
     return (struct place){NULL, NULL};
 }
 
+const struct opt *opt_named(const struct opt_set *sets, size_t n, const char *word)
+{
+    if (word[0] != '-' || !word[1])
+        return NULL;
+    return word[1] == '-' ? find_long(sets, n, word + 2, strcspn(word + 2, "=")).opt
+                          : find_letter(sets, n, word[1]).opt;
+}
+
 static bool unknown_option(const struct opt_set *sets, size_t n, const char *word, size_t len,
                            struct error *err)
 {
@@ -122,9 +132,9 @@ static bool unknown_option(const struct opt_set *sets, size_t n, const char *wor
 
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < sets[i].n; k++)
-            if (!is_argument(&sets[i].rows[k]))
+            if (!opt_is_argument(&sets[i].rows[k]))
                 vec_push(&names, sets[i].rows[k].name);
-    near = str_nearest(name + strspn(name, "-"), names.at, names.n);
+    near = suggest(name + strspn(name, "-"), names.at, names.n);
     err_set(err, ERR_INVALID, near ? "unknown option %s; did you mean --%s?" : "unknown option %s",
             name, near);
     free(name);
@@ -196,10 +206,15 @@ static struct place nth_argument(const struct opt_set *sets, size_t n, size_t in
         for (size_t k = 0; k < sets[i].n; k++) {
             const struct opt *o = &sets[i].rows[k];
 
-            if (is_argument(o) && (o->kind == ARG_SOME || index-- == 0))
+            if (opt_is_argument(o) && (is_list(o) || index-- == 0))
                 return (struct place){&sets[i], o};
         }
     return (struct place){NULL, NULL};
+}
+
+const struct opt *opt_argument(const struct opt_set *sets, size_t n, size_t index)
+{
+    return nth_argument(sets, n, index).opt;
 }
 
 bool opt_parse(const struct opt_set *sets, size_t n, struct opt_words *w, struct error *err)
@@ -225,7 +240,8 @@ bool opt_parse(const struct opt_set *sets, size_t n, struct opt_words *w, struct
         given++;
     }
     p = nth_argument(sets, n, given);
-    if (p.opt && p.opt->kind != ARG_MAYBE && !(p.opt->kind == ARG_SOME && given))
+    if (p.opt && p.opt->kind != ARG_MAYBE && p.opt->kind != ARG_ANY &&
+        !(p.opt->kind == ARG_SOME && given))
         return err_set(err, ERR_INVALID, "%s is missing", p.opt->name);
     return true;
 }
@@ -288,7 +304,7 @@ void opt_usage(const struct opt_set *s, struct buf *out)
         const struct opt *o = &s->rows[i];
         bool needed = o->kind == ARG_ONE || o->kind == ARG_SOME;
 
-        buf_fmt(out, "%s%s%s%s", i ? " " : "", needed ? "" : "[", is_argument(o) ? "" : "--",
+        buf_fmt(out, "%s%s%s%s", i ? " " : "", needed ? "" : "[", opt_is_argument(o) ? "" : "--",
                 o->name);
         buf_fmt(out, "%s%s%s%s", o->value ? " " : "", o->value ? o->value : "", needed ? "" : "]",
                 is_list(o) ? "..." : "");
@@ -337,7 +353,7 @@ void opt_help(const struct opt_set *s, struct buf *out)
 
         if (o->letter)
             buf_fmt(&left, "-%c, ", o->letter);
-        buf_fmt(&left, "%s%s%s%s", is_argument(o) ? "" : "--", o->name, o->value ? " " : "",
+        buf_fmt(&left, "%s%s%s%s", opt_is_argument(o) ? "" : "--", o->name, o->value ? " " : "",
                 o->value ? o->value : "");
         buf_fmt(out, "  %-*s", HELP_COLUMN - 2, buf_text(&left));
         if (left.len > HELP_COLUMN - 4)

@@ -21,7 +21,8 @@ enum opt_kind {
     /* Arguments without a name, in the order of their rows. */
     ARG_ONE,   /* const char *, must be given */
     ARG_MAYBE, /* const char * */
-    ARG_SOME   /* opt_list, at least one; takes all that follow */
+    ARG_SOME,  /* opt_list, at least one; takes all that follow */
+    ARG_ANY    /* the same, also none */
 };
 
 struct opt {
@@ -69,6 +70,12 @@ bool opt_parse(const struct opt_set *sets, size_t n, struct opt_words *w, struct
  * same rows. The text is cut up in place and values point into it. The error names the line. */
 bool opt_lines(const struct opt_set *sets, size_t n, char *text, struct error *err);
 void opt_free(const struct opt_set *s);
+
+bool opt_is_argument(const struct opt *o);
+/* What a word with a dash in front names ("--tail", "--tail=5", "-f"), and what an argument after
+ * `index` others would be; NULL for neither. */
+const struct opt *opt_named(const struct opt_set *sets, size_t n, const char *word);
+const struct opt *opt_argument(const struct opt_set *sets, size_t n, size_t index);
 
 /* "SPEC [--set a.b=c]... [--wait]" */
 void opt_usage(const struct opt_set *s, struct buf *out);

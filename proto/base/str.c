@@ -75,49 +75,6 @@ bool str_double(const char *s, double *out)
     return true;
 }
 
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t na = strlen(a), nb = strlen(b);
-    size_t row[65];
-
-    if (na > 64 || nb > 64)
-        return 65;
-    for (size_t j = 0; j <= nb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= na; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= nb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[nb];
-}
-
-const char *str_nearest(const char *s, const char *const *names, size_t n)
-{
-    size_t best = strlen(s) / 3 + 2;
-    const char *name = NULL;
-
-    for (size_t i = 0; i < n; i++) {
-        size_t d = edit_distance(s, names[i]);
-
-        if (d < best) {
-            best = d;
-            name = names[i];
-        }
-    }
-    return name;
-}
-
 char *str_path(const char *dir, const char *name)
 {
     if (name[0] == '/')

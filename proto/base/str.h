@@ -15,8 +15,6 @@ bool str_ends(const char *s, const char *suffix);
 bool str_int(const char *s, int64_t lo, int64_t hi, int64_t *out);
 /* The whole of s as a finite number. */
 bool str_double(const char *s, double *out);
-/* The nearest of the names by edit distance, or NULL when none is near: for "did you mean". */
-const char *str_nearest(const char *s, const char *const *names, size_t n);
 /* dir/name with one slash; name itself when it is absolute. */
 char *str_path(const char *dir, const char *name);
 

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/buf.h"
 #include "proto/base/mem.h"
-#include "proto/base/str.h"
+#include "proto/base/suggest.h"
 
 const void *table_row(struct table t, size_t i)
 {
@@ -28,17 +27,10 @@ const void *table_find(struct table t, const char *name)
 bool table_unknown(struct table t, const char *what, const char *name, struct error *err)
 {
     const char **names = NEW_ARRAY(const char *, t.count);
-    struct buf known = buf_new(0);
-    const char *near;
 
-    for (size_t i = 0; i < t.count; i++) {
+    for (size_t i = 0; i < t.count; i++)
         names[i] = table_name(t, i);
-        buf_fmt(&known, "%s%s", i ? ", " : "", names[i]);
-    }
-    near = str_nearest(name, names, t.count);
-    err_set(err, ERR_INVALID, "unknown %s '%s'; %s%s%sknown: %s", what, name,
-            near ? "did you mean '" : "", near ? near : "", near ? "'? " : "", buf_text(&known));
-    buf_free(&known);
+    suggest_unknown(what, name, names, t.count, err);
     free(names);
     return false;
 }

@@ -18,7 +18,7 @@ struct table {
 const void *table_find(struct table t, const char *name);
 const void *table_row(struct table t, size_t i);
 const char *table_name(struct table t, size_t i);
-/* Always false: "unknown WHAT 'name'; did you mean 'x'? Known: a, b, c". */
+/* suggest_unknown with the names of the rows. */
 bool table_unknown(struct table t, const char *what, const char *name, struct error *err);
 
 #endif

@@ -194,30 +194,42 @@ static char *folder_of(const char *path)
     return dir;
 }
 
+bool job_prepare(struct json *spec, const char *path, const char *base, const char *const *sets,
+                 size_t n_sets, struct error *err)
+{
+    char *dir;
+
+    if (js_kind(spec) != JS_OBJECT)
+        return err_set(err, ERR_INVALID, "%s: expected an object, got %s", path,
+                       js_kind_name(js_kind(spec)));
+    for (size_t i = 0; i < n_sets; i++)
+        if (!job_set(spec, sets[i], err))
+            return false;
+    dir = base ? str_dup(base) : folder_of(strcmp(path, "-") == 0 ? "." : path);
+    job_visit_paths(spec, make_absolute, dir);
+    free(dir);
+    return true;
+}
+
+const char *job_file(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+}
+
 struct json *job_load(const char *path, const char *base, const char *const *sets, size_t n_sets,
                       struct error *err)
 {
-    bool from_stdin = strcmp(path, "-") == 0;
-    struct json *spec = js_read_file(from_stdin ? "/dev/stdin" : path, JOB_MAX_BYTES, err);
-    char *dir;
+    struct json *spec = js_read_file(job_file(path), JOB_MAX_BYTES, err);
 
-    if (!spec)
-        return NULL;
-    if (js_kind(spec) != JS_OBJECT) {
-        err_set(err, ERR_INVALID, "%s: expected a JSON object, got %s", path,
-                js_kind_name(js_kind(spec)));
-        goto fail;
+    if (!spec) {
+        err_named_file(err);
+        if (str_ends(path, ".yaml") || str_ends(path, ".yml"))
+            err_wrap(err, "jobs are JSON here; distillctl takes YAML too");
+    } else if (!job_prepare(spec, path, base, sets, n_sets, err)) {
+        js_free(spec);
+        spec = NULL;
     }
-    for (size_t i = 0; i < n_sets; i++)
-        if (!job_set(spec, sets[i], err))
-            goto fail;
-    dir = base ? str_dup(base) : folder_of(from_stdin ? "." : path);
-    job_visit_paths(spec, make_absolute, dir);
-    free(dir);
     return spec;
-fail:
-    js_free(spec);
-    return NULL;
 }
 
 static char *forget_path(const char *pointer, const char *path, void *arg)

@@ -28,8 +28,14 @@ struct json *job_to_json(const JobSpec *job);
  * string. Objects on the way are made; list elements must exist. */
 bool job_set(struct json *spec, const char *assignment, struct error *err);
 
-/* Reads the file (or standard input for "-"), applies the assignments, makes relative paths absolute
- * by the folder `base` (NULL: that of the file). NULL with err. */
+/* Applies the assignments to a spec that was read from `path`, and makes relative paths absolute by the
+ * folder `base` (NULL: that of the file; of the process for "-"). */
+bool job_prepare(struct json *spec, const char *path, const char *base, const char *const *sets,
+                 size_t n_sets, struct error *err);
+/* What to open for a path: standard input for "-". */
+const char *job_file(const char *path);
+/* Reads a file of JSON, then as job_prepare. NULL with err: ERR_INVALID also for a file that cannot be
+ * read. */
 struct json *job_load(const char *path, const char *base, const char *const *sets, size_t n_sets,
                       struct error *err);
 

@@ -8,6 +8,7 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+#include "proto/base/suggest.h"
 
 /* Where field f of message m lives. protobuf-c lays a message out as a plain struct and gives the
  * offsets in the descriptor; these are the only places that compute addresses from them. */
@@ -344,7 +345,7 @@ static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key,
 
     for (unsigned i = 0; i < d->n_fields; i++)
         names[i] = d->fields[i].name;
-    near = str_nearest(key, names, d->n_fields);
+    near = suggest(key, names, d->n_fields);
     problems_add(p, place, "unknown field%s%s%s", near ? "; did you mean \"" : "", near ? near : "",
                  near ? "\"?" : "");
     free(place);

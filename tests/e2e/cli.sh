@@ -35,6 +35,7 @@ is 5 --server http://127.0.0.1:1 list
 is 2 validate "$tmp/unknown.json"
 says "did you mean 'resnet8"
 is 2 submit "$tmp/bad.json"
+says 'did you mean "epochs"?'
 is 2 submit "$tmp/unknown.json"
 says '#/student/model'
 is 2 --json submit "$tmp/unknown.json"
@@ -44,10 +45,26 @@ is 2 submit
 is 2 sumbit x
 says "did you mean 'submit'"
 is 2 logs x --tail 0
-is 1 show job_0000000000000000000000000A
-is 1 cancel job_0000000000000000000000000A
-is 1 --token-file "$tmp/good.json" list
+is 2 show job_0000000000000000000000000A
+is 2 cancel job_0000000000000000000000000A
+is 2 --token-file "$tmp/good.json" list
 says token
+is 2 --token-file "$tmp/none" list
+says "$tmp/none"
+is 2 --token-file "$tmp" list
+is 2 submit "$tmp"
+says "$tmp"
+
+# The other programs agree: a file that was named and cannot be read is wrong usage.
+refuses() { # PROGRAM ARGUMENT...
+    timeout 30 "$builddir/$1" "${@:2}" >"$tmp/out" 2>"$tmp/err"
+    [ $? -eq 2 ] || fail "$*: not status 2: $(cat "$tmp/err")"
+}
+for path in "$tmp/none" "$tmp"; do
+    refuses distilld --state "$tmp/other" --config "$path"
+    refuses distill-worker train "$path" --out "$tmp/other"
+    says "$path"
+done
 
 # run, submit --wait, watch: the status is the job's.
 is 0 run "$tmp/good.json" --set train.max_steps=2
@@ -98,22 +115,34 @@ is 0 logs "$id"
 says "attempt $id.1"
 is 0 fetch "$id" -o "$tmp/got"
 cmp -s "$tmp/got/student.safetensors" "$state/jobs/$id/out/student.safetensors" || fail "fetched file differs"
-is 1 fetch "$id" nothing -o "$tmp/got"
+is 2 fetch "$id" nothing -o "$tmp/got"
 says student.safetensors # what there is
 [ ! -e "$tmp/got/nothing" ] || fail "a file that does not exist was made"
 is 0 dashboard
 grep -qxE "$url/#token=$token" "$tmp/out" || fail "dashboard: $(cat "$tmp/out")"
 
-# A watcher waits for a daemon that is away.
+# Completions know the jobs and their files.
+is 0 completion bash -- distillctl --state "$state" show "${id%????}"
+[ "$(cut -f 1 "$tmp/out")" = "$id" ] || fail "completion of ids: $(cat "$tmp/out")"
+is 0 completion bash -- distillctl fetch "$id" stu
+[ "$(cut -f 1 "$tmp/out")" = student.safetensors ] || fail "completion of files: $(cat "$tmp/out")"
+
+# Watchers and readers of logs wait for a daemon that is away, and find it on another port.
 is 0 retry "$failed"
 wait_state "$failed" failed
-listen=${url#http://}
 submit '.train.epochs = 60'
 ctl watch "$id" >"$tmp/watched" 2>&1 &
 watcher=$!
 wait_steps "$id" 3
+ctl logs "$id" --follow --tail 1000 >"$tmp/followed" 2>&1 &
+reader=$!
+within 20 test -s "$tmp/followed" || fail "logs --follow prints nothing"
+before=$url
 kill_daemon
 start_daemon
+[ "$url" != "$before" ] || fail "the daemon came back on the same port"
 wait $watcher || fail "watch does not survive a restart: $(cat "$tmp/watched")"
 state_is "$id" succeeded || fail "watch ended before the job"
+wait $reader || fail "logs --follow does not survive a restart: $(cat "$tmp/followed")"
+diff "$tmp/followed" "$state/jobs/$id/out/logs/rank-0.log" || fail "logs --follow has other lines than the log"
 stop_daemon

@@ -9,6 +9,7 @@
 #include "proto/base/rng.h"
 #include "proto/base/sha256.h"
 #include "proto/base/str.h"
+#include "proto/base/suggest.h"
 #include "proto/base/table.h"
 #include "tests/unit/unit.h"
 
@@ -38,6 +39,41 @@ START_TEST(unknown_names_get_a_suggestion)
                     "unknown model 'resnet21'; did you mean 'resnet20'? known: resnet20, resnet56");
     ck_assert_error(table_unknown(TABLE(rows), "model", "transformer", &err), err,
                     "unknown model 'transformer'; known:");
+}
+END_TEST
+
+START_TEST(slips_of_the_hand_are_near)
+{
+    static const char *const names[] = {"lr",     "momentum", "weight_decay", "kd",
+                                        "epochs", "batch",    "nesterov",     "eval_every_epochs"};
+    static const struct {
+        const char *word, *meant;
+    } rows[] = {
+        {"momentum", "momentum"},
+        {"momentun", "momentum"},
+        {"mometnum", "momentum"},
+        {"Momentum", "momentum"},
+        {"epoch", "epochs"},
+        {"eopchs", "epochs"},
+        {"rl", "lr"},
+        {"l", "lr"},
+        {"kdd", "kd"},
+        {"weightdecay", "weight_decay"},
+        {"evaluate_every_epoch", "eval_every_epochs"},
+        /* Too far. */
+        {"abc", NULL},
+        {"bitch_size", NULL},
+        {"dropout", NULL},
+        {"", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *near = suggest(rows[i].word, names, ARRAY_LEN(names));
+
+        ck_assert_msg(
+            (near ? strcmp(near, rows[i].meant ? rows[i].meant : "") == 0 : !rows[i].meant),
+            "%s: %s", rows[i].word, near ? near : "nothing");
+    }
 }
 END_TEST
 
@@ -150,6 +186,6 @@ START_TEST(times_are_written_in_utc)
 END_TEST
 
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
-          errors_carry_their_story, buffers_keep_their_maximum,
+          slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
           hashes_are_those_of_the_standard, times_are_written_in_utc)

@@ -62,9 +62,9 @@ START_TEST(refusals_are_errors_with_the_right_exit_status)
     } rows[] = {
         {422, 2, "{\"title\":\"Invalid job\",\"detail\":\"2 problems\"}",
          "Invalid job: 2 problems"},
-        {404, 1, "{\"title\":\"Not found\"}", "Not found"},
+        {404, 2, "{\"title\":\"Not found\"}", "Not found"},
         {409, 1, "{\"detail\":\"job_1 has ended\"}", "job_1 has ended"},
-        {401, 1, "{\"title\":\"No token\"}", "--token-file"},
+        {401, 2, "{\"title\":\"No token\"}", "--token-file"},
         {503, 5, "{\"title\":\"Busy\"}", "Busy"},
         {500, 1, "\"oops\"", "SERVER answered with HTTP status 500"},
         {418, 1, "null", "418"},
@@ -90,13 +90,17 @@ START_TEST(all_pointers_are_listed)
                 "{\"detail\":\"whole\"},7]");
     struct buf b = buf_new(0);
 
+    struct json *lines = json_of("{\"#/train/batch\":7,\"#/train/lanes\":8}");
+
+    problem_add_lines(errors, lines);
     problem_list(errors, &b);
     ck_assert_str_eq(buf_text(&b), "  #/optimizer/lr: must be greater than 0, got -1\n"
-                                   "  #/train/batch: expected an integer\n"
+                                   "  #/train/batch (line 7): expected an integer\n"
                                    "  #: whole\n"
                                    "  #: not valid\n");
     buf_free(&b);
     js_free(errors);
+    js_free(lines);
 }
 END_TEST
 

@@ -1,0 +1,27 @@
+#include "client/cmd.h"
+
+#include <string.h>
+
+#include "client/ctl.h"
+#include "proto/base/mem.h"
+#include "proto/base/suggest.h"
+
+const struct command *const commands[] = {
+    &cmd_submit,  &cmd_run,     &cmd_validate,  &cmd_list,       &cmd_show,  &cmd_watch,
+    &cmd_metrics, &cmd_compare, &cmd_logs,      &cmd_cancel,     &cmd_retry, &cmd_fetch,
+    &cmd_drain,   &cmd_resume,  &cmd_dashboard, &cmd_completion,
+};
+const size_t n_commands = ARRAY_LEN(commands);
+
+const struct command *command_find(const char *name, struct error *err)
+{
+    const char *names[ARRAY_LEN(commands)];
+
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+        names[i] = commands[i]->name;
+    }
+    suggest_unknown("command", name, names, ARRAY_LEN(names), err);
+    return NULL;
+}

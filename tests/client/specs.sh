@@ -1,0 +1,78 @@
+#!/bin/bash
+# distillctl reads jobs as YAML and as JSON; the example jobs are valid; what is wrong in YAML has a line.
+set -u
+ctl=${builddir:-.}/distillctl
+unset "${!DISTILLD_@}"
+export DISTILLD_SERVER=http://127.0.0.1:1 # there is none: these checks need no server
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+fail() {
+    echo "FAIL: $*"
+    exit 1
+}
+
+is() { # STATUS ARGUMENT...
+    local got
+    "$ctl" "${@:2}" >"$tmp/out" 2>"$tmp/err"
+    got=$?
+    [ $got -eq "$1" ] || fail "distillctl ${*:2}: status $got instead of $1: $(cat "$tmp/out" "$tmp/err")"
+}
+
+says() { # TEXT
+    grep -qF -- "$1" "$tmp/out" "$tmp/err" || fail "no \"$1\" in: $(cat "$tmp/out" "$tmp/err")"
+}
+
+found=0
+for spec in "$srcdir"/deploy/jobs/*.json "$srcdir"/deploy/jobs/*.yaml; do
+    case $spec in
+    */teacher.*) is 0 validate "$spec" ;;
+    *) is 0 validate "$spec" --set teacher.weights=teacher.safetensors ;;
+    esac
+    found=$((found + 1))
+done
+[ $found -ge 5 ] || fail "only $found example jobs"
+
+cat >"$tmp/job" <<'T'
+kind: train
+data: {source: "procedural:classes=4,train=64,test=32,seed=3"}
+student:
+  model: resnet8
+train:
+  epochs: 2
+  momentum: 0.9
+  batch: '16'
+optimizer:
+  momentun: 0.9
+T
+for name in job.yaml job.yml job; do
+    [ $name = job ] || cp "$tmp/job" "$tmp/$name"
+    is 2 validate "$tmp/$name"
+    says '#/train/batch (line 8): expected an integer'
+    says '#/optimizer/momentun (line 10): unknown field; did you mean "momentum"?'
+    says '#/train/momentum (line 7): unknown field'
+done
+is 2 validate - <"$tmp/job"
+says '(line 8)'
+is 2 --json validate "$tmp/job"
+grep -q '"line":8' "$tmp/out" || fail "JSON without lines: $(cat "$tmp/out")"
+is 2 validate "$tmp/job" --set train.batch=16
+says '(line 7)'
+! grep -q 'train/batch' "$tmp/err" || fail "--set does not reach YAML"
+
+sed -e "s/'16'/16/" -e '/momentu/d' -e '/^optimizer/d' "$tmp/job" >"$tmp/good.yaml"
+is 0 validate "$tmp/good.yaml"
+is 0 validate - <"$tmp/good.yaml"
+
+# Files are what their names say.
+cp "$tmp/good.yaml" "$tmp/wrong.json"
+is 2 validate "$tmp/wrong.json"
+says 'not valid JSON: line 1'
+echo 'a: [1' >"$tmp/broken.yaml"
+is 2 validate "$tmp/broken.yaml"
+says "$tmp/broken.yaml: not valid YAML: line"
+is 2 run "$tmp/broken.yaml"
+is 2 submit "$tmp/broken.yaml"
+"${builddir:-.}/distill-worker" train "$tmp/good.yaml" --out "$tmp/run" 2>"$tmp/err"
+[ $? -eq 2 ] || fail "the worker takes YAML"
+says 'distillctl takes YAML'
