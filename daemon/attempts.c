@@ -36,21 +36,31 @@ static bool has_attempt(const struct active *a)
 
 /* -- The end ----------------------------------------------------------------------------------- */
 
-/* Ends what is left of an attempt; false: not all of it is gone yet. Processes of before a reboot are,
- * whoever may look like them now. */
-static bool end_processes(const char *dir, const struct job *j, struct error *err)
+static bool was_before_reboot(const struct attempt_owner *owner)
 {
-    struct attempt_owner owner;
-    char boot[HOST_BOOT_SIZE], *id;
+    char boot[HOST_BOOT_SIZE];
+
+    host_boot_id(boot);
+    return owner->shim.pid && strcmp(owner->shim.boot_id, boot) != 0;
+}
+
+/* Ends what is left of an attempt, and describes that as its end. False: not all of it is gone yet.
+ * Processes of before a reboot are, whatever may look like them now. */
+static bool end_processes(const char *dir, const struct job *j, struct attempt_exit *e,
+                          struct error *err)
+{
+    struct attempt_owner owner = {.cgroup = ""};
+    char *id;
     size_t alive;
 
-    if (attempt_read_owner(dir, &owner, NULL)) {
-        host_boot_id(boot);
-        if (strcmp(owner.shim.boot_id, boot) != 0)
-            return true;
-        if (owner.cgroup[0] && !cgroup_end(owner.cgroup))
-            return err_set(err, ERR_CONFLICT, "processes are left in %s", owner.cgroup);
+    *e = (struct attempt_exit){.status = 1, .lost = true};
+    attempt_read_owner(dir, &owner, NULL);
+    if (was_before_reboot(&owner)) {
+        snprintf(e->message, sizeof(e->message), "the machine was started again");
+        return true;
     }
+    if (owner.cgroup[0] && !cgroup_end(owner.cgroup))
+        return err_set(err, ERR_CONFLICT, "processes are left in %s", owner.cgroup);
     id = str_fmt("%s.%" PRId64, j->id, j->attempt);
     alive = procs_signal(id, SIGKILL);
     free(id);
@@ -63,12 +73,11 @@ static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, s
 {
     char *session_dir;
 
-    if (!end_processes(dir, j, err))
+    if (!end_processes(dir, j, e, err))
         return false;
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
     free(session_dir);
-    *e = (struct attempt_exit){.status = 1, .lost = true};
     return attempt_write_exit(dir, e, err);
 }
 
@@ -81,8 +90,9 @@ static bool find_end(const char *dir, const struct job *j, struct attempt_exit *
 
     /* Somebody removed the folder, and the record with it. */
     if (lock < 0 && err->code == ERR_NOT_FOUND) {
-        *e = (struct attempt_exit){.status = 1, .lost = true, .message = "its folder is gone"};
-        return end_processes(dir, j, err);
+        ok = end_processes(dir, j, e, err);
+        snprintf(e->message, sizeof(e->message), "its folder is gone");
+        return ok;
     }
     if (lock < 0)
         return false;
