@@ -278,6 +278,8 @@ static void end_all(struct shim *s)
         wait_ms(SWEEP_MS);
     }
     warden_hang_up(s->warden);
+    if (WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0)
+        return; /* mpirun saw all of them end */
     while (warden_has_survivors(s->warden))
         wait_ms(LEASE_MS);
     warden_account(s->warden, &s->end);
