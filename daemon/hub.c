@@ -127,7 +127,7 @@ static void post_welcome(struct hub *h, struct hub_peer *p, double sent_s)
     Distilld__Welcome welcome = DISTILLD__WELCOME__INIT;
 
     welcome.has_lease_s = welcome.has_heartbeat_s = welcome.has_sent_s = 1;
-    welcome.lease_s = h->cfg.lease_s;
+    welcome.lease_s = h->cfg.watch->limits.lease_s;
     welcome.heartbeat_s = h->cfg.watch->limits.heartbeat_s;
     welcome.sent_s = sent_s;
     e.body_case = DISTILLD__ENVELOPE__BODY_WELCOME;
