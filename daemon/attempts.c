@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/ingest.h"
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
@@ -34,21 +36,48 @@ static bool has_attempt(const struct active *a)
 
 /* -- The end ----------------------------------------------------------------------------------- */
 
+static bool was_before_reboot(const struct attempt_owner *owner)
+{
+    char boot[HOST_BOOT_SIZE];
+
+    host_boot_id(boot);
+    return owner->shim.pid && strcmp(owner->shim.boot_id, boot) != 0;
+}
+
+/* Ends what is left of an attempt, and describes that as its end. False: not all of it is gone yet.
+ * Processes of before a reboot are, whatever may look like them now. */
+static bool end_processes(const char *dir, const struct job *j, struct attempt_exit *e,
+                          struct error *err)
+{
+    struct attempt_owner owner = {.cgroup = ""};
+    char *id;
+    size_t alive;
+
+    *e = (struct attempt_exit){.status = 1, .lost = true};
+    attempt_read_owner(dir, &owner, NULL);
+    if (was_before_reboot(&owner)) {
+        snprintf(e->message, sizeof(e->message), "the machine was started again");
+        return true;
+    }
+    if (owner.cgroup[0] && !cgroup_end(owner.cgroup))
+        return err_set(err, ERR_CONFLICT, "processes are left in %s", owner.cgroup);
+    id = str_fmt("%s.%" PRId64, j->id, j->attempt);
+    alive = procs_signal(id, SIGKILL);
+    free(id);
+    return !alive || err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
+}
+
 /* Nobody wrote a record: the shim was killed, or never came to life. Under the lock the attempt's
  * processes are ended, and only when none is left the record is written. False: not yet. */
 static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, struct error *err)
 {
-    char *id = str_fmt("%s.%" PRId64, j->id, j->attempt);
-    size_t alive = procs_signal(id, SIGKILL);
     char *session_dir;
 
-    free(id);
-    if (alive)
-        return err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
+    if (!end_processes(dir, j, e, err))
+        return false;
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
     free(session_dir);
-    *e = (struct attempt_exit){.status = 1, .lost = true};
     return attempt_write_exit(dir, e, err);
 }
 
@@ -59,6 +88,12 @@ static bool find_end(const char *dir, const struct job *j, struct attempt_exit *
     int lock = attempt_lock(dir, false, err);
     bool ok;
 
+    /* Somebody removed the folder, and the record with it. */
+    if (lock < 0 && err->code == ERR_NOT_FOUND) {
+        ok = end_processes(dir, j, e, err);
+        snprintf(e->message, sizeof(e->message), "its folder is gone");
+        return ok;
+    }
     if (lock < 0)
         return false;
     ok = attempt_read_exit(dir, e, err);
@@ -157,11 +192,11 @@ void attempts_launch(struct daemon *d, struct active *a)
 static void signal_shim(struct daemon *d, struct active *a, int number)
 {
     char *dir = daemon_attempt_path(d, a->job);
-    struct process shim;
+    struct attempt_owner owner;
     struct error err;
 
-    if (attempt_read_owner(dir, &shim, &err))
-        process_signal(&shim, number);
+    if (attempt_read_owner(dir, &owner, &err))
+        process_signal(&owner.shim, number);
     free(dir);
 }
 

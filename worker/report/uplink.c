@@ -16,11 +16,12 @@
 
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
-#include "proto/base/file.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/frame.h"
+#include "worker/report/token.h"
 
 typedef Distilld__Envelope Envelope;
 
@@ -285,6 +286,8 @@ static void *run(void *arg)
     for (;;) {
         bool closing = atomic_load(&u->closing);
 
+        if (closing)
+            pulse_beat(); /* the computing thread waits for us, no longer than DRAIN_S */
         if (closing && deadline == 0)
             deadline = clock_mono_s() + DRAIN_S;
         if (closing &&
@@ -305,19 +308,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-static char *read_token(void)
-{
-    const char *path = getenv("DISTILLD_TOKEN_FILE");
-    struct buf b = buf_new(4096);
-    struct error err;
-
-    if (path)
-        file_read(path, &b, &err);
-    while (b.len && strchr("\r\n", b.data[b.len - 1]))
-        b.data[--b.len] = '\0';
-    return buf_take(&b);
-}
-
 struct uplink *uplink_open(const char *metrics_path, int ranks)
 {
     const char *path = getenv("DISTILLD_UPLINK"), *job = getenv("DISTILLD_JOB");
@@ -330,7 +320,7 @@ struct uplink *uplink_open(const char *metrics_path, int ranks)
     u->socket_path = str_dup(path);
     u->metrics_path = str_dup(metrics_path);
     u->job = str_dup(job ? job : "");
-    u->token = read_token();
+    u->token = token_read();
     u->generation = generation ? strtoull(generation, NULL, 10) : 1;
     u->ranks = ranks;
     u->fd = -1;
