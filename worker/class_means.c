@@ -13,10 +13,9 @@
 /* What the evaluation view does to a pixel, as text: part of the provenance. */
 static char *transform_text(const struct session *s)
 {
-    const struct data_source *source = data_source_of(s->job->data->source, NULL);
-    const double *mean = s->job->data->n_mean ? s->job->data->mean : source->mean;
-    const double *std = s->job->data->n_std ? s->job->data->std : source->std;
+    const double *mean, *std;
 
+    session_normalisation(s->job, &mean, &std);
     return str_fmt("eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
                    std[1], std[2]);
 }

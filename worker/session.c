@@ -227,17 +227,23 @@ static bool open_outputs(struct session *s, const struct session_request *r, str
     return coll_agree(s->coll, ok, err);
 }
 
+void session_normalisation(const JobSpec *job, const double **mean, const double **std)
+{
+    const struct data_source *source = data_source_of(job->data->source, NULL);
+
+    *mean = job->data->n_mean ? job->data->mean : source->mean;
+    *std = job->data->n_std ? job->data->std : source->std;
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
-    const struct data_source *source = data_source_of(d->source, err);
+    const double *mean, *std;
     struct dataset_config cfg = {.source = d->source,
                                  .classes = d->n_classes ? d->classes : NULL,
                                  .n_classes = d->n_classes,
                                  .train_limit = d->train_limit};
 
-    if (!source)
-        return false;
     s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
     s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
     if (!s->test)
@@ -245,9 +251,9 @@ static bool open_data(struct session *s, struct error *err)
     if (dataset_classes(s->train) != dataset_classes(s->test))
         return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
                        d->source, dataset_classes(s->train), dataset_classes(s->test));
+    session_normalisation(s->job, &mean, &std);
     augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
-                 s->job->train->seed, d->n_mean ? d->mean : source->mean,
-                 d->n_std ? d->std : source->std);
+                 s->job->train->seed, mean, std);
     return true;
 }
 

@@ -64,6 +64,9 @@ JobSpec *session_job(const struct session_request *request, struct error *err);
 bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int64_t image_size,
                        struct replica_config *cfg, int64_t **lane_sizes, struct error *err);
 
+/* Mean and deviation of the three channels for pixels in 0..1: the job's, else its data set's. */
+void session_normalisation(const JobSpec *job, const double **mean, const double **std);
+
 /* Signals and the daemon: what rank 0 and the others were asked to do. */
 enum uplink_stop session_stop_requested(const struct session *s);
 void session_catch_signals(void);
