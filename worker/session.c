@@ -14,6 +14,7 @@
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
+#include "worker/data/identity.h"
 #include "worker/data/sampler.h"
 
 const struct session_figure session_figures[] = {
@@ -227,6 +228,29 @@ static bool open_outputs(struct session *s, const struct session_request *r, str
     return coll_agree(s->coll, ok, err);
 }
 
+char *session_cache_folder(void)
+{
+    const char *own = getenv("DISTILLD_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+
+    if (own && *own)
+        return str_dup(own);
+    if (xdg && *xdg)
+        return str_fmt("%s/distilld", xdg);
+    return str_fmt("%s/.cache/distilld", home && *home ? home : "/tmp");
+}
+
+struct dataset_config session_dataset(const JobSpec *job)
+{
+    const Distilld__DataSpec *d = job->data;
+
+    return (struct dataset_config){.source = d->source,
+                                   .classes = d->n_classes ? d->classes : NULL,
+                                   .n_classes = d->n_classes,
+                                   .train_limit = d->train_limit,
+                                   .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP};
+}
+
 void session_normalisation(const JobSpec *job, const double **mean, const double **std)
 {
     const struct data_source *source = data_source_of(job->data->source, NULL);
@@ -239,10 +263,7 @@ static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
     const double *mean, *std;
-    struct dataset_config cfg = {.source = d->source,
-                                 .classes = d->n_classes ? d->classes : NULL,
-                                 .n_classes = d->n_classes,
-                                 .train_limit = d->train_limit};
+    const struct dataset_config cfg = session_dataset(s->job);
 
     s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
     s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
@@ -251,17 +272,40 @@ static bool open_data(struct session *s, struct error *err)
     if (dataset_classes(s->train) != dataset_classes(s->test))
         return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
                        d->source, dataset_classes(s->train), dataset_classes(s->test));
+    if (dataset_size(s->train) != dataset_size(s->test))
+        return err_set(err, ERR_DATA,
+                       "%s: images of %d pixels in the training set, of %d in the test set",
+                       d->source, dataset_size(s->train), dataset_size(s->test));
     session_normalisation(s->job, &mean, &std);
     augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
                  s->job->train->seed, mean, std);
     return true;
 }
 
-/* Identities; each is computed once, by rank 0. */
-static void hash_inputs(struct session *s)
+/* Bad records that the job goes on without are no secret. */
+static void tell_skipped(struct session *s, const struct dataset *d, const char *split)
 {
+    if (!dataset_skipped(d))
+        return;
+    progress_say(&s->progress, "warning: %" PRId64 " %s records are skipped:", dataset_skipped(d),
+                 split);
+    for (size_t k = 0; dataset_skipped_why(d, k); k++)
+        progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
+}
+
+static void hash_data(struct session *s, bool anew)
+{
+    char *cache = session_cache_folder();
+
     if (s->rank == 0)
-        dataset_sha256(s->train, s->data_sha256);
+        identity_of(s->train, cache, anew, s->data_sha256);
+    free(cache);
+}
+
+/* Identities; each is computed once, by rank 0. */
+static void hash_inputs(struct session *s, bool anew)
+{
+    hash_data(s, anew);
     coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
     if (s->job->teacher)
         weights_sha256(&s->teacher, s->teacher_sha256);
@@ -365,7 +409,11 @@ bool session_open(struct session *s, const struct session_request *r, struct err
                                                     open_teacher(s, err) && open_replica(s, err),
                                                 err))
         return false;
-    hash_inputs(s);
+    if (s->rank == 0) {
+        tell_skipped(s, s->train, "training");
+        tell_skipped(s, s->test, "test");
+    }
+    hash_inputs(s, r->verify_data);
     return (!s->job->teacher || session_class_means(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }

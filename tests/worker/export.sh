@@ -9,7 +9,7 @@ cat >"$tmp/job.json" <<J
  "student":{"model":"resnet8"},"train":{"epochs":1,"batch":16,"lanes":2}}
 J
 says() { # PATTERN
-    grep -qE "$1" "$tmp/log" || { cat "$tmp/log"; fail "export does not say $1"; }
+    grep -qE -e "$1" "$tmp/log" || { cat "$tmp/log"; fail "export does not say $1"; }
 }
 refuses() { # STATUS PATTERN ARGS...
     local want=$1 pattern=$2
