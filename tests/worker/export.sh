@@ -40,7 +40,7 @@ refuses 2 "unknown model 'resnet9'" "$tmp/run" --model resnet9
 refuses 65 'tensor fc.(weight|bias) is .* resnet8 with 3 classes needs' "$tmp/run" --classes 3
 refuses 2 '--mean: expected three numbers' "$tmp/run" --mean 0.5,0.5
 refuses 2 '--std: expected three numbers' "$tmp/run" --std 0.5,x,0.5
-refuses 1 'No such file' "$tmp/none.safetensors"
+refuses 65 'No such file' "$tmp/none.safetensors"
 cmp "$tmp/run/student.onnx" "$tmp/again.onnx" || fail "a refused export changed the file"
 [ "$(find "$tmp/run" -name '*.tmp-*')" = "" ] || fail "a half-written file"
 exit 0
