@@ -76,20 +76,24 @@ static bool check_kind(const JobSpec *job, const struct session_request *r, stru
                    r->job_path, job_kind_name(job), commands[job->kind], r->command);
 }
 
-JobSpec *session_job(const struct session_request *r, struct error *err)
+static struct json *load_spec(const struct session_request *r, struct error *err)
 {
-    struct json *spec = job_load(r->job_path, NULL, r->sets, r->n_sets, err);
+    return job_load(r->job_path, NULL, r->sets, r->n_sets, err);
+}
+
+static JobSpec *make_job(struct json *take_spec, const struct session_request *r, struct error *err)
+{
     struct problems p = {0};
     struct catalog known;
     JobSpec *job;
 
-    if (!spec)
+    if (!take_spec)
         return NULL;
     worker_catalog(&known);
-    job = job_from_json(spec, &p);
+    job = job_from_json(take_spec, &p);
     if (job)
         job_validate(job, &known, &p);
-    js_free(spec);
+    js_free(take_spec);
     catalog_free(&known);
     if (problems_none(&p, err)) {
         problems_free(&p);
@@ -101,6 +105,34 @@ JobSpec *session_job(const struct session_request *r, struct error *err)
     }
     job_free(job);
     return NULL;
+}
+
+JobSpec *session_job(const struct session_request *r, struct error *err)
+{
+    return make_job(load_spec(r, err), r, err);
+}
+
+/* Rank 0 reads the job for all: only it has mpirun's standard input, and perhaps the file. */
+static struct json *shared_spec(struct session *s, const struct session_request *r,
+                                struct error *err)
+{
+    struct json *spec = s->rank == 0 ? load_spec(r, err) : NULL;
+    char *text = NULL;
+    int64_t length;
+
+    if (!coll_agree(s->coll, s->rank != 0 || spec, err))
+        return NULL;
+    if (spec)
+        text = js_text(spec, JS_COMPACT);
+    length = text ? (int64_t)strlen(text) : 0;
+    coll_bcast(s->coll, &length, sizeof(length), 0);
+    if (!text)
+        text = mem_calloc((size_t)length, 1);
+    coll_bcast(s->coll, text, (size_t)length, 0);
+    if (!spec)
+        spec = js_parse(text, (size_t)length, err);
+    free(text);
+    return spec;
 }
 
 /* Samples that a chunk of the teacher and of evaluation has: a lane's, or an even part of one that is
@@ -401,7 +433,7 @@ bool session_open(struct session *s, const struct session_request *r, struct err
         return false;
     s->rank = coll_rank(s->coll);
     s->size = coll_size(s->coll);
-    s->job = session_job(r, err);
+    s->job = make_job(shared_spec(s, r, err), r, err);
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;
     if (!open_outputs(s, r, err) || !coll_agree(s->coll,
