@@ -14,25 +14,11 @@
 /* What the evaluation view does to a pixel, as text: part of the provenance. */
 static char *transform_text(const struct session *s)
 {
-    const struct data_source *source = data_source_of(s->job->data->source, NULL);
-    const double *mean = s->job->data->n_mean ? s->job->data->mean : source->mean;
-    const double *std = s->job->data->n_std ? s->job->data->std : source->std;
+    const double *mean, *std;
 
+    session_normalisation(s->job, &mean, &std);
     return str_fmt("eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
                    std[1], std[2]);
-}
-
-/* $DISTILLD_CACHE, else the user's cache folder; free(). */
-static char *cache_folder(void)
-{
-    const char *own = getenv("DISTILLD_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
-    const char *home = getenv("HOME");
-
-    if (own && *own)
-        return str_fmt("%s/class_means", own);
-    if (xdg && *xdg)
-        return str_fmt("%s/distilld/class_means", xdg);
-    return str_fmt("%s/.cache/distilld/class_means", home && *home ? home : "/tmp");
 }
 
 static void show(struct session *s, int64_t done, int64_t total, double began)
@@ -110,7 +96,7 @@ static bool from_cache(struct session *s, const char *folder, const struct means
 
 static bool make(struct session *s, const struct means_provenance *p, struct error *err)
 {
-    char *folder = cache_folder();
+    char *cache = session_cache_folder(), *folder = str_fmt("%s/class_means", cache);
     bool found, ok = from_cache(s, folder, p, &found, err);
 
     if (ok && !found) {
@@ -122,6 +108,7 @@ static bool make(struct session *s, const struct means_provenance *p, struct err
             means_cache_save(folder, &s->means, &ignored);
     }
     free(folder);
+    free(cache);
     return ok;
 }
 

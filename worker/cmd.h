@@ -22,6 +22,7 @@ int cmd_class_means(const struct cmd *cmd, struct opt_words words);
 int cmd_eval(const struct cmd *cmd, struct opt_words words);
 int cmd_inspect(const struct cmd *cmd, struct opt_words words);
 int cmd_conformance(const struct cmd *cmd, struct opt_words words);
+int cmd_export(const struct cmd *cmd, struct opt_words words);
 int cmd_catalog(const struct cmd *cmd, struct opt_words words);
 
 #endif

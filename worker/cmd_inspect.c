@@ -90,10 +90,7 @@ static void print_replica(const struct replica *r)
 static bool inspect_data(const JobSpec *job, int64_t *samples, int64_t *classes, int64_t *size,
                          struct error *err)
 {
-    const struct dataset_config cfg = {.source = job->data->source,
-                                       .classes = job->data->n_classes ? job->data->classes : NULL,
-                                       .n_classes = job->data->n_classes,
-                                       .train_limit = job->data->train_limit};
+    const struct dataset_config cfg = session_dataset(job);
     struct dataset *d = dataset_open(&cfg, SPLIT_TRAIN, err);
 
     if (!d)

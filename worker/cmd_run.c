@@ -11,7 +11,7 @@ struct run_options {
     const char *job;
     const char *out;
     opt_list sets;
-    bool json;
+    bool json, verify_data;
     struct trainer_options trainer;
 };
 
@@ -24,6 +24,8 @@ static const struct opt common[] = {
     OPT(struct run_options, sets, OPT_MANY, "set", "change a field of the job",
         .value = "A.B=VALUE"),
     OPT(struct run_options, json, OPT_FLAG, "json", "print JSON lines instead of text"),
+    OPT(struct run_options, verify_data, OPT_FLAG, "verify-data",
+        "read all data again for its hash, which is otherwise remembered while no file changes"),
 };
 
 static const struct opt training[] = {
@@ -91,6 +93,7 @@ static int run_job(const struct cmd *cmd, struct opt_words words, const struct o
     request.n_sets = o->sets.n;
     request.out = o->out;
     request.json = o->json;
+    request.verify_data = o->verify_data;
     ok = session_open(&s, &request, &err) && run(&s, o, &err);
     if (ok && s.rank == 0)
         print_result(&s, o->json);

@@ -7,9 +7,26 @@
 
 #include "proto/base/clock.h"
 
+/* What was left out of the data, where something was. */
+static void add_skipped(struct json *to, const struct dataset *d, const char *split)
+{
+    struct json *j, *first;
+
+    if (!dataset_skipped(d))
+        return;
+    j = js_new_object();
+    first = js_new_array();
+    for (size_t k = 0; dataset_skipped_why(d, k); k++)
+        js_push(first, js_new_string(dataset_skipped_why(d, k)));
+    js_set(j, "records", js_new_int(dataset_skipped(d)));
+    js_set(j, "first", first);
+    js_set(to, split, j);
+}
+
 static struct json *described(const struct session *s)
 {
     struct json *j = js_new_object(), *data = js_new_object();
+    struct json *skipped = js_new_object();
 
     js_set(j, "state", js_new_string("succeeded"));
     js_set(j, "kind", js_new_string(job_kind_name(s->job)));
@@ -17,6 +34,9 @@ static struct json *described(const struct session *s)
     js_set(data, "classes", js_new_int(dataset_classes(s->train)));
     js_set(data, "train_images", js_new_int(dataset_count(s->train)));
     js_set(data, "test_images", js_new_int(dataset_count(s->test)));
+    add_skipped(skipped, s->train, "train");
+    add_skipped(skipped, s->test, "test");
+    js_set(data, "skipped", skipped);
     js_set(j, "data", data);
     js_set(j, "class_means", s->means_origin ? js_new_string(s->means_origin) : js_new_null());
     return j;

@@ -15,6 +15,7 @@
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
+#include "worker/data/identity.h"
 #include "worker/data/sampler.h"
 #include "worker/fault.h"
 #include "worker/report/watch.h"
@@ -78,20 +79,24 @@ static bool check_kind(const JobSpec *job, const struct session_request *r, stru
                    r->job_path, job_kind_name(job), commands[job->kind], r->command);
 }
 
-JobSpec *session_job(const struct session_request *r, struct error *err)
+static struct json *load_spec(const struct session_request *r, struct error *err)
 {
-    struct json *spec = job_load(r->job_path, NULL, r->sets, r->n_sets, err);
+    return job_load(r->job_path, NULL, r->sets, r->n_sets, err);
+}
+
+static JobSpec *make_job(struct json *take_spec, const struct session_request *r, struct error *err)
+{
     struct problems p = {0};
     struct catalog known;
     JobSpec *job;
 
-    if (!spec)
+    if (!take_spec)
         return NULL;
     worker_catalog(&known);
-    job = job_from_json(spec, &p);
+    job = job_from_json(take_spec, &p);
     if (job)
         job_validate(job, &known, &p);
-    js_free(spec);
+    js_free(take_spec);
     catalog_free(&known);
     if (problems_none(&p, err)) {
         problems_free(&p);
@@ -103,6 +108,34 @@ JobSpec *session_job(const struct session_request *r, struct error *err)
     }
     job_free(job);
     return NULL;
+}
+
+JobSpec *session_job(const struct session_request *r, struct error *err)
+{
+    return make_job(load_spec(r, err), r, err);
+}
+
+/* Rank 0 reads the job for all: only it has mpirun's standard input, and perhaps the file. */
+static struct json *shared_spec(struct session *s, const struct session_request *r,
+                                struct error *err)
+{
+    struct json *spec = s->rank == 0 ? load_spec(r, err) : NULL;
+    char *text = NULL;
+    int64_t length;
+
+    if (!coll_agree(s->coll, s->rank != 0 || spec, err))
+        return NULL;
+    if (spec)
+        text = js_text(spec, JS_COMPACT);
+    length = text ? (int64_t)strlen(text) : 0;
+    coll_bcast(s->coll, &length, sizeof(length), 0);
+    if (!text)
+        text = mem_calloc((size_t)length, 1);
+    coll_bcast(s->coll, text, (size_t)length, 0);
+    if (!spec)
+        spec = js_parse(text, (size_t)length, err);
+    free(text);
+    return spec;
 }
 
 /* Samples that a chunk of the teacher and of evaluation has: a lane's, or an even part of one that is
@@ -230,17 +263,43 @@ static bool open_outputs(struct session *s, const struct session_request *r, str
     return coll_agree(s->coll, ok, err);
 }
 
+char *session_cache_folder(void)
+{
+    const char *own = getenv("DISTILLD_CACHE"), *xdg = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+
+    if (own && *own)
+        return str_dup(own);
+    if (xdg && *xdg)
+        return str_fmt("%s/distilld", xdg);
+    return str_fmt("%s/.cache/distilld", home && *home ? home : "/tmp");
+}
+
+struct dataset_config session_dataset(const JobSpec *job)
+{
+    const Distilld__DataSpec *d = job->data;
+
+    return (struct dataset_config){.source = d->source,
+                                   .classes = d->n_classes ? d->classes : NULL,
+                                   .n_classes = d->n_classes,
+                                   .train_limit = d->train_limit,
+                                   .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP};
+}
+
+void session_normalisation(const JobSpec *job, const double **mean, const double **std)
+{
+    const struct data_source *source = data_source_of(job->data->source, NULL);
+
+    *mean = job->data->n_mean ? job->data->mean : source->mean;
+    *std = job->data->n_std ? job->data->std : source->std;
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
-    const struct data_source *source = data_source_of(d->source, err);
-    struct dataset_config cfg = {.source = d->source,
-                                 .classes = d->n_classes ? d->classes : NULL,
-                                 .n_classes = d->n_classes,
-                                 .train_limit = d->train_limit};
+    const double *mean, *std;
+    const struct dataset_config cfg = session_dataset(s->job);
 
-    if (!source)
-        return false;
     s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
     s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
     if (!s->test)
@@ -248,17 +307,40 @@ static bool open_data(struct session *s, struct error *err)
     if (dataset_classes(s->train) != dataset_classes(s->test))
         return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
                        d->source, dataset_classes(s->train), dataset_classes(s->test));
+    if (dataset_size(s->train) != dataset_size(s->test))
+        return err_set(err, ERR_DATA,
+                       "%s: images of %d pixels in the training set, of %d in the test set",
+                       d->source, dataset_size(s->train), dataset_size(s->test));
+    session_normalisation(s->job, &mean, &std);
     augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
-                 s->job->train->seed, d->n_mean ? d->mean : source->mean,
-                 d->n_std ? d->std : source->std);
+                 s->job->train->seed, mean, std);
     return true;
 }
 
-/* Identities; each is computed once, by rank 0. */
-static void hash_inputs(struct session *s)
+/* Bad records that the job goes on without are no secret. */
+static void tell_skipped(struct session *s, const struct dataset *d, const char *split)
 {
+    if (!dataset_skipped(d))
+        return;
+    progress_say(&s->progress, "warning: %" PRId64 " %s records are skipped:", dataset_skipped(d),
+                 split);
+    for (size_t k = 0; dataset_skipped_why(d, k); k++)
+        progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
+}
+
+static void hash_data(struct session *s, bool anew)
+{
+    char *cache = session_cache_folder();
+
     if (s->rank == 0)
-        dataset_sha256(s->train, s->data_sha256);
+        identity_of(s->train, cache, anew, s->data_sha256);
+    free(cache);
+}
+
+/* Identities; each is computed once, by rank 0. */
+static void hash_inputs(struct session *s, bool anew)
+{
+    hash_data(s, anew);
     coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
     if (s->job->teacher)
         weights_sha256(&s->teacher, s->teacher_sha256);
@@ -356,7 +438,7 @@ bool session_open(struct session *s, const struct session_request *r, struct err
         return false;
     s->rank = coll_rank(s->coll);
     s->size = coll_size(s->coll);
-    s->job = session_job(r, err);
+    s->job = make_job(shared_spec(s, r, err), r, err);
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;
     pulse_phase("load");
@@ -365,7 +447,11 @@ bool session_open(struct session *s, const struct session_request *r, struct err
                                                     open_teacher(s, err) && open_replica(s, err),
                                                 err))
         return false;
-    hash_inputs(s);
+    if (s->rank == 0) {
+        tell_skipped(s, s->train, "training");
+        tell_skipped(s, s->test, "test");
+    }
+    hash_inputs(s, r->verify_data);
     return (!s->job->teacher || session_class_means(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }

@@ -47,6 +47,7 @@ struct session_request {
     const char *command; /* for the message about a wrong kind */
     const char *out;     /* NULL: NAME.out in the current folder */
     bool json;
+    bool verify_data; /* read all data again for its hash */
 };
 
 /* Everything up to the point where computing can begin: ranks, job, run directory, data, teacher, plans,
@@ -63,6 +64,13 @@ JobSpec *session_job(const struct session_request *request, struct error *err);
  * cfg->lane_sizes points to; free(). */
 bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int64_t image_size,
                        struct replica_config *cfg, int64_t **lane_sizes, struct error *err);
+
+/* What a job wants of its data; the job must stay. */
+struct dataset_config session_dataset(const JobSpec *job);
+/* $DISTILLD_CACHE, else the user's cache folder; free(). */
+char *session_cache_folder(void);
+/* Mean and deviation of the three channels for pixels in 0..1: the job's, else its data set's. */
+void session_normalisation(const JobSpec *job, const double **mean, const double **std);
 
 /* Signals and the daemon: what rank 0 and the others were asked to do. */
 enum uplink_stop session_stop_requested(const struct session *s);

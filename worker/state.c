@@ -313,6 +313,45 @@ static bool is_student(const struct flat_entry *e)
     return !str_starts(e->name, "projector.");
 }
 
+static char *channels_text(const double x[3])
+{
+    return str_fmt("%.9g,%.9g,%.9g", x[0], x[1], x[2]);
+}
+
+static char *numbers_text(const int32_t *x, size_t n)
+{
+    struct buf b = buf_new(0);
+
+    for (size_t i = 0; i < n; i++)
+        buf_fmt(&b, "%s%d", i ? "," : "", x[i]);
+    return buf_take(&b);
+}
+
+/* What it takes to use the student, and where it comes from. */
+static struct metadata student_metadata(const struct session *s)
+{
+    const Distilld__DataSpec *data = s->job->data;
+    struct metadata m = {.n = 0};
+    const double *mean, *std;
+    char hex[SHA256_HEX];
+
+    session_normalisation(s->job, &mean, &std);
+    spec_sha256(s, hex);
+    meta(&m, "format", str_dup("pt"));
+    meta(&m, "model", str_dup(s->job->student->model));
+    meta(&m, "classes", str_fmt("%d", dataset_classes(s->train)));
+    if (data->n_classes)
+        meta(&m, "class_numbers", numbers_text(data->classes, data->n_classes));
+    meta(&m, "image_size", str_fmt("%d", dataset_size(s->train)));
+    meta(&m, "mean", channels_text(mean));
+    meta(&m, "std", channels_text(std));
+    meta(&m, "spec_sha256", str_dup(hex));
+    meta(&m, "data_sha256", str_dup(s->data_sha256));
+    if (s->job->teacher)
+        meta(&m, "teacher_sha256", str_dup(s->teacher_sha256));
+    return m;
+}
+
 bool state_save_student(const struct session *s, const struct run_state *st, const char *name,
                         struct error *err)
 {
@@ -320,7 +359,7 @@ bool state_save_student(const struct session *s, const struct run_state *st, con
     struct tensors t = {0};
     struct shape scalar = {0};
     char *path = rundir_file(&s->dir, name);
-    const struct st_meta meta[] = {{"format", "pt"}, {"model", s->job->student->model}};
+    struct metadata m = student_metadata(s);
     bool ok;
 
     for (size_t i = 0; i < f->params.n; i++)
@@ -337,7 +376,8 @@ bool state_save_student(const struct session *s, const struct run_state *st, con
             add(&t, str_fmt("%.*snum_batches_tracked", (int)stem, e->name), ST_I64, &scalar,
                 &st->step);
     }
-    ok = st_write(path, t.list.at, t.list.n, meta, ARRAY_LEN(meta), NULL, err);
+    ok = st_write(path, t.list.at, t.list.n, m.list, m.n, NULL, err);
+    meta_free(&m);
     release(&t);
     free(path);
     return ok;

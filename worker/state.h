@@ -28,7 +28,8 @@ bool state_save(const struct session *s, const struct run_state *st, struct erro
 bool state_load(struct session *s, const char *resume, bool allow_other_isa, struct run_state *st,
                 int64_t *resumed_from, struct error *err);
 
-/* Rank 0: the student alone, under PyTorch's names. */
+/* Rank 0: the student alone, under PyTorch's names. The metadata says model, classes, image size and
+ * normalisation, and the hashes of job, data and teacher. */
 bool state_save_student(const struct session *s, const struct run_state *st, const char *name,
                         struct error *err);
 

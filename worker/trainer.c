@@ -14,6 +14,7 @@
 #include "worker/collective/lane_tree.h"
 #include "worker/data/loader.h"
 #include "worker/data/sampler.h"
+#include "worker/export.h"
 #include "worker/fault.h"
 #include "worker/report/metrics.h"
 #include "worker/result.h"
@@ -394,6 +395,24 @@ static bool train(struct trainer *t, struct error *err)
     return true;
 }
 
+/* Rank 0: what a finished run leaves. */
+static bool write_results(const struct trainer *t, const struct trainer_options *o,
+                          struct error *err)
+{
+    const struct session *s = t->s;
+    char *weights = rundir_file(&s->dir, "student.safetensors");
+    char *onnx = rundir_file(&s->dir, "student.onnx");
+    const struct export_request request = {.weights = weights, .out = onnx};
+    bool ok = state_save_student(s, &t->st, "student.safetensors", err) &&
+              export_onnx(&request, err) &&
+              result_write_training(s, &t->st, t->resumed_from, t->steps_executed,
+                                    o->allow_other_isa, err);
+
+    free(onnx);
+    free(weights);
+    return ok;
+}
+
 bool trainer_run(struct session *s, const struct trainer_options *options, struct error *err)
 {
     struct trainer t;
@@ -406,12 +425,7 @@ bool trainer_run(struct session *s, const struct trainer_options *options, struc
     }
     ok = ok && train(&t, err);
     if (ok)
-        ok = coll_agree(s->coll,
-                        s->rank != 0 ||
-                            (state_save_student(s, &t.st, "student.safetensors", err) &&
-                             result_write_training(s, &t.st, t.resumed_from, t.steps_executed,
-                                                   options->allow_other_isa, err)),
-                        err);
+        ok = coll_agree(s->coll, s->rank != 0 || write_results(&t, options, err), err);
     close_trainer(&t);
     return ok;
 }

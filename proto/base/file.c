@@ -255,6 +255,19 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+static int64_t nanoseconds(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static struct file_stamp stamp_of(const struct stat *st)
+{
+    return (struct file_stamp){.size = (int64_t)st->st_size,
+                               .inode = (int64_t)st->st_ino,
+                               .modified_ns = nanoseconds(st->st_mtim),
+                               .changed_ns = nanoseconds(st->st_ctim)};
+}
+
 bool file_map(struct file_map *m, const char *path, struct error *err)
 {
     struct stat st;
@@ -268,6 +281,7 @@ bool file_map(struct file_map *m, const char *path, struct error *err)
         close(fd);
         return err_set(err, ERR_DATA, "%s is not a regular file", path);
     }
+    m->stamp = stamp_of(&st);
     if (st.st_size == 0) {
         close(fd);
         return true;

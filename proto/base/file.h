@@ -55,10 +55,17 @@ void file_fence(void);
 bool file_make_dirs(const char *dir, mode_t mode, struct error *err);
 bool file_exists(const char *path);
 
+/* What tells a file from another one, and from itself after a change, without reading it. */
+struct file_stamp {
+    int64_t size, inode, modified_ns,
+        changed_ns; /* changed: also by what leaves the content alone */
+};
+
 /* A read-only map of a whole file. Empty files map to data == NULL. */
 struct file_map {
     const unsigned char *data;
     size_t len;
+    struct file_stamp stamp; /* of the file that was mapped */
 };
 bool file_map(struct file_map *m, const char *path, struct error *err);
 void file_unmap(struct file_map *m);

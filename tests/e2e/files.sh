@@ -19,7 +19,7 @@ while read -r name size; do
     [ "$code $value $text" = "200 $size " ] || fail "HEAD $name: $code $value"
 done < <(get "$base/artifacts" '.items[] | "\(.name) \(.size_bytes)"')
 mkdir "$tmp/here"
-for name in student.safetensors checkpoints/step-000000008.safetensors; do
+for name in student.safetensors student.onnx checkpoints/step-000000008.safetensors; do
     path=$(ctl fetch "$id" $name -o "$tmp/here") || fail "fetch $name"
     cmp -s "$path" "$out/$name" || fail "fetch $name: other bytes"
 done

@@ -32,7 +32,7 @@ must() { # N ARGS...
 # The files that the determinism contract covers are the same in both folders.
 same() { # A B WHAT
     local a=$1 b=$2 f
-    for f in metrics.jsonl student.safetensors best.safetensors class_means.safetensors; do
+    for f in metrics.jsonl student.safetensors student.onnx best.safetensors class_means.safetensors; do
         [ -e "$a/$f" ] || continue
         cmp -s "$a/$f" "$b/$f" || fail "$3: $f differs"
     done

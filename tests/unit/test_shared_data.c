@@ -21,16 +21,16 @@ static struct dataset *open_or_fail(const char *source, enum split split)
     return d;
 }
 
-static void check_split(const char *source, enum split split, int each)
+static void check_split(const char *source, enum split split, int classes, int each)
 {
     struct dataset *d = open_or_fail(source, split);
     int counts[100] = {0};
 
-    ck_assert_int_eq(dataset_classes(d), 100);
-    ck_assert_int_eq(dataset_count(d), 100 * each);
+    ck_assert_int_eq(dataset_classes(d), classes);
+    ck_assert_int_eq(dataset_count(d), classes * each);
     for (int64_t i = 0; i < dataset_count(d); i++)
         counts[dataset_label(d, i)]++;
-    for (int c = 0; c < 100; c++)
+    for (int c = 0; c < classes; c++)
         ck_assert_int_eq(counts[c], each);
     dataset_close(d);
 }
@@ -41,8 +41,8 @@ START_TEST(cifar100_is_whole_and_has_the_known_means)
     const struct data_source *row = data_source_of(source, NULL);
     struct dataset *d = open_or_fail(source, SPLIT_TRAIN);
 
-    check_split(source, SPLIT_TRAIN, 500);
-    check_split(source, SPLIT_TEST, 100);
+    check_split(source, SPLIT_TRAIN, 100, 500);
+    check_split(source, SPLIT_TEST, 100, 100);
     for (int c = 0; c < 3; c++) {
         double sum = 0;
 
@@ -51,6 +51,25 @@ START_TEST(cifar100_is_whole_and_has_the_known_means)
                 sum += dataset_image(d, i)[c * 1024 + k];
         ck_assert_double_eq_tol(sum / 255 / 1024 / (double)dataset_count(d), row->mean[c], 2e-4);
     }
+    dataset_close(d);
+    free(source);
+}
+END_TEST
+
+/* Its mean is 0.2860 by the literature. */
+START_TEST(fashion_mnist_is_whole_and_has_the_known_mean)
+{
+    char *source = unit_shared_source("idx", "fashion-mnist");
+    struct dataset *d = open_or_fail(source, SPLIT_TEST);
+    double sum = 0;
+
+    check_split(source, SPLIT_TRAIN, 10, 6000);
+    check_split(source, SPLIT_TEST, 10, 1000);
+    ck_assert_int_eq(dataset_size(d), 28);
+    for (int64_t i = 0; i < dataset_count(d); i++)
+        for (int k = 0; k < 784; k++)
+            sum += dataset_image(d, i)[k];
+    ck_assert_double_eq_tol(sum / 255 / 784 / (double)dataset_count(d), 0.286, 2e-3);
     dataset_close(d);
     free(source);
 }
@@ -108,6 +127,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {cifar100_is_whole_and_has_the_known_means,
+                                  fashion_mnist_is_whole_and_has_the_known_mean,
                                   every_golden_vector_opens, a_foreign_teacher_opens};
 
     if (!getenv("SHARED") || !file_exists(getenv("SHARED"))) {

@@ -202,6 +202,7 @@ START_TEST(result_form_leaves_out_what_cannot_matter)
         {"retry.max_attempts=1", NULL},
         {"watchdog.stall_s=1", NULL},
         {"data.source=cifar100:/elsewhere", NULL},
+        {"data.on_corrupt=skip", NULL},
         {"teacher.weights=/elsewhere", NULL},
         {"train.seed=2", "#/train/seed: 0 became 2"},
         {"train.lanes=8", "#/train/lanes: 4 became 8"},

@@ -68,14 +68,19 @@ char *unit_shared_path(const char *name)
     return str_path(getenv("SHARED"), name);
 }
 
-char *unit_cifar_source(void)
+char *unit_shared_source(const char *kind, const char *folder)
 {
     char *tool = unit_shared_path("data/unpack"), *source, line[1000] = "";
     FILE *f = popen(tool, "r");
 
     ck_assert_msg(f && fgets(line, sizeof(line), f) && pclose(f) == 0, "%s failed", tool);
     line[strcspn(line, "\n")] = '\0';
-    source = str_fmt("cifar100:%s/cifar-100-binary", line);
+    source = str_fmt("%s:%s/%s", kind, line, folder);
     free(tool);
     return source;
+}
+
+char *unit_cifar_source(void)
+{
+    return unit_shared_source("cifar100", "cifar-100-binary");
 }

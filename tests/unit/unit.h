@@ -32,7 +32,8 @@ const char *unit_dir(void);
 
 /* NAME in the folder ../shared, for tests that run where it exists; free(). */
 char *unit_shared_path(const char *name);
-/* "cifar100:DIR", unpacked if that was not done yet; free(). */
+/* "KIND:DIR" of a data set there by the name of its folder, unpacked if that was not done yet; free(). */
+char *unit_shared_source(const char *kind, const char *folder);
 char *unit_cifar_source(void);
 
 #endif

@@ -30,40 +30,35 @@ static const struct layout cifar100 = {
     .files = {[SPLIT_TRAIN] = {"train.bin"}, [SPLIT_TEST] = {"test.bin"}},
 };
 
-static bool add_records(struct dataset *d, const struct layout *layout, struct file_map file,
-                        const char *path, struct error *err)
+/* Record i of the file; true also for one that is left out. */
+static bool add_record(struct dataset *d, const struct layout *layout, const uint8_t *record,
+                       size_t i, const char *path, struct error *err)
 {
-    size_t record = layout->label_bytes + PIXELS;
+    const uint8_t *pixels = record + layout->label_bytes;
 
-    if (!file.len || file.len % record)
-        return err_set(err, ERR_DATA,
-                       "%s: expected whole records of %zu bytes, got %zu bytes (%zu "
-                       "records and %zu bytes)",
-                       path, record, file.len, file.len / record, file.len % record);
-    vec_reserve(&d->images, d->images.n + file.len / record);
-    for (size_t at = 0; at < file.len; at += record) {
-        const uint8_t *pixels = file.data + at + layout->label_bytes;
-
-        if (pixels[-1] >= layout->classes)
-            return err_set(err, ERR_DATA, "%s: record %zu: expected a label of 0 to %d, got %d",
-                           path, at / record, layout->classes - 1, pixels[-1]);
-        vec_push(&d->images, (struct image){pixels, pixels[-1]});
-    }
+    if (pixels[-1] >= layout->classes)
+        return source_corrupt(d, 1, err, "%s: record %zu: expected a label of 0 to %d, got %d",
+                              path, i, layout->classes - 1, pixels[-1]);
+    vec_push(&d->images, (struct image){pixels, pixels[-1]});
     return true;
 }
 
-static bool open_file(struct dataset *d, const struct layout *layout, const char *path,
-                      struct error *err)
+static bool add_records(struct dataset *d, const struct layout *layout, struct file_map file,
+                        const char *path, struct error *err)
 {
-    struct file_map file;
+    static const char sizes[] =
+        "%s: expected whole records of %zu bytes, got %zu bytes (%zu records and %zu bytes)";
+    size_t record = layout->label_bytes + PIXELS, n = file.len / record, rest = file.len % record;
+    bool ok = true;
 
-    if (!file_map(&file, path, err)) {
-        if (err && err->code == ERR_NOT_FOUND)
-            err->code = ERR_DATA;
+    if (!n)
+        return err_set(err, ERR_DATA, sizes, path, record, file.len, n, rest);
+    if (rest && !source_corrupt(d, 1, err, sizes, path, record, file.len, n, rest))
         return false;
-    }
-    vec_push(&d->files, file);
-    return add_records(d, layout, file, path, err);
+    vec_reserve(&d->images, d->images.n + n);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = add_record(d, layout, file.data + i * record, i, path, err);
+    return ok;
 }
 
 static bool open_split(struct dataset *d, const struct layout *layout, const char *dir,
@@ -74,9 +69,10 @@ static bool open_split(struct dataset *d, const struct layout *layout, const cha
     d->classes = layout->classes;
     d->size = SIDE;
     for (const char *const *name = layout->files[split]; ok && *name; name++) {
+        const struct file_map *file = source_map(d, dir, *name, err);
         char *path = str_path(dir, *name);
 
-        ok = open_file(d, layout, path, err);
+        ok = file && add_records(d, layout, *file, path, err);
         free(path);
     }
     return ok;

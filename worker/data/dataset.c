@@ -1,9 +1,12 @@
 #include "worker/data/dataset.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/json.h"
 #include "proto/base/str.h"
 #include "worker/data/source.h"
 
@@ -21,6 +24,14 @@ const struct data_source data_sources[] = {
         .mean = {0.5071, 0.4867, 0.4408},
         .std = {0.2675, 0.2565, 0.2761},
         .open = cifar100_open,
+    },
+    {
+        .name = "idx",
+        .rest = "DIR",
+        /* MNIST's, for all its relatives; a job may give others. */
+        .mean = {0.1307, 0.1307, 0.1307},
+        .std = {0.3081, 0.3081, 0.3081},
+        .open = idx_open,
     },
     {
         .name = "procedural",
@@ -48,6 +59,70 @@ const struct data_source *data_source_of(const char *source, struct error *err)
         table_unknown(TABLE(data_sources), "kind of data", kind, err);
     free(kind);
     return row;
+}
+
+/* The folder aside, which may be known by several names. */
+static char *selection_text(const struct dataset_config *cfg, enum split split)
+{
+    struct json *j = js_new_object(), *classes = js_new_array();
+    char *text;
+
+    for (size_t i = 0; i < cfg->n_classes; i++)
+        js_push(classes, js_new_int(cfg->classes[i]));
+    text = str_ndup(cfg->source, strcspn(cfg->source, ":"));
+    js_set(j, "kind", js_new_string(text));
+    free(text);
+    js_set(j, "split", js_new_string(split == SPLIT_TRAIN ? "train" : "test"));
+    js_set(j, "classes", classes);
+    js_set(j, "train_limit", js_new_int(cfg->train_limit));
+    js_set(j, "skip_corrupt", js_new_bool(cfg->skip_corrupt));
+    text = js_text(j, JS_COMPACT | JS_SORTED);
+    js_free(j);
+    return text;
+}
+
+const struct file_map *source_map(struct dataset *d, const char *folder, const char *name,
+                                  struct error *err)
+{
+    char *path = str_path(folder, name);
+    struct source_file f = {0};
+    bool ok = file_map(&f.map, path, err);
+
+    free(path);
+    if (!ok) {
+        if (err && err->code == ERR_NOT_FOUND)
+            err->code = ERR_DATA;
+        return NULL;
+    }
+    f.name = str_dup(name);
+    if (!d->folder)
+        d->folder = str_dup(folder);
+    vec_push(&d->files, f);
+    return &d->files.at[d->files.n - 1].map;
+}
+
+static void remember(struct dataset *d, const char *why)
+{
+    for (size_t k = 0; k < SKIPPED_NAMED; k++)
+        if (!d->skipped_why[k]) {
+            d->skipped_why[k] = str_dup(why);
+            return;
+        }
+}
+
+bool source_corrupt(struct dataset *d, int64_t records, struct error *err, const char *why, ...)
+{
+    char text[sizeof(err->msg)];
+    va_list ap;
+
+    va_start(ap, why);
+    vsnprintf(text, sizeof(text), why, ap);
+    va_end(ap);
+    if (!d->skip_corrupt)
+        return err_set(err, ERR_DATA, "%s", text);
+    d->skipped += records;
+    remember(d, text);
+    return true;
 }
 
 /* new_label[c] becomes the place of class c in the list, or -1. */
@@ -109,10 +184,18 @@ struct dataset *dataset_open(const struct dataset_config *cfg, enum split split,
 {
     struct dataset *d = NEW(struct dataset);
 
+    d->skip_corrupt = cfg->skip_corrupt;
+    d->selection = selection_text(cfg, split);
     if (fill(d, cfg, split, err))
         return d;
     dataset_close(d);
     return NULL;
+}
+
+static void close_file(struct source_file *f)
+{
+    file_unmap(&f->map);
+    free(f->name);
 }
 
 void dataset_close(struct dataset *d)
@@ -120,10 +203,14 @@ void dataset_close(struct dataset *d)
     if (!d)
         return;
     for (size_t i = 0; i < d->files.n; i++)
-        file_unmap(&d->files.at[i]);
+        close_file(&d->files.at[i]);
+    for (size_t k = 0; k < SKIPPED_NAMED; k++)
+        free(d->skipped_why[k]);
     vec_free(&d->files);
     vec_free(&d->images);
     free(d->made);
+    free(d->folder);
+    free(d->selection);
     free(d);
 }
 
@@ -150,6 +237,16 @@ int32_t dataset_label(const struct dataset *d, int64_t i)
 const uint8_t *dataset_image(const struct dataset *d, int64_t i)
 {
     return d->images.at[i].pixels;
+}
+
+int64_t dataset_skipped(const struct dataset *d)
+{
+    return d->skipped;
+}
+
+const char *dataset_skipped_why(const struct dataset *d, size_t k)
+{
+    return k < SKIPPED_NAMED ? d->skipped_why[k] : NULL;
 }
 
 void dataset_sha256(const struct dataset *d, char hex[SHA256_HEX])

@@ -11,17 +11,41 @@ struct image {
     int32_t label;
 };
 
+enum {
+    SKIPPED_NAMED = 5 /* bad records that are described */
+};
+
+struct source_file {
+    char *name; /* below the folder */
+    struct file_map map;
+};
+
 struct dataset {
     int classes, size;
-    VEC(struct image) images;   /* in storage order */
-    VEC(struct file_map) files; /* what pixels point into, */
-    uint8_t *made;              /* or pixels that were computed */
+    VEC(struct image) images;      /* in storage order */
+    VEC(struct source_file) files; /* what pixels point into, */
+    uint8_t *made;                 /* or pixels that were computed */
+
+    char *folder;    /* of the files; NULL without any */
+    char *selection; /* what was asked of them, as text: with the files it decides the content */
+    bool skip_corrupt;
+    int64_t skipped;
+    char *skipped_why[SKIPPED_NAMED];
 };
+
+/* Maps folder/name and keeps it with the data set. NULL with ERR_DATA. Valid until the next call. */
+const struct file_map *source_map(struct dataset *d, const char *folder, const char *name,
+                                  struct error *err);
+/* `records` of a file are certainly bad, for the reason given: ERR_DATA, or true where the job goes on
+ * without them. */
+bool source_corrupt(struct dataset *d, int64_t records, struct error *err, const char *why, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* What a row's `open` does: fills the fields above from the part behind the colon. On failure
  * dataset_close releases what is there. */
 bool cifar10_open(struct dataset *d, const char *dir, enum split split, struct error *err);
 bool cifar100_open(struct dataset *d, const char *dir, enum split split, struct error *err);
+bool idx_open(struct dataset *d, const char *dir, enum split split, struct error *err);
 bool synthetic_open(struct dataset *d, const char *options, enum split split, struct error *err);
 
 #endif

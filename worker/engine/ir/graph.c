@@ -162,15 +162,19 @@ void graph_sink(struct graph *g, value_id value, value_id like)
         vec_push(&g->sinks, (struct sink){value, like});
 }
 
+void graph_rename(struct graph *g, value_id v, const char *name)
+{
+    free(g->values.at[v].name);
+    g->values.at[v].name = str_dup(name);
+}
+
 void graph_mark_output(struct graph *g, value_id v, const char *name)
 {
     if (v == NO_VALUE)
         return;
     g->values.at[v].output = true;
-    if (!g->values.at[v].name[0]) {
-        free(g->values.at[v].name);
-        g->values.at[v].name = str_dup(name);
-    }
+    if (!g->values.at[v].name[0])
+        graph_rename(g, v, name);
 }
 
 void graph_replace_node(struct graph *g, node_id id, const struct op_def *op, const value_id *in,

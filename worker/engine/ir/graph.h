@@ -121,6 +121,7 @@ value_id graph_out(const struct graph *g, value_id v, int k);
 void graph_seed(struct graph *g, value_id value, value_id seed);
 void graph_want_grad(struct graph *g, value_id wrt);
 void graph_sink(struct graph *g, value_id value, value_id like);
+void graph_rename(struct graph *g, value_id v, const char *name);
 void graph_mark_output(struct graph *g, value_id v, const char *name);
 /* Makes node n compute the same outputs by another operator. */
 void graph_replace_node(struct graph *g, node_id n, const struct op_def *op, const value_id *in,
