@@ -41,28 +41,43 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
         lifecycle_tell(d, "state", j->id, job_json(j, false));
 }
 
+/* Jobs in the order in which they get slots. Those that only stopped to get other ranks come first: what
+ * they held stays theirs. */
+struct waiting {
+    VEC(struct active *) jobs;
+    VEC(struct queue_job) queue;
+};
+
+static void collect(const struct daemon *d, bool resizing, struct waiting *w)
+{
+    for (size_t i = 0; i < d->active.n; i++) {
+        struct active *a = d->active.at[i];
+
+        if (a->job->state != JOB_QUEUED || a->job->resize_requested != resizing)
+            continue;
+        vec_push(&w->jobs, a);
+        vec_push(&w->queue, (struct queue_job){.need = job_slots(a->job)});
+    }
+}
+
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     int64_t free_slots = d->settings.slots - sched_used(d), left;
-    VEC(struct queue_job) queue = {0};
-    VEC(struct active *) waiting = {0};
+    struct waiting w = {0};
     struct error err;
     size_t ahead = 0;
 
-    for (size_t i = 0; i < d->active.n; i++)
-        if (d->active.at[i]->job->state == JOB_QUEUED) {
-            vec_push(&waiting, d->active.at[i]);
-            vec_push(&queue, (struct queue_job){.need = job_slots(d->active.at[i]->job)});
-        }
-    left = queue_decide(queue.at, queue.n, d->settings.slots, free_slots);
-    for (size_t i = 0; i < queue.n; i++)
-        if (!queue.at[i].start)
-            explain(d, waiting.at[i]->job, ahead++, left);
-        else if (!lifecycle_apply(d, waiting.at[i], EV_START, NULL, &err))
+    collect(d, true, &w);
+    collect(d, false, &w);
+    left = queue_decide(w.queue.at, w.queue.n, d->settings.slots, free_slots);
+    for (size_t i = 0; i < w.queue.n; i++)
+        if (!w.queue.at[i].start)
+            explain(d, w.jobs.at[i]->job, ahead++, left);
+        else if (!lifecycle_apply(d, w.jobs.at[i], EV_START, NULL, &err))
             log_error("a job cannot be started yet error=\"%s\"", err.msg);
-    vec_free(&queue);
-    vec_free(&waiting);
+    vec_free(&w.queue);
+    vec_free(&w.jobs);
 }
 
 void sched_soon(struct daemon *d)

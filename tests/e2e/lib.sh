@@ -220,6 +220,35 @@ job() { # [FILTER]
         resources: {ranks: 2, threads: 1}}'" | ${1:-.}"
 }
 
+# The same, distilled with KD + ND from a teacher of another width, so that a projector with dropout is
+# in: whatever a run goes through, it ends in the same bytes. The first call makes the teacher.
+distill_job() { # [FILTER]
+    local dir=$tmp/teacher
+    [ -e "$dir/student.safetensors" ] || {
+        job '.student.model = "resnet8x4" | .train.max_steps = 2' >"$tmp/teacher.json"
+        "$builddir/distill-worker" train "$tmp/teacher.json" --out "$dir" >"$dir.log" 2>&1 ||
+            fail "the teacher: $(cat "$dir.log")"
+    }
+    job ".kind = \"distill\" | .teacher = {model: \"resnet8x4\", weights: \"$dir/student.safetensors\"} |
+        .losses = [{kind: \"ce\"}, {kind: \"kd\"}, {kind: \"nd\", weight: 2}] | .train.lanes = 4 | ${1:-.}"
+}
+
+# What an undisturbed run of it, by a worker alone, leaves in a folder.
+calm_run() { # JSON OUT
+    echo "$1" >"$2.json"
+    DISTILLD_CACHE=$tmp/cache "$builddir/distill-worker" train "$2.json" --out "$2" >"$2.log" 2>&1 ||
+        fail "an undisturbed run: $(cat "$2.log")"
+}
+
+# Both runs came to the same bytes.
+same_run() { # OUT CALM-OUT
+    local f last
+    last=$(cd "$2" && ls checkpoints/*.safetensors | tail -1)
+    for f in student.safetensors best.safetensors class_means.safetensors metrics.jsonl "$last"; do
+        [ ! -e "$2/$f" ] || cmp -s "$1/$f" "$2/$f" || fail "$f differs from an undisturbed run's"
+    done
+}
+
 # One that is still at it when everybody has looked at it: its end comes by cancel.
 long='.train.epochs = 100000 | .checkpoint = {every_steps: 2, every_epochs: null}'
 
