@@ -69,7 +69,11 @@ cleanup() {
         kill -9 $(attempt_pids) 2>/dev/null
         sleep 0.05
     done
-    rm -rf "$tmp"
+    if [ -n "${keep:-}" ]; then
+        echo "kept: $tmp"
+    else
+        rm -rf "$tmp"
+    fi
     exit $status
 }
 trap cleanup EXIT
@@ -99,16 +103,22 @@ has_address() {
     [ -s "$state/address" ] || ! kill -0 "$daemon" 2>/dev/null
 }
 
-start_daemon() { # [OPTION]...
+# False when it ends before it can be reached. What stands in `under` runs it.
+under=()
+try_daemon() { # [OPTION]...
     rm -f "$state/address"
-    "$builddir/distilld" --state "$state" --listen "$listen" --slots 2 "$@" >>"$tmp/daemon.log" 2>&1 &
+    "${under[@]}" "$builddir/distilld" --state "$state" --listen "$listen" --slots 2 "$@" >>"$tmp/daemon.log" 2>&1 &
     daemon=$!
     within 20 has_address
-    [ -s "$state/address" ] || fail "the daemon did not start"
+    [ -s "$state/address" ] || return 1
     url=$(cat "$state/address")
     address=${url#http://}
     address=${address%:*}/${address##*:}
     token=$(cat "$state/token")
+}
+
+start_daemon() { # [OPTION]...
+    try_daemon "$@" || fail "the daemon did not start"
 }
 
 daemon_gone() {

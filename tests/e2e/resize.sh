@@ -117,8 +117,9 @@ resize job_00000000000000000000000000 2
 problem 404 not_found "no job"
 post_job "$(distill_job '.kind = "class_means" | del(.student, .losses) | .resources.ranks = 3')"
 expect 202 "class means"
-refused "$(body .id)" 2 '#/ranks expected a job of kind train or distill, got one of kind class_means'
-wait_state "$(body .id)" succeeded
+means=$(body .id)
+refused "$means" 2 '#/ranks expected a job of kind train or distill, got one of kind class_means'
+wait_state "$means" succeeded
 wait_state "$id" cancelled
 problems_are_whole
 
