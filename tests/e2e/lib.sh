@@ -137,6 +137,7 @@ stop_daemon() {
 
 kill_daemon() {
     { kill -9 "$daemon" && wait "$daemon"; } 2>/dev/null
+    within 5 daemon_gone || fail "the daemon outlives SIGKILL"
     daemon=
 }
 

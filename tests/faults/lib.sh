@@ -15,17 +15,24 @@ can_strace() {
 }
 
 daemon_options=(--slots 4)
-
-revive() {
-    daemon_gone || return 0
-    under=() # it may have died of that
-    start_daemon "${daemon_options[@]}"
-}
+doomed=0 # more: the daemon may die
 
 restart() { # [COMMAND...]: that runs it
     [ -z "$daemon" ] || kill_daemon
-    under=("$@")
-    try_daemon "${daemon_options[@]}" || revive
+    under=("$@") doomed=$#
+    if try_daemon "${daemon_options[@]}"; then
+        disown "$daemon" 2>/dev/null # the shell has nothing to say about its end
+    else
+        revive
+    fi
+}
+
+# Starts it again if it has died.
+revive() {
+    daemon_gone || return 0
+    [ "$doomed" -gt 0 ] || fail "the daemon has died by itself"
+    daemon=
+    restart
 }
 
 # The id of the job of this name, in $id; "" when there is none.
