@@ -6,7 +6,7 @@
 #include "client/view.h"
 #include "proto/base/str.h"
 
-static void print_state(const struct ctl *c, const struct json *job)
+void act_print_state(const struct ctl *c, const struct json *job)
 {
     struct view v;
 
@@ -29,7 +29,7 @@ bool act_on_jobs(struct ctl *c, const opt_list *ids, const char *verb, struct er
         struct json *job = ctl_job(c, "POST", ids->at[i], rest, &e);
 
         if (job) {
-            print_state(c, job);
+            act_print_state(c, job);
         } else if (ok) {
             ok = false;
             *err = e;

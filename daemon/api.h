@@ -15,6 +15,8 @@ void api_job_retry(struct daemon *d, struct request *r);
 void api_queue(struct daemon *d, struct request *r);
 void api_queue_pause(struct daemon *d, struct request *r);
 void api_queue_resume(struct daemon *d, struct request *r);
+/* api_resize.c */
+void api_job_resize(struct daemon *d, struct request *r);
 
 /* api_history.c */
 void api_job_attempts(struct daemon *d, struct request *r);
@@ -51,6 +53,8 @@ const struct job *api_find_job(struct daemon *d, const char *id, struct job **ow
                                struct error *err);
 /* Answers 404 and returns NULL when there is no job params[0]. */
 const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned);
+/* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
+struct json *api_body(struct request *r, const char *what);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns
  * false for anything else. */
 bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int64_t fallback,

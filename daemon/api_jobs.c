@@ -86,23 +86,30 @@ static void check_here(const struct daemon *d, const JobSpec *spec, struct probl
                      ranks, threads, ranks * threads, d->settings.slots);
 }
 
+struct json *api_body(struct request *r, const char *what)
+{
+    struct error err;
+    struct json *j;
+
+    if (!is_json(r)) {
+        problem_reply(r, "unsupported_media_type", NULL, "%s is sent as application/json", what);
+        return NULL;
+    }
+    j = js_parse(buf_text(&r->body), r->body.len, &err);
+    if (!j)
+        problem_reply(r, "bad_request", NULL, "%s", err.msg);
+    return j;
+}
+
 /* NULL when the answer was given. */
 static JobSpec *read_spec(struct daemon *d, struct request *r)
 {
     struct problems p = {0};
-    struct error err;
-    struct json *j;
+    struct json *j = api_body(r, "a job");
     JobSpec *spec;
 
-    if (!is_json(r)) {
-        problem_reply(r, "unsupported_media_type", NULL, "a job is sent as application/json");
+    if (!j)
         return NULL;
-    }
-    j = js_parse(buf_text(&r->body), r->body.len, &err);
-    if (!j) {
-        problem_reply(r, "bad_request", NULL, "%s", err.msg);
-        return NULL;
-    }
     spec = job_from_json(j, &p);
     if (spec) {
         job_validate(spec, &d->catalog, &p);

@@ -26,6 +26,7 @@ enum {
     TICK_MS = 1000,
     SOON_MS = 50,
     STOP_GRACE_S = 15, /* a step may take that long */
+    RECONNECT_S = 1,   /* a rank 0 that is not connected should be by then */
     RESULT_MAX = 1 << 20
 };
 
@@ -207,6 +208,22 @@ void attempts_stop(struct daemon *d, struct active *a)
         signal_shim(d, a, SIGTERM);
 }
 
+void attempts_preempt(struct daemon *d, struct active *a)
+{
+    a->kill_at_ns = clock_mono_ns() + RECONNECT_S * INT64_C(1000000000);
+    uplink_stop_job(d->uplink, a);
+}
+
+/* For ranks that were asked, and whose time is over. */
+static void force(struct daemon *d, struct active *a)
+{
+    if (a->job->cancel_requested)
+        signal_shim(d, a, SIGTERM);
+    else if (!a->peer && a->job->state == JOB_RUNNING)
+        /* It asks for the same. Ranks that have reported once catch it; before, it would end them. */
+        signal_shim(d, a, SIGUSR1);
+}
+
 /* -- Once a second ----------------------------------------------------------------------------- */
 
 /* Tells followers that there are new lines. */
@@ -242,8 +259,10 @@ static void on_tick(uv_timer_t *t)
         announce_log(d, a);
         if (a->job->cancel_requested && !a->kill_at_ns)
             attempts_stop(d, a);
+        else if (a->job->resize_requested && !a->kill_at_ns)
+            attempts_preempt(d, a);
         if (a->kill_at_ns && clock_mono_ns() >= a->kill_at_ns)
-            signal_shim(d, a, SIGTERM);
+            force(d, a);
         if (!a->child)
             check(d, a);
     }

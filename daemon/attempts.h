@@ -9,6 +9,9 @@
 void attempts_launch(struct daemon *d, struct active *a);
 /* Asks the ranks to stop at a step boundary, and ends them by force if they do not in time. */
 void attempts_stop(struct daemon *d, struct active *a);
+/* Asks them to stop at a step boundary with a checkpoint, so that another attempt goes on: by a signal if
+ * rank 0 does not connect, but never by force. */
+void attempts_preempt(struct daemon *d, struct active *a);
 
 /* Looks after all attempts from now on, also those that an earlier run of the daemon left behind. */
 void attempts_watch(struct daemon *d);

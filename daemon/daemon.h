@@ -25,7 +25,7 @@ struct active {
     struct job *job;
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
-    int64_t kill_at_ns;       /* when a cancelled attempt is ended the hard way; 0: never */
+    int64_t kill_at_ns;       /* when ranks that were asked to stop get a signal; 0: never */
     int64_t heard_ns;         /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;        /* of rank 0's log, when it was last announced */
 };

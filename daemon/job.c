@@ -21,7 +21,7 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     js_free(normalised);
     j->state = JOB_QUEUED;
     j->max_attempts = spec->retry->max_attempts;
-    j->ranks = spec->resources->ranks;
+    j->ranks = j->attempt_ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
     j->created_ms = now_ms;

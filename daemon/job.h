@@ -32,8 +32,11 @@ struct job {
     struct reason reason;  /* code "": none */
     bool cancel_requested; /* durable: a cancel cannot be lost */
     int64_t attempt;       /* the newest; 0 before the first */
-    int64_t attempt_base; /* attempts before the user's last retry do not count against the limit */
-    int64_t max_attempts, ranks, threads, priority;
+    int64_t attempt_base;  /* so many of them do not count against the limit */
+    int64_t max_attempts, threads, priority;
+    int64_t ranks;         /* that it should have: the next attempt gets them */
+    int64_t attempt_ranks; /* of the newest attempt */
+    bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
     int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
     struct job_progress progress;
 };
@@ -42,9 +45,10 @@ struct job {
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms);
 void job_destroy(struct job *j); /* NULL is fine */
 
+/* What it holds or, in the queue, waits for. */
 static inline int64_t job_slots(const struct job *j)
 {
-    return j->ranks * j->threads;
+    return (j->state == JOB_QUEUED ? j->ranks : j->attempt_ranks) * j->threads;
 }
 
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)

@@ -8,6 +8,7 @@
 static const struct job_transition table[] = {
     {JOB_QUEUED, EV_START, JOB_STARTING, ACT_LAUNCH},
     {JOB_QUEUED, EV_CANCEL, JOB_CANCELLED, ACT_SCHEDULE},
+    {JOB_QUEUED, EV_RESIZE, JOB_QUEUED, ACT_SCHEDULE},
 
     {JOB_STARTING, EV_HELLO, JOB_RUNNING, ACT_NOTHING},
     {JOB_STARTING, EV_CANCEL, JOB_STARTING, ACT_STOP_ATTEMPT},
@@ -15,12 +16,16 @@ static const struct job_transition table[] = {
     {JOB_STARTING, EV_AGAIN, JOB_QUEUED, ACT_SCHEDULE},
     {JOB_STARTING, EV_BAD, JOB_FAILED, ACT_SCHEDULE},
     {JOB_STARTING, EV_STOPPED, JOB_CANCELLED, ACT_SCHEDULE},
+    {JOB_STARTING, EV_RESIZE, JOB_STARTING, ACT_NOTHING}, /* its ranks are told when they report */
+    {JOB_STARTING, EV_RESIZED, JOB_QUEUED, ACT_SCHEDULE},
 
     {JOB_RUNNING, EV_CANCEL, JOB_RUNNING, ACT_STOP_ATTEMPT},
     {JOB_RUNNING, EV_DONE, JOB_SUCCEEDED, ACT_SCHEDULE},
     {JOB_RUNNING, EV_AGAIN, JOB_QUEUED, ACT_SCHEDULE},
     {JOB_RUNNING, EV_BAD, JOB_FAILED, ACT_SCHEDULE},
     {JOB_RUNNING, EV_STOPPED, JOB_CANCELLED, ACT_SCHEDULE},
+    {JOB_RUNNING, EV_RESIZE, JOB_RUNNING, ACT_PREEMPT},
+    {JOB_RUNNING, EV_RESIZED, JOB_QUEUED, ACT_SCHEDULE},
 
     {JOB_FAILED, EV_RETRY, JOB_QUEUED, ACT_SCHEDULE},
     {JOB_CANCELLED, EV_RETRY, JOB_QUEUED, ACT_SCHEDULE},
@@ -28,8 +33,8 @@ static const struct job_transition table[] = {
 
 static const char *const state_names[] = {"queued",    "starting", "running",
                                           "succeeded", "failed",   "cancelled"};
-static const char *const event_names[] = {"start", "hello",   "done",   "again",
-                                          "bad",   "stopped", "cancel", "retry"};
+static const char *const event_names[] = {"start",   "hello",   "done",   "again", "bad",
+                                          "stopped", "resized", "cancel", "retry", "resize"};
 
 const struct job_transition *job_fsm_find(enum job_state from, enum job_event event)
 {

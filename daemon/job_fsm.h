@@ -21,8 +21,10 @@ enum job_event {
     EV_AGAIN,   /* it ended in a way that another attempt may mend */
     EV_BAD,     /* it ended for good */
     EV_STOPPED, /* it ended as asked to */
+    EV_RESIZED, /* it ended so that another one goes on with other ranks */
     EV_CANCEL,  /* a user does not want it any more */
     EV_RETRY,   /* a user wants it after all */
+    EV_RESIZE,  /* a user wants other ranks */
     JOB_EVENT_COUNT
 };
 
@@ -31,6 +33,7 @@ enum job_action {
     ACT_NOTHING,
     ACT_LAUNCH,
     ACT_STOP_ATTEMPT,
+    ACT_PREEMPT,
     ACT_SCHEDULE
 };
 

@@ -116,7 +116,7 @@ static void add_arguments(struct words *w, const struct daemon *d, const struct 
     add_copy(w, "--out");
     add(w, daemon_job_path(d, j->id, "out"));
     add_copy(w, "--ranks");
-    add(w, str_fmt("%" PRId64, j->ranks));
+    add(w, str_fmt("%" PRId64, j->attempt_ranks));
     add_copy(w, "--threads");
     add(w, str_fmt("%" PRId64, j->threads));
     add_stall(w, j);

@@ -71,17 +71,23 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     j->reason = reason ? *reason : (struct reason){.code = ""};
     if (event == EV_START) {
         j->attempt++;
+        j->attempt_ranks = j->ranks;
+        j->resize_requested = false;
         if (!j->started_ms)
             j->started_ms = now;
     }
     if (event == EV_CANCEL)
         j->cancel_requested = true;
     if (event == EV_RETRY) {
-        j->cancel_requested = false;
+        j->cancel_requested = j->resize_requested = false;
         j->attempt_base = j->attempt;
         j->finished_ms = 0;
         j->result = NULL;
     }
+    if (event == EV_RESIZE)
+        j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
+    if (event == EV_RESIZED)
+        j->attempt_base++;
     if (job_is_final(j->state))
         j->finished_ms = now;
     if (event != EV_HELLO)
@@ -107,6 +113,7 @@ static void act(struct daemon *d, struct active *a, enum job_action action)
     case ACT_NOTHING: break;
     case ACT_LAUNCH: attempts_launch(d, a); break;
     case ACT_STOP_ATTEMPT: attempts_stop(d, a); break;
+    case ACT_PREEMPT: attempts_preempt(d, a); break;
     case ACT_SCHEDULE: sched_soon(d); break;
     }
 }
@@ -185,6 +192,24 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
     }
     /* What made the job fail may be in its metrics: they are read again from the beginning. */
     return store_metrics_reset(d->store, id, err);
+}
+
+bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err)
+{
+    const int64_t before = a->job->ranks;
+    struct reason why;
+
+    if (ranks == before)
+        return true;
+    if (a->job->cancel_requested)
+        return err_set(err, ERR_CONFLICT, "job %s is being cancelled", a->job->id);
+    reason_set(&why, "resizing", "asked to go on with %" PRId64 " ranks instead of %" PRId64, ranks,
+               before);
+    a->job->ranks = ranks;
+    if (lifecycle_apply(d, a, EV_RESIZE, &why, err))
+        return true;
+    a->job->ranks = before;
+    return false;
 }
 
 static void load_one(struct job *take_job, void *arg)

@@ -22,6 +22,9 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
 /* What users ask for, by id. Asking for what is already so is fine. */
 bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err);
 bool lifecycle_retry(struct daemon *d, const char *id, struct error *err);
+/* Gives a job that is not over another number of ranks: a running attempt stops for it. The number must
+ * fit the job. */
+bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err);
 
 /* Jobs of an earlier run of the daemon. */
 bool lifecycle_load(struct daemon *d, struct error *err);

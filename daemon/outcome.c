@@ -2,6 +2,7 @@
 #include "daemon/outcome.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,6 +88,12 @@ enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, str
     if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
         reason_set(why, "cancelled", "%s", "cancelled by a user");
         return EV_STOPPED;
+    }
+    /* The signal asks for the same; it may meet ranks that are about to end. */
+    if (j->resize_requested && !e->lost && (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1)) {
+        reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " ranks",
+                   j->ranks);
+        return EV_RESIZED;
     }
     /* Nobody here asked for a stop, so it came from outside: the host goes down, for example. */
     if (e->class || e->lost || e->stopped || signal_of(e) || e->status == STATUS_AGAIN)

@@ -14,6 +14,8 @@ static int by_rank(const void *a, const void *b)
     const struct queue_job *x = a, *y = b;
     int64_t first = rank_of(x), second = rank_of(y);
 
+    if (x->resizing != y->resizing)
+        return x->resizing ? -1 : 1;
     if (first != second)
         return first > second ? -1 : 1;
     return x->arrival < y->arrival ? -1 : 1;

@@ -3,7 +3,8 @@
  * The job with the highest priority comes first; waiting makes up for priority, one point in
  * QUEUE_AGING_MS, so that no stream of more important jobs keeps one waiting for ever. As all of them age
  * alike, their order does not change while they wait: two jobs stand as their priorities and the times
- * of their arrival say. Within a priority that is the order of arrival.
+ * of their arrival say. Within a priority that is the order of arrival. Before all others come jobs that
+ * only stopped to go on with other ranks: what they held stays theirs.
  *
  * A slot is one core; a job needs ranks x threads of them, all at once or none (its ranks wait for
  * each other). A job that does not fit yet holds back those behind it, or small jobs could keep a large
@@ -22,6 +23,7 @@ enum {
 struct queue_job {
     int64_t need; /* slots */
     int64_t priority, arrived_ms;
+    bool resizing;  /* it stopped to go on with other ranks */
     size_t arrival; /* its place in the order of arrival, which queue_order sets */
     bool start;     /* the decision */
 };

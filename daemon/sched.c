@@ -73,6 +73,7 @@ static void pass(uv_timer_t *t)
         vec_push(&waiting, d->active.at[i]);
         vec_push(&queue, (struct queue_job){.need = job_slots(j),
                                             .priority = j->priority,
+                                            .resizing = j->resize_requested,
                                             .arrived_ms = j->created_ms});
     }
     queue_order(queue.at, queue.n);

@@ -43,6 +43,9 @@ static const char *const state_schema[] = {
     "CREATE INDEX reply_age ON reply(created_ms);"
     "CREATE TABLE setting(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT",
     "ALTER TABLE attempt ADD COLUMN class TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN attempt_ranks INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE job ADD COLUMN resize_requested INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE job SET attempt_ranks=ranks",
 };
 
 static const char *const metrics_schema[] = {
@@ -143,7 +146,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     static const char sql[] =
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
         " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
-        " epoch=?12, result=?13 WHERE id=?1 AND"
+        " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16"
+        " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
@@ -162,6 +166,9 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 11, j->progress.total_steps);
     db_bind_int(q, 12, j->progress.epoch);
     db_bind_text(q, 13, j->result);
+    db_bind_int(q, 14, j->ranks);
+    db_bind_int(q, 15, j->attempt_ranks);
+    db_bind_int(q, 16, j->resize_requested);
     if (!db_run(q, err))
         return false;
     return db_changes(s->state) == 1 ||
@@ -172,7 +179,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 #define JOB_COLUMNS                                                                      \
     "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
     " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
-    " finished_ms, step, total_steps, epoch, result, priority"
+    " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks, resize_requested"
 
 static struct job *read_job(struct db_stmt *q)
 {
@@ -201,6 +208,8 @@ static struct job *read_job(struct db_stmt *q)
                                         .images_per_s = -1};
     j->result = db_is_null(q, 20) ? NULL : str_dup(db_text(q, 20));
     j->priority = db_int(q, 21);
+    j->attempt_ranks = db_int(q, 22);
+    j->resize_requested = db_int(q, 23);
     return j;
 }
 

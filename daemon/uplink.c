@@ -128,13 +128,14 @@ static void post_ack(struct uplink_peer *p, int64_t offset)
     post(p, &e);
 }
 
-static void post_stop(struct uplink_peer *p)
+static void post_stop(struct uplink_peer *p, const struct job *j)
 {
     Envelope e = DISTILLD__ENVELOPE__INIT;
     Distilld__Stop stop = DISTILLD__STOP__INIT;
 
     stop.has_reason = 1;
-    stop.reason = DISTILLD__STOP_REASON__CANCEL;
+    stop.reason =
+        j->cancel_requested ? DISTILLD__STOP_REASON__CANCEL : DISTILLD__STOP_REASON__PREEMPT;
     e.body_case = DISTILLD__ENVELOPE__BODY_STOP;
     e.stop = &stop;
     post(p, &e);
@@ -145,7 +146,7 @@ bool uplink_stop_job(struct uplink *u, struct active *a)
     (void)u;
     if (!a->peer)
         return false;
-    post_stop(a->peer);
+    post_stop(a->peer, a->job);
     return true;
 }
 
@@ -169,6 +170,7 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
     struct daemon *d = p->uplink->daemon;
     const Distilld__Hello *h = e->hello;
     struct active *a = h->job ? daemon_active(d, h->job) : NULL;
+    bool stop;
     char hex[SHA256_HEX], want[SHA256_HEX];
 
     if (p->job[0])
@@ -190,10 +192,11 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
     snprintf(p->job, sizeof(p->job), "%s", a->job->id);
     p->generation = a->job->attempt;
     post_welcome(p, store_metrics_offset(d->store, a->job->id));
-    if (a->job->cancel_requested)
-        post_stop(p);
+    stop = a->job->cancel_requested || a->job->resize_requested;
+    if (stop)
+        post_stop(p, a->job);
     return a->job->state != JOB_STARTING ||
-           lifecycle_apply(d, a, EV_HELLO, a->job->cancel_requested ? &a->job->reason : NULL, err);
+           lifecycle_apply(d, a, EV_HELLO, stop ? &a->job->reason : NULL, err);
 }
 
 static bool on_metrics(struct uplink_peer *p, struct active *a, const Envelope *e,

@@ -10,7 +10,7 @@
 struct uplink *uplink_start(struct daemon *d, struct error *err);
 void uplink_stop(struct uplink *u); /* NULL is fine */
 
-/* Asks the attempt's ranks to stop at a step boundary. False when they are not connected; they are asked
+/* Asks the attempt's ranks to stop at a step boundary, for good when the job is cancelled. False when they are not connected; they are asked
  * when they are. */
 bool uplink_stop_job(struct uplink *u, struct active *a);
 /* Closes the connection of an attempt that is over. */

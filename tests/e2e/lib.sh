@@ -69,7 +69,11 @@ cleanup() {
         kill -9 $(attempt_pids) 2>/dev/null
         sleep 0.05
     done
-    rm -rf "$tmp"
+    if [ -n "${keep:-}" ]; then
+        echo "kept: $tmp"
+    else
+        rm -rf "$tmp"
+    fi
     exit $status
 }
 trap cleanup EXIT
@@ -99,16 +103,22 @@ has_address() {
     [ -s "$state/address" ] || ! kill -0 "$daemon" 2>/dev/null
 }
 
-start_daemon() { # [OPTION]...
+# False when it ends before it can be reached. What stands in `under` runs it.
+under=()
+try_daemon() { # [OPTION]...
     rm -f "$state/address"
-    "$builddir/distilld" --state "$state" --listen "$listen" --slots 2 "$@" >>"$tmp/daemon.log" 2>&1 &
+    "${under[@]}" "$builddir/distilld" --state "$state" --listen "$listen" --slots 2 "$@" >>"$tmp/daemon.log" 2>&1 &
     daemon=$!
     within 20 has_address
-    [ -s "$state/address" ] || fail "the daemon did not start"
+    [ -s "$state/address" ] || return 1
     url=$(cat "$state/address")
     address=${url#http://}
     address=${address%:*}/${address##*:}
     token=$(cat "$state/token")
+}
+
+start_daemon() { # [OPTION]...
+    try_daemon "$@" || fail "the daemon did not start"
 }
 
 daemon_gone() {
@@ -127,6 +137,7 @@ stop_daemon() {
 
 kill_daemon() {
     { kill -9 "$daemon" && wait "$daemon"; } 2>/dev/null
+    within 5 daemon_gone || fail "the daemon outlives SIGKILL"
     daemon=
 }
 
@@ -218,6 +229,35 @@ job() { # [FILTER]
         student: {model: "resnet8"},
         train: {epochs: 1, batch: 16, lanes: 2, seed: 1, log_every_steps: 1},
         resources: {ranks: 2, threads: 1}}'" | ${1:-.}"
+}
+
+# The same, distilled with KD + ND from a teacher of another width, so that a projector with dropout is
+# in: whatever a run goes through, it ends in the same bytes. The first call makes the teacher.
+distill_job() { # [FILTER]
+    local dir=$tmp/teacher
+    [ -e "$dir/student.safetensors" ] || {
+        job '.student.model = "resnet8x4" | .train.max_steps = 2' >"$tmp/teacher.json"
+        "$builddir/distill-worker" train "$tmp/teacher.json" --out "$dir" >"$dir.log" 2>&1 ||
+            fail "the teacher: $(cat "$dir.log")"
+    }
+    job ".kind = \"distill\" | .teacher = {model: \"resnet8x4\", weights: \"$dir/student.safetensors\"} |
+        .losses = [{kind: \"ce\"}, {kind: \"kd\"}, {kind: \"nd\", weight: 2}] | .train.lanes = 4 | ${1:-.}"
+}
+
+# What an undisturbed run of it, by a worker alone, leaves in a folder.
+calm_run() { # JSON OUT
+    echo "$1" >"$2.json"
+    DISTILLD_CACHE=$tmp/cache "$builddir/distill-worker" train "$2.json" --out "$2" >"$2.log" 2>&1 ||
+        fail "an undisturbed run: $(cat "$2.log")"
+}
+
+# Both runs came to the same bytes.
+same_run() { # OUT CALM-OUT
+    local f last
+    last=$(cd "$2" && ls checkpoints/*.safetensors | tail -1)
+    for f in student.safetensors best.safetensors class_means.safetensors metrics.jsonl "$last"; do
+        [ ! -e "$2/$f" ] || cmp -s "$1/$f" "$2/$f" || fail "$f differs from an undisturbed run's"
+    done
 }
 
 # One that is still at it when everybody has looked at it: its end comes by cancel.

@@ -3,11 +3,10 @@
 # the checkpoint and ends in the bytes of an undisturbed run.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec='.train.epochs = 80 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3}'
+spec=$(distill_job '.train.epochs = 20 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} |
+    .retry.max_attempts = 4')
 start_daemon
-submit "$spec | .name = \"calm\""
-calm=$id
-wait_state "$calm" succeeded
+calm_run "$spec" "$tmp/calm"
 
 of_attempt() { # NUMBER
     grep -lzsx "DISTILLD_ATTEMPT=$id.$1" /proc/[0-9]*/environ | tr -dc '0-9\n'
@@ -43,15 +42,14 @@ strike() { # ATTEMPT STEPS PIDS...
     done
 }
 
-submit "$spec | .name = \"struck\" | .retry.max_attempts = 4"
+post_job "$spec"
+expect 202 "submitting"
+id=$(body .id)
 strike 1 5 pid_of_rank 1
 strike 2 4 pids_of mpirun
 strike 3 4 pids_of shim
 wait_state "$id" succeeded
-out=$state/jobs/$id/out
-for f in student.safetensors metrics.jsonl; do
-    cmp -s "$out/$f" "$state/jobs/$calm/out/$f" || fail "$f differs from an undisturbed run's"
-done
+same_run "$state/jobs/$id/out" "$tmp/calm"
 same_metrics "$id"
 last=0
 for n in 2 3 4; do

@@ -1,7 +1,8 @@
 #!/bin/bash
 # A job with augmentation, projector-free KD + ND, a last batch with fewer samples than lanes and an
-# evaluation set that is no multiple of the chunk: the same bytes on 1, 2 and 4 ranks, and other bytes
-# whenever something that matters changes.
+# evaluation set that is no multiple of the chunk, and one through a projector with dropout whose last batch
+# is cut unevenly: the same bytes on 1, 2 and 4 ranks, and other bytes whenever something that matters
+# changes.
 . "${srcdir:?}/tests/mpi/lib.sh" || exit 99
 
 data='"source":"procedural:classes=4,train=130,test=101,seed=3"'
@@ -49,6 +50,24 @@ for n in 1 3; do
     cmp -s "$tmp/means$n/class_means.safetensors" "$tmp/one/class_means.safetensors" ||
         fail "class means of $n ranks differ"
 done
+
+# A teacher of another width, so that there is a projector, and dropout in it. 137 = 64 + 64 + 9: the last
+# batch gives lanes of 2, 2, 2 and 3 samples.
+data=${data/130/137}
+cat >"$tmp/wide.json" <<J
+{"kind":"train","name":"wide","data":{$data},"student":{"model":"resnet8x4"},
+ "train":{"epochs":1,"batch":64,"max_steps":2}}
+J
+jq '.teacher = {model: "resnet8x4", weights: "wide/student.safetensors"} |
+    .data.source |= sub("130"; "137")' "$tmp/job.json" >"$tmp/projected.json"
+must 2 train "$tmp/wide.json" --out "$tmp/wide"
+must 1 train "$tmp/projected.json" --out "$tmp/projected1"
+for n in 2 4; do
+    must $n train "$tmp/projected.json" --out "$tmp/projected$n"
+    same "$tmp/projected1" "$tmp/projected$n" "$n ranks with a projector"
+done
+must 1 train "$tmp/projected.json" --out "$tmp/undropped" --set student.projector_dropout=0
+differ "$tmp/projected1" "$tmp/undropped" "a projector without dropout"
 
 # What matters, shows.
 must 2 train "$tmp/job.json" --out "$tmp/seed" --set train.seed=10

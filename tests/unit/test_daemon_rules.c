@@ -1,4 +1,5 @@
 /* daemon: what is decided by tables: the life of a job, the meaning of an end, routes, problems. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,10 @@ START_TEST(every_event_has_its_place_or_none)
 {
     /* -: no place; else the first letter of the next state. */
     static const char *const want[JOB_STATE_COUNT] = {
-        /*                 start hello done again bad stopped cancel retry */
-        [JOB_QUEUED] = "t-----c-",    [JOB_STARTING] = "-rsqfct-", [JOB_RUNNING] = "--sqfcr-",
-        [JOB_SUCCEEDED] = "--------", [JOB_FAILED] = "-------q",   [JOB_CANCELLED] = "-------q",
+        /* start hello done again bad stopped resized cancel retry resize */
+        [JOB_QUEUED] = "t------c-q",  [JOB_STARTING] = "-rsqfcqt-t",
+        [JOB_RUNNING] = "--sqfcqr-r", [JOB_SUCCEEDED] = "----------",
+        [JOB_FAILED] = "--------q-",  [JOB_CANCELLED] = "--------q-",
     };
     static const char letters[] = "qtrsfc"; /* starting is t */
 
@@ -180,6 +182,40 @@ static void clear(char *params[HTTP_PARAMS])
         params[i] = NULL;
     }
 }
+
+START_TEST(a_resize_is_no_failed_attempt)
+{
+    static const struct {
+        struct attempt_exit e;
+        bool cancel;
+        enum job_event want;
+        const char *code;
+    } cases[] = {
+        {{.status = 75}, false, EV_RESIZED, "resizing"},
+        {{.status = 138}, false, EV_RESIZED, "resizing"},
+        {{.signal = SIGUSR1}, false, EV_RESIZED, "resizing"},
+        {{.status = 75}, true, EV_STOPPED, "cancelled"},
+        /* What else happens meanwhile is what it is. */
+        {{.status = 0}, false, EV_DONE, ""},
+        {{.status = 1}, false, EV_BAD, "failed"},
+        {{.status = 137}, false, EV_BAD, "attempts_exhausted"},
+        {{.status = 75, .lost = true}, false, EV_BAD, "attempts_exhausted"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct job j = {.attempt = 3,
+                              .max_attempts = 3,
+                              .ranks = 2,
+                              .resize_requested = true,
+                              .cancel_requested = cases[i].cancel};
+        struct reason why;
+        enum job_event got = outcome_of(&cases[i].e, &j, &why);
+
+        ck_assert_msg(got == cases[i].want, "case %zu: %s", i, job_event_name(got));
+        ck_assert_msg(strcmp(why.code, cases[i].code) == 0, "case %zu: %s", i, why.code);
+    }
+}
+END_TEST
 
 START_TEST(patterns_match_whole_paths)
 {
@@ -469,8 +505,8 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
 END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
-          an_end_means_what_the_table_says, patterns_match_whole_paths,
-          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
-          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
-          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
-          active_jobs_stand_in_the_order_of_arrival)
+          an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
+          patterns_match_whole_paths, every_route_is_reached_and_guarded,
+          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
+          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
+          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)

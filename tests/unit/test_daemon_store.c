@@ -41,6 +41,9 @@ START_TEST(a_job_reads_back_after_reopening)
     j->cancel_requested = true;
     j->attempt = 5;
     j->attempt_base = 3;
+    j->ranks = 4;
+    j->attempt_ranks = 2;
+    j->resize_requested = true;
     j->started_ms = 2000;
     j->finished_ms = 3000;
     j->progress = (struct job_progress){
@@ -62,7 +65,8 @@ START_TEST(a_job_reads_back_after_reopening)
         free(b);
     }
     ck_assert(got->seq == j->seq && got->attempt_base == 3 &&
-              got->max_attempts == j->max_attempts && got->threads == j->threads);
+              got->max_attempts == j->max_attempts && got->threads == j->threads &&
+              got->attempt_ranks == 2 && got->resize_requested);
     js_free(before);
     js_free(after);
     job_destroy(got);
