@@ -1,5 +1,6 @@
 #include "worker/replica.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
-#include "worker/engine/passes/compile.h"
 #include "worker/stats.h"
 
 enum {
@@ -113,7 +113,9 @@ static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float *
 static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
-    struct compile_options options = {.backend = r->backend};
+    char title[96];
+    struct compile_options options = {
+        .backend = r->backend, .title = title, .observer = r->cfg.observer};
     struct graph *g;
     float *weights = NULL;
 
@@ -125,6 +127,8 @@ static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, stru
         free(weights);
         return false;
     }
+    snprintf(title, sizeof(title), "%s frozen, a chunk of %" PRId64 " samples", n->teacher->name,
+             r->cfg.chunk);
     r->teacher = compile(g, &options, err);
     free(weights);
     return r->teacher != NULL;
@@ -133,17 +137,22 @@ static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, stru
 static bool compile_student(struct replica *r, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
-    struct compile_options options = {.backend = r->backend, .flat = &r->flat};
+    char title[96];
+    struct compile_options options = {
+        .backend = r->backend, .flat = &r->flat, .title = title, .observer = r->cfg.observer};
 
     if (!n->student)
         return true;
     r->train = NEW_ARRAY(struct plan *, r->cfg.n_lane_sizes);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++) {
+        snprintf(title, sizeof(title), "%s in training, a lane of %" PRId64 " samples",
+                 n->student->name, r->cfg.lane_sizes[i]);
         r->train[i] = compile(nets_train_graph(n, r->cfg.lane_sizes[i]), &options, err);
         if (!r->train[i])
-            return err_wrap(err, "student with lanes of %lld samples",
-                            (long long)r->cfg.lane_sizes[i]);
+            return err_wrap(err, "student with lanes of %" PRId64 " samples", r->cfg.lane_sizes[i]);
     }
+    snprintf(title, sizeof(title), "%s in evaluation, a chunk of %" PRId64 " samples",
+             n->student->name, r->cfg.chunk);
     r->eval = compile(nets_eval_graph(n, r->cfg.chunk), &options, err);
     return r->eval || err_wrap(err, "student");
 }
@@ -420,6 +429,26 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
     for (size_t k = 0; k < n->n_losses; k++)
         for (int64_t i = 0; i < lane->count; i++)
             sums[SUM_LOSS + k] += (double)r->staging->losses[k][i];
+}
+
+void replica_watch(struct replica *r, struct nonfinite *first)
+{
+    if (r->teacher)
+        plan_watch(r->teacher, first);
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        plan_watch(r->train[i], first);
+}
+
+const char *replica_spoiled(const struct replica *r, const float *region)
+{
+    for (size_t i = 0; i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+
+        for (size_t k = 0; k < e->count; k++)
+            if (!isfinite(region[e->offset + k]))
+                return e->name;
+    }
+    return NULL;
 }
 
 void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h)

@@ -3,8 +3,7 @@
 #ifndef WORKER_REPLICA_H
 #define WORKER_REPLICA_H
 
-#include "worker/engine/plan/flat.h"
-#include "worker/engine/plan/plan.h"
+#include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 #include "worker/optim/optim.h"
 
@@ -32,6 +31,7 @@ struct replica_config {
     const struct optim_def *optim; /* NULL: no training */
     double dropout;
     uint64_t seed;
+    struct compile_observer observer; /* of the passes over all graphs */
 };
 
 struct replica {
@@ -77,6 +77,12 @@ struct lane {
 /* Forward, backward. grads (flat_grad_count floats) := the lane's share of the gradient of the mean over
  * the batch, and its share of the batch statistics. sums[SUM_COUNT] := sums over its samples. */
 void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums);
+
+/* While it is set, teacher and training plans note the first value that is not finite (plan.h). */
+void replica_watch(struct replica *r, struct nonfinite *first);
+/* The parameter whose value, or place in a region of gradients, is the first that is not finite; NULL if
+ * all are. */
+const char *replica_spoiled(const struct replica *r, const float *region);
 
 /* The optimiser's step and the running statistics (momentum 0.1), from the sum over all lanes. */
 void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h);

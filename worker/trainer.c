@@ -71,25 +71,31 @@ static void set_weights(struct trainer *t, int64_t epoch)
     }
 }
 
+static void run_lane(struct trainer *t, const struct batch *b, int l, float *grads)
+{
+    struct session *s = t->s;
+    int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
+    int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
+    struct lane lane = {.images = b->images + at * image,
+                        .labels = b->labels + at,
+                        .samples = b->samples + at,
+                        .count = sampler_cut(b->n, s->lanes, l + 1) - first,
+                        .batch = b->n,
+                        .epoch = b->epoch,
+                        .loss_weights = t->weights};
+
+    replica_lane(s->replica, &lane, grads, t->table + l * SUM_COUNT);
+}
+
 /* Forward and backward of this rank's lanes; the sum over all lanes of all ranks. */
 static const float *gradients(struct trainer *t, const struct batch *b)
 {
     struct session *s = t->s;
-    int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
     float *sum = NULL;
 
     memset(t->table, 0, (table_rows(t) + (size_t)s->size) * sizeof(*t->table));
     for (int l = s->lane_lo; l < s->lane_hi; l++) {
-        int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
-        struct lane lane = {.images = b->images + at * image,
-                            .labels = b->labels + at,
-                            .samples = b->samples + at,
-                            .count = sampler_cut(b->n, s->lanes, l + 1) - first,
-                            .batch = b->n,
-                            .epoch = b->epoch,
-                            .loss_weights = t->weights};
-
-        replica_lane(s->replica, &lane, lane_tree_slot(&t->tree), t->table + l * SUM_COUNT);
+        run_lane(t, b, l, lane_tree_slot(&t->tree));
         sum = lane_tree_push(&t->tree);
     }
     t->computed += b->count;
@@ -135,15 +141,55 @@ static void log_step(struct trainer *t, int64_t epoch, double n)
                         session_figures[i].factor * t->sums[session_figures[i].sum] / n);
 }
 
-static bool check_finite(const struct trainer *t, double n, struct error *err)
+/* Computes this rank's lanes again, watching; the first lane of all ranks in which some node makes a value
+ * that is not finite, and what was seen there. The number of lanes: in none. */
+static int find_source(struct trainer *t, const struct batch *b, struct nonfinite *first)
 {
-    if (isfinite(total_loss(t, n)) && isfinite(t->grad_norm))
-        return true;
-    return err_set(err, ERR_FAILED,
-                   "step %" PRId64
-                   ": the %s is not a finite number; training has diverged (a lower "
-                   "optimizer.lr or a warm-up usually helps)",
-                   t->st.step, isfinite(total_loss(t, n)) ? "gradient" : "loss");
+    struct session *s = t->s;
+    int64_t *seen = NEW_ARRAY(int64_t, (size_t)s->lanes);
+    int lane = 0;
+
+    *first = (struct nonfinite){0};
+    replica_watch(s->replica, first);
+    for (int l = s->lane_lo; l < s->lane_hi && !first->found; l++) {
+        run_lane(t, b, l, lane_tree_slot(&t->tree));
+        seen[l] = first->found;
+    }
+    replica_watch(s->replica, NULL);
+    coll_sum_i64(s->coll, seen, (size_t)s->lanes);
+    while (lane < s->lanes && !seen[lane])
+        lane++;
+    free(seen);
+    if (lane < s->lanes)
+        coll_bcast(s->coll, first, sizeof(*first), lane / (s->lanes / s->size));
+    return lane;
+}
+
+/* The message of a step that is not taken. All ranks come here alike. */
+static bool diverged(struct trainer *t, const struct batch *b, const float *grads,
+                     struct error *err)
+{
+    struct session *s = t->s;
+    bool loss = !isfinite(total_loss(t, (double)b->n));
+    const char *param = replica_spoiled(s->replica, s->replica->params);
+    const char *grad = replica_spoiled(s->replica, grads);
+    struct nonfinite first;
+    int lane = find_source(t, b, &first);
+
+    if (param)
+        err_set(err, ERR_FAILED, "the parameter %s is not finite since the step before", param);
+    else if (lane < s->lanes)
+        err_set(err, ERR_FAILED, "first in lane %d on rank %d, %s", lane,
+                lane / (s->lanes / s->size), first.text);
+    else
+        err_set(err, ERR_FAILED,
+                "computed again, every node gives finite values: %s%s overflowed in the sum over "
+                "lanes, or memory or the network is at fault",
+                grad ? "the gradient of " : "the gradient's norm", grad ? grad : "");
+    return err_wrap(err,
+                    "diverged: step %" PRId64 ", learning rate %g: the %s is not a finite number "
+                    "(a lower optimizer.lr or a warm-up usually helps)",
+                    t->st.step, t->hyper.lr, loss ? "loss" : "gradient");
 }
 
 /* One step, as the paper has it: losses and gradients over the batch, the optimiser, the running
@@ -160,8 +206,8 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     grads = gradients(t, b);
     t->grad_norm = replica_grad_norm(s->replica, grads);
     t->st.step++;
-    if (!check_finite(t, n, err))
-        return false;
+    if (!isfinite(total_loss(t, n)) || !isfinite(t->grad_norm))
+        return diverged(t, b, grads, err);
     replica_update(s->replica, grads, &t->hyper);
     t->steps_executed++;
     for (int i = 0; i < SUM_COUNT; i++)

@@ -31,6 +31,7 @@ static void absorb(struct graph *g, node_id at, value_id conv_out, value_id resi
     if (residual != NO_VALUE)
         in[n_in++] = residual;
     attr.relu = relu;
+    graph_name_node(g, at, conv->name);
     graph_remove_node(g, conv_id);
     graph_replace_node(g, at, &op_fused_conv, in, n_in, &attr);
 }
