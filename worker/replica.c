@@ -425,6 +425,8 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
         batch.teacher_features = r->staging->teacher_features;
     if (batch.width != n->teacher_width)
         batch.teacher_features = NULL;
+    batch.norms = lane->norms;
+    batch.norms_of_teacher = lane->teacher_norms;
     stats_sum(&batch, sums);
     for (size_t k = 0; k < n->n_losses; k++)
         for (int64_t i = 0; i < lane->count; i++)

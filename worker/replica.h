@@ -73,6 +73,8 @@ struct lane {
     int64_t batch;          /* samples of the whole batch */
     int64_t epoch;
     const double *loss_weights; /* as summed, ramp included */
+    double *norms;              /* out, count: |s| of each sample */
+    double *teacher_norms;      /* out, count: |t|; left alone where losses ask for no teacher */
 };
 /* Forward, backward. grads (flat_grad_count floats) := the lane's share of the gradient of the mean over
  * the batch, and its share of the batch statistics. sums[SUM_COUNT] := sums over its samples. */
