@@ -6,6 +6,7 @@
 
 #include "proto/base/mem.h"
 #include "worker/cmd.h"
+#include "worker/footprint.h"
 #include "worker/inspect.h"
 #include "worker/session.h"
 
@@ -166,37 +167,60 @@ static bool inspect_model(struct report *r, struct error *err)
     return true;
 }
 
-static bool inspect_data(const JobSpec *job, int64_t *samples, int64_t *classes, int64_t *size,
-                         struct error *err)
+static struct dataset *open_split(const JobSpec *job, enum split split, struct error *err)
 {
     const struct dataset_config cfg = {.source = job->data->source,
                                        .classes = job->data->n_classes ? job->data->classes : NULL,
                                        .n_classes = job->data->n_classes,
                                        .train_limit = job->data->train_limit};
-    struct dataset *d = dataset_open(&cfg, SPLIT_TRAIN, err);
 
-    if (!d)
-        return false;
-    *samples = job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL
-                   ? dataset_count(d)
-                   : 0;
-    *classes = dataset_classes(d);
-    *size = dataset_size(d);
-    dataset_close(d);
-    return true;
+    return dataset_open(&cfg, split, err);
 }
 
-static void print_regions(const struct replica *r)
+static void show_memory(struct report *r, const struct footprint *f, int ranks)
 {
-    size_t arena = r->teacher ? r->teacher->arena_bytes : 0;
+    struct json *j = r->json ? js_new_object() : NULL;
 
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        arena = r->train[i]->arena_bytes > arena ? r->train[i]->arena_bytes : arena;
-    printf(
-        "== regions of a rank\nparameters %.3f MB, buffers %.3f MB, one gradient region %.3f MB, "
-        "arena of all plans %.3f MB\n",
-        (double)r->flat.param_count * 4e-6, (double)r->flat.buffer_count * 4e-6,
-        (double)flat_grad_count(&r->flat) * 4e-6, (double)arena * 1e-6);
+    if (!j)
+        printf("== memory of a rank, of %d (without programs, the code of kernels, mapped files)\n",
+               ranks);
+    for (size_t i = 0; i < FOOTPRINT_ROWS; i++)
+        if (j)
+            js_set(j, f->rows[i].name, js_new_int((int64_t)f->rows[i].bytes));
+        else
+            printf("%12.3f MB  %s\n", (double)f->rows[i].bytes / 1e6, f->rows[i].name);
+    if (j) {
+        js_set(r->json, "memory", j);
+        js_set(r->json, "memory_total", js_new_int((int64_t)f->total));
+    } else {
+        printf("%12.3f MB  together\n", (double)f->total / 1e6);
+    }
+}
+
+/* The plans of a job whose data are these. */
+static bool inspect_plans(struct report *r, const JobSpec *job, const struct dataset *train,
+                          const struct dataset *test, struct error *err)
+{
+    bool trains =
+        job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL;
+    struct replica *replica = NULL;
+    struct replica_config cfg;
+    struct footprint f;
+    int64_t *lane_sizes = NULL;
+
+    if (session_configure(job, trains ? dataset_count(train) : 0, dataset_classes(train),
+                          dataset_size(train), &cfg, &lane_sizes, err)) {
+        cfg.observer = observer(r);
+        replica = replica_open(&cfg, zeros, NULL, err);
+    }
+    free(lane_sizes);
+    if (!replica)
+        return false;
+    show_plans(r, replica);
+    footprint_plan(&f, replica, job, job->resources->ranks, train, test);
+    show_memory(r, &f, job->resources->ranks);
+    replica_close(replica);
+    return true;
 }
 
 static bool inspect_job(struct report *r, const char *command, struct error *err)
@@ -207,24 +231,14 @@ static bool inspect_job(struct report *r, const char *command, struct error *err
                                             .kinds = ~0u,
                                             .command = command};
     JobSpec *job = session_job(&request, err);
-    struct replica_config cfg;
-    int64_t samples, classes, size, *lane_sizes = NULL;
-    struct replica *replica = NULL;
+    struct dataset *train = job ? open_split(job, SPLIT_TRAIN, err) : NULL;
+    struct dataset *test = train ? open_split(job, SPLIT_TEST, err) : NULL;
+    bool ok = test && inspect_plans(r, job, train, test, err);
 
-    if (job && inspect_data(job, &samples, &classes, &size, err) &&
-        session_configure(job, samples, classes, size, &cfg, &lane_sizes, err)) {
-        cfg.observer = observer(r);
-        replica = replica_open(&cfg, zeros, NULL, err);
-    }
-    if (replica) {
-        show_plans(r, replica);
-        if (!r->json)
-            print_regions(replica);
-    }
-    free(lane_sizes);
+    dataset_close(train);
+    dataset_close(test);
     job_free(job);
-    replica_close(replica);
-    return replica != NULL;
+    return ok;
 }
 
 static bool inspect(const struct inspect_options *o, const char *command, struct error *err)

@@ -45,26 +45,34 @@ static int64_t largest_lane(const struct replica_config *c)
     return most;
 }
 
-static struct replica_staging *staging_new(const struct replica_config *c)
+/* Floats that are counted. */
+static float *staged(struct replica *r, size_t n)
 {
+    r->staging_bytes += n * sizeof(float);
+    return floats(n);
+}
+
+static struct replica_staging *staging_new(struct replica *r)
+{
+    const struct replica_config *c = &r->cfg;
     const struct nets *n = &c->nets;
     size_t lane = (size_t)largest_lane(c), chunk = (size_t)c->chunk;
     size_t classes = (size_t)n->classes, image = 3 * (size_t)(n->image_size * n->image_size);
     size_t teacher = (size_t)n->teacher_width, student = (size_t)n->student_width;
     struct replica_staging *s = NEW(struct replica_staging);
 
-    s->images = floats(chunk * image);
-    s->chunk_logits = floats(chunk * classes);
-    s->chunk_features = floats(chunk * (teacher > student ? teacher : student));
-    s->teacher_logits = floats(lane * classes);
-    s->teacher_features = floats(lane * teacher);
-    s->logits = floats(lane * classes);
-    s->features = floats(lane * student);
-    s->projected = floats(lane * teacher);
-    s->mask = floats(lane * student);
-    s->seeds = floats(lane * NETS_MAX_LOSSES);
+    s->images = staged(r, chunk * image);
+    s->chunk_logits = staged(r, chunk * classes);
+    s->chunk_features = staged(r, chunk * (teacher > student ? teacher : student));
+    s->teacher_logits = staged(r, lane * classes);
+    s->teacher_features = staged(r, lane * teacher);
+    s->logits = staged(r, lane * classes);
+    s->features = staged(r, lane * student);
+    s->projected = staged(r, lane * teacher);
+    s->mask = staged(r, lane * student);
+    s->seeds = staged(r, lane * NETS_MAX_LOSSES);
     for (size_t i = 0; i < n->n_losses; i++)
-        s->losses[i] = floats(lane);
+        s->losses[i] = staged(r, lane);
     return s;
 }
 
@@ -192,8 +200,8 @@ static bool allocate(struct replica *r, struct error *err)
     set_regions(r, r->eval);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         set_regions(r, r->train[i]);
-    r->directions = floats((size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
-    r->staging = staging_new(&r->cfg);
+    r->directions = staged(r, (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
+    r->staging = staging_new(r);
     return true;
 }
 

@@ -46,6 +46,7 @@ struct replica {
     float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
     struct replica_staging *staging;
+    size_t staging_bytes; /* with the directions */
 };
 
 /* Reads the teacher's tensors through this: `out` is filled with the tensor `name` of that shape, or

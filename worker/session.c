@@ -15,6 +15,7 @@
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
 #include "worker/data/sampler.h"
+#include "worker/footprint.h"
 
 const struct session_figure session_figures[] = {
     {"top1", SUM_TOP1, 100},        {"top5", SUM_TOP5, 100},
@@ -349,6 +350,7 @@ bool session_open(struct session *s, const struct session_request *r, struct err
     s->coll = coll_open(err);
     if (!s->coll)
         return false;
+    s->memory_at_start = footprint_now();
     s->rank = coll_rank(s->coll);
     s->size = coll_size(s->coll);
     s->job = session_job(r, err);

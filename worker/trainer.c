@@ -14,6 +14,7 @@
 #include "worker/data/loader.h"
 #include "worker/data/sampler.h"
 #include "worker/fault.h"
+#include "worker/footprint.h"
 #include "worker/report/metrics.h"
 #include "worker/result.h"
 #include "worker/state.h"
@@ -39,6 +40,7 @@ struct trainer {
     double grad_norm;
     enum uplink_stop stop;
     int64_t log_every, resumed_from, steps_executed, computed; /* samples, on this rank */
+    size_t memory; /* of the process when an epoch was over, before evaluation */
     double began_s, epoch_began_s;
     bool failed_alone; /* rank 0 could not write; the others do not know */
 };
@@ -339,21 +341,29 @@ static bool save(struct trainer *t, struct error *err)
 static void time_epoch(struct trainer *t)
 {
     struct session *s = t->s;
-    size_t n = (size_t)s->size;
-    double *ranks = NEW_ARRAY(double, 3 * n), now = clock_mono_s();
+    size_t n = RANK_FIGURES * (size_t)s->size;
+    double *figures = NEW_ARRAY(double, n), now = clock_mono_s();
+    struct footprint planned;
     struct rusage usage;
 
+    footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->test);
     getrusage(RUSAGE_SELF, &usage);
-    ranks[s->rank] = (double)t->computed;
-    ranks[n + (size_t)s->rank] = (double)usage.ru_maxrss / 1024;
-    ranks[2 * n + (size_t)s->rank] = coll_seconds(s->coll);
-    coll_merge_table(s->coll, ranks, 3 * n);
+    const double mine[RANK_FIGURES] = {
+        [RANK_SAMPLES] = (double)t->computed,
+        [RANK_RSS_MB] = (double)usage.ru_maxrss / 1024,
+        [RANK_MEMORY_MB] = ((double)t->memory - (double)s->memory_at_start) / 1e6,
+        [RANK_PLANNED_MB] = (double)planned.total / 1e6,
+        [RANK_WAITING_S] = coll_seconds(s->coll),
+    };
+    for (int i = 0; i < RANK_FIGURES; i++)
+        figures[i * s->size + s->rank] = mine[i];
+    coll_merge_table(s->coll, figures, n);
     if (s->rank == 0)
-        result_time_epoch(s, t->st.step, epoch_of(t, t->st.step - 1), now - t->epoch_began_s, ranks,
-                          ranks + n, ranks + 2 * n);
+        result_time_epoch(s, t->st.step, epoch_of(t, t->st.step - 1), now - t->epoch_began_s,
+                          figures);
     t->computed = 0;
     t->epoch_began_s = clock_mono_s();
-    free(ranks);
+    free(figures);
 }
 
 static void show(struct trainer *t)
@@ -386,6 +396,7 @@ static bool end_epoch(struct trainer *t, struct error *err)
     int64_t epoch = epoch_of(t, t->st.step - 1);
     bool ok = true;
 
+    t->memory = footprint_now();
     if (t->s->rank == 0) {
         log_epoch_norms(t, epoch, "student", &t->st.norms);
         if (compares_norms(t))

@@ -23,7 +23,8 @@ has ' LogSoftmax loss/ce: \[16,4\] -> \[16,4\]'
 has '^total: [0-9]+ steps read [0-9.]+ MB, write [0-9.]+ MB, [0-9.]+ MFLOP'
 has '^memory: arena [0-9.]+ MB \(without sharing [0-9.]+ MB\), constants'
 has '^peak: [0-9.]+ MB at step [0-9]+: '
-has '^parameters [0-9.]+ MB, buffers .* gradient region .* arena of all plans'
+has "^ +[0-9.]+ MB  gradient regions$"
+has "^ +[0-9.]+ MB  together$"
 [ ! -e "$tmp/job.out" ] || fail "inspect made a folder"
 
 "$worker" inspect --model resnet20 >"$tmp/log" || fail "inspect --model: status $?"

@@ -152,6 +152,13 @@ const uint8_t *dataset_image(const struct dataset *d, int64_t i)
     return d->images.at[i].pixels;
 }
 
+size_t dataset_memory(const struct dataset *d)
+{
+    size_t pixels = 3 * (size_t)d->size * (size_t)d->size;
+
+    return d->images.n * (sizeof(*d->images.at) + (d->made ? pixels : 0));
+}
+
 void dataset_sha256(const struct dataset *d, char hex[SHA256_HEX])
 {
     struct sha256 *sum = sha256_new();

@@ -39,6 +39,9 @@ int32_t dataset_label(const struct dataset *d, int64_t i);
 /* The i-th image as 3 x size x size bytes, channel by channel, row by row. Valid while d is open. */
 const uint8_t *dataset_image(const struct dataset *d, int64_t i);
 
+/* Bytes that it takes besides mapped files. */
+size_t dataset_memory(const struct dataset *d);
+
 /* Identity of the content: over (label as 4 little-endian bytes, pixels) of every image in order. */
 void dataset_sha256(const struct dataset *d, char hex[SHA256_HEX]);
 
