@@ -112,12 +112,12 @@ void result_time_start(const struct session *s, int64_t resumed_from)
     rundir_append_json(&s->dir, "timing.jsonl", j);
 }
 
-static struct json *list(const double *x, int n)
+static struct json *list(const double *x, int n, bool whole)
 {
     struct json *j = js_new_array();
 
     for (int i = 0; i < n; i++)
-        js_push(j, js_new_real(x[i]));
+        js_push(j, whole ? js_new_int((int64_t)x[i]) : js_new_real(x[i]));
     return j;
 }
 
@@ -139,6 +139,6 @@ void result_time_epoch(const struct session *s, int64_t step, int64_t epoch, dou
     js_set(j, "seconds", js_new_real(seconds));
     js_set(j, "images_per_s", js_new_real(seconds > 0 ? all / seconds : 0));
     for (int i = 0; i < RANK_FIGURES; i++)
-        js_set(j, names[i], list(figures + i * s->size, s->size));
+        js_set(j, names[i], list(figures + i * s->size, s->size, i == RANK_SAMPLES));
     rundir_append_json(&s->dir, "timing.jsonl", j);
 }

@@ -348,7 +348,7 @@ static void time_epoch(struct trainer *t)
 
     footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->test);
     getrusage(RUSAGE_SELF, &usage);
-    const double mine[RANK_FIGURES] = {
+    const double here[RANK_FIGURES] = {
         [RANK_SAMPLES] = (double)t->computed,
         [RANK_RSS_MB] = (double)usage.ru_maxrss / 1024,
         [RANK_MEMORY_MB] = ((double)t->memory - (double)s->memory_at_start) / 1e6,
@@ -356,7 +356,7 @@ static void time_epoch(struct trainer *t)
         [RANK_WAITING_S] = coll_seconds(s->coll),
     };
     for (int i = 0; i < RANK_FIGURES; i++)
-        figures[i * s->size + s->rank] = mine[i];
+        figures[i * s->size + s->rank] = here[i];
     coll_merge_table(s->coll, figures, n);
     if (s->rank == 0)
         result_time_epoch(s, t->st.step, epoch_of(t, t->st.step - 1), now - t->epoch_began_s,
