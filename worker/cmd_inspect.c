@@ -217,8 +217,10 @@ static bool inspect_plans(struct report *r, const JobSpec *job, const struct dat
     if (!replica)
         return false;
     show_plans(r, replica);
-    footprint_plan(&f, replica, job, job->resources->ranks, train, test);
-    show_memory(r, &f, job->resources->ranks);
+    if (trains) {
+        footprint_plan(&f, replica, job, job->resources->ranks, train, test);
+        show_memory(r, &f, job->resources->ranks);
+    }
     replica_close(replica);
     return true;
 }

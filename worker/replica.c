@@ -95,6 +95,11 @@ static void staging_free(struct replica_staging *s)
     free(s);
 }
 
+static bool is_loaded(const struct value *v)
+{
+    return v->kind == VALUE_PARAM || v->kind == VALUE_BUFFER;
+}
+
 /* Fills every parameter and buffer of an inference graph with the file's values, as constants. The
  * memory is returned in *all and must live until the plan is made. */
 static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float **all,
@@ -103,12 +108,13 @@ static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float *
     size_t total = 0, at = 0;
 
     for (size_t i = 0; i < g->values.n; i++)
-        total += (size_t)shape_count(&g->values.at[i].shape);
+        if (is_loaded(&g->values.at[i]))
+            total += (size_t)shape_count(&g->values.at[i].shape);
     *all = floats(total);
     for (size_t i = 0; i < g->values.n; i++) {
         const struct value *v = &g->values.at[i];
 
-        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
+        if (!is_loaded(v))
             continue;
         if (!tensor(arg, v->name, &v->shape, *all + at, err))
             return false;
