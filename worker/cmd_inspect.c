@@ -6,44 +6,22 @@
 
 #include "proto/base/mem.h"
 #include "worker/cmd.h"
-#include "worker/engine/passes/compile.h"
+#include "worker/footprint.h"
+#include "worker/inspect.h"
 #include "worker/session.h"
 
 struct inspect_options {
-    const char *job, *model;
+    const char *job, *model, *dump;
     opt_list sets;
-    int64_t classes, size;
+    int64_t classes, size, batch;
+    bool json;
 };
 
-static int inspect_model(const struct cmd *cmd, const struct inspect_options *o)
-{
-    struct error err;
-    const struct model_def *model = model_find(o->model, &err);
-    struct graph *g;
-    int64_t total = 0;
-
-    if (!model)
-        return cmd_fail(cmd, &err);
-    g = nets_inference_graph(model, 1, o->size, o->classes, false);
-    if (!graph_ok(g, &err)) {
-        graph_free(g);
-        return cmd_fail(cmd, &err);
-    }
-    for (size_t i = 0; i < g->values.n; i++) {
-        const struct value *v = &g->values.at[i];
-        char text[SHAPE_TEXT];
-
-        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
-            continue;
-        total += v->kind == VALUE_PARAM ? shape_count(&v->shape) : 0;
-        printf("%-40s %-18s %s\n", v->name, shape_text(&v->shape, text),
-               v->kind == VALUE_PARAM ? "" : "buffer");
-    }
-    printf("parameters: %" PRId64 "\nfeature width: %" PRId64 "\n", total,
-           graph_shape(g, graph_find(g, "features"))->dim[1]);
-    graph_free(g);
-    return 0;
-}
+/* Text to standard output as it comes, or the members of one JSON object for the end. */
+struct report {
+    const struct inspect_options *o;
+    struct json *json; /* NULL: text */
+};
 
 /* Steps and memory do not depend on the values of weights. */
 static bool zeros(void *arg, const char *name, const struct shape *shape, float *out,
@@ -56,78 +34,226 @@ static bool zeros(void *arg, const char *name, const struct shape *shape, float 
     return true;
 }
 
-static void print_plan(const char *title, const struct plan *p)
+static void append(struct report *r, const char *list, struct json *take)
+{
+    if (!js_get(r->json, list))
+        js_set(r->json, list, js_new_array());
+    js_push(js_get(r->json, list), take);
+}
+
+static void show_graph(void *arg, const char *title, const char *pass, const struct graph *g)
+{
+    struct report *r = arg;
+    char *text;
+
+    if (strcmp(r->o->dump, "all") != 0 && strcmp(r->o->dump, pass) != 0)
+        return;
+    text = graph_dump(g);
+    if (r->json) {
+        struct json *j = js_new_object();
+
+        js_set(j, "plan", js_new_string(title));
+        js_set(j, "pass", js_new_string(pass));
+        js_set(j, "graph", js_new_string(text));
+        append(r, "dumps", j);
+    } else {
+        printf("== %s, after %s\n%s", title, pass, text);
+    }
+    free(text);
+}
+
+static bool check_pass(const char *name, struct error *err)
+{
+    struct buf known = buf_new(0);
+    bool ok = !name || strcmp(name, "all") == 0;
+
+    for (size_t i = 0; compile_pass(i); i++) {
+        ok |= name && strcmp(name, compile_pass(i)) == 0;
+        buf_fmt(&known, ", %s", compile_pass(i));
+    }
+    if (!ok)
+        err_set(err, ERR_INVALID, "--dump: no pass is called \"%s\"; known: all%s", name,
+                buf_text(&known));
+    buf_free(&known);
+    return ok;
+}
+
+static void show_plan(struct report *r, const struct plan *p)
 {
     struct buf b = buf_new(0);
 
-    if (!p)
-        return;
-    plan_describe(p, &b);
-    printf("== %s\n%s\n", title, buf_text(&b));
+    if (p && r->json) {
+        append(r, "plans", inspect_json(p));
+    } else if (p) {
+        inspect_text(p, &b);
+        puts(buf_text(&b));
+    }
     buf_free(&b);
 }
 
-static void print_replica(const struct replica *r)
+static void show_plans(struct report *r, const struct replica *replica)
 {
-    char title[64];
-    size_t arena = r->teacher ? r->teacher->arena_bytes : 0;
-
-    print_plan("teacher, one chunk", r->teacher);
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++) {
-        snprintf(title, sizeof(title), "student in training, a lane of %" PRId64 " samples",
-                 r->cfg.lane_sizes[i]);
-        print_plan(title, r->train[i]);
-        arena = r->train[i]->arena_bytes > arena ? r->train[i]->arena_bytes : arena;
-    }
-    print_plan("student in evaluation, one chunk", r->eval);
-    printf(
-        "== regions of a rank\nparameters %.3f MB, buffers %.3f MB, one gradient region %.3f MB, "
-        "arena of all plans %.3f MB\n",
-        (double)r->flat.param_count * 4e-6, (double)r->flat.buffer_count * 4e-6,
-        (double)flat_grad_count(&r->flat) * 4e-6, (double)arena * 1e-6);
+    show_plan(r, replica->teacher);
+    for (size_t i = 0; i < replica->cfg.n_lane_sizes; i++)
+        show_plan(r, replica->train[i]);
+    show_plan(r, replica->eval);
 }
 
-static bool inspect_data(const JobSpec *job, int64_t *samples, int64_t *classes, int64_t *size,
-                         struct error *err)
+static void show_tensor(struct report *r, const struct value *v)
 {
-    const struct dataset_config cfg = session_dataset(job);
-    struct dataset *d = dataset_open(&cfg, SPLIT_TRAIN, err);
+    const char *kind = v->kind == VALUE_PARAM ? "" : "buffer";
+    char text[SHAPE_TEXT];
 
-    if (!d)
+    shape_text(&v->shape, text);
+    if (r->json) {
+        struct json *j = js_new_object();
+
+        js_set(j, "name", js_new_string(v->name));
+        js_set(j, "shape", js_new_string(text));
+        js_set(j, "buffer", js_new_bool(v->kind == VALUE_BUFFER));
+        append(r, "tensors", j);
+    } else {
+        printf("%-40s %-18s %s\n", v->name, text, kind);
+    }
+}
+
+static void show_model(struct report *r, const struct graph *g, int64_t width)
+{
+    int64_t total = 0;
+
+    for (size_t i = 0; i < g->values.n; i++) {
+        const struct value *v = &g->values.at[i];
+
+        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
+            continue;
+        total += v->kind == VALUE_PARAM ? shape_count(&v->shape) : 0;
+        show_tensor(r, v);
+    }
+    if (r->json) {
+        js_set(r->json, "parameters", js_new_int(total));
+        js_set(r->json, "feature_width", js_new_int(width));
+    } else {
+        printf("parameters: %" PRId64 "\nfeature width: %" PRId64 "\n", total, width);
+    }
+}
+
+static struct compile_observer observer(struct report *r)
+{
+    return (struct compile_observer){.look = r->o->dump ? show_graph : NULL, .arg = r};
+}
+
+/* Its tensors, and its steps in the frozen form that a teacher has. */
+static bool inspect_model(struct report *r, struct error *err)
+{
+    const struct inspect_options *o = r->o;
+    struct replica_config cfg = {
+        .backend = "cpu", .threads = 1, .chunk = o->batch, .observer = observer(r)};
+    struct nets *n = &cfg.nets;
+    struct replica *replica;
+    struct graph *g;
+
+    n->classes = o->classes;
+    n->image_size = o->size;
+    if (!(n->teacher = model_find(o->model, err)) || !nets_measure(n, err))
         return false;
-    *samples = job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL
-                   ? dataset_count(d)
-                   : 0;
-    *classes = dataset_classes(d);
-    *size = dataset_size(d);
-    dataset_close(d);
+    replica = replica_open(&cfg, zeros, NULL, err);
+    if (!replica)
+        return false;
+    g = nets_inference_graph(n->teacher, 1, o->size, o->classes, false);
+    show_model(r, g, n->teacher_width);
+    graph_free(g);
+    show_plans(r, replica);
+    replica_close(replica);
     return true;
 }
 
-static int inspect_job(const struct cmd *cmd, const struct inspect_options *o)
+static struct dataset *open_split(const JobSpec *job, enum split split, struct error *err)
 {
-    const struct session_request request = {.job_path = o->job,
-                                            .sets = o->sets.at,
-                                            .n_sets = o->sets.n,
-                                            .kinds = ~0u,
-                                            .command = cmd->name};
-    struct error err;
-    JobSpec *job = session_job(&request, &err);
-    struct replica_config cfg;
-    int64_t samples, classes, size, *lane_sizes = NULL;
-    struct replica *r = NULL;
+    const struct dataset_config cfg = session_dataset(job);
 
-    if (job && inspect_data(job, &samples, &classes, &size, &err) &&
-        session_configure(job, samples, classes, size, &cfg, &lane_sizes, &err))
-        r = replica_open(&cfg, zeros, NULL, &err);
-    if (r)
-        print_replica(r);
+    return dataset_open(&cfg, split, err);
+}
+
+static void show_memory(struct report *r, const struct footprint *f, int ranks)
+{
+    struct json *j = r->json ? js_new_object() : NULL;
+
+    if (!j)
+        printf("== memory of a rank, of %d (without programs, the code of kernels, mapped files)\n",
+               ranks);
+    for (size_t i = 0; i < FOOTPRINT_ROWS; i++)
+        if (j)
+            js_set(j, f->rows[i].name, js_new_int((int64_t)f->rows[i].bytes));
+        else
+            printf("%12.3f MB  %s\n", (double)f->rows[i].bytes / 1e6, f->rows[i].name);
+    if (j) {
+        js_set(r->json, "memory", j);
+        js_set(r->json, "memory_total", js_new_int((int64_t)f->total));
+    } else {
+        printf("%12.3f MB  together\n", (double)f->total / 1e6);
+    }
+}
+
+/* The plans of a job whose data are these. */
+static bool inspect_plans(struct report *r, const JobSpec *job, const struct dataset *train,
+                          const struct dataset *test, struct error *err)
+{
+    bool trains =
+        job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL;
+    struct replica *replica = NULL;
+    struct replica_config cfg;
+    struct footprint f;
+    int64_t *lane_sizes = NULL;
+
+    if (session_configure(job, trains ? dataset_count(train) : 0, dataset_classes(train),
+                          dataset_size(train), &cfg, &lane_sizes, err)) {
+        cfg.observer = observer(r);
+        replica = replica_open(&cfg, zeros, NULL, err);
+    }
     free(lane_sizes);
+    if (!replica)
+        return false;
+    show_plans(r, replica);
+    if (trains) {
+        footprint_plan(&f, replica, job, job->resources->ranks, train, test);
+        show_memory(r, &f, job->resources->ranks);
+    }
+    replica_close(replica);
+    return true;
+}
+
+static bool inspect_job(struct report *r, const char *command, struct error *err)
+{
+    const struct session_request request = {.job_path = r->o->job,
+                                            .sets = r->o->sets.at,
+                                            .n_sets = r->o->sets.n,
+                                            .kinds = ~0u,
+                                            .command = command};
+    JobSpec *job = session_job(&request, err);
+    struct dataset *train = job ? open_split(job, SPLIT_TRAIN, err) : NULL;
+    struct dataset *test = train ? open_split(job, SPLIT_TEST, err) : NULL;
+    bool ok = test && inspect_plans(r, job, train, test, err);
+
+    dataset_close(train);
+    dataset_close(test);
     job_free(job);
-    if (!r)
-        return cmd_fail(cmd, &err);
-    replica_close(r);
-    return 0;
+    return ok;
+}
+
+static bool inspect(const struct inspect_options *o, const char *command, struct error *err)
+{
+    struct report r = {.o = o, .json = o->json ? js_new_object() : NULL};
+    bool ok = check_pass(o->dump, err) &&
+              (o->model ? inspect_model(&r, err) : inspect_job(&r, command, err));
+
+    if (ok && r.json) {
+        char *text = js_text(r.json, JS_COMPACT);
+
+        puts(text);
+        free(text);
+    }
+    js_free(r.json);
+    return ok;
 }
 
 int cmd_inspect(const struct cmd *cmd, struct opt_words words)
@@ -136,25 +262,31 @@ int cmd_inspect(const struct cmd *cmd, struct opt_words words)
     static const struct opt rows[] = {
         OPT(struct inspect_options, job, ARG_MAYBE, "JOB.json", "a job: its plans, step by step"),
         OPT(struct inspect_options, model, OPT_TEXT, "model",
-            "a model by name: its parameters and feature width", .value = "NAME"),
+            "a model by name: its parameters, feature width and steps", .value = "NAME"),
         OPT(struct inspect_options, classes, OPT_INT, "classes", "of that model", .value = "N",
             .fallback = "100", .lo = 1, .hi = 100000),
         OPT(struct inspect_options, size, OPT_INT, "size", "pixels per side of its images",
             .value = "N", .fallback = "32", .lo = 8, .hi = 1024),
+        OPT(struct inspect_options, batch, OPT_INT, "batch", "images that it gets at a time",
+            .value = "N", .fallback = "1", .lo = 1, .hi = 4096),
         OPT(struct inspect_options, sets, OPT_MANY, "set", "change a field of the job",
             .value = "A.B=VALUE"),
+        OPT(struct inspect_options, dump, OPT_TEXT, "dump",
+            "also print every graph after this pass of the compiler, or after all",
+            .value = "PASS"),
+        OPT(struct inspect_options, json, OPT_FLAG, "json", "print one JSON object"),
     };
     const struct opt_set options = OPT_SET(rows, &o);
     struct error err;
-    int status;
+    int status = 0;
 
     if (!cmd_parse(cmd, &options, 1, words, &status))
         return status;
     if (!o.job == !o.model) {
         err_set(&err, ERR_INVALID, "give either a job or --model NAME");
         status = cmd_fail(cmd, &err);
-    } else {
-        status = o.model ? inspect_model(cmd, &o) : inspect_job(cmd, &o);
+    } else if (!inspect(&o, cmd->name, &err)) {
+        status = cmd_fail(cmd, &err);
     }
     vec_free(&o.sets);
     return status;

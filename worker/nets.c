@@ -103,11 +103,13 @@ struct graph *nets_train_graph(const struct nets *n, int64_t batch)
     }
     for (size_t i = 0; i < n->n_losses; i++) {
         const struct nets_loss *l = &n->losses[i];
+        size_t first = g->nodes.n;
         value_id value, seed;
 
         a.temperature = l->temperature;
         value = l->def->build(g, &a);
         snprintf(name, sizeof(name), "loss/%s", l->def->name);
+        graph_name_layer(g, first, name);
         graph_mark_output(g, value, name);
         snprintf(name, sizeof(name), "seed/%s", l->def->name);
         seed = graph_input(g, name, DT_REAL, shape1(batch));

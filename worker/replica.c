@@ -1,5 +1,6 @@
 #include "worker/replica.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
-#include "worker/engine/passes/compile.h"
 #include "worker/stats.h"
 
 enum {
@@ -45,26 +45,34 @@ static int64_t largest_lane(const struct replica_config *c)
     return most;
 }
 
-static struct replica_staging *staging_new(const struct replica_config *c)
+/* Floats that are counted. */
+static float *staged(struct replica *r, size_t n)
 {
+    r->staging_bytes += n * sizeof(float);
+    return floats(n);
+}
+
+static struct replica_staging *staging_new(struct replica *r)
+{
+    const struct replica_config *c = &r->cfg;
     const struct nets *n = &c->nets;
     size_t lane = (size_t)largest_lane(c), chunk = (size_t)c->chunk;
     size_t classes = (size_t)n->classes, image = 3 * (size_t)(n->image_size * n->image_size);
     size_t teacher = (size_t)n->teacher_width, student = (size_t)n->student_width;
     struct replica_staging *s = NEW(struct replica_staging);
 
-    s->images = floats(chunk * image);
-    s->chunk_logits = floats(chunk * classes);
-    s->chunk_features = floats(chunk * (teacher > student ? teacher : student));
-    s->teacher_logits = floats(lane * classes);
-    s->teacher_features = floats(lane * teacher);
-    s->logits = floats(lane * classes);
-    s->features = floats(lane * student);
-    s->projected = floats(lane * teacher);
-    s->mask = floats(lane * student);
-    s->seeds = floats(lane * NETS_MAX_LOSSES);
+    s->images = staged(r, chunk * image);
+    s->chunk_logits = staged(r, chunk * classes);
+    s->chunk_features = staged(r, chunk * (teacher > student ? teacher : student));
+    s->teacher_logits = staged(r, lane * classes);
+    s->teacher_features = staged(r, lane * teacher);
+    s->logits = staged(r, lane * classes);
+    s->features = staged(r, lane * student);
+    s->projected = staged(r, lane * teacher);
+    s->mask = staged(r, lane * student);
+    s->seeds = staged(r, lane * NETS_MAX_LOSSES);
     for (size_t i = 0; i < n->n_losses; i++)
-        s->losses[i] = floats(lane);
+        s->losses[i] = staged(r, lane);
     return s;
 }
 
@@ -87,6 +95,11 @@ static void staging_free(struct replica_staging *s)
     free(s);
 }
 
+static bool is_loaded(const struct value *v)
+{
+    return v->kind == VALUE_PARAM || v->kind == VALUE_BUFFER;
+}
+
 /* Fills every parameter and buffer of an inference graph with the file's values, as constants. The
  * memory is returned in *all and must live until the plan is made. */
 static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float **all,
@@ -95,12 +108,13 @@ static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float *
     size_t total = 0, at = 0;
 
     for (size_t i = 0; i < g->values.n; i++)
-        total += (size_t)shape_count(&g->values.at[i].shape);
+        if (is_loaded(&g->values.at[i]))
+            total += (size_t)shape_count(&g->values.at[i].shape);
     *all = floats(total);
     for (size_t i = 0; i < g->values.n; i++) {
         const struct value *v = &g->values.at[i];
 
-        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
+        if (!is_loaded(v))
             continue;
         if (!tensor(arg, v->name, &v->shape, *all + at, err))
             return false;
@@ -113,7 +127,9 @@ static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float *
 static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
-    struct compile_options options = {.backend = r->backend};
+    char title[96];
+    struct compile_options options = {
+        .backend = r->backend, .title = title, .observer = r->cfg.observer};
     struct graph *g;
     float *weights = NULL;
 
@@ -125,6 +141,8 @@ static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, stru
         free(weights);
         return false;
     }
+    snprintf(title, sizeof(title), "%s frozen, a chunk of %" PRId64 " samples", n->teacher->name,
+             r->cfg.chunk);
     r->teacher = compile(g, &options, err);
     free(weights);
     return r->teacher != NULL;
@@ -133,17 +151,22 @@ static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, stru
 static bool compile_student(struct replica *r, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
-    struct compile_options options = {.backend = r->backend, .flat = &r->flat};
+    char title[96];
+    struct compile_options options = {
+        .backend = r->backend, .flat = &r->flat, .title = title, .observer = r->cfg.observer};
 
     if (!n->student)
         return true;
     r->train = NEW_ARRAY(struct plan *, r->cfg.n_lane_sizes);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++) {
+        snprintf(title, sizeof(title), "%s in training, a lane of %" PRId64 " samples",
+                 n->student->name, r->cfg.lane_sizes[i]);
         r->train[i] = compile(nets_train_graph(n, r->cfg.lane_sizes[i]), &options, err);
         if (!r->train[i])
-            return err_wrap(err, "student with lanes of %lld samples",
-                            (long long)r->cfg.lane_sizes[i]);
+            return err_wrap(err, "student with lanes of %" PRId64 " samples", r->cfg.lane_sizes[i]);
     }
+    snprintf(title, sizeof(title), "%s in evaluation, a chunk of %" PRId64 " samples",
+             n->student->name, r->cfg.chunk);
     r->eval = compile(nets_eval_graph(n, r->cfg.chunk), &options, err);
     return r->eval || err_wrap(err, "student");
 }
@@ -183,8 +206,8 @@ static bool allocate(struct replica *r, struct error *err)
     set_regions(r, r->eval);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         set_regions(r, r->train[i]);
-    r->directions = floats((size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
-    r->staging = staging_new(&r->cfg);
+    r->directions = staged(r, (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
+    r->staging = staging_new(r);
     return true;
 }
 
@@ -416,10 +439,32 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
         batch.teacher_features = r->staging->teacher_features;
     if (batch.width != n->teacher_width)
         batch.teacher_features = NULL;
+    batch.norms = lane->norms;
+    batch.norms_of_teacher = lane->teacher_norms;
     stats_sum(&batch, sums);
     for (size_t k = 0; k < n->n_losses; k++)
         for (int64_t i = 0; i < lane->count; i++)
             sums[SUM_LOSS + k] += (double)r->staging->losses[k][i];
+}
+
+void replica_watch(struct replica *r, struct nonfinite *first)
+{
+    if (r->teacher)
+        plan_watch(r->teacher, first);
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        plan_watch(r->train[i], first);
+}
+
+const char *replica_spoiled(const struct replica *r, const float *region)
+{
+    for (size_t i = 0; i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+
+        for (size_t k = 0; k < e->count; k++)
+            if (!isfinite(region[e->offset + k]))
+                return e->name;
+    }
+    return NULL;
 }
 
 void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h)

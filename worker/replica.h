@@ -3,8 +3,7 @@
 #ifndef WORKER_REPLICA_H
 #define WORKER_REPLICA_H
 
-#include "worker/engine/plan/flat.h"
-#include "worker/engine/plan/plan.h"
+#include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 #include "worker/optim/optim.h"
 
@@ -32,6 +31,7 @@ struct replica_config {
     const struct optim_def *optim; /* NULL: no training */
     double dropout;
     uint64_t seed;
+    struct compile_observer observer; /* of the passes over all graphs */
 };
 
 struct replica {
@@ -46,6 +46,7 @@ struct replica {
     float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
     struct replica_staging *staging;
+    size_t staging_bytes; /* with the directions */
 };
 
 /* Reads the teacher's tensors through this: `out` is filled with the tensor `name` of that shape, or
@@ -73,10 +74,18 @@ struct lane {
     int64_t batch;          /* samples of the whole batch */
     int64_t epoch;
     const double *loss_weights; /* as summed, ramp included */
+    double *norms;              /* out, count: |s| of each sample */
+    double *teacher_norms;      /* out, count: |t|; left alone where losses ask for no teacher */
 };
 /* Forward, backward. grads (flat_grad_count floats) := the lane's share of the gradient of the mean over
  * the batch, and its share of the batch statistics. sums[SUM_COUNT] := sums over its samples. */
 void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums);
+
+/* While it is set, teacher and training plans note the first value that is not finite (plan.h). */
+void replica_watch(struct replica *r, struct nonfinite *first);
+/* The parameter whose value, or place in a region of gradients, is the first that is not finite; NULL if
+ * all are. */
+const char *replica_spoiled(const struct replica *r, const float *region);
 
 /* The optimiser's step and the running statistics (momentum 0.1), from the sum over all lanes. */
 void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h);

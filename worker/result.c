@@ -132,31 +132,33 @@ void result_time_start(const struct session *s, int64_t resumed_from)
     rundir_append_json(&s->dir, "timing.jsonl", j);
 }
 
-static struct json *list(const double *x, int n)
+static struct json *list(const double *x, int n, bool whole)
 {
     struct json *j = js_new_array();
 
     for (int i = 0; i < n; i++)
-        js_push(j, js_new_real(x[i]));
+        js_push(j, whole ? js_new_int((int64_t)x[i]) : js_new_real(x[i]));
     return j;
 }
 
 void result_time_epoch(const struct session *s, int64_t step, int64_t epoch, double seconds,
-                       const double *samples, const double *rss_mb, const double *waiting_s)
+                       const double *figures)
 {
-    struct json *j = timed("epoch"), *counts = js_new_array();
+    static const char *const names[RANK_FIGURES] = {
+        [RANK_SAMPLES] = "samples_per_rank",        [RANK_RSS_MB] = "rss_mb_per_rank",
+        [RANK_MEMORY_MB] = "memory_mb_per_rank",    [RANK_PLANNED_MB] = "planned_mb_per_rank",
+        [RANK_WAITING_S] = "collective_s_per_rank",
+    };
+    struct json *j = timed("epoch");
     double all = 0;
 
-    for (int r = 0; r < s->size; r++) {
-        js_push(counts, js_new_int((int64_t)samples[r]));
-        all += samples[r];
-    }
+    for (int r = 0; r < s->size; r++)
+        all += figures[RANK_SAMPLES * s->size + r];
     js_set(j, "step", js_new_int(step));
     js_set(j, "epoch", js_new_int(epoch));
     js_set(j, "seconds", js_new_real(seconds));
     js_set(j, "images_per_s", js_new_real(seconds > 0 ? all / seconds : 0));
-    js_set(j, "samples_per_rank", counts);
-    js_set(j, "rss_mb_per_rank", list(rss_mb, s->size));
-    js_set(j, "collective_s_per_rank", list(waiting_s, s->size));
+    for (int i = 0; i < RANK_FIGURES; i++)
+        js_set(j, names[i], list(figures + i * s->size, s->size, i == RANK_SAMPLES));
     rundir_append_json(&s->dir, "timing.jsonl", j);
 }

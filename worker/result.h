@@ -13,9 +13,17 @@ bool result_write_evaluation(const struct session *s, const double sums[SUM_COUN
                              struct error *err);
 
 void result_time_start(const struct session *s, int64_t resumed_from);
-/* Arrays of one number a rank: training samples of this epoch, peak memory in MB, seconds in collectives
- * since the start. */
+/* What is told of each rank. */
+enum rank_figure {
+    RANK_SAMPLES,   /* of training in this epoch */
+    RANK_RSS_MB,    /* the most that the process had */
+    RANK_MEMORY_MB, /* footprint.h: what it has more than before the job was set up, and as planned */
+    RANK_PLANNED_MB,
+    RANK_WAITING_S, /* in collectives since the start */
+    RANK_FIGURES
+};
+/* figures: size numbers of each kind. */
 void result_time_epoch(const struct session *s, int64_t step, int64_t epoch, double seconds,
-                       const double *samples, const double *rss_mb, const double *waiting_s);
+                       const double *figures);
 
 #endif

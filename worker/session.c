@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "worker/data/identity.h"
 #include "worker/data/sampler.h"
 #include "worker/fault.h"
+#include "worker/footprint.h"
 #include "worker/report/watch.h"
 
 const struct session_figure session_figures[] = {
@@ -427,7 +429,7 @@ static bool set_course(struct session *s, struct error *err)
     return true;
 }
 
-bool session_open(struct session *s, const struct session_request *r, struct error *err)
+static bool set_up(struct session *s, const struct session_request *r, struct error *err)
 {
     *s = (struct session){.dir.lock_fd = -1};
     session_catch_signals();
@@ -436,6 +438,7 @@ bool session_open(struct session *s, const struct session_request *r, struct err
     s->coll = coll_open(err);
     if (!s->coll)
         return false;
+    s->memory_at_start = footprint_now();
     s->rank = coll_rank(s->coll);
     s->size = coll_size(s->coll);
     s->job = make_job(shared_spec(s, r, err), r, err);
@@ -454,6 +457,15 @@ bool session_open(struct session *s, const struct session_request *r, struct err
     hash_inputs(s, r->verify_data);
     return (!s->job->teacher || session_class_means(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
+}
+
+bool session_open(struct session *s, const struct session_request *r, struct error *err)
+{
+    bool ok = set_up(s, r, err);
+
+    /* Compiling leaves holes that nothing will fill again: they go back to the system. */
+    malloc_trim(0);
+    return ok;
 }
 
 void session_close(struct session *s, const char *state)

@@ -31,6 +31,7 @@ struct session {
     const char *means_origin; /* "computed", "cached", "given"; NULL: none */
 
     struct replica *replica;
+    size_t memory_at_start; /* footprint_now() before anything of the job was made */
     int64_t samples, steps_per_epoch, total_steps;
     int64_t chunk; /* of the teacher and of evaluation: a function of the job alone */
     int lanes, lane_lo, lane_hi;

@@ -49,7 +49,7 @@ static void add_region(struct tensors *t, const char *prefix, const struct flat_
 /* Everything of a checkpoint but its metadata; the same list serves for reading. */
 static void add_all(struct tensors *t, const struct replica *r, const struct run_state *st)
 {
-    struct shape sums = shape1(SUM_COUNT);
+    struct shape sums = shape1(SUM_COUNT), bins = shape1(NORMS_BINS);
 
     add_region(t, "param/", r->flat.params.at, r->flat.params.n, r->params);
     add_region(t, "buffer/", r->flat.buffers.at, r->flat.buffers.n, r->buffers);
@@ -60,6 +60,8 @@ static void add_all(struct tensors *t, const struct replica *r, const struct run
         free(prefix);
     }
     add(t, str_dup("sums/epoch"), ST_F64, &sums, st->epoch_sums);
+    add(t, str_dup("norms/student"), ST_I64, &bins, st->norms.counts);
+    add(t, str_dup("norms/teacher"), ST_I64, &bins, st->teacher_norms.counts);
     add(t, str_dup("sums/last_epoch"), ST_F64, &sums, st->last_sums);
     add(t, str_dup("sums/eval"), ST_F64, &sums, st->eval_sums);
 }

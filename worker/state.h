@@ -3,13 +3,15 @@
 #ifndef WORKER_STATE_H
 #define WORKER_STATE_H
 
+#include "worker/norms.h"
 #include "worker/session.h"
 
 struct run_state {
     int64_t step;                 /* finished steps */
     double epoch_sums[SUM_COUNT]; /* over the training samples of the unfinished epoch */
     int64_t epoch_samples;
-    double last_sums[SUM_COUNT]; /* the same of the last finished epoch */
+    struct norms norms, teacher_norms; /* likewise */
+    double last_sums[SUM_COUNT];       /* the same of the last finished epoch */
     int64_t last_samples;
     double eval_sums[SUM_COUNT]; /* of the last evaluation */
     int64_t eval_step;           /* when it was; -1: never */

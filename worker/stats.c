@@ -37,13 +37,27 @@ static double cross_entropy(const float *z, int64_t classes, int32_t label)
     return max + log(sum) - (double)z[label];
 }
 
-static void compare_norms(double student, double teacher, double *sums)
+static bool knows_teacher(const struct stats_batch *b)
+{
+    return b->teacher_norms || b->teacher_features;
+}
+
+static double teacher_norm(const struct stats_batch *b, int64_t i)
+{
+    return b->teacher_norms ? b->teacher_norms[i]
+                            : stats_norm(b->teacher_features + i * b->width, b->width);
+}
+
+static void compare_norms(const struct stats_batch *b, int64_t i, double student, double *sums)
 {
     static const double smallest = 1e-12;
+    double teacher = teacher_norm(b, i);
 
     sums[SUM_TEACHER_NORM] += teacher;
     sums[SUM_RATIO] += student / (teacher > smallest ? teacher : smallest);
     sums[SUM_BELOW] += student < teacher;
+    if (b->norms_of_teacher)
+        b->norms_of_teacher[i] = teacher;
 }
 
 static double cosine(const float *x, const float *unit, int64_t n, double norm)
@@ -65,10 +79,10 @@ void stats_sum(const struct stats_batch *b, double *sums)
         sums[SUM_TOP1] += before < 1;
         sums[SUM_TOP5] += before < 5;
         sums[SUM_NORM] += norm;
-        if (b->teacher_norms)
-            compare_norms(norm, b->teacher_norms[i], sums);
-        else if (b->teacher_features)
-            compare_norms(norm, stats_norm(b->teacher_features + i * b->width, b->width), sums);
+        if (b->norms)
+            b->norms[i] = norm;
+        if (knows_teacher(b))
+            compare_norms(b, i, norm, sums);
         if (b->directions)
             sums[SUM_COS] += cosine(s, b->directions + b->labels[i] * b->width, b->width, norm);
         if (b->cross_entropy)

@@ -14,6 +14,8 @@ struct stats_batch {
     const double *teacher_norms;   /* count; NULL: from teacher_features, if there are any */
     const float *directions;       /* classes x width, unit; NULL: not known */
     bool cross_entropy;            /* also sum it */
+    double *norms;                 /* out, count: |s|; NULL: not wanted */
+    double *norms_of_teacher;      /* out, count: |t| where it is known; NULL: not wanted */
 };
 
 /* Adds to sums[SUM_...] (replica.h). */

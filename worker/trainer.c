@@ -16,6 +16,7 @@
 #include "worker/data/sampler.h"
 #include "worker/export.h"
 #include "worker/fault.h"
+#include "worker/footprint.h"
 #include "worker/report/metrics.h"
 #include "worker/result.h"
 #include "worker/state.h"
@@ -34,11 +35,14 @@ struct trainer {
     struct schedule_args schedule_args;
     struct optim_hyper hyper;
     double weights[NETS_MAX_LOSSES]; /* of this step, ramp included */
-    double *table;          /* a row of sums for each lane, then a stop request for each rank */
+    double *
+        table; /* a row of sums for each lane, a stop request for each rank, |s| of each sample of the
+                      batch, |t| likewise */
     double sums[SUM_COUNT]; /* of this step's batch */
     double grad_norm;
     enum uplink_stop stop;
     int64_t log_every, resumed_from, steps_executed, computed; /* samples, on this rank */
+    size_t memory; /* of the process when an epoch was over, before evaluation */
     double began_s, epoch_began_s;
     bool failed_alone; /* rank 0 could not write; the others do not know */
 };
@@ -60,6 +64,26 @@ static size_t table_rows(const struct trainer *t)
     return (size_t)t->s->lanes * SUM_COUNT;
 }
 
+static double *stop_requests(const struct trainer *t)
+{
+    return t->table + table_rows(t);
+}
+
+static double *norms(const struct trainer *t)
+{
+    return stop_requests(t) + t->s->size;
+}
+
+static double *teacher_norms(const struct trainer *t)
+{
+    return norms(t) + t->s->job->train->batch;
+}
+
+static size_t table_length(const struct trainer *t)
+{
+    return (size_t)(teacher_norms(t) + t->s->job->train->batch - t->table);
+}
+
 static void set_weights(struct trainer *t, int64_t epoch)
 {
     const JobSpec *job = t->s->job;
@@ -73,36 +97,49 @@ static void set_weights(struct trainer *t, int64_t epoch)
     }
 }
 
+static void run_lane(struct trainer *t, const struct batch *b, int l, float *grads)
+{
+    struct session *s = t->s;
+    int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
+    int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
+    struct lane lane = {.images = b->images + at * image,
+                        .labels = b->labels + at,
+                        .samples = b->samples + at,
+                        .count = sampler_cut(b->n, s->lanes, l + 1) - first,
+                        .batch = b->n,
+                        .epoch = b->epoch,
+                        .loss_weights = t->weights,
+                        .norms = norms(t) + first,
+                        .teacher_norms = teacher_norms(t) + first};
+
+    replica_lane(s->replica, &lane, grads, t->table + l * SUM_COUNT);
+}
+
+static bool compares_norms(const struct trainer *t)
+{
+    return session_has_figure(t->s, &(struct session_figure){.sum = SUM_TEACHER_NORM}, false);
+}
+
 /* Forward and backward of this rank's lanes; the sum over all lanes of all ranks. */
 static const float *gradients(struct trainer *t, const struct batch *b)
 {
     struct session *s = t->s;
-    int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
     float *sum = NULL;
 
-    memset(t->table, 0, (table_rows(t) + (size_t)s->size) * sizeof(*t->table));
+    memset(t->table, 0, table_length(t) * sizeof(*t->table));
     for (int l = s->lane_lo; l < s->lane_hi; l++) {
-        int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
-        struct lane lane = {.images = b->images + at * image,
-                            .labels = b->labels + at,
-                            .samples = b->samples + at,
-                            .count = sampler_cut(b->n, s->lanes, l + 1) - first,
-                            .batch = b->n,
-                            .epoch = b->epoch,
-                            .loss_weights = t->weights};
-
-        replica_lane(s->replica, &lane, lane_tree_slot(&t->tree), t->table + l * SUM_COUNT);
+        run_lane(t, b, l, lane_tree_slot(&t->tree));
         sum = lane_tree_push(&t->tree);
         pulse_beat();
     }
     t->computed += b->count;
     fault_strike(s->rank, t->st.step, sum);
     coll_tree_sum(s->coll, sum, t->tree.n);
-    t->table[table_rows(t) + (size_t)s->rank] = (double)session_stop_requested(s);
-    coll_merge_table(s->coll, t->table, table_rows(t) + (size_t)s->size);
+    stop_requests(t)[s->rank] = (double)session_stop_requested(s);
+    coll_merge_table(s->coll, t->table, table_length(t));
     lane_tree_rows(t->table, s->lanes, SUM_COUNT, t->sums);
     for (int r = 0; r < s->size && t->stop == UPLINK_GO_ON; r++)
-        t->stop = (enum uplink_stop)t->table[table_rows(t) + (size_t)r];
+        t->stop = (enum uplink_stop)stop_requests(t)[r];
     return sum;
 }
 
@@ -116,37 +153,114 @@ static double total_loss(const struct trainer *t, double n)
     return total;
 }
 
+static void log_metric(struct trainer *t, int64_t epoch, const char *name, double value)
+{
+    metrics_add(t->metrics, t->st.step, epoch, "train", name, value);
+}
+
+static const struct quantile {
+    const char *name;
+    double q;
+} quantiles[] = {{"p10", 0.1}, {"p50", 0.5}, {"p90", 0.9}};
+
+/* The values stand in the order of the batch, on every rank the same; here they are sorted. */
+static void log_norms(struct trainer *t, int64_t epoch, const char *whose, double *values,
+                      int64_t n)
+{
+    char name[48];
+
+    norms_sort(values, n);
+    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
+        snprintf(name, sizeof(name), "norm/%s_%s", whose, quantiles[i].name);
+        log_metric(t, epoch, name, norms_quantile(values, n, quantiles[i].q));
+    }
+}
+
+static void log_epoch_norms(struct trainer *t, int64_t epoch, const char *whose,
+                            const struct norms *h)
+{
+    char name[48];
+
+    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
+        snprintf(name, sizeof(name), "norm/%s_epoch_%s", whose, quantiles[i].name);
+        log_metric(t, epoch, name, norms_histogram_quantile(h, quantiles[i].q));
+    }
+}
+
 static void log_step(struct trainer *t, int64_t epoch, double n)
 {
     const struct nets *nets = &t->s->replica->cfg.nets;
     char name[48];
 
-    metrics_add(t->metrics, t->st.step, epoch, "train", "loss/total", total_loss(t, n));
+    log_metric(t, epoch, "loss/total", total_loss(t, n));
     for (size_t k = 0; k < nets->n_losses; k++) {
         double mean = t->sums[SUM_LOSS + k] / n;
 
         snprintf(name, sizeof(name), "loss/%s", nets->losses[k].def->name);
-        metrics_add(t->metrics, t->st.step, epoch, "train", name, t->weights[k] * mean);
+        log_metric(t, epoch, name, t->weights[k] * mean);
         snprintf(name, sizeof(name), "loss_raw/%s", nets->losses[k].def->name);
-        metrics_add(t->metrics, t->st.step, epoch, "train", name, mean);
+        log_metric(t, epoch, name, mean);
     }
-    metrics_add(t->metrics, t->st.step, epoch, "train", "lr", t->hyper.lr);
-    metrics_add(t->metrics, t->st.step, epoch, "train", "grad_norm", t->grad_norm);
+    log_metric(t, epoch, "lr", t->hyper.lr);
+    log_metric(t, epoch, "grad_norm", t->grad_norm);
     for (size_t i = 0; i < n_session_figures; i++)
         if (session_has_figure(t->s, &session_figures[i], false))
-            metrics_add(t->metrics, t->st.step, epoch, "train", session_figures[i].name,
-                        session_figures[i].factor * t->sums[session_figures[i].sum] / n);
+            log_metric(t, epoch, session_figures[i].name,
+                       session_figures[i].factor * t->sums[session_figures[i].sum] / n);
+    log_norms(t, epoch, "student", norms(t), (int64_t)n);
+    if (compares_norms(t))
+        log_norms(t, epoch, "teacher", teacher_norms(t), (int64_t)n);
 }
 
-static bool check_finite(const struct trainer *t, double n, struct error *err)
+/* Computes this rank's lanes again, watching; the first lane of all ranks in which some node makes a value
+ * that is not finite, and what was seen there. The number of lanes: in none. */
+static int find_source(struct trainer *t, const struct batch *b, struct nonfinite *first)
 {
-    if (isfinite(total_loss(t, n)) && isfinite(t->grad_norm))
-        return true;
-    return err_set(err, ERR_FAILED,
-                   "step %" PRId64
-                   ": the %s is not a finite number; training has diverged (a lower "
-                   "optimizer.lr or a warm-up usually helps)",
-                   t->st.step, isfinite(total_loss(t, n)) ? "gradient" : "loss");
+    struct session *s = t->s;
+    int64_t *seen = NEW_ARRAY(int64_t, (size_t)s->lanes);
+    int lane = 0;
+
+    *first = (struct nonfinite){0};
+    replica_watch(s->replica, first);
+    for (int l = s->lane_lo; l < s->lane_hi && !first->found; l++) {
+        run_lane(t, b, l, lane_tree_slot(&t->tree));
+        seen[l] = first->found;
+    }
+    replica_watch(s->replica, NULL);
+    coll_sum_i64(s->coll, seen, (size_t)s->lanes);
+    while (lane < s->lanes && !seen[lane])
+        lane++;
+    free(seen);
+    if (lane < s->lanes)
+        coll_bcast(s->coll, first, sizeof(*first), lane / (s->lanes / s->size));
+    return lane;
+}
+
+/* The message of a step that is not taken. All ranks come here alike. */
+static bool diverged(struct trainer *t, const struct batch *b, const float *grads,
+                     struct error *err)
+{
+    struct session *s = t->s;
+    bool loss = !isfinite(total_loss(t, (double)b->n));
+    const char *param = replica_spoiled(s->replica, s->replica->params);
+    const char *grad = replica_spoiled(s->replica, grads);
+    struct nonfinite first;
+    int lane = find_source(t, b, &first);
+
+    if (param)
+        err_set(err, ERR_FAILED, "the parameter %s is not finite since the step before", param);
+    else if (lane < s->lanes)
+        err_set(err, ERR_FAILED, "first in lane %d on rank %d, %s", lane,
+                lane / (s->lanes / s->size), first.text);
+    else
+        err_set(err, ERR_FAILED,
+                "computed again, every node gives finite values: %s%s overflowed in the sum over "
+                "lanes, or memory or the network is at fault",
+                grad ? "the gradient of " : "the gradient's norm", grad ? grad : "");
+    return err_wrap(err,
+                    "diverged: step %" PRId64 ", learning rate %g: the %s is not a finite number "
+                    "(a lower optimizer.lr or a warm-up usually helps)",
+                    t->st.step, t->hyper.lr, loss ? "loss" : "gradient");
 }
 
 /* One step, as the paper has it: losses and gradients over the batch, the optimiser, the running
@@ -163,13 +277,17 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     grads = gradients(t, b);
     t->grad_norm = replica_grad_norm(s->replica, grads);
     pulse_step(++t->st.step);
-    if (!check_finite(t, n, err))
-        return false;
+    if (!isfinite(total_loss(t, n)) || !isfinite(t->grad_norm))
+        return diverged(t, b, grads, err);
     replica_update(s->replica, grads, &t->hyper);
     t->steps_executed++;
     for (int i = 0; i < SUM_COUNT; i++)
         t->st.epoch_sums[i] += t->sums[i];
     t->st.epoch_samples += b->n;
+    for (int64_t i = 0; i < b->n; i++)
+        norms_add(&t->st.norms, norms(t)[i]);
+    for (int64_t i = 0; compares_norms(t) && i < b->n; i++)
+        norms_add(&t->st.teacher_norms, teacher_norms(t)[i]);
     if (s->rank == 0 && (t->st.step % t->log_every == 0 || b->index + 1 == s->steps_per_epoch)) {
         log_step(t, b->epoch, n);
         return mine(t, metrics_flush(t->metrics, err));
@@ -226,21 +344,29 @@ static bool save(struct trainer *t, struct error *err)
 static void time_epoch(struct trainer *t)
 {
     struct session *s = t->s;
-    size_t n = (size_t)s->size;
-    double *ranks = NEW_ARRAY(double, 3 * n), now = clock_mono_s();
+    size_t n = RANK_FIGURES * (size_t)s->size;
+    double *figures = NEW_ARRAY(double, n), now = clock_mono_s();
+    struct footprint planned;
     struct rusage usage;
 
+    footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->test);
     getrusage(RUSAGE_SELF, &usage);
-    ranks[s->rank] = (double)t->computed;
-    ranks[n + (size_t)s->rank] = (double)usage.ru_maxrss / 1024;
-    ranks[2 * n + (size_t)s->rank] = coll_seconds(s->coll);
-    coll_merge_table(s->coll, ranks, 3 * n);
+    const double here[RANK_FIGURES] = {
+        [RANK_SAMPLES] = (double)t->computed,
+        [RANK_RSS_MB] = (double)usage.ru_maxrss / 1024,
+        [RANK_MEMORY_MB] = ((double)t->memory - (double)s->memory_at_start) / 1e6,
+        [RANK_PLANNED_MB] = (double)planned.total / 1e6,
+        [RANK_WAITING_S] = coll_seconds(s->coll),
+    };
+    for (int i = 0; i < RANK_FIGURES; i++)
+        figures[i * s->size + s->rank] = here[i];
+    coll_merge_table(s->coll, figures, n);
     if (s->rank == 0)
-        result_time_epoch(s, t->st.step, epoch_of(t, t->st.step - 1), now - t->epoch_began_s, ranks,
-                          ranks + n, ranks + 2 * n);
+        result_time_epoch(s, t->st.step, epoch_of(t, t->st.step - 1), now - t->epoch_began_s,
+                          figures);
     t->computed = 0;
     t->epoch_began_s = clock_mono_s();
-    free(ranks);
+    free(figures);
 }
 
 static void show(struct trainer *t)
@@ -267,6 +393,27 @@ static void show(struct trainer *t)
     uplink_progress(s->uplink, &p);
 }
 
+/* What was gathered over an epoch is told, and gathered anew. */
+static bool end_epoch(struct trainer *t, struct error *err)
+{
+    int64_t epoch = epoch_of(t, t->st.step - 1);
+    bool ok = true;
+
+    t->memory = footprint_now();
+    if (t->s->rank == 0) {
+        log_epoch_norms(t, epoch, "student", &t->st.norms);
+        if (compares_norms(t))
+            log_epoch_norms(t, epoch, "teacher", &t->st.teacher_norms);
+        ok = mine(t, metrics_flush(t->metrics, err));
+    }
+    memcpy(t->st.last_sums, t->st.epoch_sums, sizeof(t->st.last_sums));
+    t->st.last_samples = t->st.epoch_samples;
+    memset(t->st.epoch_sums, 0, sizeof(t->st.epoch_sums));
+    t->st.epoch_samples = 0;
+    t->st.norms = t->st.teacher_norms = (struct norms){{0}};
+    return ok;
+}
+
 /* Evaluation, checkpoint and figures that are due after a step. */
 static bool after_step(struct trainer *t, struct error *err)
 {
@@ -277,12 +424,8 @@ static bool after_step(struct trainer *t, struct error *err)
                (epoch_end && epochs % job->checkpoint->every_epochs == 0) ||
                (job->checkpoint->has_every_steps && done % job->checkpoint->every_steps == 0);
 
-    if (epoch_end || end) {
-        memcpy(t->st.last_sums, t->st.epoch_sums, sizeof(t->st.last_sums));
-        t->st.last_samples = t->st.epoch_samples;
-        memset(t->st.epoch_sums, 0, sizeof(t->st.epoch_sums));
-        t->st.epoch_samples = 0;
-    }
+    if ((epoch_end || end) && !end_epoch(t, err))
+        return false;
     if (end || (epoch_end && epochs % job->train->eval_every_epochs == 0))
         if (!evaluate(t, err))
             return false;
@@ -340,7 +483,7 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
     t->log_every = job->train->has_log_every_steps
                        ? job->train->log_every_steps
                        : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;
-    t->table = NEW_ARRAY(double, table_rows(t) + (size_t)s->size);
+    t->table = NEW_ARRAY(double, table_rows(t) + (size_t)s->size + 2 * (size_t)job->train->batch);
     return state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err) &&
            coll_agree(s->coll,
                       lane_tree_init(&t->tree, s->lane_hi - s->lane_lo,

@@ -7,6 +7,10 @@ const PANELS = [
   { title: "Loss", note: "each term as it is summed", wide: true, take: /^loss\/(.+)$/, first: ["total", "ce"] },
   { title: "Accuracy", note: "top-1 and top-5, in percent", take: /^(top\d)$/, first: ["top1"] },
   { title: "Feature norm", note: "mean length of the penultimate feature", take: /^norm\/(student|teacher)$/ },
+  { title: "Spread of norms", note: "a tenth, a half and nine tenths of a batch lie below",
+    take: /^norm\/((?:student|teacher)_p\d+)$/ },
+  { title: "Spread of norms by epoch", note: "the same of all samples of an epoch",
+    take: /^norm\/((?:student|teacher)_epoch_p\d+)$/ },
   { title: "Norm ratio", note: "student to teacher, and the share of samples below the teacher's",
     take: /^norm\/(ratio|below_share)$/, first: ["ratio"] },
   { title: "Direction", note: "cosine between feature and class mean", take: /^cos\/(class_mean)$/ },
@@ -38,7 +42,7 @@ function pick(panel, set) {
 
   return found.map((s) => ({ ...s, colour: names.indexOf(s.name),
     dots: splits.size > 1 && s.split === "test",
-    label: (LABELS[s.label] ?? s.label) + (splits.size > 1 ? ` (${s.split})` : "") }));
+    label: (LABELS[s.label] ?? s.label.replaceAll("_", " ")) + (splits.size > 1 ? ` (${s.split})` : "") }));
 }
 
 export class Panels {

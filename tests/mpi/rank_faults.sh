@@ -40,7 +40,7 @@ for kind in exit abort segv nan; do
     nan)
         [ $status = 1 ] || fail "nan: status $status"
         ! grep -qi nan "$tmp/nan/metrics.jsonl" || fail "nan: metrics.jsonl is no JSON any more"
-        said $kind 'distill-worker train: step 4: the gradient is not a finite number'
+        said $kind 'distill-worker train: diverged: step 4, learning rate 0.1: the gradient is not a finite number .*: computed again, every node gives finite values: the gradient of conv1.weight '
         ;;
     esac
     ended $kind
@@ -52,6 +52,22 @@ for spec in rank:1,step:3,kind:hiccup rank:1,step:3 rank:x,step:3,kind:exit rank
     [ $? = 2 ] || fail "$spec: status $?: $(cat "$tmp/log")"
     said "$spec" "DISTILLD_FAULT: expected rank:R,step:S,kind:exit\|abort\|.* got \"$spec\""
 done
+
+# A job that diverges by itself: the node that made the first value that is no number, the same whatever the
+# ranks. Nothing of that step is logged or kept.
+for n in 1 2; do
+    ranks $n train "$tmp/job.json" --out "$tmp/diverged$n" --set optimizer.lr=1e12 --set checkpoint.every_steps=1
+    status=$?
+    [ $status = 1 ] || { cat "$tmp/log"; fail "diverging on $n ranks: status $status"; }
+    said diverged 'diverged: step [0-9]+, learning rate 1e\+12: the (loss|gradient) is not a finite number'
+    grep -oE 'diverged: step.*' "$tmp/log" >"$tmp/diverged$n.log"
+    step=$(grep -oE 'step [0-9]+' "$tmp/diverged$n.log" | head -1 | cut -d' ' -f2)
+    [ "$(ls "$tmp/diverged$n/checkpoints" | tail -1)" = "$(printf 'step-%09d.safetensors' $((step - 1)))" ] || fail "the last good checkpoint of $step steps is not kept"
+    ! grep -E "null|\"step\":$step," "$tmp/diverged$n/metrics.jsonl" || fail "a step that was not taken is logged"
+done
+grep -E 'first in lane [0-3] on rank 0, node %[0-9, %]+ = [A-Za-z]+\(.*: element [0-9]+ of [0-9]+( of the [a-z]+ output)? is -?(inf|nan)' "$tmp/diverged1.log" || { cat "$tmp/diverged1.log"; fail "no node is named"; }
+diff <(sed 's/ on rank [0-9]*//' "$tmp/diverged1.log") <(sed 's/ on rank [0-9]*//' "$tmp/diverged2.log") || fail "the first node depends on the ranks"
+same "$tmp/diverged1" "$tmp/diverged2" "diverged"
 
 # Kill -9 in a rank that stands still: the others, which wait for it, end too.
 line=$(mpirun_line 2 train "$tmp/job.json" --out "$tmp/killed")

@@ -1,12 +1,17 @@
-/* The passes as text in, text out: the dump of a small graph before, and after each of them. */
+/* The passes as text in, text out: tests/unit/passes holds the dumps of small graphs as they are defined, and
+ * after each of them. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 #include "worker/engine/ops/ops.h"
 #include "worker/engine/passes/compile.h"
+#include "worker/losses/loss.h"
+#include "worker/models/net.h"
 
 static value_id constant(struct graph *g, const char *name, struct shape s, float value)
 {
@@ -45,7 +50,7 @@ static struct graph *frozen(void)
     return g;
 }
 
-/* The same in training, with gradients of the weights, and something that nobody needs. */
+/* In training, with gradients of the weights, and something that nobody needs. */
 static struct graph *training(void)
 {
     struct graph *g = graph_new();
@@ -64,101 +69,167 @@ static struct graph *training(void)
     return g;
 }
 
+/* Two layers of a block in training whose residual is a convolution of its own. */
+static struct graph *shortcut(void)
+{
+    struct graph *g = graph_new();
+    const struct net net = {.g = g, .training = true, .prefix = ""};
+    value_id x = graph_input(g, "x", DT_REAL, shape4(2, 16, 4, 4)), y, side;
+
+    y = g_relu(g, net_batch_norm(&net, "bn1", net_conv(&net, "conv1", x, 32, 3, 2, 1)));
+    y = net_batch_norm(&net, "bn2", net_conv(&net, "conv2", y, 32, 3, 1, 1));
+    side = net_batch_norm(&net, "bn3", net_conv(&net, "conv3", x, 32, 1, 2, 0));
+    y = g_relu(g, g_add(g, y, side));
+    graph_mark_output(g, y, "y");
+    graph_seed(g, y, graph_input(g, "up", DT_REAL, shape4(2, 32, 2, 2)));
+    return g;
+}
+
+/* Losses on given features and logits, and their gradients. */
+static struct graph *losses(void)
+{
+    struct graph *g = graph_new();
+    value_id features = graph_input(g, "features", DT_REAL, shape2(4, 8));
+    value_id logits = graph_input(g, "logits", DT_REAL, shape2(4, 3));
+    const struct loss_args a = {
+        .features = features,
+        .logits = logits,
+        .labels = graph_input(g, "labels", DT_INDEX, shape1(4)),
+        .teacher_features = graph_input(g, "teacher_features", DT_REAL, shape2(4, 8)),
+        .teacher_logits = graph_input(g, "teacher_logits", DT_REAL, shape2(4, 3)),
+        .directions = graph_input(g, "directions", DT_REAL, shape2(3, 8)),
+        .temperature = 4,
+    };
+    value_id seed = graph_input(g, "seed", DT_REAL, shape1(4));
+
+    graph_want_grad(g, features);
+    graph_want_grad(g, logits);
+    for (size_t i = 0; i < loss_registry_len; i++) {
+        size_t first = g->nodes.n;
+        value_id loss = loss_registry[i]->build(g, &a);
+
+        graph_name_layer(g, first, loss_registry[i]->name);
+        graph_mark_output(g, loss, loss_registry[i]->name);
+        graph_seed(g, loss, seed);
+    }
+    return g;
+}
+
+/* A back end that likes images in blocks, weights in its own way, and has no kernels: its rules do not
+ * depend on the processor. */
+enum {
+    BLOCKED = 1,
+    WEIGHTS = 2
+};
+
+static bool in_blocks(struct backend *b, const struct graph *g, const struct node *n, int *in,
+                      int *out, struct error *err)
+{
+    (void)b;
+    (void)err;
+    for (int k = 0; k < n->n_in + n->n_out; k++) {
+        value_id v = k < n->n_in ? n->in[k] : n->out[k - n->n_in];
+        const struct shape *s = graph_shape(g, v);
+        bool weights = g->values.at[v].kind == VALUE_PARAM || g->values.at[v].kind == VALUE_CONST ||
+                       (n->op == &op_conv_weight_grad && k == n->n_in);
+
+        *(k < n->n_in ? &in[k] : &out[k - n->n_in]) = s->rank != 4          ? LAYOUT_PLAIN
+                                                      : weights             ? WEIGHTS
+                                                      : s->dim[1] % 16 == 0 ? BLOCKED
+                                                                            : LAYOUT_PLAIN;
+    }
+    return true;
+}
+
+static const char *block_name(struct backend *b, int layout)
+{
+    static const char *const names[] = {"plain", "blocked", "weights"};
+
+    (void)b;
+    return names[layout];
+}
+
+static const struct backend_def blocks_def = {.layouts = in_blocks, .layout_name = block_name};
+
 /* The text after a pass; free(). */
-static char *after(struct graph *take_graph, const char *back_end, const char *pass)
+static char *after(struct graph *take_graph, struct backend *b, const char *pass)
 {
     struct error err;
-    struct backend *b = backend_open(back_end, 1, &err);
     struct flat flat = {0};
-    char *text;
+    char *text = compile_dump(take_graph, &(struct compile_options){.backend = b, .flat = &flat},
+                              pass, &err);
 
-    ck_assert_msg(b != NULL, "%s", err.msg);
-    text = compile_dump(take_graph, &(struct compile_options){.backend = b, .flat = &flat}, pass,
-                        &err);
     ck_assert_msg(text != NULL, "%s", err.msg);
     flat_free(&flat);
-    backend_close(b);
     return text;
 }
 
-static void expect(struct graph *take_graph, const char *pass, const char *want)
+/* The graph as it is defined, and after each pass that changes it. */
+static char *history(struct graph *(*build)(void))
 {
-    char *got = after(take_graph, "ref", pass);
+    struct backend blocks = {.def = &blocks_def, .threads = 1};
+    struct buf all = buf_new(0);
+    struct graph *g = build();
+    char *before = graph_dump(g);
 
-    ck_assert_msg(strcmp(got, want) == 0, "after %s:\n%sinstead of\n%s", pass, got, want);
+    graph_free(g);
+    buf_fmt(&all, "== as defined\n%s", before);
+    for (size_t i = 0; strcmp(compile_pass(i), "place") != 0; i++) {
+        char *text = after(build(), &blocks, compile_pass(i));
+        bool same = strcmp(before, text) == 0;
+
+        buf_fmt(&all, "== %s%s\n%s", compile_pass(i), same ? " changes nothing" : "",
+                same ? "" : text);
+        free(before);
+        before = text;
+    }
+    free(before);
+    return buf_take(&all);
+}
+
+static const struct {
+    const char *name;
+    struct graph *(*build)(void);
+} goldens[] = {
+    {"frozen", frozen},
+    {"training", training},
+    {"shortcut", shortcut},
+    {"losses", losses},
+};
+
+/* UPDATE_GOLDEN=1 writes the files anew, to be read before they are committed. */
+static void check_golden(const char *name, struct graph *(*build)(void))
+{
+    char *path = str_fmt("%s/tests/unit/passes/%s.txt", getenv("srcdir"), name);
+    char *got = history(build);
+    struct buf want = buf_new(1 << 20);
+    struct error err;
+
+    if (getenv("UPDATE_GOLDEN"))
+        ck_assert_ok(file_replace(path, got, strlen(got), 0644, &err), err);
+    ck_assert_ok(file_read(path, &want, &err), err);
+    ck_assert_msg(strcmp(got, buf_text(&want)) == 0, "%s: now it is\n%s", path, got);
+    buf_free(&want);
     free(got);
+    free(path);
 }
 
-START_TEST(fold_bn_makes_convolutions_with_a_bias)
+START_TEST(every_pass_makes_the_text_that_its_file_says)
 {
-    expect(frozen(), "prune",
-           "%6 = Conv(x, a.w) {pads=[1,1,1,1]} [1,2,4,4] a\n"
-           "%7 = BatchNormalization(%6, a.gamma, a.beta, a.mean, a.var) [1,2,4,4] a\n"
-           "%8 = Relu(%7) [1,2,4,4]\n"
-           "%14 = Conv(%8, b.w) {pads=[1,1,1,1]} [1,2,4,4] b\n"
-           "%15 = BatchNormalization(%14, b.gamma, b.beta, b.mean, b.var) [1,2,4,4] b\n"
-           "%16 = Add(%15, x) [1,2,4,4]\n"
-           "%17 = Relu(%16) [1,2,4,4] -> y\n");
-    expect(frozen(), "fold_bn",
-           "%7 = Conv(x, %18, %19) {pads=[1,1,1,1]} [1,2,4,4] a\n"
-           "%8 = Relu(%7) [1,2,4,4]\n"
-           "%15 = Conv(%8, %20, %21) {pads=[1,1,1,1]} [1,2,4,4] b\n"
-           "%16 = Add(%15, x) [1,2,4,4]\n"
-           "%17 = Relu(%16) [1,2,4,4] -> y\n");
-}
-END_TEST
-
-START_TEST(fuse_leaves_one_node_a_layer)
-{
-    expect(frozen(), "fuse",
-           "%8 = FusedConv(x, %18, %19) {pads=[1,1,1,1] relu=1} [1,2,4,4]\n"
-           "%17 = FusedConv(%8, %20, %21, x) {pads=[1,1,1,1] relu=1} [1,2,4,4] -> y\n");
-}
-END_TEST
-
-START_TEST(autodiff_appends_and_prune_removes)
-{
-    const char *forward = "%4 = Conv(x, w) [2,16,4,4] conv\n"
-                          "%5, %6, %7 = BatchNormTrain(%4, gamma, beta) [2,16,4,4] bn\n"
-                          "%8 = Add(%5, x) [2,16,4,4]\n"
-                          "%9 = Relu(%8) [2,16,4,4] -> y\n";
-    const char *unused = "%10 = Exp(%9) [2,16,4,4]\n";
-    const char *backward = "%12 = ReluGrad(%9, up) [2,16,4,4]\n"
-                           "%13, %14, %15 = BatchNormTrainGrad(%4, gamma, %6, %7, %12) [2,16,4,4]\n"
-                           "%16 = ConvWeightGrad(x, %13) {input=[4,4] kernel=[1,1]} [16,16,1,1]\n"
-                           "%16 -> gradient of w\n"
-                           "%14 -> gradient of gamma\n";
-    char *whole = str_fmt("%s%s%s", forward, unused, backward);
-    char *pruned = str_fmt("%s%s", forward, backward);
-
-    expect(training(), "autodiff", whole);
-    expect(training(), "prune", pruned);
-    free(whole);
-    free(pruned);
-}
-END_TEST
-
-START_TEST(fuse_lets_a_training_batch_norm_add_and_clamp)
-{
-    expect(training(), "fuse",
-           "%4 = Conv(x, w) [2,16,4,4] conv\n"
-           "%9, %6, %7 = FusedBatchNormTrain(%4, gamma, beta, x) {relu=1} [2,16,4,4] bn -> y\n"
-           "%12 = ReluGrad(%9, up) [2,16,4,4]\n"
-           "%13, %14, %15 = BatchNormTrainGrad(%4, gamma, %6, %7, %12) [2,16,4,4]\n"
-           "%16 = ConvWeightGrad(x, %13) {input=[4,4] kernel=[1,1]} [16,16,1,1]\n"
-           "%16 -> gradient of w\n"
-           "%14 -> gradient of gamma\n");
+    for (size_t i = 0; i < ARRAY_LEN(goldens); i++)
+        check_golden(goldens[i].name, goldens[i].build);
 }
 END_TEST
 
 /* What a pattern needs but somebody else reads, or the caller wants, must stay. */
 START_TEST(what_is_read_elsewhere_is_not_fused)
 {
+    struct backend blocks = {.def = &blocks_def, .threads = 1};
     struct graph *g = frozen();
     char *text;
 
     graph_mark_output(g, graph_find(g, "y") - 1, "sum"); /* what the last Relu reads */
-    text = after(g, "ref", "fuse");
+    text = after(g, &blocks, "fuse");
     ck_assert_msg(strstr(text, "-> sum\n") && strstr(text, "Relu(%16)"), "%s", text);
     free(text);
 }
@@ -175,7 +246,9 @@ static int count(const char *text, const char *what)
 
 START_TEST(layout_reorders_a_value_once_and_gives_outputs_back_plain)
 {
-    char *plain = after(training(), "ref", "layout"), *blocked = after(training(), "cpu", "layout");
+    struct error err;
+    struct backend *ref = backend_open("ref", 1, &err), *cpu = backend_open("cpu", 1, &err);
+    char *plain = after(training(), ref, "layout"), *blocked = after(training(), cpu, "layout");
     const char *y = strstr(blocked, " -> y\n");
 
     ck_assert_int_eq(count(plain, "Reorder"), 0);
@@ -185,34 +258,88 @@ START_TEST(layout_reorders_a_value_once_and_gives_outputs_back_plain)
         y--;
     ck_assert_msg(count(y, "= Reorder(%9)") == 1 && strstr(y, "Reorder") < strchr(y, '\n'), "%s",
                   blocked);
+    ck_assert_msg(strstr(blocked, "Reorder(x) [2,16,4,4] nChw"), "%s", blocked);
     free(plain);
     free(blocked);
+    backend_close(ref);
+    backend_close(cpu);
 }
 END_TEST
 
-START_TEST(place_describes_steps_memory_and_the_peak)
+START_TEST(place_tells_steps_memory_and_the_peak)
 {
     struct error err;
     struct backend *b = backend_open("ref", 1, &err);
-    struct plan *p = compile(frozen(), &(struct compile_options){.backend = b}, &err);
-    struct buf text = buf_new(0);
+    struct plan *p = compile(frozen(), &(struct compile_options){.backend = b, .title = "t"}, &err);
+    const struct step *s;
 
     ck_assert_msg(p != NULL, "%s", err.msg);
-    plan_describe(p, &text);
+    ck_assert_str_eq(p->title, "t");
     ck_assert_uint_eq(p->steps.n, 2);
-    /* Only the middle value lives in the arena. */
+    s = &p->steps.at[1];
+    ck_assert_str_eq(s->op, "FusedConv");
+    ck_assert_str_eq(s->layer, "b");
+    ck_assert(s->n_in == 4 && s->n_out == 1);
+    ck_assert_uint_eq(s->values[1].bytes, 2 * 2 * 3 * 3 * sizeof(float));
+    ck_assert_double_eq(s->flops, 2.0 * (2 * 4 * 4) * (2 * 3 * 3));
+    /* Only the middle value lives in the arena, from the first step on. */
     ck_assert_uint_eq(p->arena_bytes, 2 * 16 * sizeof(float));
-    ck_assert_msg(strstr(buf_text(&text), "peak: ") && strstr(buf_text(&text), "FusedConv") &&
-                      strstr(buf_text(&text), "output y [1,2,4,4]"),
-                  "%s", buf_text(&text));
-    buf_free(&text);
+    ck_assert_uint_eq(p->peak_bytes, p->arena_bytes);
+    ck_assert_int_eq(p->peak_step, 0);
+    ck_assert_uint_eq(p->alive.n, 1);
+    ck_assert_msg(strstr(p->alive.at[0].text, "= FusedConv(x, "), "%s", p->alive.at[0].text);
+    ck_assert_uint_eq(p->alive.at[0].bytes, p->arena_bytes);
     plan_free(p);
     backend_close(b);
 }
 END_TEST
 
-UNIT_MAIN(fold_bn_makes_convolutions_with_a_bias, fuse_leaves_one_node_a_layer,
-          autodiff_appends_and_prune_removes, fuse_lets_a_training_batch_norm_add_and_clamp,
-          what_is_read_elsewhere_is_not_fused,
+/* What a watched run says about a graph whose input is fine and whose middle overflows. */
+static void watch_an_overflow(const char *back_end)
+{
+    struct error err;
+    struct backend *b = backend_open(back_end, 1, &err);
+    struct graph *g = graph_new();
+    value_id x = graph_input(g, "x", DT_REAL, shape2(2, 3)), y = g_exp(g, x);
+    float in[] = {0, 1, 2, 3, 1000, 5}, out[6];
+    struct nonfinite first = {0};
+    struct plan *p;
+
+    graph_name_layer(g, 0, "middle");
+    graph_mark_output(g, g_scale(g, y, 0), "out");
+    p = compile(g, &(struct compile_options){.backend = b}, &err);
+    ck_assert_msg(p != NULL, "%s", err.msg);
+    plan_set_region(p, REGION_ARENA, mem_try_aligned(64, p->arena_bytes));
+    plan_bind_name(p, "x", in);
+    plan_bind_name(p, "out", out);
+    plan_watch(p, &first);
+    plan_run(p);
+    ck_assert_msg(first.found, "nothing was found");
+    ck_assert_str_eq(first.text, "node %1 = Exp(x) [2,3] middle: element 4 of 6 is inf");
+    /* What was found stays; an input counts too. */
+    in[2] = NAN;
+    plan_run(p);
+    ck_assert_msg(strstr(first.text, "Exp"), "%s", first.text);
+    first = (struct nonfinite){0};
+    plan_run(p);
+    ck_assert_str_eq(first.text, "input x: element 2 of 6 is nan");
+    first = (struct nonfinite){0};
+    plan_watch(p, NULL);
+    plan_run(p);
+    ck_assert(!first.found);
+    free(p->base[REGION_ARENA]);
+    plan_free(p);
+    backend_close(b);
+}
+
+START_TEST(a_watched_run_names_the_first_value_that_is_not_finite)
+{
+    watch_an_overflow("ref");
+    watch_an_overflow("cpu");
+}
+END_TEST
+
+UNIT_MAIN(every_pass_makes_the_text_that_its_file_says, what_is_read_elsewhere_is_not_fused,
           layout_reorders_a_value_once_and_gives_outputs_back_plain,
-          place_describes_steps_memory_and_the_peak)
+          place_tells_steps_memory_and_the_peak,
+          a_watched_run_names_the_first_value_that_is_not_finite)

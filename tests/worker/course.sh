@@ -26,7 +26,10 @@ expect() { # WHAT GOT WANT
 }
 
 names=$(jq -r 'select(.step == 1 and .split == "train") | .name' "$tmp/out/metrics.jsonl" | xargs)
-expect "the order of metrics" "$names" "loss/total loss/ce loss_raw/ce loss/kd loss_raw/kd loss/nd loss_raw/nd lr grad_norm top1 top5 norm/student norm/teacher norm/ratio norm/below_share cos/class_mean"
+expect "the order of metrics" "$names" "loss/total loss/ce loss_raw/ce loss/kd loss_raw/kd loss/nd loss_raw/nd lr grad_norm top1 top5 norm/student norm/teacher norm/ratio norm/below_share cos/class_mean norm/student_p10 norm/student_p50 norm/student_p90 norm/teacher_p10 norm/teacher_p50 norm/teacher_p90"
+names=$(jq -r 'select(.step == 2 and (.name | test("_epoch_"))) | .name' "$tmp/out/metrics.jsonl" | xargs)
+expect "the metrics of an epoch" "$names" "norm/student_epoch_p10 norm/student_epoch_p50 norm/student_epoch_p90 norm/teacher_epoch_p10 norm/teacher_epoch_p50 norm/teacher_epoch_p90"
+expect "epochs with quantiles" "$(series norm/student_epoch_p50 | wc -l)" 3
 names=$(jq -r 'select(.split == "test" and .epoch == 0) | .name' "$tmp/out/metrics.jsonl" | xargs)
 expect "the order of test metrics" "$names" "top1 top5 norm/student norm/teacher norm/ratio norm/below_share cos/class_mean loss_raw/ce"
 
@@ -37,6 +40,17 @@ paste <(series loss/kd) <(series loss_raw/kd) <(series loss/nd) <(series loss_ra
     awk '{ ramp = int((NR - 1) / 2) / 4
            if (($1 - 2 * ramp * $2) ^ 2 > 1e-12 || ($3 - 3 * $4) ^ 2 > 1e-12 || ($6 - $1 - $3 - $5) ^ 2 > 1e-12) exit 1 }' ||
     fail "losses are not weighed as the job says"
+
+# Quantiles lie as they should, around the mean, and those of an epoch of two batches between the batches'.
+for whose in student teacher; do
+    paste <(series norm/${whose}_p10) <(series norm/${whose}_p50) <(series norm/${whose}_p90) <(series norm/$whose) |
+        awk '{ if (!(0 < $1 && $1 <= $2 && $2 <= $3 && $1 <= $4 && $4 <= $3)) exit 1 }' || fail "quantiles of |$whose|"
+    for p in p10 p50 p90; do
+        paste <(series norm/${whose}_$p | paste - -) <(series norm/${whose}_epoch_$p) |
+            awk '{ low = $1 < $2 ? $1 : $2; high = $1 + $2 - low; if ($3 < low * 0.95 || $3 > high * 1.05) exit 1 }' ||
+            fail "epoch $p of |$whose|: $(series norm/${whose}_$p | xargs): $(series norm/${whose}_epoch_$p | xargs)"
+    done
+done
 
 expect "state" "$(jq -r .state "$tmp/out/result.json")" succeeded
 expect "steps" "$(jq -r '[.steps, .steps_executed, .resumed_from, .class_means, .kind] | join(",")' "$tmp/out/result.json")" "6,6,,computed,distill"

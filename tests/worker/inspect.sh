@@ -13,15 +13,18 @@ has() { # PATTERN
 }
 
 "$worker" inspect "$tmp/job.json" >"$tmp/log" || fail "inspect: status $?"
-has '^== teacher, one chunk'
-has '^== student in training, a lane of 16 samples'
-has '^== student in training, a lane of 8 samples' # 160 = 64 + 64 + 32
-has '^== student in evaluation'
-has 'FusedConv'
-has 'BatchNormTrainGrad'
+has '^== resnet8x4 frozen, a chunk of 16 samples'
+has '^== resnet8 in training, a lane of 16 samples'
+has '^== resnet8 in training, a lane of 8 samples' # 160 = 64 + 64 + 32
+has '^== resnet8 in evaluation, a chunk of 16 samples'
+has ' FusedConv conv1: \[16,3,32,32\], .* -> \[16,32,32,32\]'
+has ' BatchNormTrainGrad bn1: '
+has ' LogSoftmax loss/ce: \[16,4\] -> \[16,4\]'
+has '^total: [0-9]+ steps read [0-9.]+ MB, write [0-9.]+ MB, [0-9.]+ MFLOP'
 has '^memory: arena [0-9.]+ MB \(without sharing [0-9.]+ MB\), constants'
 has '^peak: [0-9.]+ MB at step [0-9]+: '
-has '^parameters [0-9.]+ MB, buffers .* gradient region .* arena of all plans'
+has "^ +[0-9.]+ MB  gradient regions$"
+has "^ +[0-9.]+ MB  together$"
 [ ! -e "$tmp/job.out" ] || fail "inspect made a folder"
 
 "$worker" inspect --model resnet20 >"$tmp/log" || fail "inspect --model: status $?"
@@ -29,6 +32,27 @@ has '^layer3.0.downsample.0.weight +\[64,32,1,1\]'
 has '^bn1.running_mean +\[16\] +buffer'
 has '^parameters: 278324$'
 has '^feature width: 64$'
+
+# The steps of a model add up: 40.8 million multiplications with an addition each (performance.md of resnet20).
+"$worker" inspect --model resnet20 --json >"$tmp/model.json" || fail "inspect --model --json: status $?"
+json() { # WHAT EXPRESSION: true of model.json
+    [ "$(jq "$2" "$tmp/model.json")" = true ] || { jq . "$tmp/model.json" | tail -60; fail "inspect --json: $1"; }
+}
+json "parameters and tensors" '.parameters == 278324 and .feature_width == 64 and (.tensors | length) == 107'
+json "flops" '.plans[0] | (.flops / 2e6 > 40.7 and .flops / 2e6 < 40.9 and .flops == ([.steps[].flops] | add))'
+json "bytes" '.plans[0] | .bytes_in == ([.steps[].inputs[].bytes] | add) and .bytes_out == ([.steps[].outputs[].bytes] | add)'
+json "kernels and layers" '.plans[0].steps | all(.kernel != "" and .op != "") and any(.layer == "layer3.2.conv2")'
+json "the peak" '.plans[0] | .peak.bytes == ([.peak.alive[].bytes] | add) and .peak.bytes == ([.steps[].alive_bytes] | max) and .peak.bytes <= .memory.arena'
+"$worker" inspect --model resnet8 --batch 4 --dump all >"$tmp/log" || fail "inspect --dump all: status $?"
+for pass in autodiff prune fold_bn fuse layout place; do
+    has "^== resnet8 frozen, a chunk of 4 samples, after $pass\$"
+done
+has '^%[0-9]+ = BatchNormalization\(.*\) \[4,16,32,32\] bn1$' # before fold_bn
+has '^%[0-9]+ = Reorder\(.*\) \[16,3,3,3\] [A-D]' # behind layout
+"$worker" inspect "$tmp/job.json" --dump fuse --json | jq -e '(.dumps | length) == 4 and all(.dumps[]; .pass == "fuse") and (.plans | length) == 4' >/dev/null || fail "inspect --dump fuse --json"
+"$worker" inspect "$tmp/job.json" --dump fuze >"$tmp/log" 2>&1
+[ $? = 2 ] || fail "--dump of an unknown pass: not status 2"
+has '"fuze"; known: all, autodiff, prune'
 
 "$worker" inspect --model resnet21 >"$tmp/log" 2>&1
 [ $? = 2 ] || fail "inspect of an unknown model: not status 2"

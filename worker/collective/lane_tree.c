@@ -5,11 +5,18 @@
 
 #include "proto/base/mem.h"
 
+int lane_tree_regions(int lanes)
+{
+    int n = 1;
+
+    while ((1 << (n - 1)) < lanes)
+        n++;
+    return n;
+}
+
 bool lane_tree_init(struct lane_tree *t, int lanes, size_t n, struct error *err)
 {
-    *t = (struct lane_tree){.lanes = lanes, .n = n, .n_regions = 1};
-    while ((1 << (t->n_regions - 1)) < lanes)
-        t->n_regions++;
+    *t = (struct lane_tree){.lanes = lanes, .n = n, .n_regions = lane_tree_regions(lanes)};
     t->regions = NEW_ARRAY(float *, (size_t)t->n_regions);
     for (int i = 0; i < t->n_regions; i++) {
         t->regions[i] = mem_try_aligned(64, n * sizeof(float));

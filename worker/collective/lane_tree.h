@@ -15,6 +15,8 @@ struct lane_tree {
     int lanes, done;
 };
 
+/* Regions that so many lanes need. */
+int lane_tree_regions(int lanes);
 /* lanes is a power of two. Regions start as zeros. */
 bool lane_tree_init(struct lane_tree *t, int lanes, size_t n, struct error *err);
 void lane_tree_free(struct lane_tree *t);

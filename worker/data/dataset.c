@@ -249,6 +249,13 @@ const char *dataset_skipped_why(const struct dataset *d, size_t k)
     return k < SKIPPED_NAMED ? d->skipped_why[k] : NULL;
 }
 
+size_t dataset_memory(const struct dataset *d)
+{
+    size_t pixels = 3 * (size_t)d->size * (size_t)d->size;
+
+    return d->images.n * (sizeof(*d->images.at) + (d->made ? pixels : 0));
+}
+
 void dataset_sha256(const struct dataset *d, char hex[SHA256_HEX])
 {
     struct sha256 *sum = sha256_new();

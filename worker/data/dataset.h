@@ -44,6 +44,8 @@ const uint8_t *dataset_image(const struct dataset *d, int64_t i);
 /* Records left out (skip_corrupt), and what was wrong with the first ones: the k-th sentence, or NULL. */
 int64_t dataset_skipped(const struct dataset *d);
 const char *dataset_skipped_why(const struct dataset *d, size_t k);
+/* Bytes that it takes besides mapped files. */
+size_t dataset_memory(const struct dataset *d);
 
 /* Identity of the content: over (label as 4 little-endian bytes, pixels) of every image in order. */
 void dataset_sha256(const struct dataset *d, char hex[SHA256_HEX]);

@@ -156,6 +156,21 @@ static struct loader *start(struct loader *l, struct error *err)
     return NULL;
 }
 
+/* Most samples of a batch that are here: floor(b) - floor(a) is at most ceil(b - a). */
+static int64_t room_of(const struct train_loader_config *cfg)
+{
+    return sampler_steps(cfg->batch * (cfg->lane_hi - cfg->lane_lo), cfg->lanes);
+}
+
+size_t loader_memory(const struct train_loader_config *cfg)
+{
+    size_t size = (size_t)dataset_size(cfg->data);
+    size_t sample = 3 * size * size * sizeof(float) + sizeof(int32_t) + sizeof(int64_t);
+
+    return SLOTS * (size_t)room_of(cfg) * sample +
+           (size_t)dataset_count(cfg->data) * sizeof(int64_t);
+}
+
 struct loader *loader_open_train(const struct train_loader_config *cfg, struct error *err)
 {
     struct loader *l = NEW(struct loader);
@@ -170,8 +185,7 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
     l->index = cfg->first_batch;
     l->order = NEW_ARRAY(int64_t, (size_t)dataset_count(cfg->data));
     shuffle(l);
-    /* floor(b) - floor(a) is at most ceil(b - a). */
-    l->room = sampler_steps(cfg->batch * (cfg->lane_hi - cfg->lane_lo), cfg->lanes);
+    l->room = room_of(cfg);
     return start(l, err);
 }
 

@@ -35,6 +35,9 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
 struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
                                   int64_t chunk, int rank, int ranks, struct error *err);
 
+/* Bytes that a training loader takes. */
+size_t loader_memory(const struct train_loader_config *cfg);
+
 /* Borrow the next batch until the following call; NULL at the end. */
 const struct batch *loader_next(struct loader *l);
 void loader_close(struct loader *l); /* at any time; NULL is fine */

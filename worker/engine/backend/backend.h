@@ -39,7 +39,7 @@ struct backend_def {
     unsigned (*inplace)(struct backend *b, const struct graph *g, const struct node *n);
     struct kernel *(*kernel)(struct backend *b, const struct graph *g, const struct node *n,
                              struct error *err);
-    /* "plain", "nChw16c", ... */
+    /* "plain", "nChw16c", ...; valid as long as the back end. */
     const char *(*layout_name)(struct backend *b, int layout);
 };
 

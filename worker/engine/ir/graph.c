@@ -177,6 +177,21 @@ void graph_mark_output(struct graph *g, value_id v, const char *name)
         graph_rename(g, v, name);
 }
 
+void graph_name_node(struct graph *g, node_id n, const char *name)
+{
+    char *copy = str_dup(name);
+
+    free(g->nodes.at[n].name);
+    g->nodes.at[n].name = copy;
+}
+
+void graph_name_layer(struct graph *g, size_t first, const char *layer)
+{
+    for (size_t i = first; i < g->nodes.n; i++)
+        if (!g->nodes.at[i].name[0])
+            graph_name_node(g, (node_id)i, layer);
+}
+
 void graph_replace_node(struct graph *g, node_id id, const struct op_def *op, const value_id *in,
                         int n_in, const void *attr)
 {
@@ -251,6 +266,7 @@ bool graph_verify(const struct graph *g, struct error *err)
 
 void graph_dump_node(const struct graph *g, const struct node *n, struct buf *b)
 {
+    const struct value *first = &g->values.at[n->out[0]];
     char text[SHAPE_TEXT];
 
     for (int k = 0; k < n->n_out; k++)
@@ -266,7 +282,9 @@ void graph_dump_node(const struct graph *g, const struct node *n, struct buf *b)
     }
     buf_str(b, ")");
     attr_dump(n->op->attrs, n->attr, b);
-    buf_fmt(b, " %s", shape_text(&g->values.at[n->out[0]].shape, text));
+    buf_fmt(b, " %s", shape_text(&first->shape, text));
+    if (first->layout_name)
+        buf_fmt(b, " %s", first->layout_name);
     buf_fmt(b, "%s%s", n->name[0] ? " " : "", n->name);
     for (int k = 0; k < n->n_out; k++)
         if (g->values.at[n->out[k]].output)

@@ -57,8 +57,9 @@ struct value {
     node_id producer;  /* of a VALUE_TEMP */
     const float *data; /* of a VALUE_CONST: borrowed, or the graph's if owned */
     float *owned;
-    bool output; /* must exist after a run, in plain layout */
-    int layout;  /* set by the layout pass: 0 is plain, others belong to the back end */
+    bool output;             /* must exist after a run, in plain layout */
+    int layout;              /* set by the layout pass: 0 is plain, others belong to the back end */
+    const char *layout_name; /* what the back end calls it, which lives as long; NULL: plain */
 };
 
 struct op_def;
@@ -123,6 +124,9 @@ void graph_want_grad(struct graph *g, value_id wrt);
 void graph_sink(struct graph *g, value_id value, value_id like);
 void graph_rename(struct graph *g, value_id v, const char *name);
 void graph_mark_output(struct graph *g, value_id v, const char *name);
+void graph_name_node(struct graph *g, node_id n, const char *name);
+/* Gives the nodes from `first` on that have no name the name of the layer that they belong to. */
+void graph_name_layer(struct graph *g, size_t first, const char *layer);
 /* Makes node n compute the same outputs by another operator. */
 void graph_replace_node(struct graph *g, node_id n, const struct op_def *op, const value_id *in,
                         int n_in, const void *attr);
@@ -135,8 +139,8 @@ int graph_uses(const struct graph *g, value_id v);
 
 /* Every node's inputs exist and come before it, shapes are set, names are unique. */
 bool graph_verify(const struct graph *g, struct error *err);
-/* One line a node: "%7 = Conv(%0, w) {strides=[2,2]} [5,16,16,16] conv1 -> y" (name of the node, then of
- * the output), and one a sink. free(). */
+/* One line a node: "%7 = Conv(%0, w) {strides=[2,2]} [5,16,16,16] nChw16c conv1 -> y" (layout if not plain,
+ * layer, name of the output), and one a sink. free(). */
 char *graph_dump(const struct graph *g);
 void graph_dump_node(const struct graph *g, const struct node *n, struct buf *out); /* no newline */
 

@@ -22,6 +22,14 @@ struct op_def {
      * outputs (NO_VALUE where an output was not used). NULL: the operator has no gradient. */
     void (*grad)(struct graph *g, const struct node *n, const value_id *dout, const bool *need,
                  value_id *din);
+
+    /* Multiplications and additions. NULL: none worth counting, its time goes to memory. */
+    double (*flops)(const struct graph *g, const struct node *n);
 };
+
+static inline double op_flops(const struct graph *g, const struct node *n)
+{
+    return n->op->flops ? n->op->flops(g, n) : 0;
+}
 
 #endif

@@ -79,6 +79,29 @@ static void conv_grad(struct graph *g, const struct node *n, const value_id *dou
         din[0] = node2(g, &op_conv_input_grad, n->in[1], dout[0], &a);
 }
 
+/* Every output pixel is a product of one output channel's weights with what lies under them. */
+static double count_flops(const struct graph *g, value_id w, value_id y)
+{
+    const struct shape *ws = graph_shape(g, w);
+
+    return 2 * (double)shape_count(graph_shape(g, y)) * (double)(shape_count(ws) / ws->dim[0]);
+}
+
+static double forward_flops(const struct graph *g, const struct node *n)
+{
+    return count_flops(g, n->in[1], n->out[0]);
+}
+
+static double input_grad_flops(const struct graph *g, const struct node *n)
+{
+    return count_flops(g, n->in[0], n->in[1]);
+}
+
+static double weight_grad_flops(const struct graph *g, const struct node *n)
+{
+    return count_flops(g, n->out[0], n->in[1]);
+}
+
 const struct op_def op_conv = {
     .name = "Conv",
     .min_in = 2,
@@ -87,6 +110,7 @@ const struct op_def op_conv = {
     .attrs = conv_attrs,
     .attr_size = sizeof(struct conv_attr),
     .infer = infer_conv,
+    .flops = forward_flops,
     .grad = conv_grad,
 };
 
@@ -99,6 +123,7 @@ const struct op_def op_fused_conv = {
     .attrs = conv_attrs,
     .attr_size = sizeof(struct conv_attr),
     .infer = infer_conv,
+    .flops = forward_flops,
 };
 
 const struct op_def op_conv_input_grad = {
@@ -110,6 +135,7 @@ const struct op_def op_conv_input_grad = {
     .attrs = conv_attrs,
     .attr_size = sizeof(struct conv_attr),
     .infer = infer_input_grad,
+    .flops = input_grad_flops,
 };
 
 const struct op_def op_conv_weight_grad = {
@@ -121,6 +147,7 @@ const struct op_def op_conv_weight_grad = {
     .attrs = conv_attrs,
     .attr_size = sizeof(struct conv_attr),
     .infer = infer_weight_grad,
+    .flops = weight_grad_flops,
 };
 
 value_id g_conv(struct graph *g, const char *name, value_id x, value_id w, value_id bias,

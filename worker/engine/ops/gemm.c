@@ -48,6 +48,14 @@ static void gemm_grad(struct graph *g, const struct node *n, const value_id *dou
         din[2] = g_column_sum(g, dy);
 }
 
+static double gemm_flops(const struct graph *g, const struct node *n)
+{
+    const struct gemm_attr *t = n->attr;
+
+    return 2 * (double)shape_count(graph_shape(g, n->out[0])) *
+           (double)graph_shape(g, n->in[0])->dim[t->trans_a ? 0 : 1];
+}
+
 const struct op_def op_gemm = {
     .name = "Gemm",
     .min_in = 2,
@@ -57,6 +65,7 @@ const struct op_def op_gemm = {
     .attr_size = sizeof(struct gemm_attr),
     .infer = infer_gemm,
     .grad = gemm_grad,
+    .flops = gemm_flops,
 };
 
 value_id g_gemm(struct graph *g, const char *name, value_id a, value_id b, value_id bias,

@@ -49,6 +49,7 @@ static void differentiate(struct autodiff *a, node_id id)
     const struct node n = a->g->nodes.at[id]; /* a copy: the array grows below */
     value_id dout[NODE_MAX_OUT], din[NODE_MAX_IN];
     bool need[NODE_MAX_IN] = {false}, any_out = false, any_in = false;
+    size_t appended;
 
     for (int k = 0; k < n.n_out; k++) {
         dout[k] = gradient_of(a, n.out[k]);
@@ -65,7 +66,9 @@ static void differentiate(struct autodiff *a, node_id id)
         graph_fail(a->g, ERR_UNSUPPORTED, "%s %s has no gradient", n.op->name, n.name);
         return;
     }
+    appended = a->g->nodes.n;
     n.op->grad(a->g, &n, dout, need, din);
+    graph_name_layer(a->g, appended, n.name);
     for (int k = 0; k < n.n_in; k++)
         if (need[k] && din[k] != NO_VALUE)
             vec_push(&a->parts[n.in[k]], din[k]);

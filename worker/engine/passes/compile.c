@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/base/mem.h"
+#include "proto/base/str.h"
 #include "worker/engine/passes/pass.h"
 
 static const struct {
@@ -15,11 +16,15 @@ static const struct {
 
 static bool run_passes(struct compiler *c, const char *last, struct error *err)
 {
+    const struct compile_observer *see = &c->options->observer;
+
     if (!graph_verify(c->g, err))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(passes); i++) {
         if (!passes[i].run(c, err) || !graph_verify(c->g, err))
             return err_wrap(err, "pass %s", passes[i].name);
+        if (see->look)
+            see->look(see->arg, c->options->title, passes[i].name, c->g);
         if (last && strcmp(passes[i].name, last) == 0)
             break;
     }
@@ -34,9 +39,16 @@ struct plan *compile(struct graph *take_graph, const struct compile_options *opt
 
     graph_free(c.g);
     if (ok)
+        c.plan->title = str_dup(options->title ? options->title : "");
+    if (ok)
         return c.plan;
     plan_free(c.plan);
     return NULL;
+}
+
+const char *compile_pass(size_t i)
+{
+    return i < ARRAY_LEN(passes) ? passes[i].name : NULL;
 }
 
 char *compile_dump(struct graph *take_graph, const struct compile_options *options,

@@ -6,11 +6,19 @@
 #include "worker/engine/plan/flat.h"
 #include "worker/engine/plan/plan.h"
 
+/* Sees the graph after each pass; look NULL: nobody does. */
+struct compile_observer {
+    void (*look)(void *arg, const char *title, const char *pass, const struct graph *g);
+    void *arg;
+};
+
 struct compile_options {
     struct backend *backend;
     /* Addresses of parameters, buffers and gradients; entries that are missing are added in the order
      * of this graph. Shared by all plans of one model. May be NULL for a graph without any. */
     struct flat *flat;
+    const char *title; /* of the plan, for people; NULL: none */
+    struct compile_observer observer;
 };
 
 /* Takes the graph (released in any case). NULL with err, which names pass and node. */
@@ -20,5 +28,8 @@ struct plan *compile(struct graph *take_graph, const struct compile_options *opt
 /* The same up to a pass (its name), for tests: the graph's dump after it. free(); NULL with err. */
 char *compile_dump(struct graph *take_graph, const struct compile_options *options,
                    const char *last_pass, struct error *err);
+
+/* The i-th pass by name; NULL behind the last. */
+const char *compile_pass(size_t i);
 
 #endif

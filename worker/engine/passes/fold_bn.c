@@ -52,6 +52,7 @@ static void fold(struct graph *g, node_id bn_id, const struct node *conv)
             fw[o * per + i] = (float)((double)w[o * per + i] * scale);
         fb[o] = (float)((double)beta[o] + ((b ? (double)b[o] : 0) - (double)mean[o]) * scale);
     }
+    graph_name_node(g, bn_id, conv->name);
     graph_remove_node(g, g->values.at[bn->in[0]].producer);
     in[1] = graph_const(g, "", ws, fw);
     in[2] = graph_const(g, "", shape1(out), fb);

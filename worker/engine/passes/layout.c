@@ -16,6 +16,15 @@ struct relayout {
     VEC(struct reordered) made;
 };
 
+static void set_layout(struct relayout *r, value_id v, int layout)
+{
+    struct value *value = &r->g->values.at[v];
+
+    value->layout = layout;
+    value->layout_name =
+        layout == LAYOUT_PLAIN ? NULL : r->backend->def->layout_name(r->backend, layout);
+}
+
 /* v in this layout; made on first use. */
 static value_id in_layout(struct relayout *r, value_id v, int layout)
 {
@@ -27,7 +36,7 @@ static value_id in_layout(struct relayout *r, value_id v, int layout)
         if (r->made.at[i].from == v && r->g->values.at[r->made.at[i].to].layout == layout)
             return r->made.at[i].to;
     made = graph_add(r->g, &op_reorder, "", &v, 1, NULL);
-    r->g->values.at[made].layout = layout;
+    set_layout(r, made, layout);
     r->g->values.at[made].dtype = r->g->values.at[v].dtype;
     vec_push(&r->made, (struct reordered){v, made});
     return made;
@@ -73,7 +82,7 @@ static bool lay_out(struct relayout *r, struct node n, struct error *err)
         n.in[k] = in_layout(r, n.in[k], in[k]);
     append(r->g, n);
     for (int k = 0; k < n.n_out; k++)
-        r->g->values.at[n.out[k]].layout = out[k];
+        set_layout(r, n.out[k], out[k]);
     for (int k = 0; k < n.n_out; k++)
         export_plain(r, n.out[k]);
     return true;

@@ -11,43 +11,24 @@
 #include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
 #include "worker/engine/passes/memory.h"
-#include "worker/engine/passes/pass.h"
+#include "worker/engine/passes/place.h"
 
-enum phase {
-    PHASE_ONCE,
-    PHASE_PARAMS,
-    PHASE_RUN
-};
-
-struct placing {
-    struct graph *g;
-    struct backend *backend;
-    struct flat *flat;
-    struct plan *plan;
-    size_t n;                /* values */
-    enum phase *phase;       /* of each value */
-    value_id *root;          /* of each value */
-    int *first, *last;       /* of each root: nodes during which it is alive; first -1: never */
-    struct place *place;     /* of each root */
-    struct kernel **kernels; /* of each node; NULL for views */
-};
-
-static bool is_view(const struct node *n)
+bool place_is_view(const struct node *n)
 {
     return n->op == &op_flatten || n->op == &op_view;
 }
 
-static size_t bytes_of(const struct placing *p, value_id v)
+size_t place_bytes(const struct placing *p, value_id v)
 {
     return p->backend->def->bytes(p->backend, &p->g->values.at[v]);
 }
 
-static size_t aligned(size_t bytes)
+size_t place_aligned(size_t bytes)
 {
     return (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
 }
 
-static enum phase node_phase(const struct placing *p, const struct node *n)
+enum phase place_phase(const struct placing *p, const struct node *n)
 {
     enum phase phase = PHASE_ONCE;
 
@@ -72,8 +53,8 @@ static void find_phases_and_views(struct placing *p)
         const struct node *n = &p->g->nodes.at[i];
 
         for (int k = 0; k < n->n_out; k++)
-            p->phase[n->out[k]] = node_phase(p, n);
-        if (is_view(n))
+            p->phase[n->out[k]] = place_phase(p, n);
+        if (place_is_view(n))
             p->root[n->out[0]] = p->root[n->in[0]];
     }
 }
@@ -106,7 +87,7 @@ static void place_io(struct placing *p, value_id v, bool is_output)
                                             .dtype = value->dtype,
                                             .shape = value->shape,
                                             .is_output = is_output,
-                                            .bytes = bytes_of(p, v)});
+                                            .bytes = place_bytes(p, v)});
 }
 
 static void place_known(struct placing *p)
@@ -162,7 +143,7 @@ static bool can_share(const struct placing *p, size_t i, int k)
 
     if (p->place[out].region != REGION_COUNT || p->place[in].region != REGION_COUNT ||
         p->phase[n->in[k]] != PHASE_RUN || p->last[in] != (int)i ||
-        bytes_of(p, n->in[k]) != bytes_of(p, n->out[0]))
+        place_bytes(p, n->in[k]) != place_bytes(p, n->out[0]))
         return false;
     for (int other = 0; other < n->n_in; other++)
         if (other != k && p->root[n->in[other]] == in)
@@ -183,7 +164,7 @@ static void share_in_place(struct placing *p)
 {
     for (size_t i = 0; i < p->g->nodes.n; i++) {
         const struct node *n = &p->g->nodes.at[i];
-        unsigned allowed = is_view(n) ? 0 : p->backend->def->inplace(p->backend, p->g, n);
+        unsigned allowed = place_is_view(n) ? 0 : p->backend->def->inplace(p->backend, p->g, n);
 
         for (int k = 0; k < n->n_in; k++)
             if ((allowed >> k & 1) && can_share(p, i, k)) {
@@ -198,7 +179,7 @@ static bool make_kernels(struct placing *p, struct error *err)
     for (size_t i = 0; i < p->g->nodes.n; i++) {
         const struct node *n = &p->g->nodes.at[i];
 
-        if (is_view(n))
+        if (place_is_view(n))
             continue;
         p->kernels[i] = p->backend->def->kernel(p->backend, p->g, n, err);
         if (!p->kernels[i])
@@ -214,7 +195,7 @@ static bool read_later(const struct placing *p, value_id v)
         const struct node *n = &p->g->nodes.at[i];
 
         for (int k = 0; k < n->n_in; k++)
-            if (p->root[n->in[k]] == v && node_phase(p, n) != PHASE_ONCE)
+            if (p->root[n->in[k]] == v && place_phase(p, n) != PHASE_ONCE)
                 return true;
     }
     return false;
@@ -232,7 +213,7 @@ static bool place_fixed(struct placing *p, struct error *err)
             p->place[v].region != REGION_COUNT || (is_const && !read_later(p, (value_id)v)))
             continue;
         p->place[v] = (struct place){REGION_FIXED, plan->fixed_bytes};
-        plan->fixed_bytes += aligned(bytes_of(p, (value_id)v));
+        plan->fixed_bytes += place_aligned(place_bytes(p, (value_id)v));
     }
     plan->base[REGION_FIXED] = mem_try_aligned(4096, plan->fixed_bytes);
     return plan->base[REGION_FIXED] ||
@@ -250,13 +231,14 @@ static void place_arena(struct placing *p, size_t *scratch_offset)
         if (p->root[i] == (value_id)i && p->first[i] >= 0 && p->place[i].region == REGION_COUNT &&
             p->phase[i] == PHASE_RUN) {
             owner[n] = (value_id)i;
-            v[n++] =
-                (struct interval){p->first[i], p->last[i], aligned(bytes_of(p, (value_id)i)), 0};
+            v[n++] = (struct interval){p->first[i], p->last[i],
+                                       place_aligned(place_bytes(p, (value_id)i)), 0};
         }
     for (size_t i = 0; i < n_nodes; i++)
         if (p->kernels[i] && p->kernels[i]->scratch_bytes) {
             owner[n] = NO_VALUE - 1 - (value_id)i;
-            v[n++] = (struct interval){(int)i, (int)i, aligned(p->kernels[i]->scratch_bytes), 0};
+            v[n++] =
+                (struct interval){(int)i, (int)i, place_aligned(p->kernels[i]->scratch_bytes), 0};
         }
     p->plan->arena_bytes = memory_plan(v, n);
     for (size_t i = 0; i < n; i++) {
@@ -268,121 +250,6 @@ static void place_arena(struct placing *p, size_t *scratch_offset)
     }
     free(owner);
     free(v);
-}
-
-static size_t live_bytes(const struct placing *p, int node)
-{
-    size_t sum = p->kernels[node] ? aligned(p->kernels[node]->scratch_bytes) : 0;
-
-    for (size_t v = 0; v < p->n; v++)
-        if (p->root[v] == (value_id)v && p->place[v].region == REGION_ARENA &&
-            p->first[v] <= node && node <= p->last[v])
-            sum += aligned(bytes_of(p, (value_id)v));
-    return sum;
-}
-
-static char *step_text(const struct placing *p, const struct node *n)
-{
-    struct buf b = buf_new(0);
-    const struct value *out = &p->g->values.at[n->out[0]];
-
-    graph_dump_node(p->g, n, &b);
-    buf_fmt(&b, " %s", p->backend->def->layout_name(p->backend, out->layout));
-    return buf_take(&b);
-}
-
-/* Constants of a node that runs once: the graph's own floats, or copies where the back end computes in
- * double. */
-static void *const_arg(const struct placing *p, value_id v, void **copy)
-{
-    const struct value *value = &p->g->values.at[v];
-    size_t n = (size_t)shape_count(&value->shape);
-    double *wide;
-
-    if (value->kind != VALUE_CONST)
-        return (char *)p->plan->base[REGION_FIXED] + p->place[p->root[v]].offset;
-    if (p->backend->def->real_size == sizeof(float))
-        return (void *)(uintptr_t)value->data;
-    *copy = wide = NEW_ARRAY(double, n);
-    for (size_t i = 0; i < n; i++)
-        wide[i] = (double)value->data[i];
-    return wide;
-}
-
-static bool run_once(struct placing *p, size_t i, struct error *err)
-{
-    const struct node *n = &p->g->nodes.at[i];
-    void *args[NODE_MAX_IN + NODE_MAX_OUT + 1], *copies[NODE_MAX_IN] = {NULL};
-    void *scratch = mem_try_aligned(64, p->kernels[i]->scratch_bytes);
-
-    if (!scratch)
-        return err_set(err, ERR_IO, "no memory for %zu bytes", p->kernels[i]->scratch_bytes);
-    for (int k = 0; k < n->n_in; k++)
-        args[k] = const_arg(p, n->in[k], &copies[k]);
-    for (int k = 0; k < n->n_out; k++)
-        args[n->n_in + k] =
-            (char *)p->plan->base[REGION_FIXED] + p->place[p->root[n->out[k]]].offset;
-    args[n->n_in + n->n_out] = scratch;
-    p->kernels[i]->run(p->kernels[i], args);
-    for (int k = 0; k < n->n_in; k++)
-        free(copies[k]);
-    free(scratch);
-    p->kernels[i]->free(p->kernels[i]);
-    p->kernels[i] = NULL;
-    return true;
-}
-
-static void fill_constants(struct placing *p)
-{
-    for (size_t v = 0; v < p->n; v++) {
-        const struct value *value = &p->g->values.at[v];
-        size_t n = (size_t)shape_count(&value->shape);
-        char *to = (char *)p->plan->base[REGION_FIXED] + p->place[v].offset;
-
-        if (value->kind != VALUE_CONST || p->place[v].region != REGION_FIXED)
-            continue;
-        if (p->backend->def->real_size == sizeof(float))
-            memcpy(to, value->data, n * sizeof(float));
-        else
-            for (size_t i = 0; i < n; i++)
-                ((double *)to)[i] = (double)value->data[i];
-    }
-}
-
-static void add_step(struct placing *p, size_t i, size_t scratch_offset)
-{
-    const struct node *n = &p->g->nodes.at[i];
-    struct step s = {.kernel = p->kernels[i], .op = n->op->name, .text = step_text(p, n)};
-
-    for (int k = 0; k < n->n_in; k++)
-        s.args[s.n_args++] = p->place[p->root[n->in[k]]];
-    for (int k = 0; k < n->n_out; k++)
-        s.args[s.n_args++] = p->place[p->root[n->out[k]]];
-    s.args[s.n_args++] = (struct place){REGION_ARENA, scratch_offset};
-    s.live_bytes = live_bytes(p, (int)i);
-    p->kernels[i] = NULL; /* the step owns it */
-    if (node_phase(p, n) == PHASE_PARAMS) {
-        vec_push(&p->plan->prepare, s);
-        return;
-    }
-    if (s.live_bytes > p->plan->peak_bytes) {
-        p->plan->peak_bytes = s.live_bytes;
-        p->plan->peak_step = (int)p->plan->steps.n;
-    }
-    vec_push(&p->plan->steps, s);
-}
-
-static bool make_steps(struct placing *p, const size_t *scratch_offset, struct error *err)
-{
-    for (size_t i = 0; i < p->g->nodes.n; i++) {
-        if (!p->kernels[i])
-            continue;
-        if (node_phase(p, &p->g->nodes.at[i]) != PHASE_ONCE)
-            add_step(p, i, scratch_offset[i]);
-        else if (!run_once(p, i, err))
-            return false;
-    }
-    return true;
 }
 
 bool pass_place(struct compiler *c, struct error *err)
@@ -415,9 +282,8 @@ bool pass_place(struct compiler *c, struct error *err)
         ok = place_fixed(&p, err);
     }
     if (ok) {
-        fill_constants(&p);
         place_arena(&p, scratch_offset);
-        ok = make_steps(&p, scratch_offset, err);
+        ok = place_make_steps(&p, scratch_offset, err);
     }
     for (size_t i = 0; i < n_nodes; i++)
         if (p.kernels[i])

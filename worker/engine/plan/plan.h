@@ -21,13 +21,30 @@ struct place {
     size_t offset; /* bytes; for REGION_IO the number of the input or output */
 };
 
+/* What a step reads or writes. */
+struct step_value {
+    struct shape shape;
+    enum dtype dtype;
+    int layout;
+    size_t bytes;
+};
+
 struct step {
     struct kernel *kernel;
     const char *op; /* of the registry */
-    char *text;     /* the node as the dump shows it, with layouts */
-    int n_args;
-    struct place args[NODE_MAX_IN + NODE_MAX_OUT + 1];
-    size_t live_bytes; /* of the arena while it runs */
+    char *layer;    /* the node's name; "" for most of what passes append */
+    char *text;     /* the node as the dump shows it */
+    int n_in, n_out;
+    struct step_value values[NODE_MAX_IN + NODE_MAX_OUT]; /* inputs, outputs */
+    struct place args[NODE_MAX_IN + NODE_MAX_OUT + 1];    /* the same, then scratch */
+    size_t live_bytes;                                    /* of the arena while it runs */
+    double flops;                                         /* multiplications and additions */
+};
+
+/* A tenant of the arena at its fullest. */
+struct plan_alive {
+    char *text; /* the node that makes the value, or whose scratch it is */
+    size_t bytes;
 };
 
 struct plan_io {
@@ -39,7 +56,14 @@ struct plan_io {
     void *bound;
 };
 
+/* The first value that was not finite. */
+struct nonfinite {
+    bool found;
+    char text[600]; /* which node or input, which element */
+};
+
 struct plan {
+    char *title;
     struct backend *backend;  /* borrowed */
     VEC(struct step) prepare; /* once for each change of the parameters */
     VEC(struct step) steps;   /* each run */
@@ -49,6 +73,8 @@ struct plan {
     size_t arena_sum;  /* what the temporaries would take without sharing */
     size_t peak_bytes; /* greatest live_bytes */
     int peak_step;
+    VEC(struct plan_alive) alive; /* at the peak, the largest first */
+    struct nonfinite *watch;      /* NULL: nobody looks */
 };
 
 void plan_free(struct plan *p); /* NULL is fine */
@@ -66,7 +92,10 @@ void plan_bind_name(struct plan *p, const char *name, const void *data);
 void plan_prepare(struct plan *p);
 void plan_run(struct plan *p);
 
-/* Steps, memory by region, and the values alive at the peak, for people. */
-void plan_describe(const struct plan *p, struct buf *out);
+/* watch.c: from now on a run looks at its inputs and at all that its steps write, and notes the first value
+ * that is not finite, unless one was found already. NULL: no longer. */
+void plan_watch(struct plan *p, struct nonfinite *first);
+void plan_watch_inputs(const struct plan *p);
+void plan_watch_step(const struct plan *p, const struct step *s, void *const *args);
 
 #endif

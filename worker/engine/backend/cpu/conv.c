@@ -10,13 +10,14 @@ static bool depthwise(const struct conv_case *k)
     return k->attr->group == k->x.dim[1] && k->attr->group == k->y.dim[1];
 }
 
-/* oneDNN's fast kernels want both sides blocked; only a first layer may read plain images. */
+/* What the pass layout is told. oneDNN's fast kernels want both sides blocked; only a first layer may read plain images. */
 static void choose_layouts(const struct cpu *c, struct conv_case *k)
 {
     int64_t group = k->attr->group;
     bool x_blocks = k->x.dim[1] / group % c->block == 0,
          y_blocks = k->y.dim[1] / group % c->block == 0;
 
+    k->x_layout = k->y_layout = LAYOUT_PLAIN;
     if (depthwise(k))
         x_blocks = y_blocks = k->x.dim[1] % c->block == 0;
     if (group == 1 && y_blocks && k->x.dim[1] <= 4)
@@ -25,29 +26,35 @@ static void choose_layouts(const struct cpu *c, struct conv_case *k)
         k->x_layout = k->y_layout = CPU_BLOCKED;
 }
 
-static struct conv_case case_of(const struct cpu *c, const struct graph *g, const struct node *n)
-{
-    struct conv_case k = {.attr = n->attr};
+struct roles {
+    value_id x, w, y;
+};
 
-    if (n->op == &op_conv_input_grad) {
-        k.x = *graph_shape(g, n->out[0]);
-        k.w = *graph_shape(g, n->in[0]);
-        k.y = *graph_shape(g, n->in[1]);
-    } else if (n->op == &op_conv_weight_grad) {
-        k.x = *graph_shape(g, n->in[0]);
-        k.w = *graph_shape(g, n->out[0]);
-        k.y = *graph_shape(g, n->in[1]);
-    } else {
-        k.x = *graph_shape(g, n->in[0]);
-        k.w = *graph_shape(g, n->in[1]);
-        k.y = *graph_shape(g, n->out[0]);
-    }
+static struct roles roles_of(const struct node *n)
+{
+    if (n->op == &op_conv_input_grad)
+        return (struct roles){.x = n->out[0], .w = n->in[0], .y = n->in[1]};
+    if (n->op == &op_conv_weight_grad)
+        return (struct roles){.x = n->in[0], .w = n->out[0], .y = n->in[1]};
+    return (struct roles){.x = n->in[0], .w = n->in[1], .y = n->out[0]};
+}
+
+/* With the layouts that the values have in the graph. */
+static struct conv_case case_of(const struct graph *g, const struct node *n)
+{
+    struct roles r = roles_of(n);
+    struct conv_case k = {.x = *graph_shape(g, r.x),
+                          .w = *graph_shape(g, r.w),
+                          .y = *graph_shape(g, r.y),
+                          .attr = n->attr,
+                          .x_layout = g->values.at[r.x].layout,
+                          .y_layout = g->values.at[r.y].layout};
+
     for (int i = 0; i < 2; i++) {
         k.strides[i] = k.attr->strides[i];
         k.pads_before[i] = k.attr->pads[i];
         k.pads_after[i] = k.attr->pads[i + 2];
     }
-    choose_layouts(c, &k);
     return k;
 }
 
@@ -159,11 +166,12 @@ static bool make_pd(struct cpu *c, const struct node *n, const struct conv_case 
 static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                          int *out, struct error *err)
 {
-    struct conv_case k = case_of(c, g, n);
+    struct conv_case k = case_of(g, n);
     bool weight_grad = n->op == &op_conv_weight_grad;
     dnnl_primitive_desc_t pd;
     int w;
 
+    choose_layouts(c, &k);
     if (n->op == &op_conv && conv_wide_serves(c, &k, n)) {
         in[0] = k.x_layout;
         in[1] = conv_wide_weights(c, &k);
@@ -198,7 +206,7 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
 static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const struct node *n,
                                      struct error *err)
 {
-    struct conv_case k = case_of(c, g, n);
+    struct conv_case k = case_of(g, n);
     struct cpu_arg args[4] = {
         {DNNL_ARG_SRC, 0}, {DNNL_ARG_WEIGHTS, 1}, {DNNL_ARG_DST, n->n_in}, {DNNL_ARG_BIAS, 2}};
     dnnl_primitive_desc_t pd;
@@ -225,7 +233,7 @@ static struct kernel *input_grad_kernel(struct cpu *c, const struct graph *g, co
 {
     static const struct cpu_arg args[] = {
         {DNNL_ARG_WEIGHTS, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_SRC, 2}};
-    struct conv_case k = case_of(c, g, n);
+    struct conv_case k = case_of(g, n);
     dnnl_primitive_desc_t pd;
 
     if (!make_pd(c, n, &k, g->values.at[n->in[0]].layout, &pd, err))
@@ -291,7 +299,7 @@ static size_t larger(size_t a, size_t b)
 static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, const struct node *n,
                                          struct error *err)
 {
-    struct conv_case k = case_of(c, g, n);
+    struct conv_case k = case_of(g, n);
     int64_t batch = k.x.dim[0], samples = part_samples(&k);
     int weights = g->values.at[n->out[0]].layout;
     struct weight_grad_kernel *w = NEW(struct weight_grad_kernel);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "proto/base/mem.h"
+#include "proto/base/str.h"
 #include "worker/engine/backend/ref/ref.h"
 #include "worker/engine/ops/ops.h"
 
@@ -73,7 +74,7 @@ static dnnl_format_tag_t plain_tag(int rank)
 dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int layout)
 {
     if (layout >= CPU_OPAQUE)
-        return c->opaque.at[layout - CPU_OPAQUE];
+        return c->opaque.at[layout - CPU_OPAQUE].md;
     if (layout == CPU_BLOCKED)
         return md_of(4, s->dim, c->block == 16 ? dnnl_nChw16c : dnnl_nChw8c);
     return md_of(s->rank, s->dim, plain_tag(s->rank));
@@ -89,16 +90,40 @@ dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md)
     return md_of(md->ndims, md->dims, plain_tag(md->ndims));
 }
 
+const char *cpu_tag(const dnnl_memory_desc_t *md, char out[CPU_TAG])
+{
+    const dnnl_blocking_desc_t *b = &md->format_desc.blocking;
+    bool cut[DNNL_MAX_NDIMS] = {false}, taken[DNNL_MAX_NDIMS] = {false};
+    int at = 0;
+
+    for (int i = 0; i < b->inner_nblks; i++)
+        cut[b->inner_idxs[i]] = true;
+    for (int i = 0; i < md->ndims; i++) {
+        int slowest = -1;
+
+        for (int d = 0; d < md->ndims; d++)
+            if (!taken[d] && (slowest < 0 || b->strides[d] > b->strides[slowest]))
+                slowest = d;
+        taken[slowest] = true;
+        out[at++] = (char)((cut[slowest] ? 'A' : 'a') + slowest);
+    }
+    out[at] = '\0';
+    for (int i = 0; i < b->inner_nblks && at < CPU_TAG - 8; i++)
+        at += snprintf(out + at, 8, "%d%c", (int)b->inner_blks[i], (char)('a' + b->inner_idxs[i]));
+    return out;
+}
+
 int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md)
 {
     dnnl_memory_desc_t plain = cpu_plain_like(md);
+    char tag[CPU_TAG];
 
     if (dnnl_memory_desc_equal(md, &plain))
         return LAYOUT_PLAIN;
     for (size_t i = 0; i < c->opaque.n; i++)
-        if (dnnl_memory_desc_equal(md, &c->opaque.at[i]))
+        if (dnnl_memory_desc_equal(md, &c->opaque.at[i].md))
             return CPU_OPAQUE + (int)i;
-    vec_push(&c->opaque, *md);
+    vec_push(&c->opaque, (struct cpu_layout){*md, str_dup(cpu_tag(md, tag))});
     return CPU_OPAQUE + (int)c->opaque.n - 1;
 }
 
@@ -177,6 +202,8 @@ static void close_cpu(struct backend *b)
 {
     struct cpu *c = self(b);
 
+    for (size_t i = 0; i < c->opaque.n; i++)
+        free(c->opaque.at[i].tag);
     vec_free(&c->opaque);
     if (c->stream)
         dnnl_stream_destroy(c->stream);
@@ -266,8 +293,7 @@ static const char *layout_name(struct backend *b, int layout)
         return "plain";
     if (layout == CPU_BLOCKED)
         return c->block == 16 ? "nChw16c" : "nChw8c";
-    snprintf(c->opaque_name, sizeof(c->opaque_name), "weights#%d", layout - CPU_OPAQUE);
-    return c->opaque_name;
+    return c->opaque.at[layout - CPU_OPAQUE].tag;
 }
 
 const char *backend_isa(void)

@@ -18,13 +18,20 @@ enum {
     CPU_OPAQUE = 2
 };
 
+enum {
+    CPU_TAG = 40
+};
+struct cpu_layout {
+    dnnl_memory_desc_t md;
+    char *tag;
+};
+
 struct cpu {
     struct backend base;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     int block; /* channels in a block */
-    VEC(dnnl_memory_desc_t) opaque;
-    char opaque_name[32];
+    VEC(struct cpu_layout) opaque;
 };
 
 /* What a row of the operator table says. Both get the node with its final layouts in the graph;
@@ -46,6 +53,9 @@ dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v
 dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int layout);
 /* The number of the layout that is this descriptor; plain if it is row-major. */
 int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md);
+/* How oneDNN writes it: dimensions a, b, ... from the slowest to the fastest, upper case where they are cut,
+ * and the blocks: "ABcd16b16a". Written to out, which is returned. */
+const char *cpu_tag(const dnnl_memory_desc_t *md, char out[CPU_TAG]);
 /* Row-major, with the dimensions of md (which for grouped weights has one more than the value). */
 dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md);
 /* Blocked if the channels allow it. */

@@ -1,0 +1,95 @@
+#include "worker/footprint.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/file.h"
+#include "worker/collective/lane_tree.h"
+#include "worker/data/loader.h"
+
+static size_t arena(const struct replica *r)
+{
+    size_t most = r->teacher ? r->teacher->arena_bytes : 0;
+
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        most = r->train[i]->arena_bytes > most ? r->train[i]->arena_bytes : most;
+    return r->eval && r->eval->arena_bytes > most ? r->eval->arena_bytes : most;
+}
+
+static size_t constants(const struct replica *r)
+{
+    size_t sum = (r->teacher ? r->teacher->fixed_bytes : 0) + (r->eval ? r->eval->fixed_bytes : 0);
+
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        sum += r->train[i]->fixed_bytes;
+    return sum;
+}
+
+static size_t optimiser_states(const struct replica *r)
+{
+    size_t n = 0;
+
+    while (r->cfg.optim && n < OPTIM_MAX_STATES && r->cfg.optim->states[n])
+        n++;
+    return n;
+}
+
+/* Regions of the tree inside a rank, and what a partner sends. */
+static size_t gradient_regions(int lanes, int ranks)
+{
+    return (size_t)lane_tree_regions(lanes / ranks) + (ranks > 1);
+}
+
+void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec *job, int ranks,
+                    const struct dataset *train, const struct dataset *test)
+{
+    const int lanes = job->train->lanes;
+    const size_t params = r->flat.param_count * sizeof(float);
+    const struct train_loader_config loader = {
+        .data = train, .batch = job->train->batch, .lanes = lanes, .lane_hi = lanes / ranks};
+
+    *f = (struct footprint){
+        .rows = {
+            {"activations and scratch of all plans", arena(r)},
+            {"constants and prepared weights", constants(r)},
+            {"parameters", params},
+            {"running statistics", r->flat.buffer_count * sizeof(float)},
+            {"optimiser", optimiser_states(r) * params},
+            {"gradient regions", r->cfg.n_lane_sizes ? gradient_regions(lanes, ranks) *
+                                                           flat_grad_count(&r->flat) * sizeof(float)
+                                                     : 0},
+            {"between plans", r->staging_bytes},
+            {"loader", r->cfg.n_lane_sizes ? loader_memory(&loader) : 0},
+            {"data", dataset_memory(train) + (test ? dataset_memory(test) : 0)},
+        }};
+    for (size_t i = 0; i < FOOTPRINT_ROWS; i++)
+        f->total += f->rows[i].bytes;
+}
+
+/* Lines of /proc/self/smaps: "FROM-TO rwxp ..." begins a mapping, "Anonymous: N kB" is one of its facts. */
+static size_t sum_of_data(const char *line)
+{
+    static const char fact[] = "Anonymous:";
+    bool code = false;
+    size_t kb = 0;
+
+    for (; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+        const char *flags = line + strcspn(line, " \n");
+
+        if (memchr(line, '-', (size_t)(flags - line)) && flags[0] == ' ')
+            code = flags[3] == 'x';
+        else if (!code && strncmp(line, fact, strlen(fact)) == 0)
+            kb += strtoull(line + strlen(fact), NULL, 10);
+    }
+    return kb * 1024;
+}
+
+size_t footprint_now(void)
+{
+    struct buf text = buf_new(64u << 20);
+    size_t bytes = file_read("/proc/self/smaps", &text, NULL) ? sum_of_data(buf_text(&text)) : 0;
+
+    buf_free(&text);
+    return bytes;
+}
