@@ -116,7 +116,7 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"schema_version=2", "#/schema_version: must be at least 1 and at most 1, got 2"},
         {"student.projector=sometimes", "expected one of auto, always, never"},
         {"labels.x=1", "#/labels/x: expected a string, got 1"},
-        {"labels={\"a/b~\":{}}", "#/labels/a~1b~0: expected a string, got an object"},
+        {"labels={\"a/b~\":{}}", "#/labels/a~1b~0: expected a string, got {}"},
     };
     struct error err;
 
