@@ -5,8 +5,8 @@
 
 #include "daemon/api.h"
 #include "daemon/auth.h"
+#include "daemon/hosts.h"
 #include "daemon/problem.h"
-#include "daemon/sched.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 
@@ -43,6 +43,11 @@ void api_version(struct daemon *d, struct request *r)
     js_set(j, "slots", js_new_int(d->settings.slots));
     js_set(j, "charts", js_new_bool(has_charts(d)));
     reply_json(r, 200, j);
+}
+
+void api_nodes(struct daemon *d, struct request *r)
+{
+    reply_json(r, 200, hosts_json(d));
 }
 
 void api_session(struct daemon *d, struct request *r)
@@ -100,7 +105,7 @@ void api_metrics(struct daemon *d, struct request *r)
     buf_str(&b, "# TYPE distilld_slots gauge\n# HELP distilld_slots Cores for jobs.\n");
     buf_fmt(&b,
             "distilld_slots{use=\"held\"} %" PRId64 "\ndistilld_slots{use=\"free\"} %" PRId64 "\n",
-            sched_used(d), d->settings.slots - sched_used(d));
+            hosts_used(d), d->settings.slots - hosts_used(d));
     buf_str(&b, "# TYPE distilld_sse_clients gauge\n# HELP distilld_sse_clients Open event "
                 "streams.\n");
     buf_fmt(&b, "distilld_sse_clients %zu\n# EOF\n", http_streams(d->http));

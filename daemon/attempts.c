@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/hosts.h"
 #include "daemon/ingest.h"
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
@@ -212,6 +213,7 @@ static void on_tick(uv_timer_t *t)
         if (!a->child)
             check(d, a);
     }
+    hosts_tick(d);
     if (waiting)
         sched_soon(d);
 }

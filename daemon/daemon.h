@@ -14,8 +14,10 @@
 /* What the command line and the configuration file say. */
 struct settings {
     const char *state, *listen, *config, *worker, *shim, *web, *log_level;
+    const char *hostfile, *launch_agent, *network, *advertise;
     opt_list hosts;
     int64_t slots;
+    double host_retry_s;
     bool help, version;
 };
 
@@ -39,6 +41,7 @@ struct daemon {
     struct catalog catalog; /* what the worker can do */
     struct http *http;
     struct uplink *uplink;
+    struct hosts *hosts;
     VEC(struct active *) active; /* in the order of arrival */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */

@@ -28,6 +28,7 @@ struct job {
     char name[132], kind[16];
     char *spec;   /* the normalised JobSpec as JSON text */
     char *result; /* result.json, or NULL */
+    char *placement; /* hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL */
     enum job_state state;
     struct reason reason;  /* code "": none */
     bool cancel_requested; /* durable: a cancel cannot be lost */

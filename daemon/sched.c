@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/queue.h"
 #include "proto/base/log.h"
@@ -14,26 +15,21 @@ enum {
     TOLD = 32
 };
 
-int64_t sched_used(const struct daemon *d)
-{
-    int64_t used = 0;
-
-    for (size_t i = 0; i < d->active.n; i++)
-        if (d->active.at[i]->job->state != JOB_QUEUED)
-            used += job_slots(d->active.at[i]->job);
-    return used;
-}
-
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
 static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_slots)
 {
     struct reason why;
+    char down[300];
+    const char *split = "";
 
+    hosts_describe_down(d, down, sizeof(down));
+    if (ahead == 0 && free_slots >= job_slots(j))
+        split = "; the threads of a rank need slots on one host";
     reason_set(&why, "waiting_for_slots",
                "needs %" PRId64 " slot%s (%" PRId64 " ranks x %" PRId64 " threads); %" PRId64
-               " of %" PRId64 " are free, %zu job%s ahead",
+               " of %" PRId64 " are free, %zu job%s ahead%s%s",
                job_slots(j), job_slots(j) == 1 ? "" : "s", j->ranks, j->threads, free_slots,
-               d->settings.slots, ahead, ahead == 1 ? " is" : "s are");
+               d->settings.slots, ahead, ahead == 1 ? " is" : "s are", split, down);
     if (strcmp(why.message, j->reason.message) == 0)
         return;
     j->reason = why;
@@ -41,26 +37,43 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
         lifecycle_tell(d, "state", j->id, job_json(j, false));
 }
 
+static void start(struct daemon *d, struct active *a, const int64_t *given)
+{
+    struct error err;
+
+    free(a->job->placement);
+    a->job->placement = hosts_placement(d, given);
+    if (!lifecycle_apply(d, a, EV_START, NULL, &err))
+        log_error("a job cannot be started yet error=\"%s\"", err.msg);
+}
+
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    int64_t free_slots = d->settings.slots - sched_used(d), left;
+    struct place_host *hosts = hosts_free(d);
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
-    struct error err;
     size_t ahead = 0;
+    int64_t left = 0;
 
     for (size_t i = 0; i < d->active.n; i++)
         if (d->active.at[i]->job->state == JOB_QUEUED) {
+            const struct job *j = d->active.at[i]->job;
+
             vec_push(&waiting, d->active.at[i]);
-            vec_push(&queue, (struct queue_job){.need = job_slots(d->active.at[i]->job)});
+            vec_push(&queue, (struct queue_job){.ranks = j->ranks, .threads = j->threads});
         }
-    left = queue_decide(queue.at, queue.n, d->settings.slots, free_slots);
-    for (size_t i = 0; i < queue.n; i++)
-        if (!queue.at[i].start)
+    queue_decide(queue.at, queue.n, hosts, hosts_count(d));
+    for (size_t i = 0; i < hosts_count(d); i++)
+        left += hosts[i].free;
+    for (size_t i = 0; i < queue.n; i++) {
+        if (queue.at[i].given)
+            start(d, waiting.at[i], queue.at[i].given);
+        else
             explain(d, waiting.at[i]->job, ahead++, left);
-        else if (!lifecycle_apply(d, waiting.at[i], EV_START, NULL, &err))
-            log_error("a job cannot be started yet error=\"%s\"", err.msg);
+        free(queue.at[i].given);
+    }
+    free(hosts);
     vec_free(&queue);
     vec_free(&waiting);
 }

@@ -6,7 +6,5 @@
 
 /* A pass in the next turn of the loop, however often it is asked for. */
 void sched_soon(struct daemon *d);
-/* Slots of the jobs that hold some. */
-int64_t sched_used(const struct daemon *d);
 
 #endif

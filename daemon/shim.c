@@ -31,7 +31,7 @@ enum {
 };
 
 struct shim_options {
-    const char *attempt, *out, *dir;
+    const char *attempt, *out, *dir, *hosts, *launch_agent, *network;
     int64_t ranks, threads;
     bool print_mpirun, help;
     opt_list command;
@@ -48,6 +48,14 @@ static const struct opt rows[] = {
         .fallback = "1", .lo = 1, .hi = 1024),
     OPT(struct shim_options, dir, OPT_TEXT, "dir",
         "with --print-mpirun: folder for mpirun's session files", .value = "DIR"),
+    OPT(struct shim_options, hosts, OPT_TEXT, "hosts",
+        "hosts for the ranks, and how many each gets (default: all on this one)",
+        .value = "NAME:N,..."),
+    OPT(struct shim_options, launch_agent, OPT_TEXT, "launch-agent",
+        "what reaches a host: COMMAND NAME WORD... runs WORD... there (default: ssh)",
+        .value = "COMMAND"),
+    OPT(struct shim_options, network, OPT_TEXT, "network",
+        "network of the hosts (default: any that Open MPI finds)", .value = "ADDRESS/BITS"),
     OPT(struct shim_options, print_mpirun, OPT_FLAG, "print-mpirun",
         "print the mpirun line for the command, as a shell takes it, and do nothing else"),
     OPT(struct shim_options, help, OPT_FLAG, "help", "print this text", .letter = 'h'),
@@ -108,16 +116,27 @@ static _Noreturn void become_mpirun(const struct shim *s, const struct mpirun_li
     _exit(127);
 }
 
-static bool start_mpirun(struct shim *s, char *const *command, struct error *err)
+static void build_line(const struct shim_options *o, const char *dir, char *const *command,
+                       struct mpirun_line *out)
 {
-    struct mpirun m = {
-        .ranks = s->opt->ranks,
-        .threads = s->opt->threads,
-        .cores = cores_online(),
+    const struct mpirun m = {
+        .ranks = o->ranks,
+        .threads = o->threads,
+        .cores = o->hosts ? INT64_MAX : cores_online(), /* theirs are counted by who placed the ranks */
         .root = geteuid() == 0,
-        .dir = s->session_dir,
+        .dir = dir,
+        .hosts = o->hosts,
+        .launch_agent = o->launch_agent,
+        .network = o->network,
+        .environment = environ,
         .command = command,
     };
+
+    mpirun_build(&m, out);
+}
+
+static bool start_mpirun(struct shim *s, char *const *command, struct error *err)
+{
     struct mpirun_line line;
     int pipe_fds[2];
     pid_t parent = getpid();
@@ -126,7 +145,7 @@ static bool start_mpirun(struct shim *s, char *const *command, struct error *err
         return false;
     if (pipe2(pipe_fds, O_CLOEXEC) != 0)
         return err_set(err, ERR_IO, "pipe: %s", strerror(errno));
-    mpirun_build(&m, &line);
+    build_line(s->opt, s->session_dir, command, &line);
     s->mpirun = fork();
     if (s->mpirun == 0)
         become_mpirun(s, &line, parent, pipe_fds[1]);
@@ -340,16 +359,10 @@ static bool run(struct shim *s, char *const *command, struct error *err)
 
 static bool print_line(const struct shim_options *o, char *const *command)
 {
-    struct mpirun m = {.ranks = o->ranks,
-                       .threads = o->threads,
-                       .cores = cores_online(),
-                       .root = geteuid() == 0,
-                       .dir = o->dir,
-                       .command = command};
     struct mpirun_line line;
     struct buf text = buf_new(0);
 
-    mpirun_build(&m, &line);
+    build_line(o, o->dir, command, &line);
     mpirun_print(&line, &text);
     fputs(buf_text(&text), stdout);
     buf_free(&text);

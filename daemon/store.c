@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/db.h"
+#include "daemon/hosts.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -35,6 +36,9 @@ static const char *const state_schema[] = {
     "CREATE TABLE session(sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
     "INSERT INTO counter VALUES('event', 1)",
+
+    "ALTER TABLE attempt ADD COLUMN placement TEXT NOT NULL DEFAULT '';"
+    "UPDATE attempt SET placement = '" HOST_ALONE ":' || (SELECT ranks FROM job WHERE id = job)",
 };
 
 static const char *const metrics_schema[] = {
@@ -158,7 +162,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 #define JOB_COLUMNS                                                                      \
     "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
     " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
-    " finished_ms, step, total_steps, epoch, result"
+    " finished_ms, step, total_steps, epoch, result,"                                    \
+    " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt)"
 
 static struct job *read_job(struct db_stmt *q)
 {
@@ -186,6 +191,7 @@ static struct job *read_job(struct db_stmt *q)
                                         .eta_s = -1,
                                         .images_per_s = -1};
     j->result = db_is_null(q, 20) ? NULL : str_dup(db_text(q, 20));
+    j->placement = db_is_null(q, 21) ? NULL : str_dup(db_text(q, 21));
     return j;
 }
 
@@ -278,11 +284,12 @@ bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct e
 /* -- Attempts ---------------------------------------------------------------------------------- */
 
 bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t started_ms,
-                       const char *token_sha256, struct error *err)
+                       const char *token_sha256, const char *placement, struct error *err)
 {
-    struct db_stmt *q = db_prepare(
-        s->state, "INSERT INTO attempt(job, number, started_ms, token_sha256) VALUES(?,?,?,?)",
-        err);
+    struct db_stmt *q = db_prepare(s->state,
+                                   "INSERT INTO attempt(job, number, started_ms, token_sha256,"
+                                   " placement) VALUES(?,?,?,?,?)",
+                                   err);
 
     if (!q)
         return false;
@@ -290,6 +297,7 @@ bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t
     db_bind_int(q, 2, number);
     db_bind_int(q, 3, started_ms);
     db_bind_text(q, 4, token_sha256);
+    db_bind_text(q, 5, placement);
     return db_run(q, err);
 }
 
@@ -339,7 +347,7 @@ bool store_attempts(struct store *s, const char *job,
 {
     struct db_stmt *q = db_prepare(s->state,
                                    "SELECT number, started_ms, ended_ms, status, signal, stopped,"
-                                   " lost, message FROM attempt WHERE job=? ORDER BY number",
+                                   " lost, message, placement FROM attempt WHERE job=? ORDER BY number",
                                    err);
     enum db_result got;
 
@@ -350,6 +358,7 @@ bool store_attempts(struct store *s, const char *job,
         struct attempt_row row = {.number = db_int(q, 0),
                                   .started_ms = db_int(q, 1),
                                   .ended_ms = db_int(q, 2),
+                                  .placement = db_text(q, 8),
                                   .end = {.status = (int)db_int(q, 3),
                                           .signal = (int)db_int(q, 4),
                                           .stopped = db_int(q, 5),

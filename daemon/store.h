@@ -39,10 +39,11 @@ bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct e
 
 struct attempt_row {
     int64_t number, started_ms, ended_ms; /* ended_ms 0: not yet */
+    const char *placement;                /* see struct job */
     struct attempt_exit end;
 };
 bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t started_ms,
-                       const char *token_sha256, struct error *err);
+                       const char *token_sha256, const char *placement, struct error *err);
 bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
                        const struct attempt_exit *end, struct error *err);
 /* The hash of the newest attempt's token. */
