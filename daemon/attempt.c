@@ -39,9 +39,25 @@ static struct json *read_record(const char *dir, const char *name, struct error 
     return j;
 }
 
-bool attempt_write_owner(const char *dir, const char *id, const struct process *shim,
+static const char *const class_names[ATTEMPT_CLASS_COUNT] = {"", "hang", "lost_host"};
+
+const char *attempt_class_name(enum attempt_class c)
+{
+    return class_names[c];
+}
+
+enum attempt_class attempt_class_parse(const char *name)
+{
+    for (enum attempt_class c = 0; c < ATTEMPT_CLASS_COUNT; c++)
+        if (strcmp(class_names[c], name) == 0)
+            return c;
+    return ATTEMPT_PLAIN;
+}
+
+bool attempt_write_owner(const char *dir, const char *id, const struct attempt_owner *owner,
                          struct error *err)
 {
+    const struct process *shim = &owner->shim;
     struct json *j = js_new_object();
     char now[CLOCK_TEXT];
 
@@ -49,13 +65,15 @@ bool attempt_write_owner(const char *dir, const char *id, const struct process *
     js_set(j, "pid", js_new_int(shim->pid));
     js_set(j, "start_time", js_new_int((int64_t)shim->start_time));
     js_set(j, "boot_id", js_new_string(shim->boot_id));
+    js_set(j, "cgroup", js_new_string(owner->cgroup));
     js_set(j, "started_at", js_new_string(clock_text(clock_wall_ms(), now)));
     return write_record(dir, "attempt.json", j, err);
 }
 
-bool attempt_read_owner(const char *dir, struct process *shim, struct error *err)
+bool attempt_read_owner(const char *dir, struct attempt_owner *owner, struct error *err)
 {
     struct json *j = read_record(dir, "attempt.json", err);
+    struct process *shim = &owner->shim;
 
     if (!j)
         return false;
@@ -63,6 +81,7 @@ bool attempt_read_owner(const char *dir, struct process *shim, struct error *err
         .pid = (pid_t)js_int(js_get(j, "pid"), 0),
         .start_time = (uint64_t)js_int(js_get(j, "start_time"), 0),
     };
+    snprintf(owner->cgroup, sizeof(owner->cgroup), "%s", js_string(js_get(j, "cgroup"), ""));
     snprintf(shim->boot_id, sizeof(shim->boot_id), "%s", js_string(js_get(j, "boot_id"), ""));
     js_free(j);
     return true;
@@ -77,6 +96,7 @@ bool attempt_write_exit(const char *dir, const struct attempt_exit *e, struct er
     js_set(j, "signal", js_new_int(e->signal));
     js_set(j, "stopped", js_new_bool(e->stopped));
     js_set(j, "lost", js_new_bool(e->lost));
+    js_set(j, "class", js_new_string(attempt_class_name(e->class)));
     js_set(j, "message", js_new_string(e->message));
     js_set(j, "ended_at", js_new_string(clock_text(clock_wall_ms(), now)));
     return write_record(dir, "exit.json", j, err);
@@ -93,6 +113,7 @@ bool attempt_read_exit(const char *dir, struct attempt_exit *e, struct error *er
         .signal = (int)js_int(js_get(j, "signal"), 0),
         .stopped = js_bool(js_get(j, "stopped"), false),
         .lost = js_bool(js_get(j, "lost"), false),
+        .class = attempt_class_parse(js_string(js_get(j, "class"), "")),
     };
     snprintf(e->message, sizeof(e->message), "%s", js_string(js_get(j, "message"), ""));
     js_free(j);
@@ -105,7 +126,8 @@ int attempt_lock(const char *dir, bool wait, struct error *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
     if (fd < 0) {
-        err_set(err, ERR_IO, "open %s: %s", path, strerror(errno));
+        err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "open %s: %s", path,
+                strerror(errno));
     } else if (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
         err_set(err, errno == EWOULDBLOCK ? ERR_CONFLICT : ERR_IO, "lock %s: %s", path,
                 strerror(errno));

@@ -1,7 +1,7 @@
 /* What an attempt leaves in its folder STATE/jobs/ID/attempts/N, written by the shim and read by the
- * daemon, also by one that was started later:
+ * daemon, also by one that was started later (the daemon makes the folder itself):
  *   lock          held (flock) by the shim from before it starts anything until it is gone
- *   attempt.json  who the shim is
+ *   attempt.json  who the shim is, and the cgroup of its processes
  *   exit.json     how the attempt ended; durable, and written only when no process is left
  *   token         the secret by which its rank 0 shows that it belongs to the attempt (0600)
  *   output.log    what the shim itself has to say */
@@ -9,26 +9,43 @@
 #define DAEMON_ATTEMPT_H
 
 #include "daemon/procs.h"
+
+/* Ends that the shim found out by looking after the ranks. */
+enum attempt_class {
+    ATTEMPT_PLAIN,     /* it ended by itself, or was told to */
+    ATTEMPT_HANG,      /* a rank did not get on, so the shim ended it */
+    ATTEMPT_LOST_HOST, /* a rank on another host was not heard any more */
+    ATTEMPT_CLASS_COUNT
+};
+const char *attempt_class_name(enum attempt_class c); /* "" for a plain one */
+enum attempt_class attempt_class_parse(const char *name);
 #include "proto/base/error.h"
 
 /* How an attempt ended. */
 struct attempt_exit {
-    int status;         /* mpirun's exit status */
-    int signal;         /* mpirun was ended by it; 0: it was not */
-    bool stopped;       /* the shim was told to end it (SIGTERM) */
-    bool lost;          /* nobody saw the end: the shim itself was killed */
+    int status;   /* mpirun's exit status */
+    int signal;   /* mpirun was ended by it; 0: it was not */
+    bool stopped; /* the shim was told to end it (SIGTERM) */
+    bool lost;    /* nobody saw the end: the shim itself was killed */
+    enum attempt_class class;
     char message[1024]; /* the last words of the ranks, "" for none */
 };
 
+/* Who runs an attempt. */
+struct attempt_owner {
+    struct process shim;
+    char cgroup[256]; /* where its processes are; "" for none of its own */
+};
+
 /* `id` is the attempt's: JOB.N, N being its generation. */
-bool attempt_write_owner(const char *dir, const char *id, const struct process *shim,
+bool attempt_write_owner(const char *dir, const char *id, const struct attempt_owner *owner,
                          struct error *err);
-bool attempt_read_owner(const char *dir, struct process *shim, struct error *err);
+bool attempt_read_owner(const char *dir, struct attempt_owner *owner, struct error *err);
 bool attempt_write_exit(const char *dir, const struct attempt_exit *e, struct error *err);
 bool attempt_read_exit(const char *dir, struct attempt_exit *e, struct error *err);
 
 /* Takes the lock: its descriptor, or -1. With wait it stands in line, else a held lock is
- * ERR_CONFLICT. */
+ * ERR_CONFLICT. ERR_NOT_FOUND: there is no such folder. */
 int attempt_lock(const char *dir, bool wait, struct error *err);
 
 #endif

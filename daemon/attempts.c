@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/cgroup.h"
 #include "daemon/hosts.h"
 #include "daemon/ingest.h"
 #include "daemon/launch.h"
@@ -35,17 +37,35 @@ static bool has_attempt(const struct active *a)
 
 /* -- The end ----------------------------------------------------------------------------------- */
 
+/* Ends what is left of an attempt; false: not all of it is gone yet. Processes of before a reboot are,
+ * whoever may look like them now. */
+static bool end_processes(const char *dir, const struct job *j, struct error *err)
+{
+    struct attempt_owner owner;
+    char boot[HOST_BOOT_SIZE], *id;
+    size_t alive;
+
+    if (attempt_read_owner(dir, &owner, NULL)) {
+        host_boot_id(boot);
+        if (strcmp(owner.shim.boot_id, boot) != 0)
+            return true;
+        if (owner.cgroup[0] && !cgroup_end(owner.cgroup))
+            return err_set(err, ERR_CONFLICT, "processes are left in %s", owner.cgroup);
+    }
+    id = str_fmt("%s.%" PRId64, j->id, j->attempt);
+    alive = procs_signal(id, SIGKILL);
+    free(id);
+    return !alive || err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
+}
+
 /* Nobody wrote a record: the shim was killed, or never came to life. Under the lock the attempt's
  * processes are ended, and only when none is left the record is written. False: not yet. */
 static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, struct error *err)
 {
-    char *id = str_fmt("%s.%" PRId64, j->id, j->attempt);
-    size_t alive = procs_signal(id, SIGKILL);
     char *session_dir;
 
-    free(id);
-    if (alive)
-        return err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
+    if (!end_processes(dir, j, err))
+        return false;
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
     free(session_dir);
@@ -60,6 +80,11 @@ static bool find_end(const char *dir, const struct job *j, struct attempt_exit *
     int lock = attempt_lock(dir, false, err);
     bool ok;
 
+    /* Somebody removed the folder, and the record with it. */
+    if (lock < 0 && err->code == ERR_NOT_FOUND) {
+        *e = (struct attempt_exit){.status = 1, .lost = true, .message = "its folder is gone"};
+        return end_processes(dir, j, err);
+    }
     if (lock < 0)
         return false;
     ok = attempt_read_exit(dir, e, err);
@@ -158,11 +183,11 @@ void attempts_launch(struct daemon *d, struct active *a)
 static void signal_shim(struct daemon *d, struct active *a, int number)
 {
     char *dir = daemon_attempt_path(d, a->job);
-    struct process shim;
+    struct attempt_owner owner;
     struct error err;
 
-    if (attempt_read_owner(dir, &shim, &err))
-        process_signal(&shim, number);
+    if (attempt_read_owner(dir, &owner, &err))
+        process_signal(&owner.shim, number);
     free(dir);
 }
 

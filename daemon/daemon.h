@@ -17,7 +17,7 @@ struct settings {
     const char *hostfile, *launch_agent, *network, *advertise;
     opt_list hosts;
     int64_t slots;
-    double host_retry_s;
+    double host_retry_s, lease_s, silence_s;
     bool help, version;
 };
 
@@ -26,6 +26,8 @@ struct active {
     struct job *job;
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
+    int64_t bury_at_ns;       /* when ranks on other hosts, of an attempt without a shim, are dead; 0: not
+                                 known yet */
     int64_t kill_at_ns;       /* when a cancelled attempt is ended the hard way; 0: never */
     int64_t log_bytes;        /* of rank 0's log, when it was last announced */
 };

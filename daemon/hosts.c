@@ -201,19 +201,20 @@ static void on_answer(struct daemon *d, const char *name, const char *why)
 
 static void ask(struct daemon *d, struct host *h)
 {
-    if (!h->probe && d->settings.hostfile)
+    if (!h->probe)
         h->probe = probe_host(d, h->name, on_answer);
 }
 
-void hosts_lost(struct daemon *d, const char *name, const char *placement)
+void hosts_suspect(struct daemon *d, const char *placement)
 {
-    struct host *h = find(d, name);
+    for (size_t i = 0; i < d->hosts->list.n; i++) {
+        struct host *h = &d->hosts->list.at[i];
 
-    if (h)
-        mark_down(d, h, "an attempt lost touch with it");
-    for (size_t i = 0; !h && i < d->hosts->list.n; i++)
-        if (ranks_on(placement, d->hosts->list.at[i].name))
-            ask(d, &d->hosts->list.at[i]);
+        if (!ranks_on(placement, h->name))
+            continue;
+        mark_down(d, h, "an attempt lost touch with its hosts; whether this one answers is not known yet");
+        ask(d, h);
+    }
 }
 
 void hosts_tick(struct daemon *d)

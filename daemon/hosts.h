@@ -27,9 +27,10 @@ void hosts_describe_down(const struct daemon *d, char *out, size_t size);
 /* A placement in the words of mpirun's --host: "a:2,b:1". free() */
 char *hosts_placement(const struct daemon *d, const int64_t *given);
 
-/* An attempt lost touch with a host: no job is placed there until it answers again, which it is asked
- * after host_retry_s. Where nobody knows which of a placement it was (name ""), all of them are asked. */
-void hosts_lost(struct daemon *d, const char *name, const char *placement);
+/* An attempt lost touch with one of its hosts. All of them are asked, since what was seen of it from here
+ * need not be the host that is away; no job is placed on one before it has answered. A host that does
+ * not answer is asked again after host_retry_s. */
+void hosts_suspect(struct daemon *d, const char *placement);
 /* Once a second: asks those whose time has come. */
 void hosts_tick(struct daemon *d);
 

@@ -12,6 +12,7 @@
 #include "daemon/procs.h"
 #include "daemon/uplink.h"
 #include "proto/base/file.h"
+#include "proto/base/json.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -103,10 +104,28 @@ static void add_hosts(struct words *w, const struct daemon *d, const struct job 
     add_copy(w, d->settings.launch_agent);
     add_copy(w, "--watch");
     add(w, str_fmt("%s:0", d->settings.advertise));
+    add_copy(w, "--lease");
+    add(w, str_fmt("%.17g", d->settings.lease_s));
+    add_copy(w, "--silence");
+    add(w, str_fmt("%.17g", d->settings.silence_s));
     if (d->settings.network) {
         add_copy(w, "--network");
         add_copy(w, d->settings.network);
     }
+}
+
+/* What the shim must know of the job's watchdog. The spec was normalised when it was accepted; one of an
+ * older daemon has none, and the shim its default. */
+static void add_stall(struct words *w, const struct job *j)
+{
+    struct json *spec = js_parse(j->spec, strlen(j->spec), NULL);
+    const struct json *stall = js_path(spec, "watchdog.stall_s");
+
+    if (stall) {
+        add_copy(w, "--stall");
+        add(w, str_fmt("%.17g", js_real(stall, 0)));
+    }
+    js_free(spec);
 }
 
 static void add_arguments(struct words *w, const struct daemon *d, const struct job *j,
@@ -123,6 +142,7 @@ static void add_arguments(struct words *w, const struct daemon *d, const struct 
     add(w, str_fmt("%" PRId64, j->threads));
     if (d->settings.hostfile)
         add_hosts(w, d, j);
+    add_stall(w, j);
     add_copy(w, "--");
     add_copy(w, d->settings.worker);
     add_copy(w, command_of(j->kind));

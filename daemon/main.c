@@ -64,6 +64,13 @@ static const struct opt rows[] = {
     OPT(struct settings, host_retry_s, OPT_REAL, "host-retry",
         "a host that was lost is asked again after so many seconds", .value = "S",
         .fallback = "60"),
+    OPT(struct settings, silence_s, OPT_REAL, "silence",
+        "with --hostfile: a host of which nothing was heard for so long is lost", .value = "S",
+        .fallback = "10"),
+    OPT(struct settings, lease_s, OPT_REAL, "lease",
+        "with --hostfile: ranks that have not heard from here for so long end themselves, so that "
+        "the job can go on elsewhere",
+        .value = "S", .fallback = "30"),
     OPT(struct settings, config, OPT_TEXT, "config",
         "file with lines of `name = value` for these options; the command line comes first",
         .value = "FILE"),

@@ -34,7 +34,11 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
     int number = signal_of(e);
     const char *name = number ? sigabbrev_np(number) : NULL;
 
-    if (e->lost)
+    if (e->class == ATTEMPT_HANG)
+        snprintf(out, size, "hung");
+    else if (e->class == ATTEMPT_LOST_HOST)
+        snprintf(out, size, "a host was lost");
+    else if (e->lost)
         snprintf(out, size, "nobody saw its end (the shim was killed)");
     else if (e->stopped)
         snprintf(out, size, "stopped from outside");
@@ -53,7 +57,10 @@ static enum job_event try_again(const struct attempt_exit *e, const struct job *
     char how[64];
 
     describe(e, how, sizeof(how));
-    reason_set(why, again ? "attempt_ended" : "attempts_exhausted",
+    reason_set(why,
+               !again     ? "attempts_exhausted"
+               : e->class ? attempt_class_name(e->class)
+                          : "attempt_ended",
                "attempt %" PRId64 " (%" PRId64 " of %" PRId64 "): %s%s%s", j->attempt, used,
                j->max_attempts, how, e->message[0] ? ": " : "", e->message);
     return again ? EV_AGAIN : EV_BAD;
@@ -74,14 +81,14 @@ static enum job_event final_end(const struct attempt_exit *e, struct reason *why
 enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, struct reason *why)
 {
     *why = (struct reason){.code = ""};
-    if (!e->lost && !e->signal && e->status == 0)
+    if (!e->lost && !e->signal && e->status == 0 && !e->class)
         return EV_DONE;
     if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
         reason_set(why, "cancelled", "%s", "cancelled by a user");
         return EV_STOPPED;
     }
     /* Nobody here asked for a stop, so it came from outside: the host goes down, for example. */
-    if (e->lost || e->stopped || signal_of(e) || e->status == STATUS_AGAIN)
+    if (e->class || e->lost || e->stopped || signal_of(e) || e->status == STATUS_AGAIN)
         return try_again(e, j, why);
     return final_end(e, why);
 }

@@ -39,13 +39,8 @@ out:
 
 bool process_identify(pid_t pid, struct process *out)
 {
-    struct buf boot = buf_new(BOOT_ID_SIZE - 1);
-
     *out = (struct process){.pid = pid};
-    file_read("/proc/sys/kernel/random/boot_id", &boot, NULL);
-    snprintf(out->boot_id, sizeof(out->boot_id), "%.*s", (int)strcspn(buf_text(&boot), "\n"),
-             buf_text(&boot));
-    buf_free(&boot);
+    host_boot_id(out->boot_id);
     return read_start_time(pid, &out->start_time);
 }
 

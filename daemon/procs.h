@@ -8,17 +8,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define ATTEMPT_VARIABLE "DISTILLD_ATTEMPT"
+#include "proto/base/host.h"
 
-enum {
-    BOOT_ID_SIZE = 40
-};
+#define ATTEMPT_VARIABLE "DISTILLD_ATTEMPT"
 
 /* What tells a process from a later one with the same pid. */
 struct process {
     pid_t pid;
     uint64_t start_time; /* ticks since boot */
-    char boot_id[BOOT_ID_SIZE];
+    char boot_id[HOST_BOOT_SIZE];
 };
 
 /* False when there is no such process. */

@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include "daemon/attempt.h"
+#include "daemon/cgroup.h"
 #include "daemon/cores.h"
 #include "daemon/lastwords.h"
 #include "daemon/mpirun.h"
+#include "daemon/warden.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -27,12 +29,16 @@
 enum {
     TERM_GRACE_MS = 3000,
     SWEEP_MS = 20,
-    TAIL_BYTES = 16 << 10
+    LEASE_MS = 200, /* between looks at whether the leases have run out */
+    TAIL_BYTES = 16 << 10,
+    STATUS_SIGNAL = 128, /* mpirun: a rank was ended by signal status - 128 */
+    STATUS_MPIRUN = 192  /* what is larger comes of mpirun itself: it lost a host, or did not reach it */
 };
 
 struct shim_options {
-    const char *attempt, *out, *dir, *hosts, *launch_agent, *network;
+    const char *attempt, *out, *dir, *watch, *hosts, *launch_agent, *network;
     int64_t ranks, threads;
+    double stall_s, lease_s, silence_s;
     bool print_mpirun, help;
     opt_list command;
 };
@@ -46,6 +52,19 @@ static const struct opt rows[] = {
         .fallback = "1", .lo = 1, .hi = 1024),
     OPT(struct shim_options, threads, OPT_INT, "threads", "threads of each rank", .value = "T",
         .fallback = "1", .lo = 1, .hi = 1024),
+    OPT(struct shim_options, stall_s, OPT_REAL, "stall",
+        "a rank that makes no progress for so long is hung: the attempt is ended", .value = "S",
+        .fallback = "300"),
+    OPT(struct shim_options, watch, OPT_TEXT, "watch",
+        "hear the ranks at this address, for ranks on other hosts; port 0 picks one (default: a "
+        "socket in the folder of the attempt)",
+        .value = "ADDR:PORT"),
+    OPT(struct shim_options, lease_s, OPT_REAL, "lease",
+        "a rank on another host that has not heard from us for so long ends itself", .value = "S",
+        .fallback = "30"),
+    OPT(struct shim_options, silence_s, OPT_REAL, "silence",
+        "a rank on another host that we have not heard for so long is lost, and its host with it",
+        .value = "S", .fallback = "10"),
     OPT(struct shim_options, dir, OPT_TEXT, "dir",
         "with --print-mpirun: folder for mpirun's session files", .value = "DIR"),
     OPT(struct shim_options, hosts, OPT_TEXT, "hosts",
@@ -64,7 +83,9 @@ static const struct opt rows[] = {
 };
 
 static const char usage[] =
-    "usage: distill-shim --attempt DIR --out DIR [--ranks N] [--threads T] -- COMMAND...\n"
+    "usage: distill-shim --attempt DIR --out DIR [--ranks N] [--threads T] [--stall S]\n"
+    "                    [--watch ADDR:PORT] [--lease S] [--silence S] [--hosts NAME:N,...]\n"
+    "                    [--launch-agent COMMAND] [--network ADDRESS/BITS] -- COMMAND...\n"
     "       distill-shim --print-mpirun [--ranks N] [--threads T] [--dir DIR] -- COMMAND...\n"
     "\n"
     "Runs COMMAND on N MPI ranks as one attempt of a job, and records in exit.json how it\n"
@@ -75,12 +96,15 @@ static const char usage[] =
 
 struct shim {
     const struct shim_options *opt;
-    const char *id; /* of the attempt; names its processes */
-    char *session_dir;
-    int signals, log, errors; /* signalfd; the log; where mpirun's standard error arrives */
+    const char *id;             /* of the attempt; names its processes */
+    char *session_dir, *cgroup; /* cgroup NULL: none to be had */
+    struct warden *warden;
+    int signals, log,
+        errors; /* signalfd; the log; where mpirun's standard error arrives, -1 after its end */
     pid_t mpirun;
     int status; /* of mpirun, once it has ended */
     bool ended, stopped;
+    struct attempt_exit end; /* its class and message, where the warden has found the end */
     int64_t kill_at_ns;
     struct buf tail; /* the newest of standard error */
 };
@@ -104,6 +128,8 @@ static _Noreturn void become_mpirun(const struct shim *s, const struct mpirun_li
     if (getppid() != parent)
         _exit(127);
     setpgid(0, 0);
+    if (s->cgroup)
+        cgroup_enter(s->cgroup);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     dup2(null, STDIN_FILENO);
@@ -145,6 +171,7 @@ static bool start_mpirun(struct shim *s, char *const *command, struct error *err
         return false;
     if (pipe2(pipe_fds, O_CLOEXEC) != 0)
         return err_set(err, ERR_IO, "pipe: %s", strerror(errno));
+    setenv("DISTILLD_WATCH", warden_address(s->warden), 1);
     build_line(s->opt, s->session_dir, command, &line);
     s->mpirun = fork();
     if (s->mpirun == 0)
@@ -167,6 +194,10 @@ static void copy_errors(struct shim *s)
         buf_add(&s->tail, chunk, (size_t)n);
         if (s->tail.len > 2 * TAIL_BYTES)
             buf_consume(&s->tail, s->tail.len - TAIL_BYTES);
+    }
+    if (n == 0) {
+        close(s->errors);
+        s->errors = -1;
     }
 }
 
@@ -208,18 +239,29 @@ static void take_signals(struct shim *s)
     reap(s);
 }
 
+static void look_after_ranks(struct shim *s)
+{
+    warden_look(s->warden, s->stopped ? NULL : &s->end);
+    if (s->stopped || s->end.class == ATTEMPT_PLAIN)
+        return;
+    if (s->end.class == ATTEMPT_HANG)
+        warden_write_stacks(s->warden);
+    else
+        warden_hang_up(s->warden);
+    stop(s);
+}
+
 static void watch_mpirun(struct shim *s)
 {
     while (!s->ended) {
-        struct pollfd fds[] = {{s->signals, POLLIN, 0}, {s->errors, POLLIN, 0}};
+        struct pollfd fds[] = {
+            {s->signals, POLLIN, 0}, {warden_fd(s->warden), POLLIN, 0}, {s->errors, POLLIN, 0}};
 
-        /* A closed pipe is always ready; from then on only signals matter. */
-        poll(fds, 2, s->stopped ? SWEEP_MS : -1);
-        if (fds[1].revents & POLLIN)
+        poll(fds, ARRAY_LEN(fds), s->stopped ? SWEEP_MS : warden_wait_ms(s->warden));
+        if (fds[2].revents)
             copy_errors(s);
-        else if (fds[1].revents)
-            poll(fds, 1, s->stopped ? SWEEP_MS : -1);
         take_signals(s);
+        look_after_ranks(s);
         if (s->stopped && !s->ended && clock_mono_ns() >= s->kill_at_ns)
             kill(s->mpirun, SIGKILL);
     }
@@ -244,27 +286,36 @@ static void kill_children(void)
     buf_free(&list);
 }
 
-/* Returns only when no process of the attempt is left. */
+/* Returns only when no process of the attempt is left, here or elsewhere. */
 static void end_all(struct shim *s)
 {
     for (;;) {
+        bool empty = !s->cgroup || cgroup_end(s->cgroup);
         size_t alive = procs_signal(s->id, SIGKILL);
 
         kill_children();
-        if (!reap(s) && !alive)
-            return;
+        if (!reap(s) && !alive && empty)
+            break;
         wait_ms(SWEEP_MS);
     }
+    warden_hang_up(s->warden);
+    while (warden_has_survivors(s->warden))
+        wait_ms(LEASE_MS);
+    warden_account(s->warden, &s->end);
 }
 
-static void describe_end(struct shim *s, struct attempt_exit *e)
+static void describe_end(struct shim *s)
 {
-    *e = (struct attempt_exit){
-        .status = WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 0,
-        .signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0,
-        .stopped = s->stopped,
-    };
-    last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > 128, e->message,
+    struct attempt_exit *e = &s->end;
+
+    e->status = WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 0;
+    e->signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
+    e->stopped = s->stopped && e->class == ATTEMPT_PLAIN;
+    if (e->class != ATTEMPT_PLAIN)
+        return;
+    if (s->opt->hosts && !s->stopped && e->status > STATUS_MPIRUN)
+        e->class = ATTEMPT_LOST_HOST;
+    last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > STATUS_SIGNAL, e->message,
                sizeof(e->message));
 }
 
@@ -311,14 +362,46 @@ static bool open_log(struct shim *s, struct error *err)
 static bool claim(struct shim *s, struct error *err)
 {
     struct attempt_exit before;
-    struct process self;
+    struct attempt_owner self = {.cgroup = ""};
 
     if (attempt_lock(s->opt->attempt, true, err) < 0)
         return false;
     if (attempt_read_exit(s->opt->attempt, &before, NULL))
         return err_set(err, ERR_CONFLICT, "attempt %s is over", s->id);
-    return process_identify(getpid(), &self) &&
+    s->cgroup = cgroup_make(s->id);
+    if (s->cgroup)
+        snprintf(self.cgroup, sizeof(self.cgroup), "%s", s->cgroup);
+    return process_identify(getpid(), &self.shim) &&
            attempt_write_owner(s->opt->attempt, s->id, &self, err);
+}
+
+/* Whoever wrote to the run directory before us does so no more (worker/report/watch.h). */
+static bool claim_output(const struct shim *s, struct error *err)
+{
+    const char *ours = getenv("DISTILLD_GENERATION");
+    char *path = str_path(s->opt->out, "generation");
+    bool ok = !ours || file_replace(path, ours, strlen(ours), 0644, err);
+
+    free(path);
+    return ok;
+}
+
+static bool open_warden(struct shim *s, struct error *err)
+{
+    const struct shim_options *o = s->opt;
+    char *address =
+        o->watch ? str_fmt("tcp:%s", o->watch) : str_fmt("unix:%s/watch.sock", o->attempt);
+
+    s->warden = warden_open(&(struct warden_config){.address = address,
+                                                    .token_file = getenv("DISTILLD_TOKEN_FILE"),
+                                                    .ranks = (size_t)o->ranks,
+                                                    .stall_s = o->stall_s,
+                                                    .lease_s = o->lease_s,
+                                                    .silence_s = o->silence_s,
+                                                    .log = s->log},
+                            err);
+    free(address);
+    return s->warden != NULL;
 }
 
 static bool block_signals(struct shim *s, struct error *err)
@@ -337,23 +420,25 @@ static bool block_signals(struct shim *s, struct error *err)
 
 static bool run(struct shim *s, char *const *command, struct error *err)
 {
-    struct attempt_exit e = {.status = 1};
     bool started;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (!block_signals(s, err) || !claim(s, err))
         return false;
-    started = open_log(s, err) && start_mpirun(s, command, err);
+    started = open_log(s, err) && claim_output(s, err) && open_warden(s, err) &&
+              start_mpirun(s, command, err);
     if (started) {
         watch_mpirun(s);
         end_all(s);
         copy_errors(s);
-        describe_end(s, &e);
+        describe_end(s);
     } else {
-        snprintf(e.message, sizeof(e.message), "%.1000s", err->msg);
+        s->end.status = 1;
+        snprintf(s->end.message, sizeof(s->end.message), "%.1000s", err->msg);
     }
+    warden_close(s->warden);
     mpirun_clean(s->session_dir);
-    record_end(s, &e);
+    record_end(s, &s->end);
     return started;
 }
 
@@ -393,6 +478,7 @@ static bool act(struct shim_options *o, struct error *err)
     free(command);
     buf_free(&s.tail);
     free(s.session_dir);
+    free(s.cgroup);
     return ok;
 }
 

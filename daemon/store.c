@@ -36,7 +36,7 @@ static const char *const state_schema[] = {
     "CREATE TABLE session(sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL) STRICT;"
     "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
     "INSERT INTO counter VALUES('event', 1)",
-
+    "ALTER TABLE attempt ADD COLUMN class TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE attempt ADD COLUMN placement TEXT NOT NULL DEFAULT '';"
     "UPDATE attempt SET placement = '" HOST_ALONE ":' || (SELECT ranks FROM job WHERE id = job)",
 };
@@ -304,10 +304,11 @@ bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t
 bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
                        const struct attempt_exit *end, struct error *err)
 {
-    struct db_stmt *q = db_prepare(s->state,
-                                   "UPDATE attempt SET ended_ms=?3, status=?4, signal=?5,"
-                                   " stopped=?6, lost=?7, message=?8 WHERE job=?1 AND number=?2",
-                                   err);
+    struct db_stmt *q =
+        db_prepare(s->state,
+                   "UPDATE attempt SET ended_ms=?3, status=?4, signal=?5,"
+                   " stopped=?6, lost=?7, message=?8, class=?9 WHERE job=?1 AND number=?2",
+                   err);
 
     if (!q)
         return false;
@@ -319,6 +320,7 @@ bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t
     db_bind_int(q, 6, end->stopped);
     db_bind_int(q, 7, end->lost);
     db_bind_text(q, 8, end->message);
+    db_bind_text(q, 9, attempt_class_name(end->class));
     return db_run(q, err);
 }
 
@@ -347,7 +349,8 @@ bool store_attempts(struct store *s, const char *job,
 {
     struct db_stmt *q = db_prepare(s->state,
                                    "SELECT number, started_ms, ended_ms, status, signal, stopped,"
-                                   " lost, message, placement FROM attempt WHERE job=? ORDER BY number",
+                                   " lost, message, class, placement FROM attempt WHERE job=?"
+                                   " ORDER BY number",
                                    err);
     enum db_result got;
 
@@ -358,11 +361,12 @@ bool store_attempts(struct store *s, const char *job,
         struct attempt_row row = {.number = db_int(q, 0),
                                   .started_ms = db_int(q, 1),
                                   .ended_ms = db_int(q, 2),
-                                  .placement = db_text(q, 8),
+                                  .placement = db_text(q, 9),
                                   .end = {.status = (int)db_int(q, 3),
                                           .signal = (int)db_int(q, 4),
                                           .stopped = db_int(q, 5),
-                                          .lost = db_int(q, 6)}};
+                                          .lost = db_int(q, 6),
+                                          .class = attempt_class_parse(db_text(q, 8))}};
 
         snprintf(row.end.message, sizeof(row.end.message), "%s", db_text(q, 7));
         fn(&row, arg);

@@ -6,6 +6,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
 #include "proto/base/str.h"
 #include "worker/data/loader.h"
 #include "worker/session.h"
@@ -156,6 +157,7 @@ bool session_class_means(struct session *s, struct error *err)
                                  .threads = s->job->resources->threads};
     bool ok = true;
 
+    pulse_phase("class means");
     if (wanted(s)) {
         ok = strcmp(given, "auto") == 0 ? make(s, &p, err)
                                         : coll_agree(s->coll, load_given(s, given, &p, err), err);

@@ -5,6 +5,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
 #include "worker/data/loader.h"
 #include "worker/session.h"
 #include "worker/stats.h"
@@ -50,6 +51,7 @@ bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *e
     const struct batch *b;
     bool ok = coll_agree(s->coll, l != NULL, err);
 
+    pulse_phase("eval");
     while (ok && (b = loader_next(l))) {
         replica_eval(s->replica, b->images, b->labels, b->count, norms_of(s, b, logits, features),
                      table + b->index * SUM_COUNT);

@@ -1,11 +1,15 @@
 #include "worker/fault.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "proto/base/buf.h"
 #include "proto/base/mem.h"
+#include "proto/base/str.h"
 
 static void strike_exit(float *grads)
 {
@@ -26,6 +30,25 @@ static void strike_spin(float *grads)
         ;
 }
 
+static void strike_sleep(float *grads)
+{
+    (void)grads;
+    for (;;)
+        pause();
+}
+
+static void strike_segv(float *grads)
+{
+    (void)grads;
+    raise(SIGSEGV);
+}
+
+static void strike_stop(float *grads)
+{
+    (void)grads;
+    raise(SIGSTOP);
+}
+
 static void strike_nan(float *grads)
 {
     grads[0] = NAN;
@@ -35,24 +58,55 @@ static const struct {
     const char *name;
     void (*strike)(float *grads);
 } kinds[] = {
-    {"exit", strike_exit},
-    {"abort", strike_abort},
-    {"spin", strike_spin},
-    {"nan", strike_nan},
+    {"exit", strike_exit}, {"abort", strike_abort}, {"spin", strike_spin}, {"sleep", strike_sleep},
+    {"segv", strike_segv}, {"stop", strike_stop},   {"nan", strike_nan},
 };
+
+struct fault {
+    int rank;
+    long long step;
+    char kind[16];
+};
+
+static bool parse(const char *spec, struct fault *f)
+{
+    int end = 0;
+
+    if (sscanf(spec, "rank:%d,step:%lld,kind:%15[a-z]%n", &f->rank, &f->step, f->kind, &end) != 3 ||
+        spec[end])
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        if (strcmp(kinds[i].name, f->kind) == 0)
+            return true;
+    return false;
+}
+
+bool fault_check(struct error *err)
+{
+    const char *spec = getenv("DISTILLD_FAULT");
+    struct fault f;
+    struct buf names = buf_new(0);
+
+    if (!spec || str_starts(spec, "io:") || parse(spec, &f))
+        return true; /* io: is file.c's */
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        buf_fmt(&names, "%s%s", i ? "|" : "", kinds[i].name);
+    err_set(err, ERR_INVALID,
+            "DISTILLD_FAULT: expected rank:R,step:S,kind:%s or io:OP:N, got \"%s\"",
+            buf_text(&names), spec);
+    buf_free(&names);
+    return false;
+}
 
 void fault_strike(int rank, int64_t step, float *grads)
 {
     const char *spec = getenv("DISTILLD_FAULT"), *attempt = getenv("DISTILLD_GENERATION");
-    int on_rank;
-    long long on_step;
-    char kind[16];
+    struct fault f;
 
-    if (!spec || (attempt && strcmp(attempt, "1") != 0) ||
-        sscanf(spec, "rank:%d,step:%lld,kind:%15s", &on_rank, &on_step, kind) != 3 ||
-        on_rank != rank || on_step != step)
+    if (!spec || (attempt && strcmp(attempt, "1") != 0) || !parse(spec, &f) || f.rank != rank ||
+        f.step != step)
         return;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-        if (strcmp(kinds[i].name, kind) == 0)
+        if (strcmp(kinds[i].name, f.kind) == 0)
             kinds[i].strike(grads);
 }

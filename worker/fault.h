@@ -1,10 +1,17 @@
-/* Faults on purpose, for tests: DISTILLD_FAULT=rank:1,step:37,kind:exit|abort|spin|nan. They strike in a
- * job's first attempt only, so that a retry can succeed. */
+/* Faults on purpose, for tests: DISTILLD_FAULT=rank:1,step:37,kind:K, K being exit, abort, spin (compute
+ * for ever), sleep (for ever), segv, stop (SIGSTOP) or nan. They strike in a job's first attempt only, so
+ * that a retry can succeed. */
 #ifndef WORKER_FAULT_H
 #define WORKER_FAULT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "proto/base/error.h"
+
+/* False when the variable is set and says nothing that can be done. */
+bool fault_check(struct error *err);
 
 /* After `step` steps were finished, before the gradients of the next are summed. `grads` is what kind:nan
  * spoils. */

@@ -11,10 +11,13 @@
 
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
 #include "worker/data/sampler.h"
+#include "worker/fault.h"
+#include "worker/report/watch.h"
 
 const struct session_figure session_figures[] = {
     {"top1", SUM_TOP1, 100},        {"top5", SUM_TOP5, 100},
@@ -199,6 +202,7 @@ static bool trains(const struct session *s)
 static bool open_outputs(struct session *s, const struct session_request *r, struct error *err)
 {
     char *fallback = str_fmt("%s.out", s->job->name), *metrics = NULL, *logs;
+    char *generation = NULL;
     const char *path = r->out ? r->out : fallback;
     bool ok = true;
 
@@ -212,6 +216,8 @@ static bool open_outputs(struct session *s, const struct session_request *r, str
     ok = coll_agree(s->coll, ok, err);
     if (ok && s->rank == 0) {
         metrics = rundir_file(&s->dir, "metrics.jsonl");
+        generation = rundir_file(&s->dir, "generation");
+        watch_guard(generation);
         progress_init(&s->progress, r->json);
         s->uplink = uplink_open(metrics, s->size);
     } else if (ok) {
@@ -222,6 +228,7 @@ static bool open_outputs(struct session *s, const struct session_request *r, str
         free(log);
     }
     free(metrics);
+    free(generation);
     free(logs);
     free(fallback);
     return coll_agree(s->coll, ok, err);
@@ -346,6 +353,8 @@ bool session_open(struct session *s, const struct session_request *r, struct err
 {
     *s = (struct session){.dir.lock_fd = -1};
     session_catch_signals();
+    if (!fault_check(err) || !watch_start(coll_launched_rank(), err))
+        return false;
     s->coll = coll_open(err);
     if (!s->coll)
         return false;
@@ -354,6 +363,7 @@ bool session_open(struct session *s, const struct session_request *r, struct err
     s->job = session_job(r, err);
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;
+    pulse_phase("load");
     if (!open_outputs(s, r, err) || !coll_agree(s->coll,
                                                 open_data(s, err) && set_course(s, err) &&
                                                     open_teacher(s, err) && open_replica(s, err),
@@ -377,5 +387,6 @@ void session_close(struct session *s, const char *state)
     free(s->teacher_norms);
     job_free(s->job);
     coll_close(s->coll);
+    watch_end();
     *s = (struct session){.dir.lock_fd = -1};
 }

@@ -10,6 +10,7 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
 #include "worker/collective/lane_tree.h"
 #include "worker/data/loader.h"
 #include "worker/data/sampler.h"
@@ -91,6 +92,7 @@ static const float *gradients(struct trainer *t, const struct batch *b)
 
         replica_lane(s->replica, &lane, lane_tree_slot(&t->tree), t->table + l * SUM_COUNT);
         sum = lane_tree_push(&t->tree);
+        pulse_beat();
     }
     t->computed += b->count;
     fault_strike(s->rank, t->st.step, sum);
@@ -159,7 +161,7 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
                               s->job->schedule->warmup_epochs, t->st.step);
     grads = gradients(t, b);
     t->grad_norm = replica_grad_norm(s->replica, grads);
-    t->st.step++;
+    pulse_step(++t->st.step);
     if (!check_finite(t, n, err))
         return false;
     replica_update(s->replica, grads, &t->hyper);
@@ -375,6 +377,7 @@ static bool train(struct trainer *t, struct error *err)
         bool ok;
 
         ASSERT(b);
+        pulse_phase("train");
         ok = step(t, b, err) && after_step(t, err);
         /* Nobody waits to hear that all is well, so a rank that failed alone has to end the others. */
         if (t->failed_alone && s->size > 1) {

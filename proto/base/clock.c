@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "proto/base/clock.h"
 
 #include <stdio.h>
@@ -22,6 +23,14 @@ int64_t clock_mono_ns(void)
 double clock_mono_s(void)
 {
     return (double)clock_mono_ns() * 1e-9;
+}
+
+double clock_boot_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 const char *clock_text(int64_t wall_ms, char out[CLOCK_TEXT])

@@ -41,6 +41,19 @@ static bool fault(enum io_op op)
     return true;
 }
 
+static void (*the_fence)(void);
+
+void file_set_fence(void (*fence)(void))
+{
+    the_fence = fence;
+}
+
+void file_fence(void)
+{
+    if (the_fence)
+        the_fence();
+}
+
 static enum err_code code_of_errno(void)
 {
     return errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO;
@@ -129,6 +142,7 @@ bool file_writer_add(struct file_writer *w, const void *data, size_t len, struct
 
 static bool replace(struct file_writer *w, struct error *err)
 {
+    file_fence();
     if (fault(IO_RENAME) || rename(w->tmp, w->path) != 0)
         return err_set(err, ERR_IO, "rename %s to %s: %s", w->tmp, w->path, strerror(errno));
     return file_sync_dir(w->path, err);

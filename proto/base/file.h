@@ -38,6 +38,12 @@ bool file_fsync(int fd, const char *path, struct error *err);
 /* Makes a rename or unlink in the directory of `path` durable. */
 bool file_sync_dir(const char *path, struct error *err);
 
+/* A process that may have been given up must not change what its successor has made. `fence` is asked
+ * before each rename, and by file_fence wherever else something shared is changed; it does not return
+ * where the answer is no. NULL: none. Set once, before there are threads that write. */
+void file_set_fence(void (*fence)(void));
+void file_fence(void);
+
 bool file_make_dirs(const char *dir, mode_t mode, struct error *err);
 bool file_exists(const char *path);
 

@@ -42,6 +42,7 @@ static void normalize(JobSpec *job)
     job->resources = or_default(job->resources, &distilld__resources_spec__descriptor);
     job->checkpoint = or_default(job->checkpoint, &distilld__checkpoint_spec__descriptor);
     job->retry = or_default(job->retry, &distilld__retry_spec__descriptor);
+    job->watchdog = or_default(job->watchdog, &distilld__watchdog_spec__descriptor);
     if (!job->name)
         job->name = str_dup(job_kind_name(job));
     pbjson_fill_defaults(&job->base);
@@ -230,7 +231,8 @@ static char *forget_path(const char *pointer, const char *path, void *arg)
 
 struct json *job_result_form(const JobSpec *job)
 {
-    static const char *const without[] = {"name", "labels", "priority", "checkpoint", "retry"};
+    static const char *const without[] = {"name",       "labels", "priority",
+                                          "checkpoint", "retry",  "watchdog"};
     struct json *j = job_to_json(job);
 
     for (size_t i = 0; i < ARRAY_LEN(without); i++)

@@ -37,8 +37,8 @@ struct json *job_load(const char *path, const char *base, const char *const *set
 typedef char *(*job_path_fn)(const char *pointer, const char *path, void *arg); /* NULL: keep */
 void job_visit_paths(struct json *spec, job_path_fn visit, void *arg);
 
-/* The spec without what cannot change a result: name, labels, priority, ranks, checkpoint and retry
- * policy, paths (their content is identified by hashes of its own). */
+/* The spec without what cannot change a result: name, labels, priority, ranks, checkpoint, retry and
+ * watchdog policy, paths (their content is identified by hashes of its own). */
 struct json *job_result_form(const JobSpec *job);
 /* The pointers in which two result forms differ, as "#/train/seed: 1 became 2; ..."; NULL if none. */
 char *job_difference(const struct json *before, const struct json *now);

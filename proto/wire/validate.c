@@ -72,6 +72,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"checkpoint.every_epochs", 1, max_count, false, false},
         {"checkpoint.keep", 1, 10000, false, false},
         {"retry.max_attempts", 1, 1000, false, false},
+        {"watchdog.stall_s", 0, 7 * 24 * 3600, true, false},
     };
     struct json *spec = job_to_json(job);
 

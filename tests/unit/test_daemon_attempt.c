@@ -193,8 +193,13 @@ END_TEST
 
 START_TEST(records_read_back)
 {
-    struct attempt_exit e = {.status = 65, .stopped = true, .message = "a \"word\"\n"}, got;
-    struct process p = {.pid = 7, .start_time = 123456789012, .boot_id = "b-1"}, owner;
+    struct attempt_exit e = {.status = 65,
+                             .stopped = true,
+                             .class = ATTEMPT_HANG,
+                             .message = "a \"word\"\n"},
+                        got;
+    struct attempt_owner o = {{.pid = 7, .start_time = 123456789012, .boot_id = "b-1"}, "/c/g"},
+                         owner;
     struct error err;
 
     ck_assert(!attempt_read_exit(unit_dir(), &got, &err));
@@ -202,11 +207,13 @@ START_TEST(records_read_back)
     ck_assert_ok(attempt_write_exit(unit_dir(), &e, &err), err);
     ck_assert_ok(attempt_read_exit(unit_dir(), &got, &err), err);
     ck_assert(got.status == 65 && got.signal == 0 && got.stopped && !got.lost);
+    ck_assert_int_eq(got.class, ATTEMPT_HANG);
     ck_assert_str_eq(got.message, e.message);
-    ck_assert_ok(attempt_write_owner(unit_dir(), "job_x.3", &p, &err), err);
+    ck_assert_ok(attempt_write_owner(unit_dir(), "job_x.3", &o, &err), err);
     ck_assert_ok(attempt_read_owner(unit_dir(), &owner, &err), err);
-    ck_assert(owner.pid == p.pid && owner.start_time == p.start_time);
-    ck_assert_str_eq(owner.boot_id, p.boot_id);
+    ck_assert(owner.shim.pid == o.shim.pid && owner.shim.start_time == o.shim.start_time);
+    ck_assert_str_eq(owner.shim.boot_id, o.shim.boot_id);
+    ck_assert_str_eq(owner.cgroup, o.cgroup);
 }
 END_TEST
 

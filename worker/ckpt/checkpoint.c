@@ -227,9 +227,11 @@ bool checkpoint_newest(const char *dir, struct checkpoint *out,
 
 static bool remove_file(char *take_path, struct error *err)
 {
-    bool ok = unlink(take_path) == 0 || errno == ENOENT ||
-              err_set(err, ERR_IO, "remove %s: %s", take_path, strerror(errno));
+    bool ok;
 
+    file_fence();
+    ok = unlink(take_path) == 0 || errno == ENOENT ||
+         err_set(err, ERR_IO, "remove %s: %s", take_path, strerror(errno));
     free(take_path);
     return ok;
 }

@@ -6,6 +6,8 @@
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
+#include "proto/base/str.h"
 #include "worker/collective/backend.h"
 
 /* Variables that mpirun of Open MPI, MPICH and srun set for the processes they start. */
@@ -19,13 +21,29 @@ static bool started_by_a_launcher(void)
     return false;
 }
 
+int coll_launched_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"};
+    int64_t rank;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (getenv(names[i]) && str_int(getenv(names[i]), 0, INT32_MAX, &rank))
+            return (int)rank;
+    return 0;
+}
+
 struct coll *coll_open(struct error *err)
 {
-    return started_by_a_launcher() ? coll_mpi_open(err) : coll_local_open();
+    const char *before = pulse_place(pulse_waiting);
+    struct coll *c = started_by_a_launcher() ? coll_mpi_open(err) : coll_local_open();
+
+    pulse_place(before);
+    return c;
 }
 
 void coll_close(struct coll *c)
 {
+    pulse_place(pulse_waiting);
     if (c)
         c->def->close(c);
 }
@@ -51,12 +69,15 @@ void coll_abort(struct coll *c, int status)
     _Exit(status);
 }
 
-/* Each collective is its back end's function, timed. */
-#define TIMED(call)                           \
-    do {                                      \
-        double began = clock_mono_s();        \
-        c->def->call;                         \
-        c->seconds += clock_mono_s() - began; \
+/* Each collective is its back end's function, timed, and a place where a rank may have to wait. */
+#define TIMED(call)                                      \
+    do {                                                 \
+        double began = clock_mono_s();                   \
+        const char *before = pulse_place(pulse_waiting); \
+        c->def->call;                                    \
+        pulse_place(before);                             \
+        pulse_beat();                                    \
+        c->seconds += clock_mono_s() - began;            \
     } while (0)
 
 void coll_tree_sum(struct coll *c, float *data, size_t n)

@@ -20,6 +20,9 @@ struct coll;
 struct coll *coll_open(struct error *err);
 void coll_close(struct coll *c); /* NULL is fine */
 
+/* What the launcher calls this process, before the group is there; 0 without a launcher. */
+int coll_launched_rank(void);
+
 int coll_rank(const struct coll *c);
 int coll_size(const struct coll *c);
 

@@ -9,6 +9,7 @@
 
 #include "proto/base/chan.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
 #include "worker/data/sampler.h"
 
 enum {
@@ -191,11 +192,14 @@ struct loader *loader_open_chunks(const struct dataset *data, const struct augme
 
 const struct batch *loader_next(struct loader *l)
 {
+    const char *before = pulse_place("waiting for data");
     void *slot;
 
     if (l->lent)
         chan_send(l->empty, l->lent);
     l->lent = chan_recv(l->ready, &slot) ? slot : NULL;
+    pulse_place(before);
+    pulse_beat();
     return l->lent ? &l->lent->batch : NULL;
 }
 

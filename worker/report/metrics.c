@@ -25,6 +25,7 @@ static bool cut(struct metrics *m, int64_t length, struct error *err)
 {
     struct stat st;
 
+    file_fence();
     if (fstat(m->fd, &st) != 0)
         return err_set(err, ERR_IO, "stat %s: %s", m->path, strerror(errno));
     if (st.st_size < length)
@@ -78,6 +79,7 @@ void metrics_add(struct metrics *m, int64_t step, int64_t epoch, const char *spl
 
 bool metrics_flush(struct metrics *m, struct error *err)
 {
+    file_fence();
     if (!file_write_all(m->fd, m->path, buf_text(&m->pending), m->pending.len, err))
         return false;
     m->length += (int64_t)m->pending.len;

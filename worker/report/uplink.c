@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,9 +17,12 @@
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
+#include "proto/base/pulse.h"
+#include "proto/base/socket.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/frame.h"
+#include "worker/report/token.h"
 
 typedef Distilld__Envelope Envelope;
 
@@ -33,7 +35,7 @@ enum {
 };
 
 struct uplink {
-    char *socket_path, *metrics_path, *job, *token;
+    char *where, *metrics_path, *job, *token;
     uint64_t generation;
     int ranks;
     pthread_t thread;
@@ -98,18 +100,30 @@ static void post_hello(struct uplink *u)
     post(u, &e);
 }
 
+/* "file:PATH" names a file with the daemon's address, which changes when the daemon starts again;
+ * anything else is the path of its socket. free() */
+static char *find_daemon(const struct uplink *u)
+{
+    struct buf address = buf_new(256);
+    char *found;
+
+    if (!str_starts(u->where, "file:"))
+        return str_fmt("unix:%s", u->where);
+    if (!file_read(u->where + strlen("file:"), &address, NULL))
+        buf_reset(&address);
+    found = str_fmt("tcp:%.*s", (int)strcspn(buf_text(&address), "\n"), buf_text(&address));
+    buf_free(&address);
+    return found;
+}
+
 static bool connect_daemon(struct uplink *u)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char *address = find_daemon(u);
 
-    if (strlen(u->socket_path) >= sizeof(a.sun_path))
+    u->fd = socket_connect(address, NULL);
+    free(address);
+    if (u->fd < 0)
         return false;
-    memcpy(a.sun_path, u->socket_path, strlen(u->socket_path) + 1);
-    u->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (u->fd < 0 || connect(u->fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
-        disconnect(u);
-        return false;
-    }
     fcntl(u->fd, F_SETFL, fcntl(u->fd, F_GETFL) | O_NONBLOCK);
     post_hello(u);
     return true;
@@ -285,6 +299,8 @@ static void *run(void *arg)
     for (;;) {
         bool closing = atomic_load(&u->closing);
 
+        if (closing)
+            pulse_beat(); /* the computing thread waits for us, no longer than DRAIN_S */
         if (closing && deadline == 0)
             deadline = clock_mono_s() + DRAIN_S;
         if (closing &&
@@ -305,19 +321,6 @@ static void *run(void *arg)
     return NULL;
 }
 
-static char *read_token(void)
-{
-    const char *path = getenv("DISTILLD_TOKEN_FILE");
-    struct buf b = buf_new(4096);
-    struct error err;
-
-    if (path)
-        file_read(path, &b, &err);
-    while (b.len && strchr("\r\n", b.data[b.len - 1]))
-        b.data[--b.len] = '\0';
-    return buf_take(&b);
-}
-
 struct uplink *uplink_open(const char *metrics_path, int ranks)
 {
     const char *path = getenv("DISTILLD_UPLINK"), *job = getenv("DISTILLD_JOB");
@@ -327,10 +330,10 @@ struct uplink *uplink_open(const char *metrics_path, int ranks)
     if (!path || !*path)
         return NULL;
     u = NEW(struct uplink);
-    u->socket_path = str_dup(path);
+    u->where = str_dup(path);
     u->metrics_path = str_dup(metrics_path);
     u->job = str_dup(job ? job : "");
-    u->token = read_token();
+    u->token = token_read();
     u->generation = generation ? strtoull(generation, NULL, 10) : 1;
     u->ranks = ranks;
     u->fd = -1;
@@ -341,7 +344,7 @@ struct uplink *uplink_open(const char *metrics_path, int ranks)
         return u;
     u->thread = 0;
     pthread_mutex_destroy(&u->lock);
-    free(u->socket_path);
+    free(u->where);
     free(u->metrics_path);
     free(u->job);
     free(u->token);
@@ -375,7 +378,7 @@ void uplink_close(struct uplink *u, const char *state)
     pthread_mutex_destroy(&u->lock);
     buf_free(&u->in);
     buf_free(&u->out);
-    free(u->socket_path);
+    free(u->where);
     free(u->metrics_path);
     free(u->job);
     free(u->token);

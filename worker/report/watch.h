@@ -1,0 +1,21 @@
+/* The line to the shim of the attempt, by a thread of its own on every rank: signs of life with the
+ * process's pulse, answers that renew the rank's lease, and, when asked for, the stacks of all threads
+ * on standard error.
+ *
+ * A rank whose shim is gone, whose lease is over, or in whose place a newer attempt has begun, ends here
+ * and now with status 75: somebody else may be writing to the same run directory. */
+#ifndef WORKER_REPORT_WATCH_H
+#define WORKER_REPORT_WATCH_H
+
+#include <stdbool.h>
+
+#include "proto/base/error.h"
+
+/* Connects to DISTILLD_WATCH (socket.h), with the token of DISTILLD_TOKEN_FILE; does nothing where it is
+ * not set. From then on file_fence asks whether the lease is valid. */
+bool watch_start(int rank, struct error *err);
+/* A file with the number of the newest attempt that may write: a larger one than ours is the end. */
+void watch_guard(const char *generation_path);
+void watch_end(void); /* without a start it does nothing */
+
+#endif
