@@ -10,8 +10,8 @@
 #include "proto/base/table.h"
 
 static const struct command *const commands[] = {
-    &cmd_submit,  &cmd_run,  &cmd_validate, &cmd_list,  &cmd_show,  &cmd_watch,
-    &cmd_metrics, &cmd_logs, &cmd_cancel,   &cmd_retry, &cmd_fetch, &cmd_dashboard,
+    &cmd_submit, &cmd_run,    &cmd_validate, &cmd_list,  &cmd_show,  &cmd_watch,     &cmd_metrics,
+    &cmd_logs,   &cmd_cancel, &cmd_retry,    &cmd_fetch, &cmd_nodes, &cmd_dashboard,
 };
 
 static const struct command *find_command(const char *name, struct error *err)

@@ -26,6 +26,7 @@
 enum {
     TICK_MS = 1000,
     SOON_MS = 50,
+    LEASE_MARGIN_S = 1,
     STOP_GRACE_S = 15, /* a step may take that long */
     RESULT_MAX = 1 << 20
 };
@@ -58,13 +59,30 @@ static bool end_processes(const char *dir, const struct job *j, struct error *er
     return !alive || err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
 }
 
+/* The same with ranks on other hosts: they lose touch when their shim is gone, but only their lease proves that
+ * they are. */
+static bool end_everywhere(struct daemon *d, struct active *a, const char *dir, struct error *err)
+{
+    const int64_t now = clock_mono_ns();
+
+    if (!end_processes(dir, a->job, err))
+        return false;
+    if (!d->settings.hostfile)
+        return true;
+    if (!a->bury_at_ns)
+        a->bury_at_ns = now + (int64_t)((d->settings.lease_s + LEASE_MARGIN_S) * 1e9);
+    return now >= a->bury_at_ns ||
+           err_set(err, ERR_CONFLICT, "ranks on other hosts may be alive yet");
+}
+
 /* Nobody wrote a record: the shim was killed, or never came to life. Under the lock the attempt's
  * processes are ended, and only when none is left the record is written. False: not yet. */
-static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, struct error *err)
+static bool bury(struct daemon *d, struct active *a, const char *dir, struct attempt_exit *e,
+                 struct error *err)
 {
     char *session_dir;
 
-    if (!end_processes(dir, j, err))
+    if (!end_everywhere(d, a, dir, err))
         return false;
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
@@ -74,7 +92,7 @@ static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, s
 }
 
 /* True when the attempt is over and *e tells how. ERR_CONFLICT: it is not. */
-static bool find_end(const char *dir, const struct job *j, struct attempt_exit *e,
+static bool find_end(struct daemon *d, struct active *a, const char *dir, struct attempt_exit *e,
                      struct error *err)
 {
     int lock = attempt_lock(dir, false, err);
@@ -83,13 +101,13 @@ static bool find_end(const char *dir, const struct job *j, struct attempt_exit *
     /* Somebody removed the folder, and the record with it. */
     if (lock < 0 && err->code == ERR_NOT_FOUND) {
         *e = (struct attempt_exit){.status = 1, .lost = true, .message = "its folder is gone"};
-        return end_processes(dir, j, err);
+        return end_everywhere(d, a, dir, err);
     }
     if (lock < 0)
         return false;
     ok = attempt_read_exit(dir, e, err);
     if (!ok && err->code == ERR_NOT_FOUND)
-        ok = bury(dir, j, e, err);
+        ok = bury(d, a, dir, e, err);
     close(lock);
     return ok;
 }
@@ -125,10 +143,12 @@ static bool take_metrics(struct daemon *d, const struct job *j, struct error *er
 static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e, struct error *err)
 {
     struct reason why;
-    enum job_event event = outcome_of(e, a->job, &why);
+    enum job_event event;
 
     uplink_forget(d->uplink, a);
-    a->kill_at_ns = 0;
+    a->kill_at_ns = a->bury_at_ns = 0;
+    a->job->lost_hosts = store_lost_hosts(d->store, a->job);
+    event = outcome_of(e, a->job, &why);
     if (!take_metrics(d, a->job, err) ||
         !store_attempt_end(d->store, a->job->id, a->job->attempt, clock_wall_ms(), e, err))
         return false;
@@ -136,6 +156,8 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
         take_result(d, a->job);
         a->job->progress.step = a->job->progress.total_steps;
     }
+    if (e->class == ATTEMPT_LOST_HOST)
+        hosts_suspect(d, a->job->placement);
     return lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err);
 }
 
@@ -145,7 +167,7 @@ static void check(struct daemon *d, struct active *a)
     char *dir = daemon_attempt_path(d, a->job);
     struct attempt_exit e;
     struct error err;
-    bool ok = find_end(dir, a->job, &e, &err) && end(d, a, &e, &err);
+    bool ok = find_end(d, a, dir, &e, &err) && end(d, a, &e, &err);
 
     free(dir);
     if (ok || err.code == ERR_CONFLICT)

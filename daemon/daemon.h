@@ -26,10 +26,10 @@ struct active {
     struct job *job;
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
-    int64_t bury_at_ns;       /* when ranks on other hosts, of an attempt without a shim, are dead; 0: not
+    int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0: not
                                  known yet */
-    int64_t kill_at_ns;       /* when a cancelled attempt is ended the hard way; 0: never */
-    int64_t log_bytes;        /* of rank 0's log, when it was last announced */
+    int64_t kill_at_ns; /* when a cancelled attempt is ended the hard way; 0: never */
+    int64_t log_bytes;  /* of rank 0's log, when it was last announced */
 };
 
 struct daemon {

@@ -30,8 +30,7 @@ static const char *read_line(const char *name, const char *slots, const char *mo
 
     if (!is_name(name))
         return "expected a host's name (letters, digits, - . _)";
-    if (!slots || more || !str_starts(slots, key) ||
-        !str_int(slots + strlen(key), 1, SLOTS_MAX, n))
+    if (!slots || more || !str_starts(slots, key) || !str_int(slots + strlen(key), 1, SLOTS_MAX, n))
         return "expected `NAME slots=N` with N from 1 to 65536";
     for (size_t i = 0; i < before->n; i++)
         if (strcmp(before->at[i].name, name) == 0)

@@ -188,6 +188,7 @@ static void on_answer(struct daemon *d, const char *name, const char *why)
 {
     struct host *h = find(d, name);
 
+    ASSERT(h);
     h->probe = NULL;
     if (why[0]) {
         mark_down(d, h, why);
@@ -212,7 +213,9 @@ void hosts_suspect(struct daemon *d, const char *placement)
 
         if (!ranks_on(placement, h->name))
             continue;
-        mark_down(d, h, "an attempt lost touch with its hosts; whether this one answers is not known yet");
+        mark_down(
+            d, h,
+            "an attempt lost touch with its hosts; whether this one answers is not known yet");
         ask(d, h);
     }
 }

@@ -28,12 +28,14 @@ struct job {
     char name[132], kind[16];
     char *spec;   /* the normalised JobSpec as JSON text */
     char *result; /* result.json, or NULL */
-    char *placement; /* hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL */
+    char *
+        placement; /* hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL */
     enum job_state state;
     struct reason reason;  /* code "": none */
     bool cancel_requested; /* durable: a cancel cannot be lost */
     int64_t attempt;       /* the newest; 0 before the first */
     int64_t attempt_base; /* attempts before the user's last retry do not count against the limit */
+    int64_t lost_hosts;   /* attempts since then, before the newest, that ended so */
     int64_t max_attempts, ranks, threads;
     int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
     struct job_progress progress;

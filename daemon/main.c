@@ -58,7 +58,8 @@ static const struct opt rows[] = {
         "with --hostfile: the network that ranks use (default: any that Open MPI finds)",
         .value = "ADDRESS/BITS"),
     OPT(struct settings, launch_agent, OPT_TEXT, "launch-agent",
-        "with --hostfile: reaches a host, as `COMMAND NAME WORD...`; it must not ask for passwords, "
+        "with --hostfile: reaches a host, as `COMMAND NAME WORD...`; it must not ask for "
+        "passwords, "
         "and should give up after seconds",
         .value = "COMMAND", .fallback = "ssh -o BatchMode=yes -o ConnectTimeout=5"),
     OPT(struct settings, host_retry_s, OPT_REAL, "host-retry",
@@ -161,7 +162,8 @@ static bool check_hosts(const struct settings *s, struct error *err)
     if (s->hostfile && s->slots)
         return err_set(err, ERR_INVALID, "--slots: --hostfile says how many there are");
     return !s->hostfile || s->advertise ||
-           err_set(err, ERR_INVALID, "--hostfile needs --advertise ADDRESS: where hosts reach this one");
+           err_set(err, ERR_INVALID,
+                   "--hostfile needs --advertise ADDRESS: where hosts reach this one");
 }
 
 static bool set_log_level(const char *name, struct error *err)

@@ -83,9 +83,12 @@ void mpirun_build(const struct mpirun *m, struct mpirun_line *out)
     }
     if (m->hosts)
         add_hosts(out, m);
-    /* Other hosts keep theirs on disks of their own. */
-    if (m->dir && strlen(m->dir) <= DIR_MAX)
-        mca(out, m->hosts ? "orte_local_tmpdir_base" : "orte_tmpdir_base", m->dir);
+    /* Hosts keep their session files on disks of their own; parameters would go there, the environment
+     * does not. */
+    if (m->dir && strlen(m->dir) <= DIR_MAX && m->hosts)
+        vec_push(&out->env, str_fmt("TMPDIR=%s", m->dir));
+    else if (m->dir && strlen(m->dir) <= DIR_MAX)
+        mca(out, "orte_tmpdir_base", m->dir);
     for (char *const *c = m->command; *c; c++)
         arg(out, *c);
     vec_push(&out->args, NULL);

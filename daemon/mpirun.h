@@ -18,7 +18,7 @@ struct mpirun {
      * ADDRESS/BITS (NULL: any). */
     const char *hosts, *launch_agent, *network;
     char *const *environment; /* mpirun's own, for hosts; ended by NULL */
-    char *const *command;   /* what each rank runs, ended by NULL */
+    char *const *command;     /* what each rank runs, ended by NULL */
 };
 
 /* The line in two parts: variables for its environment and its arguments. */

@@ -32,7 +32,8 @@ enum {
     LEASE_MS = 200, /* between looks at whether the leases have run out */
     TAIL_BYTES = 16 << 10,
     STATUS_SIGNAL = 128, /* mpirun: a rank was ended by signal status - 128 */
-    STATUS_MPIRUN = 192  /* what is larger comes of mpirun itself: it lost a host, or did not reach it */
+    STATUS_MPIRUN =
+        192 /* what is larger comes of mpirun itself: it lost a host, or did not reach it */
 };
 
 struct shim_options {
@@ -148,7 +149,8 @@ static void build_line(const struct shim_options *o, const char *dir, char *cons
     const struct mpirun m = {
         .ranks = o->ranks,
         .threads = o->threads,
-        .cores = o->hosts ? INT64_MAX : cores_online(), /* theirs are counted by who placed the ranks */
+        .cores =
+            o->hosts ? INT64_MAX : cores_online(), /* theirs are counted by who placed the ranks */
         .root = geteuid() == 0,
         .dir = dir,
         .hosts = o->hosts,

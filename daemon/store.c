@@ -324,6 +324,25 @@ bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t
     return db_run(q, err);
 }
 
+int64_t store_lost_hosts(struct store *s, const struct job *j)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT count(*) FROM attempt WHERE job=? AND number>? AND"
+                                   " number<? AND class=?",
+                                   NULL);
+    int64_t n;
+
+    if (!q)
+        return 0;
+    db_bind_text(q, 1, j->id);
+    db_bind_int(q, 2, j->attempt_base);
+    db_bind_int(q, 3, j->attempt);
+    db_bind_text(q, 4, attempt_class_name(ATTEMPT_LOST_HOST));
+    n = db_step(q, NULL) == DB_ROW ? db_int(q, 0) : 0;
+    db_reset(q);
+    return n;
+}
+
 bool store_attempt_token(struct store *s, const char *job, int64_t number, char hex[SHA256_HEX],
                          struct error *err)
 {

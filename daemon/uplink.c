@@ -379,8 +379,8 @@ static bool bind_network(struct uplink *u, struct error *err)
         code = uv_listen(&u->listener.stream, BACKLOG, on_connection);
     if (code != 0)
         return err_set(err, ERR_INVALID,
-                       "--advertise: expected an IPv4 address of this host, got \"%s\": %s", address,
-                       uv_strerror(code));
+                       "--advertise: expected an IPv4 address of this host, got \"%s\": %s",
+                       address, uv_strerror(code));
     return publish_port(u, err);
 }
 

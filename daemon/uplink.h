@@ -6,7 +6,7 @@
 
 #include "daemon/daemon.h"
 
-#define UPLINK_SOCKET "uplink.sock"
+#define UPLINK_SOCKET  "uplink.sock"
 #define UPLINK_ADDRESS "uplink.address" /* HOST:PORT */
 
 struct uplink *uplink_start(struct daemon *d, struct error *err);

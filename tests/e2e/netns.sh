@@ -1,24 +1,24 @@
-# Sourced: hosts made of namespaces, each with its own network, name, processes and sshd, beside the one
-# on which the test's daemon runs. They share the files of this machine, as a cluster shares its storage.
+# Sourced in place of lib.sh: hosts made of namespaces, each with its own network, name, processes and sshd,
+# beside the one on which the daemon runs. They share the files of this machine, as a cluster shares its
+# storage.
 #
-# The test itself runs in a network of its own, which is the daemon's: nothing of the machine's network is
-# touched, and all of it goes when the test's processes do. It sees the processes of all hosts; the daemon
-# and what it starts are in a process namespace of their own and see only theirs.
+# The test runs in a network of its own, which is the daemon's: nothing of the machine's network is
+# touched, and all of it goes when the test's processes do. The test sees the processes of all hosts; the
+# daemon and what it starts are in a process namespace of their own and see only theirs.
 # shellcheck shell=bash
 
-# Runs the script again in fresh network and mount namespaces; SKIPs where that cannot be.
-enter_netns() { # SCRIPT [ARGUMENT]...
-    local tool
-    [ "${2:-}" != inside ] || return 0
+if [ "${1:-}" != inside ]; then
     [ "$(id -u)" = 0 ] || { echo "SKIP: network namespaces need root"; exit 77; }
-    for tool in ip:iproute2 /usr/sbin/sshd:openssh-server ssh-keygen:openssh-client nsenter:util-linux; do
+    for tool in ip:iproute2 /usr/sbin/sshd:openssh-server ssh-keygen:openssh-client pgrep:procps; do
         command -v "${tool%:*}" >/dev/null ||
             { echo "SKIP: ${tool%:*} is not installed (Debian package ${tool#*:})"; exit 77; }
     done
     unshare --net --mount --uts --pid --fork ip link add probe type veth peer name other 2>/dev/null ||
         { echo "SKIP: this machine allows no network namespaces"; exit 77; }
-    exec unshare --net --mount bash "$1" inside
-}
+    exec unshare --net --mount bash "$0" inside
+fi
+. "${srcdir:?}/tests/e2e/lib.sh"
+at_end=hosts_down
 
 declare -A host_pid=() # the first process of each host, by its name
 
@@ -64,6 +64,7 @@ END
     unshare --net --uts --mount --pid --fork --kill-child --mount-proc bash -c "
         hostname $name
         mount -t tmpfs none /dev/shm
+        [ ! -e ~/.bashrc ] || mount --bind /dev/null ~/.bashrc # what a user's shell does at login is no matter of ours
         mkdir -p /run/sshd
         until ip addr show dev eth0 2>/dev/null | grep -q 10.77.0.$1/; do sleep 0.02; done
         exec /usr/sbin/sshd -D -e -f '$tmp/sshd-$1'" >"$tmp/sshd-$1.log" 2>&1 &
@@ -97,6 +98,21 @@ mend() { # N
 
 power_off() { # N
     kill -9 "${host_pid[$1]}"
+}
+
+# As lib.sh has it, but on the first of the hosts' network, and with a process namespace of its own.
+start_daemon() { # [OPTION]...
+    rm -f "$state/address"
+    nsenter -t "$coordinator" --pid --mount --uts "$builddir/distilld" --state "$state" \
+        --listen 127.0.0.1:0 --hostfile "$tmp/hostfile" --advertise 10.77.0.254 \
+        --network 10.77.0.0/24 --launch-agent "$agent" "$@" >>"$tmp/daemon.log" 2>&1 &
+    daemon=$(child_of $!)
+    within 20 has_address
+    [ -s "$state/address" ] || fail "the daemon did not start"
+    url=$(cat "$state/address")
+    address=${url#http://}
+    address=${address%:*}/${address##*:}
+    token=$(cat "$state/token")
 }
 
 # Everything ends with the first process of each namespace.
