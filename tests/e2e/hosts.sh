@@ -46,72 +46,105 @@ orteds_on() { # N
     on "$1" pgrep -x orted
 }
 
-# Into the N-th attempt, some steps on from where it began.
+# Running as the N-th attempt, some steps on from where that began.
 wait_attempt() { # ID N STEPS
     within 40 attempt_is "$1" "$2" || fail "no attempt $2: $(get "/api/v1/jobs/$1" .reason.message)"
     wait_state "$1" running 40
-    within 40 resumed "$1" "$2" "$3" || fail "attempt $2 makes no progress"
+    within 40 began_and_went_on "$@" || fail "attempt $2 makes no progress"
 }
 
-resumed() { # ID ATTEMPT STEPS
+began_and_went_on() { # ID ATTEMPT STEPS
     local from
     from=$(resumed_from "$1" "$2" 2>/dev/null)
-    [ -n "$from" ] && { [ "$from" != null ] || [ "$2" = 1 ]; } && has_steps "$1" $((${from/null/0} + $3))
+    case $from in
+    '') return 1 ;;
+    null) from=0 ;;
+    esac
+    has_steps "$1" $((from + $3))
 }
 
-# -- A link is cut: rank 0 of two ----------------------------------------------------------------------
+# After the cut of host 1 in the first attempt: the job goes on, and nobody is left where nobody could end
+# it from outside.
+goes_on_elsewhere() { # ID "N..."
+    within 40 attempt_is "$1" 2 || fail "the job does not go on: $(body .reason.message)"
+    [ -z "$(workers_on 1)" ] || fail "the cut-off rank lives although the next attempt has begun"
+    placement_is "$1" "$2" || fail "goes on on $(body .placement)"
+    wait_state "$1" succeeded 60
+    same_bytes "$1"
+    same_metrics "$1"
+    classes_are "$1" "lost_host "
+}
+
+classes_are() { # ID "CLASS..."
+    local got
+    got=$(get "/api/v1/jobs/$1/attempts" '[.items[].class // ""] | join(" ")')
+    [ "$got" = "$2" ] || fail "attempts ended: $got"
+}
+
+come_back() { # N
+    mend "$1"
+    within 20 node_is "$1" up || fail "the host is not used again: $text"
+}
+
+# -- A link is cut: rank 0 of two, which writes -------------------------------------------------------
 submit "$spec"
-cut_job=$id
-wait_attempt "$cut_job" 1 5
-placement_is "$cut_job" "1 2" || fail "placed on $(body .placement)"
-[ -n "$(workers_on 1)" ] || fail "no rank on host 1"
+wait_state "$id" running
+placement_is "$id" "1 2" || fail "placed on $(body .placement)"
+wait_attempt "$id" 1 5
 cut 1
-within 40 attempt_is "$cut_job" 2 || fail "the job does not go on: $(body .reason.message)"
-# The lease is over: nobody is left there, and nobody could reach it.
-[ -z "$(workers_on 1)" ] || fail "the cut-off rank is there when the next attempt has begun"
-placement_is "$cut_job" "2 3" || fail "goes on on $(body .placement)"
-node_is 1 down || fail "the cut-off host is not shown down: $text"
+within 40 node_is 1 down || fail "the cut-off host is not shown down: $text"
 ctl nodes >"$tmp/nodes" || fail "distillctl nodes"
 grep -q "^$cluster-1 .* down " "$tmp/nodes" || fail "nodes: $(cat "$tmp/nodes")"
-wait_state "$cut_job" succeeded 60
-same_bytes "$cut_job"
-same_metrics "$cut_job"
-[ "$(get "/api/v1/jobs/$cut_job/attempts" '[.items[].class] | join(" ")')" = "lost_host " ] || fail "attempts: $text"
-mend 1
-within 20 node_is 1 up || fail "the host is not used again: $text"
+goes_on_elsewhere "$id" "2 3"
+come_back 1
 
-# -- The same for a job of one rank, which could go on alone ------------------------------------------
+# -- The same with one rank, which could go on alone for ever ----------------------------------------
 submit "$spec | .resources.ranks = 1"
-alone=$id
-wait_attempt "$alone" 1 5
-placement_is "$alone" 1 || fail "the host that came back is not used: $(body .placement)"
-cut 1
-within 40 attempt_is "$alone" 2 || fail "the job does not go on: $(body .reason.message)"
-[ -z "$(workers_on 1)" ] || fail "the cut-off rank is there when the next attempt has begun"
-wait_state "$alone" succeeded 60
-same_bytes "$alone"
-mend 1
-within 20 node_is 1 up || fail "the host is not used again: $text"
-
-# -- A rank, a launcher and a power supply fail one after the other -----------------------------------
-submit "$spec"
 wait_attempt "$id" 1 5
+cut 1
+goes_on_elsewhere "$id" 2
+come_back 1
+
+# -- The daemon is killed; then a rank, a launcher and a power supply fail ---------------------------
+submit "$long"
+wait_attempt "$id" 1 5
+kill_daemon
+start_daemon --silence 3 --lease 4 --host-retry 1
+[ "$(get /api/v1/nodes '[.items[].used] | join(" ")')" = "1 1 0" ] || fail "slots after a restart: $text"
+went_on() {
+    [ "$(get "/api/v1/jobs/$id" .progress.step)" -gt "$before" ]
+}
+before=$(grep -c '"loss/total"' "$state/jobs/$id/out/metrics.jsonl")
+within 20 went_on || fail "the ranks do not find the new daemon"
+
+# shellcheck disable=SC2046
 on 2 kill -9 $(workers_on 2)
 wait_attempt "$id" 2 5
+# shellcheck disable=SC2046
 on 1 kill -9 $(orteds_on 1)
-within 40 attempt_is "$id" 3 || fail "the job does not go on: $(body .reason.message)"
 wait_attempt "$id" 3 5
-power_off 2
-wait_attempt "$id" 4 1
-placement_is "$id" "1 3" || fail "goes on on $(body .placement)"
-wait_state "$id" succeeded 60
-same_bytes "$id"
-[ "$(get "/api/v1/jobs/$id/attempts" '[.items[].class] | join(" ")')" = " lost_host lost_host " ] || fail "attempts: $text"
+last=$(get "/api/v1/jobs/$id" '.placement | split(",")[1] | split(":")[0]')
+power_off "${last##*-}"
+wait_attempt "$id" 4 5
+[[ $(get "/api/v1/jobs/$id" .placement) != *"$last"* ]] || fail "goes on on a host without power: $(body .placement)"
+classes_are "$id" " lost_host lost_host "
+verb "$id" cancel
+wait_state "$id" cancelled 40
+n=$(wc -l <"$tmp/whole/metrics.jsonl")
+m=$(wc -l <"$state/jobs/$id/out/metrics.jsonl")
+n=$((n < m ? n : m))
+cmp <(head -n $n "$tmp/whole/metrics.jsonl") <(head -n $n "$state/jobs/$id/out/metrics.jsonl") ||
+    fail "metrics differ from the undisturbed run's"
 
-gone() { # N
-    [ -z "$(workers_on "$1")$(orteds_on "$1")" ]
+left_on() { # N
+    workers_on "$1"
+    orteds_on "$1"
 }
-for n in 1 3; do
-    within 10 gone $n || fail "left on host $n: $(on $n ps ax)"
-done
+all_gone() {
+    local n
+    for n in 1 2 3; do
+        [ "$n" = "${last##*-}" ] || [ -z "$(left_on $n)" ] || return 1
+    done
+}
+within 20 all_gone || fail "processes are left on the hosts: $(for n in 1 2 3; do left_on $n; done)"
 kill_daemon

@@ -107,6 +107,7 @@ start_daemon() { # [OPTION]...
         --listen 127.0.0.1:0 --hostfile "$tmp/hostfile" --advertise 10.77.0.254 \
         --network 10.77.0.0/24 --launch-agent "$agent" "$@" >>"$tmp/daemon.log" 2>&1 &
     daemon=$(child_of $!)
+    disown
     within 20 has_address
     [ -s "$state/address" ] || fail "the daemon did not start"
     url=$(cat "$state/address")

@@ -9,42 +9,8 @@
 #include "daemon/attempt.h"
 #include "daemon/lastwords.h"
 #include "daemon/mpirun.h"
-#include "daemon/queue.h"
-#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
-
-enum {
-    QUEUE = 12
-};
-
-START_TEST(queue_keeps_its_promises)
-{
-    for (uint64_t round = 0; round < 2000; round++) {
-        uint64_t key = rng_key(unit_seed(), round);
-        int64_t slots = 1 + (int64_t)rng_below(key, 0, 16), used = 0;
-        int64_t free_slots = (int64_t)rng_below(key, 1, (uint64_t)slots + 1), left;
-        struct queue_job jobs[QUEUE];
-        bool someone_waits = false;
-
-        for (uint64_t i = 0; i < QUEUE; i++)
-            jobs[i] = (struct queue_job){1 + (int64_t)rng_below(key, 2 + i, 20), false};
-        left = queue_decide(jobs, QUEUE, slots, free_slots);
-        for (size_t i = 0; i < QUEUE; i++) {
-            if (jobs[i].start) {
-                ck_assert_msg(!someone_waits, "round %zu: job %zu overtook", (size_t)round, i);
-                used += jobs[i].need;
-            } else if (jobs[i].need <= slots) {
-                ck_assert_msg(someone_waits || jobs[i].need > free_slots - used,
-                              "round %zu: job %zu waits although it fits", (size_t)round, i);
-                someone_waits = true;
-            }
-        }
-        ck_assert_msg(used <= free_slots && left == free_slots - used,
-                      "round %zu: a slot was given twice", (size_t)round);
-    }
-}
-END_TEST
 
 static char *line_of(const struct mpirun *m)
 {
@@ -61,6 +27,8 @@ START_TEST(mpirun_line_is_the_agreed_one)
 {
     char worker[] = "/usr/bin/distill-worker", train[] = "train", odd[] = "it's a.json";
     char *const command[] = {worker, train, odd, NULL};
+    char job[] = "DISTILLD_JOB=j", home[] = "HOME=/root";
+    char *const environment[] = {home, job, NULL};
     static const struct {
         struct mpirun m;
         const char *line;
@@ -72,6 +40,21 @@ START_TEST(mpirun_line_is_the_agreed_one)
          "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none "
          "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --oversubscribe "
          "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
+        {{
+             .ranks = 3,
+             .threads = 2,
+             .cores = INT64_MAX,
+             .dir = "/state/a",
+             .hosts = "a:2,b:1",
+             .launch_agent = "ssh -i key",
+             .network = "10.0.0.0/8",
+         },
+         "env TMPDIR=/state/a mpirun -n 3 --bind-to none --use-hwthread-cpus --mca pml ob1 "
+         "--mca btl self,vader,tcp --host a:2,b:1 -x DISTILLD_JOB --mca plm rsh "
+         "--mca plm_rsh_no_tree_spawn 1 --mca plm_rsh_agent 'ssh -i key' "
+         "--mca btl_tcp_if_include 10.0.0.0/8 --mca oob_tcp_if_include 10.0.0.0/8 "
+         "--mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 "
+         "--mca oob_tcp_keepalive_probes 3 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -79,6 +62,7 @@ START_TEST(mpirun_line_is_the_agreed_one)
         char *line;
 
         m.command = command;
+        m.environment = environment;
         line = line_of(&m);
         ck_assert_msg(strcmp(line, cases[i].line) == 0, "case %zu: %s", i, line);
         free(line);
@@ -232,7 +216,7 @@ START_TEST(the_lock_tells_whether_a_shim_lives)
 }
 END_TEST
 
-UNIT_MAIN(queue_keeps_its_promises, mpirun_line_is_the_agreed_one,
-          mpirun_keeps_away_from_long_folders, last_words_are_the_ranks_own,
-          finds_processes_by_their_attempt, signals_only_the_process_that_was_meant,
-          records_read_back, the_lock_tells_whether_a_shim_lives)
+UNIT_MAIN(mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
+          last_words_are_the_ranks_own, finds_processes_by_their_attempt,
+          signals_only_the_process_that_was_meant, records_read_back,
+          the_lock_tells_whether_a_shim_lives)
