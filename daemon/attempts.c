@@ -38,34 +38,45 @@ static bool has_attempt(const struct active *a)
 
 /* -- The end ----------------------------------------------------------------------------------- */
 
-/* Ends what is left of an attempt; false: not all of it is gone yet. Processes of before a reboot are,
- * whoever may look like them now. */
-static bool end_processes(const char *dir, const struct job *j, struct error *err)
+static bool was_before_reboot(const struct attempt_owner *owner)
 {
-    struct attempt_owner owner;
-    char boot[HOST_BOOT_SIZE], *id;
+    char boot[HOST_BOOT_SIZE];
+
+    host_boot_id(boot);
+    return owner->shim.pid && strcmp(owner->shim.boot_id, boot) != 0;
+}
+
+/* Ends what is left of an attempt, and describes that as its end. False: not all of it is gone yet.
+ * Processes of before a reboot are, whatever may look like them now. */
+static bool end_processes(const char *dir, const struct job *j, struct attempt_exit *e,
+                          struct error *err)
+{
+    struct attempt_owner owner = {.cgroup = ""};
+    char *id;
     size_t alive;
 
-    if (attempt_read_owner(dir, &owner, NULL)) {
-        host_boot_id(boot);
-        if (strcmp(owner.shim.boot_id, boot) != 0)
-            return true;
-        if (owner.cgroup[0] && !cgroup_end(owner.cgroup))
-            return err_set(err, ERR_CONFLICT, "processes are left in %s", owner.cgroup);
+    *e = (struct attempt_exit){.status = 1, .lost = true};
+    attempt_read_owner(dir, &owner, NULL);
+    if (was_before_reboot(&owner)) {
+        snprintf(e->message, sizeof(e->message), "the machine was started again");
+        return true;
     }
+    if (owner.cgroup[0] && !cgroup_end(owner.cgroup))
+        return err_set(err, ERR_CONFLICT, "processes are left in %s", owner.cgroup);
     id = str_fmt("%s.%" PRId64, j->id, j->attempt);
     alive = procs_signal(id, SIGKILL);
     free(id);
     return !alive || err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
 }
 
-/* The same with ranks on other hosts: they lose touch when their shim is gone, but only their lease proves that
- * they are. */
-static bool end_everywhere(struct daemon *d, struct active *a, const char *dir, struct error *err)
+/* The same with ranks on other hosts: they notice that their shim is gone, but only their lease proves
+ * that they are. */
+static bool end_everywhere(struct daemon *d, struct active *a, const char *dir,
+                           struct attempt_exit *e, struct error *err)
 {
     const int64_t now = clock_mono_ns();
 
-    if (!end_processes(dir, a->job, err))
+    if (!end_processes(dir, a->job, e, err))
         return false;
     if (!d->settings.hostfile)
         return true;
@@ -82,12 +93,11 @@ static bool bury(struct daemon *d, struct active *a, const char *dir, struct att
 {
     char *session_dir;
 
-    if (!end_everywhere(d, a, dir, err))
+    if (!end_everywhere(d, a, dir, e, err))
         return false;
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
     free(session_dir);
-    *e = (struct attempt_exit){.status = 1, .lost = true};
     return attempt_write_exit(dir, e, err);
 }
 
@@ -100,8 +110,9 @@ static bool find_end(struct daemon *d, struct active *a, const char *dir, struct
 
     /* Somebody removed the folder, and the record with it. */
     if (lock < 0 && err->code == ERR_NOT_FOUND) {
-        *e = (struct attempt_exit){.status = 1, .lost = true, .message = "its folder is gone"};
-        return end_everywhere(d, a, dir, err);
+        ok = end_everywhere(d, a, dir, e, err);
+        snprintf(e->message, sizeof(e->message), "its folder is gone");
+        return ok;
     }
     if (lock < 0)
         return false;

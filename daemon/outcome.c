@@ -40,7 +40,7 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
     else if (e->class == ATTEMPT_LOST_HOST)
         snprintf(out, size, "a host was lost");
     else if (e->lost)
-        snprintf(out, size, "nobody saw its end (the shim was killed)");
+        snprintf(out, size, "nobody saw its end%s", e->message[0] ? "" : " (the shim was killed)");
     else if (e->stopped)
         snprintf(out, size, "stopped from outside");
     else if (number)

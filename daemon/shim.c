@@ -28,6 +28,7 @@
 
 enum {
     TERM_GRACE_MS = 3000,
+    HUNG_GRACE_MS = 500, /* for mpirun to pass on what the ranks have written */
     SWEEP_MS = 20,
     LEASE_MS = 200, /* between looks at whether the leases have run out */
     TAIL_BYTES = 16 << 10,
@@ -218,13 +219,13 @@ static bool reap(struct shim *s)
     return pid == 0;
 }
 
-static void stop(struct shim *s)
+static void stop(struct shim *s, int grace_ms)
 {
     if (s->stopped)
         return;
     log_info("stopping attempt=%s", s->id);
     s->stopped = true;
-    s->kill_at_ns = clock_mono_ns() + TERM_GRACE_MS * INT64_C(1000000);
+    s->kill_at_ns = clock_mono_ns() + grace_ms * INT64_C(1000000);
     kill(s->mpirun, SIGTERM);
 }
 
@@ -234,7 +235,7 @@ static void take_signals(struct shim *s)
 
     while (read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
-            stop(s);
+            stop(s, TERM_GRACE_MS);
         else if (info.ssi_signo == SIGUSR1)
             kill(s->mpirun, SIGUSR1);
     }
@@ -250,7 +251,7 @@ static void look_after_ranks(struct shim *s)
         warden_write_stacks(s->warden);
     else
         warden_hang_up(s->warden);
-    stop(s);
+    stop(s, HUNG_GRACE_MS);
 }
 
 static void watch_mpirun(struct shim *s)

@@ -77,7 +77,7 @@ goes_on_elsewhere() { # ID "N..."
 
 classes_are() { # ID "CLASS..."
     local got
-    got=$(get "/api/v1/jobs/$1/attempts" '[.items[].class // ""] | join(" ")')
+    got=$(get "/api/v1/jobs/$1/attempts" '[.items[] | .class // ""] | join(" ")')
     [ "$got" = "$2" ] || fail "attempts ended: $got"
 }
 

@@ -25,16 +25,36 @@ expect 200 "after a second daemon was refused"
 
 # Killed, and stopped, during training.
 submit '.train.epochs = 75'
+listen_events "$tmp/first" "?job=$id"
+first=$!
 wait_steps "$id" 5
 before=$(processes)
 [ "$(wc -l <<<"$before")" -ge 4 ] || fail "processes of the attempt: $before"
 kill_daemon
+wait $first
+last_id=$(frames "$tmp/first" | awk '$1 { id = $1 } END { print id }')
 within 10 has_steps "$id" 20 || fail "training stops when the daemon is killed"
 [ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
 start_daemon
 state_is "$id" running || fail "job is $now after a restart"
+# A client that comes back with the id it had: what it is told now and what the series held at that time
+# are all points, and none is told twice.
+listen_events "$tmp/again" "?job=$id" -H "Last-Event-ID: $last_id"
+again=$!
+within 10 grep -qs '^event: snapshot' "$tmp/again" || fail "no snapshot after a restart"
+series "$id" >"$tmp/held"
 within 10 has_steps "$id" 60 || fail "no progress after a restart"
 stop_daemon
+wait $again
+told() {
+    frames "$tmp/$1" | awk '$2 == "metric" { sub(/^[^ ]* [^ ]* /, ""); print }' | jq -r '.points[] | "\(.name) \(.split) \(.step) \(.value)"'
+}
+frames "$tmp/again" | awk -v last="$last_id" '$1 { if ($1 <= last) exit 1; last = $1 }' || fail "ids do not rise over a restart"
+[ -z "$(told again | sort | uniq -d)" ] || fail "points were told twice"
+told again | sort -u - "$tmp/held" >"$tmp/known"
+points_of "$state/jobs/$id/out/metrics.jsonl" >"$tmp/file"
+[ -z "$(comm -13 "$tmp/file" "$tmp/known")" ] || fail "points that nobody wrote"
+awk '$1 == "loss/total" { print $3 }' "$tmp/known" | sort -n | awk '$1 != NR { exit 1 }' || fail "steps are missing in what a client knows"
 [ ! -e "$state/address" ] || fail "a stopped daemon leaves its address"
 within 10 has_steps "$id" 70 || fail "training stops with the daemon"
 start_daemon

@@ -199,6 +199,7 @@ START_TEST(result_form_leaves_out_what_cannot_matter)
         {"resources.ranks=4", NULL},
         {"checkpoint.every_steps=5", NULL},
         {"retry.max_attempts=1", NULL},
+        {"watchdog.stall_s=1", NULL},
         {"data.source=cifar100:/elsewhere", NULL},
         {"teacher.weights=/elsewhere", NULL},
         {"train.seed=2", "#/train/seed: 0 became 2"},
