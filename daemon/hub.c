@@ -24,7 +24,8 @@ typedef Distilld__Envelope Envelope;
 enum {
     NOBODY = -1,
     IN_MAX = 64 << 10,
-    EVENTS = 64
+    EVENTS = 64,
+    STRANGERS = 64 /* connections beyond one for each rank */
 };
 
 struct hub_peer {
@@ -67,13 +68,27 @@ static void drop(struct hub *h, struct hub_peer *p, double now)
     free(p);
 }
 
+static size_t count_peers(const struct hub *h)
+{
+    size_t n = 0;
+
+    for (const struct hub_peer *p = h->peers; p; p = p->next)
+        n++;
+    return n;
+}
+
 static void accept_all(struct hub *h)
 {
     int fd;
 
     while ((fd = accept4(h->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0) {
-        struct hub_peer *p = NEW(struct hub_peer);
+        struct hub_peer *p;
 
+        if (count_peers(h) >= h->cfg.watch->n + STRANGERS) {
+            close(fd);
+            continue;
+        }
+        p = NEW(struct hub_peer);
         p->fd = fd;
         p->rank = NOBODY;
         p->in = buf_new(IN_MAX);
@@ -112,7 +127,7 @@ static void post_welcome(struct hub *h, struct hub_peer *p, double sent_s)
     Distilld__Welcome welcome = DISTILLD__WELCOME__INIT;
 
     welcome.has_lease_s = welcome.has_heartbeat_s = welcome.has_sent_s = 1;
-    welcome.lease_s = h->cfg.lease_s;
+    welcome.lease_s = h->cfg.watch->limits.lease_s;
     welcome.heartbeat_s = h->cfg.watch->limits.heartbeat_s;
     welcome.sent_s = sent_s;
     e.body_case = DISTILLD__ENVELOPE__BODY_WELCOME;

@@ -9,7 +9,6 @@
 struct hub_config {
     const char *address; /* to listen at (socket.h); port 0 picks one */
     const char *token;   /* what a rank must show; borrowed */
-    double lease_s;
     struct watch *watch; /* borrowed; only the hub's functions change it */
 };
 

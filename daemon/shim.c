@@ -302,6 +302,8 @@ static void end_all(struct shim *s)
         wait_ms(SWEEP_MS);
     }
     warden_hang_up(s->warden);
+    if (WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0)
+        return; /* mpirun saw all of them end */
     while (warden_has_survivors(s->warden))
         wait_ms(LEASE_MS);
     warden_account(s->warden, &s->end);
@@ -472,6 +474,10 @@ static bool act(struct shim_options *o, struct error *err)
         ok = print_line(o, command);
     else if (!o->attempt || !o->out)
         ok = err_set(err, ERR_INVALID, "--attempt and --out are required");
+    else if (!(o->stall_s > 0 && o->lease_s > 0 && o->silence_s > 0))
+        ok = err_set(err, ERR_INVALID,
+                     "--stall, --lease and --silence must be greater than 0, got %g, %g and %g",
+                     o->stall_s, o->lease_s, o->silence_s);
     else if (!s.id)
         ok = err_set(err, ERR_INVALID, "%s is not set: it must name the attempt", ATTEMPT_VARIABLE);
     else

@@ -20,9 +20,7 @@ enum {
     WHY_SIZE = 512
 };
 
-/* Seconds. */
-static const double first_word = 60; /* to start as many processes takes its time */
-static const double margin = 2;      /* for a clock that runs slower than ours */
+static const double first_word_s = 60; /* to start as many processes takes its time */
 
 struct warden {
     struct warden_config cfg;
@@ -51,18 +49,17 @@ struct warden *warden_open(const struct warden_config *cfg, struct error *err)
 {
     struct warden *w = NEW(struct warden);
     const struct watch_limits limits = {.stall_s = cfg->stall_s,
-                                        .first_s = fmax(cfg->stall_s, first_word),
+                                        .first_s = fmax(cfg->stall_s, first_word_s),
                                         .silence_s = cfg->silence_s,
-                                        .heartbeat_s = watch_heartbeat(cfg->stall_s)};
+                                        .heartbeat_s = watch_heartbeat(cfg->stall_s),
+                                        .lease_s = cfg->lease_s};
 
     w->cfg = *cfg;
     watch_init(&w->watch, cfg->ranks, &limits, clock_mono_s());
     if (!cfg->token_file || secret_read(cfg->token_file, w->token, err))
-        w->hub = hub_open(&(struct hub_config){.address = cfg->address,
-                                               .token = w->token,
-                                               .lease_s = cfg->lease_s,
-                                               .watch = &w->watch},
-                          err);
+        w->hub = hub_open(
+            &(struct hub_config){.address = cfg->address, .token = w->token, .watch = &w->watch},
+            err);
     if (w->hub)
         return w;
     warden_close(w);
@@ -192,12 +189,9 @@ bool warden_has_survivors(struct warden *w)
     double now = clock_mono_s();
 
     hub_serve(w->hub, now);
-    for (size_t i = 0; i < w->cfg.ranks; i++) {
-        const struct watch_rank *r = &w->watch.ranks[i];
-
-        if (r->remote && !r->gone && now < r->answered_s + w->cfg.lease_s + margin)
+    for (size_t i = 0; i < w->cfg.ranks; i++)
+        if (watch_may_live(&w->watch, i, now))
             return true;
-    }
     return false;
 }
 

@@ -7,7 +7,8 @@
 
 #include "proto/base/mem.h"
 
-static const double away_s = 1; /* the longest that a watcher who is well looks away */
+static const double away_s = 1;   /* the longest that a watcher who is well looks away */
+static const double margin_s = 2; /* for a rank whose clock runs slower */
 
 double watch_heartbeat(double stall_s)
 {
@@ -131,6 +132,13 @@ bool watch_is_at_fault(const struct watch *w, size_t rank, double now)
     case WATCH_WELL: break;
     }
     return false;
+}
+
+bool watch_may_live(const struct watch *w, size_t rank, double now)
+{
+    const struct watch_rank *r = &w->ranks[rank];
+
+    return r->remote && !r->gone && now < r->answered_s + w->limits.lease_s + margin_s;
 }
 
 void watch_describe(const struct watch *w, size_t rank, double now, char *out, size_t size)

@@ -37,6 +37,7 @@ struct watch_limits {
     double first_s;     /* the same until the first piece of work is done */
     double silence_s;   /* of a rank on another host: the host, or the way to it, is lost */
     double heartbeat_s; /* how often ranks speak */
+    double lease_s;     /* how long one that is not answered may live on */
 };
 
 struct watch {
@@ -71,7 +72,11 @@ bool watch_is_silent(const struct watch *w, size_t rank, double now);
 bool watch_is_at_fault(const struct watch *w, size_t rank, double now);
 enum watch_state watch_judge(const struct watch *w, double now);
 
-/* The same in words: "rank 1 has made no progress for 3 s: at step 12, train, computing". */
+/* Once nobody is answered any more: whether this rank, whose processes nobody here sees, may be alive
+ * yet. Its end of the connection shows its end, or else its lease proves it. */
+bool watch_may_live(const struct watch *w, size_t rank, double now);
+
+/* What is wrong with a rank, in words: "rank 1 has made no progress for 3 s: at step 12, train, computing". */
 void watch_describe(const struct watch *w, size_t rank, double now, char *out, size_t size);
 
 #endif

@@ -25,7 +25,7 @@ expect 200 "after a second daemon was refused"
 
 # Killed, and stopped, during training.
 submit '.train.epochs = 75'
-listen_events "$tmp/first" "?job=$id"
+listen_events "$tmp/first" "?job=$id" 2>/dev/null
 first=$!
 wait_steps "$id" 5
 before=$(processes)

@@ -29,13 +29,14 @@ ended() { # WHAT
     [ "$(jq .resumed_from "$tmp/$1/result.json")" = 2 ] || fail "$1: resumed from $(jq .resumed_from "$tmp/$1/result.json")"
 }
 
-for kind in exit abort nan; do
+for kind in exit abort segv nan; do
     DISTILLD_FAULT=rank:1,step:3,kind:$kind ranks 2 train "$tmp/job.json" --out "$tmp/$kind"
     status=$?
     [ $status != 0 ] || fail "$kind: the run succeeded"
     case $kind in
     exit) said $kind 'Process name: .*,1\]' ;;
     abort) said $kind 'process rank 1 .*signal 6' ;;
+    segv) said $kind 'process rank 1 .*signal 11' ;;
     nan)
         [ $status = 1 ] || fail "nan: status $status"
         ! grep -qi nan "$tmp/nan/metrics.jsonl" || fail "nan: metrics.jsonl is no JSON any more"
@@ -43,6 +44,13 @@ for kind in exit abort nan; do
         ;;
     esac
     ended $kind
+done
+
+# A fault that nobody can have meant does not go unnoticed.
+for spec in rank:1,step:3,kind:hiccup rank:1,step:3 rank:x,step:3,kind:exit rank:1,step:3,kind:exits; do
+    DISTILLD_FAULT=$spec "$worker" train "$tmp/job.json" --out "$tmp/odd" >"$tmp/log" 2>&1
+    [ $? = 2 ] || fail "$spec: status $?: $(cat "$tmp/log")"
+    said "$spec" "DISTILLD_FAULT: expected rank:R,step:S,kind:exit\|abort\|.* got \"$spec\""
 done
 
 # Kill -9 in a rank that stands still: the others, which wait for it, end too.

@@ -22,7 +22,7 @@
 /* -- The meaning ------------------------------------------------------------------------------- */
 
 static const struct watch_limits limits = {
-    .stall_s = 10, .first_s = 60, .silence_s = 5, .heartbeat_s = 1};
+    .stall_s = 10, .first_s = 60, .silence_s = 5, .heartbeat_s = 1, .lease_s = 30};
 
 enum {
     RANKS = 4
@@ -144,6 +144,25 @@ START_TEST(a_rank_that_speaks_again_is_well)
 }
 END_TEST
 
+START_TEST(only_the_end_or_the_lease_proves_that_a_rank_is_dead)
+{
+    static const enum conduct how[RANKS] = {WORKS, LEAVES, STOPS, MUTE};
+    struct watch w;
+
+    /* Those of this machine are seen in /proc. */
+    play(&w, how, false, 4);
+    for (size_t r = 0; r < RANKS; r++)
+        ck_assert(!watch_may_live(&w, r, 4));
+    watch_free(&w);
+    play(&w, how, true, 4);
+    w.ranks[0].answered_s = 4;
+    ck_assert(watch_may_live(&w, 0, 34) && !watch_may_live(&w, 0, 40));
+    ck_assert(!watch_may_live(&w, 1, 4));
+    ck_assert(watch_may_live(&w, 2, 30) && !watch_may_live(&w, 2, 36));
+    watch_free(&w);
+}
+END_TEST
+
 /* -- The line ---------------------------------------------------------------------------------- */
 
 struct line {
@@ -157,7 +176,8 @@ struct line {
 static void start_rank(struct line *l, const char *kind, const char *token, double lease_s,
                        void (*body)(const struct line *l))
 {
-    struct watch_limits quick = {.stall_s = 60, .first_s = 60, .silence_s = 60, .heartbeat_s = 0.1};
+    struct watch_limits quick = {
+        .stall_s = 60, .first_s = 60, .silence_s = 60, .heartbeat_s = 0.1, .lease_s = lease_s};
     char *address = strcmp(kind, "unix") == 0 ? str_fmt("unix:%s/sock", unit_dir())
                                               : str_dup("tcp:127.0.0.1:0");
     char *secret = str_path(unit_dir(), "token");
@@ -170,9 +190,7 @@ static void start_rank(struct line *l, const char *kind, const char *token, doub
     ck_assert_ok(file_replace(l->generation, "3", 1, 0600, &err), err);
     watch_init(&l->watch, 2, &quick, clock_mono_s());
     l->hub = hub_open(
-        &(struct hub_config){
-            .address = address, .token = "right", .lease_s = lease_s, .watch = &l->watch},
-        &err);
+        &(struct hub_config){.address = address, .token = "right", .watch = &l->watch}, &err);
     ck_assert_msg(l->hub, "%s", err.msg);
     l->rank = fork();
     if (l->rank == 0) {
@@ -379,7 +397,7 @@ START_TEST(a_rank_in_whose_place_another_has_begun_writes_nothing)
 END_TEST
 
 UNIT_MAIN(the_rank_that_holds_up_the_others_is_named, time_that_nobody_watched_does_not_count,
-          a_rank_that_speaks_again_is_well, a_rank_tells_where_it_stands, a_rank_leaves_in_peace,
-          a_rank_without_the_token_is_refused, a_rank_that_hears_nothing_ends,
-          a_rank_that_was_away_writes_nothing,
+          a_rank_that_speaks_again_is_well, only_the_end_or_the_lease_proves_that_a_rank_is_dead,
+          a_rank_tells_where_it_stands, a_rank_leaves_in_peace, a_rank_without_the_token_is_refused,
+          a_rank_that_hears_nothing_ends, a_rank_that_was_away_writes_nothing,
           a_rank_in_whose_place_another_has_begun_writes_nothing)

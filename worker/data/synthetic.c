@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/pulse.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "worker/data/source.h"
@@ -309,6 +310,7 @@ bool synthetic_open(struct dataset *d, const char *options, enum split split, st
 
         paint(image.label, rng_key(key, i), d->made + i * 3 * PLANE);
         vec_push(&d->images, image);
+        pulse_beat();
     }
     return true;
 }
