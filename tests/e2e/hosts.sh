@@ -147,4 +147,13 @@ all_gone() {
     done
 }
 within 20 all_gone || fail "processes are left on the hosts: $(for n in 1 2 3; do left_on $n; done)"
+
+# -- A host that is away already when it is wanted ---------------------------------------------------
+kill_daemon # what it knew of its hosts goes with it
+start_daemon --host-retry 60
+cut 1
+submit '.resources.ranks = 1 | .train.max_steps = 2'
+wait_state "$id" succeeded 60
+[[ $(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.placement) \(.class) \(.message)"') == "$cluster-1:1 lost_host ssh: connect to host $cluster-1 "* ]] ||
+    fail "no word that the host is away: $(get "/api/v1/jobs/$id/attempts" .)"
 kill_daemon

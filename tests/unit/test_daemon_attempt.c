@@ -93,6 +93,9 @@ START_TEST(last_words_are_the_ranks_own)
                                      "a non-zero exit code.\n" RULE;
     static const char noticed[] = RULE "mpirun noticed that process rank 1 with PID 0 on node n "
                                        "exited on signal 9 (Killed).\n" RULE;
+    static const char lost[] = RULE "ORTE has lost communication with a remote daemon.\n\n"
+                                    "  HNP daemon   : [[1,0],0] on node a\n"
+                                    "  Remote daemon: [[1,0],1] on node b\n\nThis is x.\n" RULE;
     static const char missing[] = RULE "mpirun was unable to find the specified executable file,\n"
                                        "and did not launch the job.\n\nNote: x\n" RULE;
     static const struct {
@@ -104,6 +107,7 @@ START_TEST(last_words_are_the_ranks_own)
         {"step 1\n", noticed, true,
          "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 (Killed)."},
         {"error: mine", "", true, "error: mine"},
+        {"", lost, true, "Remote daemon: [[1,0],1] on node b"},
         {missing, ended, false,
          "mpirun was unable to find the specified executable file, and did not launch the job."},
         {"error: disk full\n", "[vm:14641] PMIX ERROR: ERROR in file x.c at line 99\n", false,
