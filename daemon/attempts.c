@@ -78,7 +78,7 @@ static bool end_everywhere(struct daemon *d, struct active *a, const char *dir,
 
     if (!end_processes(dir, a->job, e, err))
         return false;
-    if (!d->settings.hostfile)
+    if (!hosts_are_others(a->job->placement))
         return true;
     if (!a->bury_at_ns)
         a->bury_at_ns = now + (int64_t)((d->settings.lease_s + LEASE_MARGIN_S) * 1e9);

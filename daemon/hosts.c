@@ -105,6 +105,11 @@ char *hosts_placement(const struct daemon *d, const int64_t *given)
     return buf_take(&b);
 }
 
+bool hosts_are_others(const char *placement)
+{
+    return placement && (strchr(placement, ',') || !str_starts(placement, HOST_ALONE ":"));
+}
+
 /* How many ranks a placement gives to a host. */
 static int64_t ranks_on(const char *placement, const char *name)
 {

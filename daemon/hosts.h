@@ -24,6 +24,8 @@ bool hosts_can_take(const struct daemon *d, int64_t ranks, int64_t threads, stru
 /* What a waiting job is told about them: "; host b is down", or "" */
 void hosts_describe_down(const struct daemon *d, char *out, size_t size);
 
+/* Whether a placement has hosts other than this one. */
+bool hosts_are_others(const char *placement);
 /* A placement in the words of mpirun's --host: "a:2,b:1". free() */
 char *hosts_placement(const struct daemon *d, const int64_t *given);
 
