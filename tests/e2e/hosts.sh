@@ -87,9 +87,9 @@ pair=$id
 submit "$spec | .resources.ranks = 1"
 alone=$id
 wait_attempt "$pair" 1 5
-cut 1
+cut_link 1
 wait_attempt "$alone" 1 5
-cut 3
+cut_link 3
 placement_is "$pair" "1 2" || fail "placed on $(get "/api/v1/jobs/$pair" .placement)"
 placement_is "$alone" 3 || fail "placed on $(get "/api/v1/jobs/$alone" .placement)"
 within 40 node_is 1 down || fail "the cut-off host is not shown down: $(ctl nodes)"
@@ -98,7 +98,7 @@ grep -q "^$cluster-1 .* down " "$tmp/nodes" || fail "nodes: $(cat "$tmp/nodes")"
 goes_on_elsewhere "$pair" 1
 goes_on_elsewhere "$alone" 3
 for n in 1 3; do
-    mend $n
+    mend_link $n
 done
 for n in 1 3; do
     within 20 node_is $n up || fail "a host that is back is not used again: $(ctl nodes)"
@@ -125,6 +125,8 @@ wait_attempt "$id" 3 5
 last=$(get "/api/v1/jobs/$id" '.placement | split(",")[1] | split(":")[0]')
 power_off "${last##*-}"
 wait_attempt "$id" 4 5
+why=$(get "/api/v1/jobs/$id/attempts" '.items[2].message')
+[[ $why == *" on node $last" ]] || fail "the host without power is not named: $why"
 [[ $(get "/api/v1/jobs/$id" .placement) != *"$last"* ]] || fail "goes on on a host without power: $(body .placement)"
 classes_are "$id" " lost_host lost_host "
 verb "$id" cancel
@@ -150,7 +152,7 @@ within 20 all_gone || fail "processes are left on the hosts: $(for n in 1 2 3 4 
 # -- A host that is away already when it is wanted ---------------------------------------------------
 kill_daemon # what it knew of its hosts goes with it
 start_daemon --host-retry 60
-cut 1
+cut_link 1
 submit '.resources.ranks = 1 | .train.max_steps = 2'
 wait_state "$id" succeeded 60
 [[ $(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.placement) \(.class) \(.message)"') == "$cluster-1:1 lost_host ssh: connect to host $cluster-1 "* ]] ||

@@ -34,7 +34,8 @@ child_of() { # PID
 
 coordinator_up() {
     ip link set lo up
-    ip link add bridge0 type bridge
+    # Without an address of its own it takes one of its ports', and another when that port goes.
+    ip link add bridge0 address 02:00:00:00:00:01 type bridge
     ip addr add 10.77.0.254/24 dev bridge0
     ip link set bridge0 up
     ssh-keygen -q -t ed25519 -N '' -f "$tmp/key"
@@ -88,11 +89,11 @@ on() { # N COMMAND...
     nsenter -t "${host_pid[$1]}" --all "${@:2}"
 }
 
-cut() { # N
+cut_link() { # N
     ip link set "v$1" down
 }
 
-mend() { # N
+mend_link() { # N
     ip link set "v$1" up
 }
 
