@@ -50,6 +50,7 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
         snprintf(out, size, "stopped with a checkpoint");
 }
 
+/* Whoever is to blame, the attempt counts: a job that brings down its hosts must not go on for ever. */
 static enum job_event try_again(const struct attempt_exit *e, const struct job *j,
                                 struct reason *why)
 {

@@ -178,14 +178,17 @@ static void start_rank(struct line *l, const char *kind, const char *token, doub
 {
     struct watch_limits quick = {
         .stall_s = 60, .first_s = 60, .silence_s = 60, .heartbeat_s = 0.1, .lease_s = lease_s};
-    char *address = strcmp(kind, "unix") == 0 ? str_fmt("unix:%s/sock", unit_dir())
-                                              : str_dup("tcp:127.0.0.1:0");
+    /* Deeper than a socket's address can hold. */
+    char *deep = str_fmt("%s/%0150d", unit_dir(), 0);
+    char *address =
+        strcmp(kind, "unix") == 0 ? str_fmt("unix:%s/sock", deep) : str_dup("tcp:127.0.0.1:0");
     char *secret = str_path(unit_dir(), "token");
     struct error err;
 
     l->log = str_path(unit_dir(), "log");
     l->output = str_path(unit_dir(), "output");
     l->generation = str_path(unit_dir(), "generation");
+    ck_assert_ok(file_make_dirs(deep, 0700, &err), err);
     ck_assert_ok(file_replace(secret, token, strlen(token), 0600, &err), err);
     ck_assert_ok(file_replace(l->generation, "3", 1, 0600, &err), err);
     watch_init(&l->watch, 2, &quick, clock_mono_s());
@@ -208,6 +211,7 @@ static void start_rank(struct line *l, const char *kind, const char *token, doub
     }
     free(secret);
     free(address);
+    free(deep);
 }
 
 /* Serves the rank until the condition holds. */
