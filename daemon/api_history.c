@@ -23,6 +23,7 @@ static void add_attempt(const struct attempt_row *row, void *items)
     js_set(j, "attempt", js_new_int(row->number));
     js_set(j, "started_at", time_of(row->started_ms));
     js_set(j, "ended_at", time_of(row->ended_ms));
+    js_set(j, "placement", js_new_string(row->placement));
     js_set(j, "status", ended && !e->lost ? js_new_int(e->status) : js_new_null());
     js_set(j, "signal", ended && e->signal ? js_new_int(e->signal) : js_new_null());
     js_set(j, "stopped", js_new_bool(e->stopped));

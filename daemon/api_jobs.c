@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "daemon/api.h"
+#include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
 #include "daemon/page.h"
@@ -74,16 +75,13 @@ static char *check_path(const char *pointer, const char *path, void *arg)
 /* What only this daemon can tell. */
 static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
 {
-    int64_t ranks = spec->resources->ranks, threads = spec->resources->threads;
     struct json *j = job_to_json(spec);
+    struct error err;
 
     job_visit_paths(j, check_path, p);
     js_free(j);
-    if (ranks * threads > d->settings.slots)
-        problems_add(p, "#/resources/ranks",
-                     "%" PRId64 " ranks x %" PRId64 " threads need %" PRId64
-                     " slots; this daemon has %" PRId64,
-                     ranks, threads, ranks * threads, d->settings.slots);
+    if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
+        problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
 
 struct json *api_body(struct request *r, const char *what)

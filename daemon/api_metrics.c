@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/hosts.h"
 #include "daemon/problem.h"
 #include "daemon/prom.h"
-#include "daemon/sched.h"
 #include "proto/base/clock.h"
 
 static void add_jobs(struct prom *p, const int64_t counts[JOB_STATE_COUNT])
@@ -23,8 +23,8 @@ static void add_jobs(struct prom *p, const int64_t counts[JOB_STATE_COUNT])
 static void add_queue(struct prom *p, const struct daemon *d)
 {
     prom_family(p, "distilld_slots", PROM_GAUGE, "Cores for jobs.");
-    prom_sample(p, "{use=\"held\"}", (double)sched_used(d));
-    prom_sample(p, "{use=\"free\"}", (double)(d->settings.slots - sched_used(d)));
+    prom_sample(p, "{use=\"held\"}", (double)hosts_used(d));
+    prom_sample(p, "{use=\"free\"}", (double)(d->settings.slots - hosts_used(d)));
     prom_family(p, "distilld_queue_paused", PROM_GAUGE, "1 while no job may start.");
     prom_sample(p, "", d->paused);
     prom_family(p, "distilld_job_submissions_total", PROM_COUNTER,

@@ -1,5 +1,6 @@
 /* The queue as a whole. */
 #include "daemon/api.h"
+#include "daemon/hosts.h"
 #include "daemon/problem.h"
 #include "daemon/sched.h"
 
@@ -12,7 +13,7 @@ static void reply_queue(struct daemon *d, struct request *r)
         waiting += d->active.at[i]->job->state == JOB_QUEUED;
     js_set(j, "paused", js_new_bool(d->paused));
     js_set(j, "slots", js_new_int(d->settings.slots));
-    js_set(j, "used_slots", js_new_int(sched_used(d)));
+    js_set(j, "used_slots", js_new_int(hosts_used(d)));
     js_set(j, "waiting", js_new_int(waiting));
     js_set(j, "running", js_new_int((int64_t)d->active.n - waiting));
     reply_json(r, 200, j);

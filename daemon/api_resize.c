@@ -1,8 +1,8 @@
 /* POST /jobs/{id}:resize {"ranks": N}: the job goes on with another number of ranks, to the same bytes. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/problem.h"
 #include "proto/wire/validate.h"
@@ -37,11 +37,8 @@ static void check_ranks(const struct daemon *d, const struct job *j, int64_t ran
                      j->kind);
     else if (!job_ranks_fit(ranks, lanes, &err))
         problems_add(p, "#/ranks", "%s", err.msg);
-    else if (ranks > d->settings.slots / j->threads)
-        problems_add(p, "#/ranks",
-                     "%" PRId64 " ranks x %" PRId64 " threads need %" PRId64
-                     " slots; this daemon has %" PRId64,
-                     ranks, j->threads, ranks * j->threads, d->settings.slots);
+    else if (!hosts_can_take(d, ranks, j->threads, &err))
+        problems_add(p, "#/ranks", "%s", err.msg);
 }
 
 /* False when the answer was given. */

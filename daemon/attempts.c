@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/cgroup.h"
+#include "daemon/hosts.h"
 #include "daemon/ingest.h"
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
@@ -25,6 +26,7 @@
 enum {
     TICK_MS = 1000,
     SOON_MS = 50,
+    LEASE_MARGIN_S = 1,
     STOP_GRACE_S = 15, /* a step may take that long */
     RECONNECT_S = 1,   /* a rank 0 that is not connected should be by then */
     RESULT_MAX = 1 << 20
@@ -68,13 +70,31 @@ static bool end_processes(const char *dir, const struct job *j, struct attempt_e
     return !alive || err_set(err, ERR_CONFLICT, "%zu processes are left", alive);
 }
 
+/* The same with ranks on other hosts: they notice that their shim is gone, but only their lease proves
+ * that they are. */
+static bool end_everywhere(struct daemon *d, struct active *a, const char *dir,
+                           struct attempt_exit *e, struct error *err)
+{
+    const int64_t now = clock_mono_ns();
+
+    if (!end_processes(dir, a->job, e, err))
+        return false;
+    if (!hosts_are_others(a->job->placement))
+        return true;
+    if (!a->bury_at_ns)
+        a->bury_at_ns = now + (int64_t)((d->settings.lease_s + LEASE_MARGIN_S) * 1e9);
+    return now >= a->bury_at_ns ||
+           err_set(err, ERR_CONFLICT, "ranks on other hosts may be alive yet");
+}
+
 /* Nobody wrote a record: the shim was killed, or never came to life. Under the lock the attempt's
  * processes are ended, and only when none is left the record is written. False: not yet. */
-static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, struct error *err)
+static bool bury(struct daemon *d, struct active *a, const char *dir, struct attempt_exit *e,
+                 struct error *err)
 {
     char *session_dir;
 
-    if (!end_processes(dir, j, e, err))
+    if (!end_everywhere(d, a, dir, e, err))
         return false;
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
@@ -83,7 +103,7 @@ static bool bury(const char *dir, const struct job *j, struct attempt_exit *e, s
 }
 
 /* True when the attempt is over and *e tells how. ERR_CONFLICT: it is not. */
-static bool find_end(const char *dir, const struct job *j, struct attempt_exit *e,
+static bool find_end(struct daemon *d, struct active *a, const char *dir, struct attempt_exit *e,
                      struct error *err)
 {
     int lock = attempt_lock(dir, false, err);
@@ -91,7 +111,7 @@ static bool find_end(const char *dir, const struct job *j, struct attempt_exit *
 
     /* Somebody removed the folder, and the record with it. */
     if (lock < 0 && err->code == ERR_NOT_FOUND) {
-        ok = end_processes(dir, j, e, err);
+        ok = end_everywhere(d, a, dir, e, err);
         snprintf(e->message, sizeof(e->message), "its folder is gone");
         return ok;
     }
@@ -99,7 +119,7 @@ static bool find_end(const char *dir, const struct job *j, struct attempt_exit *
         return false;
     ok = attempt_read_exit(dir, e, err);
     if (!ok && err->code == ERR_NOT_FOUND)
-        ok = bury(dir, j, e, err);
+        ok = bury(d, a, dir, e, err);
     close(lock);
     return ok;
 }
@@ -135,10 +155,12 @@ static bool take_metrics(struct daemon *d, const struct job *j, struct error *er
 static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e, struct error *err)
 {
     struct reason why;
-    enum job_event event = outcome_of(e, a->job, &why);
+    enum job_event event;
 
     uplink_forget(d->uplink, a);
-    a->kill_at_ns = 0;
+    a->kill_at_ns = a->bury_at_ns = 0;
+    a->job->lost_hosts = store_lost_hosts(d->store, a->job);
+    event = outcome_of(e, a->job, &why);
     if (!take_metrics(d, a->job, err) ||
         !store_attempt_end(d->store, a->job->id, a->job->attempt, clock_wall_ms(), e, err))
         return false;
@@ -146,6 +168,8 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
         take_result(d, a->job);
         a->job->progress.step = a->job->progress.total_steps;
     }
+    if (e->class == ATTEMPT_LOST_HOST)
+        hosts_suspect(d, a->job->placement);
     return lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err);
 }
 
@@ -155,7 +179,7 @@ static void check(struct daemon *d, struct active *a)
     char *dir = daemon_attempt_path(d, a->job);
     struct attempt_exit e;
     struct error err;
-    bool ok = find_end(dir, a->job, &e, &err) && end(d, a, &e, &err);
+    bool ok = find_end(d, a, dir, &e, &err) && end(d, a, &e, &err);
 
     free(dir);
     if (ok || err.code == ERR_CONFLICT)
@@ -266,6 +290,7 @@ static void on_tick(uv_timer_t *t)
         if (!a->child)
             check(d, a);
     }
+    hosts_tick(d);
     if (waiting)
         sched_soon(d);
 }

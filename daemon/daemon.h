@@ -14,9 +14,11 @@
 /* What the command line and the configuration file say. */
 struct settings {
     const char *state, *listen, *config, *worker, *shim, *web, *log_level;
+    const char *hostfile, *launch_agent, *network, *advertise;
     opt_list hosts;
     int64_t slots;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
+    double host_retry_s, lease_s, silence_s;
     bool help, version;
 };
 
@@ -25,9 +27,11 @@ struct active {
     struct job *job;
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
-    int64_t kill_at_ns;       /* when ranks that were asked to stop get a signal; 0: never */
-    int64_t heard_ns;         /* of the monotonic clock, when the peer last said something */
-    int64_t log_bytes;        /* of rank 0's log, when it was last announced */
+    int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
+                                 not known yet */
+    int64_t kill_at_ns; /* when ranks that were asked to stop get a signal; 0: never */
+    int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
+    int64_t log_bytes;  /* of rank 0's log, when it was last announced */
 };
 
 struct daemon {
@@ -41,6 +45,7 @@ struct daemon {
     struct catalog catalog; /* what the worker can do */
     struct http *http;
     struct uplink *uplink;
+    struct hosts *hosts;
     VEC(struct active *) active; /* in the order of arrival */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */

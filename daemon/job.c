@@ -35,6 +35,7 @@ void job_destroy(struct job *j)
         return;
     free(j->spec);
     free(j->result);
+    free(j->placement);
     free(j);
 }
 
@@ -110,6 +111,7 @@ struct json *job_json(const struct job *job, bool with_spec)
     js_set(j, "finished_at", time_or_null(job->finished_ms));
     js_set(j, "ranks", js_new_int(job->ranks));
     js_set(j, "priority", js_new_int(job->priority));
+    js_set(j, "placement", job->placement ? js_new_string(job->placement) : js_new_null());
     js_set(j, "result", embedded(job->result));
     if (with_spec)
         js_set(j, "spec", embedded(job->spec));

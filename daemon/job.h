@@ -28,11 +28,14 @@ struct job {
     char name[132], kind[16];
     char *spec;   /* the normalised JobSpec as JSON text */
     char *result; /* result.json, or NULL */
+    char *
+        placement; /* hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL */
     enum job_state state;
     struct reason reason;  /* code "": none */
     bool cancel_requested; /* durable: a cancel cannot be lost */
     int64_t attempt;       /* the newest; 0 before the first */
     int64_t attempt_base;  /* so many of them do not count against the limit */
+    int64_t lost_hosts;    /* of those that count, before the newest, ended so */
     int64_t max_attempts, threads, priority;
     int64_t ranks;         /* that it should have: the next attempt gets them */
     int64_t attempt_ranks; /* of the newest attempt */

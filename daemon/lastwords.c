@@ -40,9 +40,8 @@ static bool is_launcher(struct line l)
 static bool is_telling(struct line l)
 {
     static const char *const starts[] = {
-        "mpirun noticed that process rank ",
-        "mpirun was unable to ",
-        "There are not enough slots ",
+        "mpirun noticed that process rank ", "mpirun was unable to ", "There are not enough slots ",
+        "Remote daemon: ", /* which host was lost */
     };
 
     for (size_t i = 0; i < ARRAY_LEN(starts); i++)
@@ -59,6 +58,10 @@ static struct line take_line(const char **text, size_t *len)
 
     *text += used;
     *len -= used;
+    while (l.len && l.at[0] == ' ') {
+        l.at++;
+        l.len--;
+    }
     while (l.len && (l.at[l.len - 1] == '\r' || l.at[l.len - 1] == ' '))
         l.len--;
     return l;

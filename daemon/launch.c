@@ -73,7 +73,9 @@ static void add_environment(struct words *w, const struct daemon *d, const struc
     add(w, str_fmt(ATTEMPT_VARIABLE "=%s.%" PRId64, j->id, j->attempt));
     add(w, str_fmt("DISTILLD_JOB=%s", j->id));
     add(w, str_fmt("DISTILLD_GENERATION=%" PRId64, j->attempt));
-    add(w, str_fmt("DISTILLD_UPLINK=%s/" UPLINK_SOCKET, d->state_dir));
+    add(w, str_fmt(d->settings.hostfile ? "DISTILLD_UPLINK=file:%s/" UPLINK_ADDRESS
+                                        : "DISTILLD_UPLINK=%s/" UPLINK_SOCKET,
+                   d->state_dir));
     add(w, str_fmt("DISTILLD_TOKEN_FILE=%s/token", dir));
     add(w, str_fmt("DISTILLD_CACHE=%s/cache", d->state_dir));
     vec_push(&w->list, NULL);
@@ -91,6 +93,25 @@ static const char *command_of(const char *kind)
     while (strcmp(rows[i].kind, kind) != 0)
         ASSERT(++i < ARRAY_LEN(rows));
     return rows[i].command;
+}
+
+/* What only ranks on other hosts need. */
+static void add_hosts(struct words *w, const struct daemon *d, const struct job *j)
+{
+    add_copy(w, "--hosts");
+    add_copy(w, j->placement);
+    add_copy(w, "--launch-agent");
+    add_copy(w, d->settings.launch_agent);
+    add_copy(w, "--watch");
+    add(w, str_fmt("%s:0", d->settings.advertise));
+    add_copy(w, "--lease");
+    add(w, str_fmt("%.17g", d->settings.lease_s));
+    add_copy(w, "--silence");
+    add(w, str_fmt("%.17g", d->settings.silence_s));
+    if (d->settings.network) {
+        add_copy(w, "--network");
+        add_copy(w, d->settings.network);
+    }
 }
 
 /* What the shim must know of the job's watchdog. The spec was normalised when it was accepted; one of an
@@ -119,6 +140,8 @@ static void add_arguments(struct words *w, const struct daemon *d, const struct 
     add(w, str_fmt("%" PRId64, j->attempt_ranks));
     add_copy(w, "--threads");
     add(w, str_fmt("%" PRId64, j->threads));
+    if (d->settings.hostfile)
+        add_hosts(w, d, j);
     add_stall(w, j);
     add_copy(w, "--");
     add_copy(w, d->settings.worker);

@@ -62,7 +62,7 @@ static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, str
     if (!launch_prepare(d, j, token, err))
         return false;
     sha256_of(token, strlen(token), hex);
-    return store_attempt_add(d->store, j->id, j->attempt, now, hex, err);
+    return store_attempt_add(d->store, j->id, j->attempt, now, hex, j->placement, err);
 }
 
 /* The fields that an event changes, beside the state. */

@@ -16,6 +16,7 @@
 #include "daemon/attempts.h"
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
+#include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
 #include "daemon/routes.h"
@@ -47,6 +48,31 @@ static const struct opt rows[] = {
     OPT(struct settings, slots, OPT_INT, "slots",
         "cores for jobs, each takes ranks x threads of them (default: the cores of this host)",
         .value = "N", .fallback = "0", .hi = 65536),
+    OPT(struct settings, hostfile, OPT_TEXT, "hostfile",
+        "hosts for jobs, a line `NAME slots=N` for each; they share the state folder and the data "
+        "(default: this host alone, with --slots)",
+        .value = "FILE"),
+    OPT(struct settings, advertise, OPT_TEXT, "advertise",
+        "with --hostfile: the IPv4 address of this host by which the others reach it",
+        .value = "ADDRESS"),
+    OPT(struct settings, network, OPT_TEXT, "network",
+        "with --hostfile: the network that ranks use (default: any that Open MPI finds)",
+        .value = "ADDRESS/BITS"),
+    OPT(struct settings, launch_agent, OPT_TEXT, "launch-agent",
+        "with --hostfile: reaches a host, as `COMMAND NAME WORD...`; it must not ask for "
+        "passwords, "
+        "and should give up after seconds",
+        .value = "COMMAND", .fallback = "ssh -o BatchMode=yes -o ConnectTimeout=5"),
+    OPT(struct settings, host_retry_s, OPT_REAL, "host-retry",
+        "a host that was lost is asked again after so many seconds", .value = "S",
+        .fallback = "60"),
+    OPT(struct settings, silence_s, OPT_REAL, "silence",
+        "with --hostfile: a host of which nothing was heard for so long is lost", .value = "S",
+        .fallback = "10"),
+    OPT(struct settings, lease_s, OPT_REAL, "lease",
+        "with --hostfile: ranks that have not heard from here for so long end themselves, so that "
+        "the job can go on elsewhere",
+        .value = "S", .fallback = "30"),
     OPT(struct settings, config, OPT_TEXT, "config",
         "file with lines of `name = value` for these options; the command line comes first",
         .value = "FILE"),
@@ -140,8 +166,17 @@ static void complete(struct settings *s, char *texts[3])
         if (!file_exists(s->web))
             s->web = WEBDIR;
     }
-    if (!s->slots)
+    if (!s->slots && !s->hostfile)
         s->slots = cores_online();
+}
+
+static bool check_hosts(const struct settings *s, struct error *err)
+{
+    if (s->hostfile && s->slots)
+        return err_set(err, ERR_INVALID, "--slots: --hostfile says how many there are");
+    return !s->hostfile || s->advertise ||
+           err_set(err, ERR_INVALID,
+                   "--hostfile needs --advertise ADDRESS: where hosts reach this one");
 }
 
 static bool set_log_level(const char *name, struct error *err)
@@ -320,7 +355,7 @@ static bool start(struct daemon *d, struct error *err)
     start_timers(d);
     if (!open_state(d, err) || !open_events(d, err) ||
         !worker_catalog_load(d->settings.worker, &d->catalog, err) ||
-        !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err))
+        !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err) || !hosts_open(d, err))
         return false;
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
@@ -366,6 +401,7 @@ static void stop(struct daemon *d)
     d->http = NULL;
     uplink_stop(d->uplink);
     attempts_release(d);
+    hosts_close(d);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
@@ -428,7 +464,7 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         complete(&s, texts);
-        ok = set_log_level(s.log_level, &err) && serve(&s, &err);
+        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) && serve(&s, &err);
     }
     if (!ok)
         fprintf(stderr, "distilld: %s\n%s", err.msg,

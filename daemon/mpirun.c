@@ -27,6 +27,37 @@ static void mca(struct mpirun_line *line, const char *name, const char *value)
     arg(line, value);
 }
 
+/* mpirun passes its whole environment on to ranks on this host, but to others only what it is told to. */
+static void add_exports(struct mpirun_line *out, char *const *environment)
+{
+    for (char *const *v = environment; *v; v++)
+        if (str_starts(*v, "DISTILLD_") || str_starts(*v, "LD_LIBRARY_PATH=")) {
+            arg(out, "-x");
+            vec_push(&out->args, str_ndup(*v, strcspn(*v, "=")));
+        }
+}
+
+/* What other hosts need beside the ranks' command. */
+static void add_hosts(struct mpirun_line *out, const struct mpirun *m)
+{
+    arg(out, "--host");
+    arg(out, m->hosts);
+    add_exports(out, m->environment);
+    /* By the agent from here to each host: in a tree, hosts would need its keys for each other. */
+    mca(out, "plm", "rsh");
+    mca(out, "plm_rsh_no_tree_spawn", "1");
+    if (m->launch_agent)
+        mca(out, "plm_rsh_agent", m->launch_agent);
+    if (m->network) {
+        mca(out, "btl_tcp_if_include", m->network);
+        mca(out, "oob_tcp_if_include", m->network);
+    }
+    /* A link that was cut shows after seconds instead of minutes. */
+    mca(out, "oob_tcp_keepalive_time", "3");
+    mca(out, "oob_tcp_keepalive_intvl", "1");
+    mca(out, "oob_tcp_keepalive_probes", "3");
+}
+
 void mpirun_build(const struct mpirun *m, struct mpirun_line *out)
 {
     *out = (struct mpirun_line){0};
@@ -50,7 +81,13 @@ void mpirun_build(const struct mpirun *m, struct mpirun_line *out)
         arg(out, "--oversubscribe");
         mca(out, "mpi_yield_when_idle", "1");
     }
-    if (m->dir && strlen(m->dir) <= DIR_MAX)
+    if (m->hosts)
+        add_hosts(out, m);
+    /* Hosts keep their session files on disks of their own; parameters would go there, the environment
+     * does not. */
+    if (m->dir && strlen(m->dir) <= DIR_MAX && m->hosts)
+        vec_push(&out->env, str_fmt("TMPDIR=%s", m->dir));
+    else if (m->dir && strlen(m->dir) <= DIR_MAX)
         mca(out, "orte_tmpdir_base", m->dir);
     for (char *const *c = m->command; *c; c++)
         arg(out, *c);

@@ -13,8 +13,12 @@ struct mpirun {
     int64_t ranks, threads; /* threads of each rank */
     int64_t cores;          /* of this host */
     bool root;              /* started by uid 0 */
-    const char *dir;        /* for mpirun's session files, or NULL: mpirun's own choice */
-    char *const *command;   /* what each rank runs, ended by NULL */
+    const char *dir;        /* for mpirun's session files here, or NULL: mpirun's own choice */
+    /* Ranks on other hosts: "a:2,b:1", or NULL for none; what reaches them (NULL: ssh); their network as
+     * ADDRESS/BITS (NULL: any). */
+    const char *hosts, *launch_agent, *network;
+    char *const *environment; /* mpirun's own, for hosts; ended by NULL */
+    char *const *command;     /* what each rank runs, ended by NULL */
 };
 
 /* The line in two parts: variables for its environment and its arguments. */

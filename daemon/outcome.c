@@ -11,6 +11,7 @@
 enum {
     STATUS_CANCELLED = 3,
     STATUS_AGAIN = 75,
+    LOST_HOSTS_MAX = 10,
     STATUS_SIGNAL = 128 /* mpirun: a rank was ended by signal status - 128 */
 };
 
@@ -54,8 +55,10 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
 static enum job_event try_again(const struct attempt_exit *e, const struct job *j,
                                 struct reason *why)
 {
-    int64_t used = j->attempt - j->attempt_base;
-    bool again = used < j->max_attempts;
+    bool lost_host = e->class == ATTEMPT_LOST_HOST;
+    int64_t used = lost_host ? j->lost_hosts + 1 : j->attempt - j->attempt_base - j->lost_hosts;
+    int64_t max = lost_host ? LOST_HOSTS_MAX : j->max_attempts;
+    bool again = used < max;
     char how[64];
 
     describe(e, how, sizeof(how));
@@ -63,8 +66,8 @@ static enum job_event try_again(const struct attempt_exit *e, const struct job *
                !again     ? "attempts_exhausted"
                : e->class ? attempt_class_name(e->class)
                           : "attempt_ended",
-               "attempt %" PRId64 " (%" PRId64 " of %" PRId64 "): %s%s%s", j->attempt, used,
-               j->max_attempts, how, e->message[0] ? ": " : "", e->message);
+               "attempt %" PRId64 " (%" PRId64 " of %" PRId64 "): %s%s%s", j->attempt, used, max,
+               how, e->message[0] ? ": " : "", e->message);
     return again ? EV_AGAIN : EV_BAD;
 }
 

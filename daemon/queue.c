@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "proto/base/mem.h"
+
 /* Priority in units of waiting time, less the time of arrival: the difference of two is that of their
  * effective priorities at any moment. */
 static int64_t rank_of(const struct queue_job *j)
@@ -33,16 +35,25 @@ void queue_order(struct queue_job *jobs, size_t n)
         qsort(jobs, n, sizeof(*jobs), by_rank);
 }
 
-int64_t queue_decide(struct queue_job *jobs, size_t n, int64_t slots, int64_t free_slots)
+static bool take_slots(struct queue_job *j, struct place_host *hosts, size_t n_hosts)
+{
+    int64_t *given = NEW_ARRAY(int64_t, n_hosts);
+
+    if (!place_ranks(hosts, n_hosts, j->ranks, j->threads, given)) {
+        free(given);
+        return false;
+    }
+    for (size_t i = 0; i < n_hosts; i++)
+        hosts[i].free -= given[i] * j->threads;
+    j->given = given;
+    return true;
+}
+
+void queue_decide(struct queue_job *jobs, size_t n, struct place_host *hosts, size_t n_hosts)
 {
     bool held = false;
 
-    for (size_t i = 0; i < n; i++) {
-        jobs[i].start = !held && jobs[i].need <= free_slots;
-        if (jobs[i].start)
-            free_slots -= jobs[i].need;
-        else if (jobs[i].need <= slots)
-            held = true;
-    }
-    return free_slots;
+    for (size_t i = 0; i < n; i++)
+        if (!held && !take_slots(&jobs[i], hosts, n_hosts))
+            held = jobs[i].ranks <= place_capacity(hosts, n_hosts, jobs[i].threads);
 }

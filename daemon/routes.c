@@ -26,6 +26,7 @@ const struct route routes[] = {
     {"POST", "/api/v1/queue:resume", ACCESS_WRITE, api_queue_resume},
     {"GET", "/api/v1/events", ACCESS_READ, api_events},
     {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog},
+    {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes},
     {"GET", "/api/v1/version", ACCESS_READ, api_version},
     {"POST", "/api/v1/session", ACCESS_TOKEN, api_session},
     {"GET", "/healthz", ACCESS_PUBLIC, api_healthz},

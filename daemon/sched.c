@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/queue.h"
 #include "proto/base/clock.h"
@@ -15,31 +16,26 @@ enum {
     TOLD = 32
 };
 
-int64_t sched_used(const struct daemon *d)
-{
-    int64_t used = 0;
-
-    for (size_t i = 0; i < d->active.n; i++)
-        if (d->active.at[i]->job->state != JOB_QUEUED)
-            used += job_slots(d->active.at[i]->job);
-    return used;
-}
-
 static void say_why(const struct daemon *d, const struct job *j, size_t ahead, int64_t free_slots,
                     struct reason *why)
 {
-    const char *are = ahead == 1 ? " is" : "s are";
+    const char *are = ahead == 1 ? " is" : "s are", *split = "";
+    char down[300];
 
-    if (d->paused)
+    if (d->paused) {
         reason_set(why, "draining",
                    "the queue is paused and no job starts until it is resumed; %zu job%s ahead",
                    ahead, are);
-    else
-        reason_set(why, "waiting_for_slots",
-                   "needs %" PRId64 " slot%s (%" PRId64 " ranks x %" PRId64 " threads); %" PRId64
-                   " of %" PRId64 " are free, %zu job%s ahead",
-                   job_slots(j), job_slots(j) == 1 ? "" : "s", j->ranks, j->threads, free_slots,
-                   d->settings.slots, ahead, are);
+        return;
+    }
+    hosts_describe_down(d, down, sizeof(down));
+    if (ahead == 0 && free_slots >= job_slots(j))
+        split = "; the threads of a rank need slots on one host";
+    reason_set(why, "waiting_for_slots",
+               "needs %" PRId64 " slot%s (%" PRId64 " ranks x %" PRId64 " threads); %" PRId64
+               " of %" PRId64 " are free, %zu job%s ahead%s%s",
+               job_slots(j), job_slots(j) == 1 ? "" : "s", j->ranks, j->threads, free_slots,
+               d->settings.slots, ahead, are, split, down);
 }
 
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
@@ -55,15 +51,25 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
         lifecycle_tell(d, "state", j->id, job_json(j, false));
 }
 
+static void start(struct daemon *d, struct active *a, const int64_t *given)
+{
+    struct error err;
+
+    free(a->job->placement);
+    a->job->placement = hosts_placement(d, given);
+    if (!lifecycle_apply(d, a, EV_START, NULL, &err))
+        log_error("a job cannot be started yet error=\"%s\"", err.msg);
+}
+
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    int64_t free_slots = d->settings.slots - sched_used(d), left = free_slots;
+    struct place_host *hosts = hosts_free(d);
     double began = clock_mono_s();
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
-    struct error err;
     size_t ahead = 0;
+    int64_t left = 0;
 
     for (size_t i = 0; i < d->active.n; i++) {
         const struct job *j = d->active.at[i]->job;
@@ -71,22 +77,27 @@ static void pass(uv_timer_t *t)
         if (j->state != JOB_QUEUED)
             continue;
         vec_push(&waiting, d->active.at[i]);
-        vec_push(&queue, (struct queue_job){.need = job_slots(j),
+        vec_push(&queue, (struct queue_job){.ranks = j->ranks,
+                                            .threads = j->threads,
                                             .priority = j->priority,
                                             .resizing = j->resize_requested,
                                             .arrived_ms = j->created_ms});
     }
     queue_order(queue.at, queue.n);
     if (!d->paused)
-        left = queue_decide(queue.at, queue.n, d->settings.slots, free_slots);
+        queue_decide(queue.at, queue.n, hosts, hosts_count(d));
+    for (size_t i = 0; i < hosts_count(d); i++)
+        left += hosts[i].free;
     for (size_t i = 0; i < queue.n; i++) {
         struct active *a = waiting.at[queue.at[i].arrival];
 
-        if (!queue.at[i].start)
+        if (queue.at[i].given)
+            start(d, a, queue.at[i].given);
+        else
             explain(d, a->job, ahead++, left);
-        else if (!lifecycle_apply(d, a, EV_START, NULL, &err))
-            log_error("a job cannot be started yet error=\"%s\"", err.msg);
+        free(queue.at[i].given);
     }
+    free(hosts);
     vec_free(&queue);
     vec_free(&waiting);
     histogram_add(&d->schedule_seconds, clock_mono_s() - began);

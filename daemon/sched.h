@@ -8,7 +8,5 @@
 void sched_soon(struct daemon *d);
 /* While it is paused no job starts; those that run go on. Durable. */
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err);
-/* Slots of the jobs that hold some. */
-int64_t sched_used(const struct daemon *d);
 
 #endif

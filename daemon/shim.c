@@ -34,11 +34,14 @@ enum {
     LOGS_MS = 1000, /* between looks at the sizes of logs */
     CHUNKS = 256,   /* of standard error at once: a flood must not keep the shim from the rest */
     LEASE_MS = 200, /* between looks at whether the leases have run out */
-    TAIL_BYTES = 16 << 10
+    TAIL_BYTES = 16 << 10,
+    STATUS_SIGNAL = 128, /* mpirun: a rank was ended by signal status - 128 */
+    STATUS_MPIRUN =
+        192 /* what is larger comes of mpirun itself: it lost a host, or did not reach it */
 };
 
 struct shim_options {
-    const char *attempt, *out, *dir, *watch;
+    const char *attempt, *out, *dir, *watch, *hosts, *launch_agent, *network;
     int64_t ranks, threads;
     double stall_s, lease_s, silence_s;
     bool print_mpirun, help;
@@ -72,6 +75,14 @@ static const struct opt rows[] = {
         .value = "S", .fallback = "10"),
     OPT(struct shim_options, dir, OPT_TEXT, "dir",
         "with --print-mpirun: folder for mpirun's session files", .value = "DIR"),
+    OPT(struct shim_options, hosts, OPT_TEXT, "hosts",
+        "hosts for the ranks, and how many each gets (default: all on this one)",
+        .value = "NAME:N,..."),
+    OPT(struct shim_options, launch_agent, OPT_TEXT, "launch-agent",
+        "what reaches a host: COMMAND NAME WORD... runs WORD... there (default: ssh)",
+        .value = "COMMAND"),
+    OPT(struct shim_options, network, OPT_TEXT, "network",
+        "network of the hosts (default: any that Open MPI finds)", .value = "ADDRESS/BITS"),
     OPT(struct shim_options, print_mpirun, OPT_FLAG, "print-mpirun",
         "print the mpirun line for the command, as a shell takes it, and do nothing else"),
     OPT(struct shim_options, help, OPT_FLAG, "help", "print this text", .letter = 'h'),
@@ -81,8 +92,11 @@ static const struct opt rows[] = {
 
 static const char usage[] =
     "usage: distill-shim --attempt DIR --out DIR [--ranks N] [--threads T] [--stall S]\n"
-    "                    [--watch ADDR:PORT] [--lease S] [--silence S] -- COMMAND...\n"
-    "       distill-shim --print-mpirun [--ranks N] [--threads T] [--dir DIR] -- COMMAND...\n"
+    "                    [--watch ADDR:PORT] [--lease S] [--silence S] [--hosts NAME:N,...]\n"
+    "                    [--launch-agent COMMAND] [--network ADDRESS/BITS] -- COMMAND...\n"
+    "       distill-shim --print-mpirun [--ranks N] [--threads T] [--dir DIR]\n"
+    "                    [--hosts NAME:N,...] [--launch-agent COMMAND] [--network ADDRESS/BITS]\n"
+    "                    -- COMMAND...\n"
     "\n"
     "Runs COMMAND on N MPI ranks as one attempt of a job, and records in exit.json how it\n"
     "ended. distilld starts one for each attempt; there is seldom a reason to start it by\n"
@@ -126,7 +140,6 @@ static _Noreturn void become_mpirun(const struct shim *s, const struct mpirun_li
     setpgid(0, 0);
     if (s->cgroup)
         cgroup_enter(s->cgroup);
-    setenv("DISTILLD_WATCH", warden_address(s->warden), 1);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     dup2(null, STDIN_FILENO);
@@ -139,16 +152,28 @@ static _Noreturn void become_mpirun(const struct shim *s, const struct mpirun_li
     _exit(127);
 }
 
-static bool start_mpirun(struct shim *s, char *const *command, struct error *err)
+static void build_line(const struct shim_options *o, const char *dir, char *const *command,
+                       struct mpirun_line *out)
 {
-    struct mpirun m = {
-        .ranks = s->opt->ranks,
-        .threads = s->opt->threads,
-        .cores = cores_online(),
+    const struct mpirun m = {
+        .ranks = o->ranks,
+        .threads = o->threads,
+        .cores =
+            o->hosts ? INT64_MAX : cores_online(), /* theirs are counted by who placed the ranks */
         .root = geteuid() == 0,
-        .dir = s->session_dir,
+        .dir = dir,
+        .hosts = o->hosts,
+        .launch_agent = o->launch_agent,
+        .network = o->network,
+        .environment = environ,
         .command = command,
     };
+
+    mpirun_build(&m, out);
+}
+
+static bool start_mpirun(struct shim *s, char *const *command, struct error *err)
+{
     struct mpirun_line line;
     int pipe_fds[2];
     pid_t parent = getpid();
@@ -157,7 +182,8 @@ static bool start_mpirun(struct shim *s, char *const *command, struct error *err
         return false;
     if (pipe2(pipe_fds, O_CLOEXEC) != 0)
         return err_set(err, ERR_IO, "pipe: %s", strerror(errno));
-    mpirun_build(&m, &line);
+    setenv("DISTILLD_WATCH", warden_address(s->warden), 1);
+    build_line(s->opt, s->session_dir, command, &line);
     s->mpirun = fork();
     if (s->mpirun == 0)
         become_mpirun(s, &line, parent, pipe_fds[1]);
@@ -311,7 +337,9 @@ static void describe_end(struct shim *s)
     e->stopped = s->stopped && e->class == ATTEMPT_PLAIN;
     if (e->class != ATTEMPT_PLAIN)
         return;
-    last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > 128, e->message,
+    if (s->opt->hosts && !s->stopped && e->status > STATUS_MPIRUN)
+        e->class = ATTEMPT_LOST_HOST;
+    last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > STATUS_SIGNAL, e->message,
                sizeof(e->message));
 }
 
@@ -439,16 +467,10 @@ static bool run(struct shim *s, char *const *command, struct error *err)
 
 static bool print_line(const struct shim_options *o, char *const *command)
 {
-    struct mpirun m = {.ranks = o->ranks,
-                       .threads = o->threads,
-                       .cores = cores_online(),
-                       .root = geteuid() == 0,
-                       .dir = o->dir,
-                       .command = command};
     struct mpirun_line line;
     struct buf text = buf_new(0);
 
-    mpirun_build(&m, &line);
+    build_line(o, o->dir, command, &line);
     mpirun_print(&line, &text);
     fputs(buf_text(&text), stdout);
     buf_free(&text);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/db.h"
+#include "daemon/hosts.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -46,6 +47,8 @@ static const char *const state_schema[] = {
     "ALTER TABLE job ADD COLUMN attempt_ranks INTEGER NOT NULL DEFAULT 1;"
     "ALTER TABLE job ADD COLUMN resize_requested INTEGER NOT NULL DEFAULT 0;"
     "UPDATE job SET attempt_ranks=ranks",
+    "ALTER TABLE attempt ADD COLUMN placement TEXT NOT NULL DEFAULT '';"
+    "UPDATE attempt SET placement = '" HOST_ALONE ":' || (SELECT ranks FROM job WHERE id = job)",
 };
 
 static const char *const metrics_schema[] = {
@@ -179,7 +182,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 #define JOB_COLUMNS                                                                      \
     "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
     " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
-    " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks, resize_requested"
+    " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
+    " resize_requested, (SELECT placement FROM attempt WHERE job=job.id AND number=attempt)"
 
 static struct job *read_job(struct db_stmt *q)
 {
@@ -210,6 +214,7 @@ static struct job *read_job(struct db_stmt *q)
     j->priority = db_int(q, 21);
     j->attempt_ranks = db_int(q, 22);
     j->resize_requested = db_int(q, 23);
+    j->placement = db_is_null(q, 24) ? NULL : str_dup(db_text(q, 24));
     return j;
 }
 
@@ -378,11 +383,12 @@ bool store_set_paused(struct store *s, bool paused, struct error *err)
 /* -- Attempts ---------------------------------------------------------------------------------- */
 
 bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t started_ms,
-                       const char *token_sha256, struct error *err)
+                       const char *token_sha256, const char *placement, struct error *err)
 {
-    struct db_stmt *q = db_prepare(
-        s->state, "INSERT INTO attempt(job, number, started_ms, token_sha256) VALUES(?,?,?,?)",
-        err);
+    struct db_stmt *q = db_prepare(s->state,
+                                   "INSERT INTO attempt(job, number, started_ms, token_sha256,"
+                                   " placement) VALUES(?,?,?,?,?)",
+                                   err);
 
     if (!q)
         return false;
@@ -390,6 +396,7 @@ bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t
     db_bind_int(q, 2, number);
     db_bind_int(q, 3, started_ms);
     db_bind_text(q, 4, token_sha256);
+    db_bind_text(q, 5, placement);
     return db_run(q, err);
 }
 
@@ -414,6 +421,25 @@ bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t
     db_bind_text(q, 8, end->message);
     db_bind_text(q, 9, attempt_class_name(end->class));
     return db_run(q, err);
+}
+
+int64_t store_lost_hosts(struct store *s, const struct job *j)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT count(*) FROM attempt WHERE job=? AND number>? AND"
+                                   " number<? AND class=?",
+                                   NULL);
+    int64_t n;
+
+    if (!q)
+        return 0;
+    db_bind_text(q, 1, j->id);
+    db_bind_int(q, 2, j->attempt_base);
+    db_bind_int(q, 3, j->attempt);
+    db_bind_text(q, 4, attempt_class_name(ATTEMPT_LOST_HOST));
+    n = db_step(q, NULL) == DB_ROW ? db_int(q, 0) : 0;
+    db_reset(q);
+    return n;
 }
 
 bool store_attempt_token(struct store *s, const char *job, int64_t number, char hex[SHA256_HEX],
@@ -441,7 +467,8 @@ bool store_attempts(struct store *s, const char *job,
 {
     struct db_stmt *q = db_prepare(s->state,
                                    "SELECT number, started_ms, ended_ms, status, signal, stopped,"
-                                   " lost, message, class FROM attempt WHERE job=? ORDER BY number",
+                                   " lost, message, class, placement FROM attempt WHERE job=?"
+                                   " ORDER BY number",
                                    err);
     enum db_result got;
 
@@ -452,6 +479,7 @@ bool store_attempts(struct store *s, const char *job,
         struct attempt_row row = {.number = db_int(q, 0),
                                   .started_ms = db_int(q, 1),
                                   .ended_ms = db_int(q, 2),
+                                  .placement = db_text(q, 9),
                                   .end = {.status = (int)db_int(q, 3),
                                           .signal = (int)db_int(q, 4),
                                           .stopped = db_int(q, 5),

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "daemon/uplink.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/secret.h"
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
@@ -25,9 +27,17 @@ enum {
     IN_MAX = FRAME_MAX + FRAME_HEADER + READ_BLOCK
 };
 
+/* Local, or TCP. */
+union socket {
+    uv_stream_t stream;
+    uv_handle_t handle;
+    uv_pipe_t pipe;
+    uv_tcp_t tcp;
+};
+
 struct uplink {
     struct daemon *daemon;
-    uv_pipe_t listener;
+    union socket listener;
     struct uplink_peer *peers;
 };
 
@@ -35,7 +45,7 @@ struct uplink {
 struct uplink_peer {
     struct uplink *uplink;
     struct uplink_peer *next;
-    uv_pipe_t pipe;
+    union socket socket;
     char job[JOB_ID_SIZE]; /* "" before hello */
     int64_t generation;
     uint64_t sequence; /* of our frames */
@@ -58,14 +68,14 @@ static void peer_close(struct uplink_peer *p)
     struct uplink_peer **at = &p->uplink->peers;
     struct active *a = daemon_active(p->uplink->daemon, p->job);
 
-    if (uv_is_closing((uv_handle_t *)&p->pipe))
+    if (uv_is_closing(&p->socket.handle))
         return;
     if (a && a->peer == p)
         a->peer = NULL;
     while (*at != p)
         at = &(*at)->next;
     *at = p->next;
-    uv_close((uv_handle_t *)&p->pipe, on_peer_closed);
+    uv_close(&p->socket.handle, on_peer_closed);
 }
 
 struct write {
@@ -100,7 +110,7 @@ static void post(struct uplink_peer *p, Envelope *e)
     free(bytes);
     w->request.data = w;
     out = uv_buf_init(w->frame.data, (unsigned)w->frame.len);
-    if (uv_write(&w->request, (uv_stream_t *)&p->pipe, &out, 1, on_written) != 0)
+    if (uv_write(&w->request, &p->socket.stream, &out, 1, on_written) != 0)
         on_written(&w->request, -1);
 }
 
@@ -264,7 +274,7 @@ static bool take_frames(struct uplink_peer *p, struct error *err)
             return err_set(err, ERR_DATA, "a worker sent a frame that is no message");
         ok = take(p, e, err);
         distilld__envelope__free_unpacked(e, NULL);
-        if (!ok || uv_is_closing((uv_handle_t *)&p->pipe))
+        if (!ok || uv_is_closing(&p->socket.handle))
             return ok;
         buf_consume(&p->in, used);
     }
@@ -294,6 +304,14 @@ static void on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *block)
     peer_close(p);
 }
 
+static void init_socket(struct daemon *d, union socket *s)
+{
+    if (d->settings.hostfile)
+        uv_tcp_init(&d->loop, &s->tcp);
+    else
+        uv_pipe_init(&d->loop, &s->pipe, 0);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct uplink *u = listener->data;
@@ -306,10 +324,10 @@ static void on_connection(uv_stream_t *listener, int status)
     p->in = buf_new(IN_MAX);
     p->next = u->peers;
     u->peers = p;
-    uv_pipe_init(&u->daemon->loop, &p->pipe, 0);
-    p->pipe.data = p;
-    if (uv_accept(listener, (uv_stream_t *)&p->pipe) != 0 ||
-        uv_read_start((uv_stream_t *)&p->pipe, on_alloc, on_read) != 0)
+    init_socket(u->daemon, &p->socket);
+    p->socket.handle.data = p;
+    if (uv_accept(listener, &p->socket.stream) != 0 ||
+        uv_read_start(&p->socket.stream, on_alloc, on_read) != 0)
         peer_close(p);
 }
 
@@ -318,32 +336,71 @@ static void on_listener_closed(uv_handle_t *h)
     free(h->data);
 }
 
-struct uplink *uplink_start(struct daemon *d, struct error *err)
+static bool bind_local(struct uplink *u, struct error *err)
 {
-    struct uplink *u = NEW(struct uplink);
-    char *path = str_path(d->state_dir, UPLINK_SOCKET);
+    char *path = str_path(u->daemon->state_dir, UPLINK_SOCKET);
     mode_t mask = umask(0177);
     int code;
 
-    u->daemon = d;
-    uv_pipe_init(&d->loop, &u->listener, 0);
-    u->listener.data = u;
     unlink(path); /* left by a daemon that was killed; ours is the only one (state lock) */
     /* libuv would cut the name off. */
     code = strlen(path) < sizeof((struct sockaddr_un){0}.sun_path)
-               ? uv_pipe_bind(&u->listener, path)
+               ? uv_pipe_bind(&u->listener.pipe, path)
                : UV_ENAMETOOLONG;
     umask(mask);
     if (code == 0)
-        code = uv_listen((uv_stream_t *)&u->listener, BACKLOG, on_connection);
-    if (code != 0) {
+        code = uv_listen(&u->listener.stream, BACKLOG, on_connection);
+    if (code != 0)
         err_set(err, ERR_FAILED, "socket %s: %s (choose another --state folder)", path,
                 uv_strerror(code));
-        uplink_stop(u);
-        u = NULL;
-    }
     free(path);
-    return u;
+    return code == 0;
+}
+
+static bool publish_port(struct uplink *u, struct error *err)
+{
+    struct sockaddr_storage a;
+    int len = sizeof(a);
+    char *path = str_path(u->daemon->state_dir, UPLINK_ADDRESS), *text;
+    bool ok;
+
+    uv_tcp_getsockname(&u->listener.tcp, (struct sockaddr *)&a, &len);
+    text = str_fmt("%s:%d\n", u->daemon->settings.advertise,
+                   ntohs(((struct sockaddr_in *)&a)->sin_port));
+    ok = file_replace(path, text, strlen(text), 0600, err);
+    free(text);
+    free(path);
+    return ok;
+}
+
+static bool bind_network(struct uplink *u, struct error *err)
+{
+    const char *address = u->daemon->settings.advertise;
+    struct sockaddr_in a;
+    int code = uv_ip4_addr(address, 0, &a);
+
+    if (code == 0)
+        code = uv_tcp_bind(&u->listener.tcp, (const struct sockaddr *)&a, 0);
+    if (code == 0)
+        code = uv_listen(&u->listener.stream, BACKLOG, on_connection);
+    if (code != 0)
+        return err_set(err, ERR_INVALID,
+                       "--advertise: expected an IPv4 address of this host, got \"%s\": %s",
+                       address, uv_strerror(code));
+    return publish_port(u, err);
+}
+
+struct uplink *uplink_start(struct daemon *d, struct error *err)
+{
+    struct uplink *u = NEW(struct uplink);
+
+    u->daemon = d;
+    init_socket(d, &u->listener);
+    u->listener.handle.data = u;
+    if (d->settings.hostfile ? bind_network(u, err) : bind_local(u, err))
+        return u;
+    uplink_stop(u);
+    return NULL;
 }
 
 void uplink_stop(struct uplink *u)
@@ -352,5 +409,5 @@ void uplink_stop(struct uplink *u)
         return;
     while (u->peers)
         peer_close(u->peers);
-    uv_close((uv_handle_t *)&u->listener, on_listener_closed);
+    uv_close(&u->listener.handle, on_listener_closed);
 }

@@ -1,11 +1,13 @@
 /* Where running attempts report: a local socket on which rank 0 of each speaks the frames of
- * control.proto. */
+ * control.proto; with a host file a TCP port, because rank 0 may be on another host. The port is another
+ * one after each start; ranks read it, whenever they connect, from a file in the state folder. */
 #ifndef DAEMON_UPLINK_H
 #define DAEMON_UPLINK_H
 
 #include "daemon/daemon.h"
 
-#define UPLINK_SOCKET "uplink.sock"
+#define UPLINK_SOCKET  "uplink.sock"
+#define UPLINK_ADDRESS "uplink.address" /* HOST:PORT */
 
 struct uplink *uplink_start(struct daemon *d, struct error *err);
 void uplink_stop(struct uplink *u); /* NULL is fine */

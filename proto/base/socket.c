@@ -17,7 +17,8 @@
 #include "proto/base/str.h"
 
 enum {
-    BACKLOG = 128
+    BACKLOG = 128,
+    CONNECT_TRIES = 2 /* after the first; a host that is away costs seconds, not minutes */
 };
 
 /* What bind and connect have in common. */
@@ -62,12 +63,13 @@ static const char *open_tcp(socket_call call, const char *host, const char *port
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *list;
-    int code = getaddrinfo(host, port, &hints, &list), on = 1;
+    int code = getaddrinfo(host, port, &hints, &list), on = 1, tries = CONNECT_TRIES;
 
     if (code != 0)
         return gai_strerror(code);
     for (const struct addrinfo *a = list; a && *fd < 0; a = a->ai_next) {
         *fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        setsockopt(*fd, IPPROTO_TCP, TCP_SYNCNT, &tries, sizeof(tries));
         if (*fd < 0 || call(*fd, a->ai_addr, a->ai_addrlen) == 0)
             continue;
         code = errno;

@@ -90,7 +90,7 @@ is 1 cancel "$id"
 is 1 retry "$id"
 
 # JSON, everywhere; one document, or one a line.
-for command in list "show $id" "metrics $id" "metrics $id --name top1" "fetch $id result.json -o $tmp/got" \
+for command in list nodes "show $id" "metrics $id" "metrics $id --name top1" "fetch $id result.json -o $tmp/got" \
     dashboard "validate $tmp/good.json" "watch $id" "cancel $endless"; do
     # shellcheck disable=SC2086
     is 0 --json $command

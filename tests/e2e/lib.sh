@@ -12,6 +12,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/distilld-e2e-XXXXXX")
 state=$tmp/state
 listen=127.0.0.1:0
 daemon=        # its pid, while it runs
+at_end=:       # before the folder goes
 began=$SECONDS # for the failure text
 unset "${!DISTILLD_@}"
 
@@ -27,7 +28,7 @@ fail() {
 
 # Pids of all processes of attempts of this test's daemon: shims, mpiruns, ranks.
 attempt_pids() {
-    grep -lzsx "DISTILLD_UPLINK=$state/uplink.sock" /proc/[0-9]*/environ | tr -dc '0-9\n'
+    grep -lzsx -e "DISTILLD_UPLINK=$state/uplink.sock" -e "DISTILLD_UPLINK=file:$state/uplink.address" /proc/[0-9]*/environ | tr -dc '0-9\n'
 }
 
 # The same of one kind: shim, mpirun or worker.
@@ -69,6 +70,7 @@ cleanup() {
         kill -9 $(attempt_pids) 2>/dev/null
         sleep 0.05
     done
+    $at_end
     if [ -n "${keep:-}" ]; then
         echo "kept: $tmp"
     else

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/hosts.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
@@ -18,6 +19,7 @@ void rig_open(struct daemon *d, const char *name, size_t max_events)
     ck_assert_ok(file_make_dirs(d->state_dir, 0700, &err), err);
     d->store = store_open(d->state_dir, &err);
     ck_assert_msg(d->store, "%s", err.msg);
+    ck_assert_ok(hosts_open(d, &err), err);
     d->events = events_new(1, max_events, 1 << 20, NULL, NULL);
     ck_assert_int_eq(uv_loop_init(&d->loop), 0);
     uv_timer_init(&d->loop, &d->schedule);
@@ -34,6 +36,7 @@ static void close_handle(uv_handle_t *h, void *arg)
 
 void rig_close(struct daemon *d)
 {
+    hosts_close(d);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&d->loop), 0);

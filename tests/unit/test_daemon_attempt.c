@@ -9,98 +9,8 @@
 #include "daemon/attempt.h"
 #include "daemon/lastwords.h"
 #include "daemon/mpirun.h"
-#include "daemon/queue.h"
-#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
-
-enum {
-    QUEUE = 12
-};
-
-START_TEST(queue_keeps_its_promises)
-{
-    for (uint64_t round = 0; round < 2000; round++) {
-        uint64_t key = rng_key(unit_seed(), round);
-        int64_t slots = 1 + (int64_t)rng_below(key, 0, 16), used = 0;
-        int64_t free_slots = (int64_t)rng_below(key, 1, (uint64_t)slots + 1), left;
-        struct queue_job jobs[QUEUE];
-        bool someone_waits = false;
-
-        for (uint64_t i = 0; i < QUEUE; i++)
-            jobs[i] = (struct queue_job){.need = 1 + (int64_t)rng_below(key, 2 + i, 20)};
-        left = queue_decide(jobs, QUEUE, slots, free_slots);
-        for (size_t i = 0; i < QUEUE; i++) {
-            if (jobs[i].start) {
-                ck_assert_msg(!someone_waits, "round %zu: job %zu overtook", (size_t)round, i);
-                used += jobs[i].need;
-            } else if (jobs[i].need <= slots) {
-                ck_assert_msg(someone_waits || jobs[i].need > free_slots - used,
-                              "round %zu: job %zu waits although it fits", (size_t)round, i);
-                someone_waits = true;
-            }
-        }
-        ck_assert_msg(used <= free_slots && left == free_slots - used,
-                      "round %zu: a slot was given twice", (size_t)round);
-    }
-}
-END_TEST
-
-enum {
-    CROWD = 40
-};
-
-/* Jobs as they arrive, now and then with a clock that was set back. */
-static void random_crowd(uint64_t key, struct queue_job jobs[CROWD])
-{
-    int64_t now = 1000000;
-
-    for (uint64_t i = 0; i < CROWD; i++) {
-        now += (int64_t)rng_below(key, i, QUEUE_AGING_MS / 2);
-        if (rng_below(key, 1000 + i, 10) == 0)
-            now -= QUEUE_AGING_MS;
-        jobs[i] = (struct queue_job){.priority = (int64_t)rng_below(key, 2000 + i, 7) - 3,
-                                     .arrived_ms = now};
-    }
-}
-
-START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
-{
-    for (uint64_t round = 0; round < 500; round++) {
-        struct queue_job jobs[CROWD], queue[CROWD];
-        int64_t latest = 0, arrived[CROWD];
-        bool seen[CROWD] = {false};
-
-        random_crowd(rng_key(unit_seed(), round), jobs);
-        memcpy(queue, jobs, sizeof(jobs));
-        queue_order(queue, CROWD);
-        for (size_t i = 0; i < CROWD; i++) {
-            latest = jobs[i].arrived_ms > latest ? jobs[i].arrived_ms : latest;
-            arrived[i] = latest;
-        }
-        for (size_t i = 0; i < CROWD; i++) {
-            ck_assert_msg(!seen[queue[i].arrival], "round %zu: a job stands twice", (size_t)round);
-            seen[queue[i].arrival] = true;
-        }
-        for (size_t i = 0; i < CROWD; i++)
-            for (size_t k = i + 1; k < CROWD; k++) {
-                size_t a = queue[i].arrival, b = queue[k].arrival;
-                int64_t points = jobs[b].priority - jobs[a].priority;
-                int64_t waited = arrived[b] - arrived[a]; /* by how much a has waited longer */
-
-                /* First come, first served within a priority. */
-                ck_assert_msg(points != 0 || a < b, "round %zu: %zu overtook %zu", (size_t)round, a,
-                              b);
-                /* Whoever stands before a more important job has waited longer, one aging time for
-                 * each point: so a job can be overtaken only by those that come soon after it. */
-                ck_assert_msg(points <= 0 || waited >= points * QUEUE_AGING_MS,
-                              "round %zu: %zu stands before %zu", (size_t)round, a, b);
-                ck_assert_msg(points >= 0 || -waited <= -points * QUEUE_AGING_MS,
-                              "round %zu: %zu starves %zu", (size_t)round, a, b);
-            }
-    }
-}
-END_TEST
 
 static char *line_of(const struct mpirun *m)
 {
@@ -117,6 +27,8 @@ START_TEST(mpirun_line_is_the_agreed_one)
 {
     char worker[] = "/usr/bin/distill-worker", train[] = "train", odd[] = "it's a.json";
     char *const command[] = {worker, train, odd, NULL};
+    char job[] = "DISTILLD_JOB=j", home[] = "HOME=/root";
+    char *const environment[] = {home, job, NULL};
     static const struct {
         struct mpirun m;
         const char *line;
@@ -128,6 +40,21 @@ START_TEST(mpirun_line_is_the_agreed_one)
          "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none "
          "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --oversubscribe "
          "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
+        {{
+             .ranks = 3,
+             .threads = 2,
+             .cores = INT64_MAX,
+             .dir = "/state/a",
+             .hosts = "a:2,b:1",
+             .launch_agent = "ssh -i key",
+             .network = "10.0.0.0/8",
+         },
+         "env TMPDIR=/state/a mpirun -n 3 --bind-to none --use-hwthread-cpus --mca pml ob1 "
+         "--mca btl self,vader,tcp --host a:2,b:1 -x DISTILLD_JOB --mca plm rsh "
+         "--mca plm_rsh_no_tree_spawn 1 --mca plm_rsh_agent 'ssh -i key' "
+         "--mca btl_tcp_if_include 10.0.0.0/8 --mca oob_tcp_if_include 10.0.0.0/8 "
+         "--mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 "
+         "--mca oob_tcp_keepalive_probes 3 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -135,6 +62,7 @@ START_TEST(mpirun_line_is_the_agreed_one)
         char *line;
 
         m.command = command;
+        m.environment = environment;
         line = line_of(&m);
         ck_assert_msg(strcmp(line, cases[i].line) == 0, "case %zu: %s", i, line);
         free(line);
@@ -165,6 +93,9 @@ START_TEST(last_words_are_the_ranks_own)
                                      "a non-zero exit code.\n" RULE;
     static const char noticed[] = RULE "mpirun noticed that process rank 1 with PID 0 on node n "
                                        "exited on signal 9 (Killed).\n" RULE;
+    static const char lost[] = RULE "ORTE has lost communication with a remote daemon.\n\n"
+                                    "  HNP daemon   : [[1,0],0] on node a\n"
+                                    "  Remote daemon: [[1,0],1] on node b\n\nThis is x.\n" RULE;
     static const char missing[] = RULE "mpirun was unable to find the specified executable file,\n"
                                        "and did not launch the job.\n\nNote: x\n" RULE;
     static const struct {
@@ -176,6 +107,7 @@ START_TEST(last_words_are_the_ranks_own)
         {"step 1\n", noticed, true,
          "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 (Killed)."},
         {"error: mine", "", true, "error: mine"},
+        {"", lost, true, "Remote daemon: [[1,0],1] on node b"},
         {missing, ended, false,
          "mpirun was unable to find the specified executable file, and did not launch the job."},
         {"error: disk full\n", "[vm:14641] PMIX ERROR: ERROR in file x.c at line 99\n", false,
@@ -288,8 +220,7 @@ START_TEST(the_lock_tells_whether_a_shim_lives)
 }
 END_TEST
 
-UNIT_MAIN(queue_keeps_its_promises, priority_comes_first_and_waiting_makes_up_for_it,
-          mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
+UNIT_MAIN(mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
           last_words_are_the_ranks_own, finds_processes_by_their_attempt,
           signals_only_the_process_that_was_meant, records_read_back,
           the_lock_tells_whether_a_shim_lives)

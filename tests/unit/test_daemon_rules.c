@@ -175,6 +175,33 @@ START_TEST(an_end_means_what_the_table_says)
 }
 END_TEST
 
+START_TEST(lost_hosts_have_a_limit_of_their_own)
+{
+    static const struct {
+        struct attempt_exit e;
+        int64_t attempt, lost_hosts;
+        enum job_event want;
+        const char *text;
+    } cases[] = {
+        {{.class = ATTEMPT_LOST_HOST}, 1, 0, EV_AGAIN, "attempt 1 (1 of 10): a host was lost"},
+        {{.class = ATTEMPT_LOST_HOST}, 12, 8, EV_AGAIN, "attempt 12 (9 of 10)"},
+        {{.class = ATTEMPT_LOST_HOST}, 12, 9, EV_BAD, "attempt 12 (10 of 10)"},
+        {{.status = 137}, 6, 4, EV_AGAIN, "attempt 6 (2 of 3): ended by signal"},
+        {{.status = 137}, 7, 4, EV_BAD, "attempt 7 (3 of 3): ended by signal"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct job j = {
+            .attempt = cases[i].attempt, .lost_hosts = cases[i].lost_hosts, .max_attempts = 3};
+        struct reason why;
+
+        ck_assert_msg(outcome_of(&cases[i].e, &j, &why) == cases[i].want, "case %zu: %s", i,
+                      why.message);
+        ck_assert_msg(strstr(why.message, cases[i].text), "case %zu: %s", i, why.message);
+    }
+}
+END_TEST
+
 static void clear(char *params[HTTP_PARAMS])
 {
     for (size_t i = 0; i < HTTP_PARAMS; i++) {
@@ -506,7 +533,8 @@ END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
           an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
-          patterns_match_whole_paths, every_route_is_reached_and_guarded,
-          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
-          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
-          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)
+          lost_hosts_have_a_limit_of_their_own, patterns_match_whole_paths,
+          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
+          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
+          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
+          active_jobs_stand_in_the_order_of_arrival)

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
@@ -356,7 +357,8 @@ static struct job *start_attempt(struct daemon *d, int n, int64_t generation, co
     j->attempt = generation;
     sha256_of(token, strlen(token), hex);
     ck_assert_ok(store_job_update(d->store, j, &err), err);
-    ck_assert_ok(store_attempt_add(d->store, j->id, generation, 1, hex, &err), err);
+    ck_assert_ok(store_attempt_add(d->store, j->id, generation, 1, hex, HOST_ALONE ":1", &err),
+                 err);
     return j;
 }
 

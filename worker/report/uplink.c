@@ -10,14 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
+#include "proto/base/socket.h"
 #include "proto/base/str.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/frame.h"
@@ -34,7 +35,7 @@ enum {
 };
 
 struct uplink {
-    char *socket_path, *metrics_path, *job, *token;
+    char *where, *metrics_path, *job, *token;
     uint64_t generation;
     int ranks;
     pthread_t thread;
@@ -99,18 +100,30 @@ static void post_hello(struct uplink *u)
     post(u, &e);
 }
 
+/* "file:PATH" names a file with the daemon's address, which changes when the daemon starts again;
+ * anything else is the path of its socket. free() */
+static char *find_daemon(const struct uplink *u)
+{
+    struct buf address = buf_new(256);
+    char *found;
+
+    if (!str_starts(u->where, "file:"))
+        return str_fmt("unix:%s", u->where);
+    if (!file_read(u->where + strlen("file:"), &address, NULL))
+        buf_reset(&address);
+    found = str_fmt("tcp:%.*s", (int)strcspn(buf_text(&address), "\n"), buf_text(&address));
+    buf_free(&address);
+    return found;
+}
+
 static bool connect_daemon(struct uplink *u)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    char *address = find_daemon(u);
 
-    if (strlen(u->socket_path) >= sizeof(a.sun_path))
+    u->fd = socket_connect(address, NULL);
+    free(address);
+    if (u->fd < 0)
         return false;
-    memcpy(a.sun_path, u->socket_path, strlen(u->socket_path) + 1);
-    u->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (u->fd < 0 || connect(u->fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
-        disconnect(u);
-        return false;
-    }
     fcntl(u->fd, F_SETFL, fcntl(u->fd, F_GETFL) | O_NONBLOCK);
     post_hello(u);
     return true;
@@ -317,7 +330,7 @@ struct uplink *uplink_open(const char *metrics_path, int ranks)
     if (!path || !*path)
         return NULL;
     u = NEW(struct uplink);
-    u->socket_path = str_dup(path);
+    u->where = str_dup(path);
     u->metrics_path = str_dup(metrics_path);
     u->job = str_dup(job ? job : "");
     u->token = token_read();
@@ -331,7 +344,7 @@ struct uplink *uplink_open(const char *metrics_path, int ranks)
         return u;
     u->thread = 0;
     pthread_mutex_destroy(&u->lock);
-    free(u->socket_path);
+    free(u->where);
     free(u->metrics_path);
     free(u->job);
     free(u->token);
@@ -365,7 +378,7 @@ void uplink_close(struct uplink *u, const char *state)
     pthread_mutex_destroy(&u->lock);
     buf_free(&u->in);
     buf_free(&u->out);
-    free(u->socket_path);
+    free(u->where);
     free(u->metrics_path);
     free(u->job);
     free(u->token);

@@ -14,7 +14,8 @@ enum uplink_stop {
     UPLINK_PREEMPT
 };
 
-/* Reads DISTILLD_UPLINK, DISTILLD_TOKEN_FILE, DISTILLD_JOB and DISTILLD_GENERATION; NULL when the first
+/* Reads DISTILLD_UPLINK (the path of the daemon's socket; or file:PATH, which holds its HOST:PORT and is read at
+ * each connection, because a daemon that was started again has another), DISTILLD_TOKEN_FILE, DISTILLD_JOB and DISTILLD_GENERATION; NULL when the first
  * is not set. metrics_path is the file that is sent. */
 struct uplink *uplink_open(const char *metrics_path, int ranks);
 /* NULL is fine in all of these. */

@@ -1,0 +1,282 @@
+/* daemon: hosts and slots: the file that names them, who gets which, the queue for them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/hostfile.h"
+#include "daemon/hosts.h"
+#include "daemon/queue.h"
+#include "proto/base/file.h"
+#include "proto/base/rng.h"
+#include "proto/base/str.h"
+#include "tests/unit/daemon_rig.h"
+#include "tests/unit/unit.h"
+
+enum {
+    HOSTS = 5,
+    QUEUE = 12
+};
+
+static int64_t below(uint64_t key, uint64_t n)
+{
+    static uint64_t draws;
+
+    return (int64_t)rng_below(key, draws++, n);
+}
+
+static void draw_hosts(uint64_t key, struct place_host *hosts)
+{
+    for (size_t i = 0; i < HOSTS; i++) {
+        int64_t slots = below(key, 8);
+
+        hosts[i] = (struct place_host){slots, below(key, (uint64_t)slots + 1)};
+    }
+}
+
+/* The least number of hosts that have room for the ranks, by trying all sets; HOSTS + 1 for none. */
+static size_t fewest(const struct place_host *hosts, int64_t ranks, int64_t threads)
+{
+    size_t best = HOSTS + 1;
+
+    for (unsigned set = 0; set < 1U << HOSTS; set++) {
+        int64_t room = 0;
+        size_t n = 0;
+
+        for (size_t i = 0; i < HOSTS; i++)
+            if (set >> i & 1) {
+                room += hosts[i].free / threads;
+                n++;
+            }
+        if (room >= ranks && n < best)
+            best = n;
+    }
+    return best;
+}
+
+START_TEST(ranks_get_whole_slots_on_the_fewest_hosts)
+{
+    for (uint64_t round = 0; round < 5000; round++) {
+        uint64_t key = rng_key(unit_seed(), round);
+        struct place_host hosts[HOSTS];
+        int64_t ranks = 1 + below(key, 12), threads = 1 + below(key, 3), given[HOSTS], sum = 0;
+        size_t want, used = 0;
+        bool placed;
+
+        draw_hosts(key, hosts);
+        want = fewest(hosts, ranks, threads);
+        placed = place_ranks(hosts, HOSTS, ranks, threads, given);
+        ck_assert_msg(placed == (want <= HOSTS), "round %zu: placed %d", (size_t)round, placed);
+        for (size_t i = 0; i < HOSTS; i++) {
+            ck_assert_msg(given[i] >= 0 && given[i] * threads <= hosts[i].free,
+                          "round %zu: host %zu has more ranks than slots", (size_t)round, i);
+            sum += given[i];
+            used += given[i] > 0;
+        }
+        ck_assert_msg(sum == (placed ? ranks : 0), "round %zu: not all ranks", (size_t)round);
+        ck_assert_msg(!placed || used == want, "round %zu: %zu hosts instead of %zu", (size_t)round,
+                      used, want);
+    }
+}
+END_TEST
+
+START_TEST(of_hosts_with_room_the_fullest_is_taken)
+{
+    const struct place_host hosts[] = {{8, 8}, {8, 3}, {8, 2}, {8, 1}};
+    int64_t given[4];
+
+    ck_assert(place_ranks(hosts, 4, 2, 1, given));
+    ck_assert_int_eq(given[2], 2);
+}
+END_TEST
+
+START_TEST(queue_keeps_its_promises)
+{
+    for (uint64_t round = 0; round < 2000; round++) {
+        uint64_t key = rng_key(unit_seed(), round);
+        struct place_host hosts[HOSTS], left[HOSTS];
+        struct queue_job jobs[QUEUE];
+        bool someone_waits = false;
+
+        draw_hosts(key, hosts);
+        memcpy(left, hosts, sizeof(left));
+        for (size_t i = 0; i < QUEUE; i++)
+            jobs[i] = (struct queue_job){.ranks = 1 + below(key, 8), .threads = 1 + below(key, 3)};
+        queue_decide(jobs, QUEUE, left, HOSTS);
+        for (size_t i = 0; i < QUEUE; i++) {
+            const struct queue_job *j = &jobs[i];
+
+            if (j->given) {
+                ck_assert_msg(!someone_waits, "round %zu: job %zu overtook", (size_t)round, i);
+                for (size_t h = 0; h < HOSTS; h++)
+                    hosts[h].free -= j->given[h] * j->threads;
+            } else if (j->ranks <= place_capacity(hosts, HOSTS, j->threads)) {
+                ck_assert_msg(someone_waits || fewest(hosts, j->ranks, j->threads) > HOSTS,
+                              "round %zu: job %zu waits although it fits", (size_t)round, i);
+                someone_waits = true;
+            }
+            free(j->given);
+        }
+        for (size_t h = 0; h < HOSTS; h++)
+            ck_assert_msg(hosts[h].free >= 0 && left[h].free == hosts[h].free,
+                          "round %zu: a slot of host %zu was given twice", (size_t)round, h);
+    }
+}
+END_TEST
+
+enum {
+    CROWD = 40
+};
+
+/* Jobs as they arrive, now and then with a clock that was set back. */
+static void random_crowd(uint64_t key, struct queue_job jobs[CROWD])
+{
+    int64_t now = 1000000;
+
+    for (uint64_t i = 0; i < CROWD; i++) {
+        now += (int64_t)rng_below(key, i, QUEUE_AGING_MS / 2);
+        if (rng_below(key, 1000 + i, 10) == 0)
+            now -= QUEUE_AGING_MS;
+        jobs[i] = (struct queue_job){.priority = (int64_t)rng_below(key, 2000 + i, 7) - 3,
+                                     .arrived_ms = now};
+    }
+}
+
+START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
+{
+    for (uint64_t round = 0; round < 500; round++) {
+        struct queue_job jobs[CROWD], queue[CROWD];
+        int64_t latest = 0, arrived[CROWD];
+        bool seen[CROWD] = {false};
+
+        random_crowd(rng_key(unit_seed(), round), jobs);
+        memcpy(queue, jobs, sizeof(jobs));
+        queue_order(queue, CROWD);
+        for (size_t i = 0; i < CROWD; i++) {
+            latest = jobs[i].arrived_ms > latest ? jobs[i].arrived_ms : latest;
+            arrived[i] = latest;
+        }
+        for (size_t i = 0; i < CROWD; i++) {
+            ck_assert_msg(!seen[queue[i].arrival], "round %zu: a job stands twice", (size_t)round);
+            seen[queue[i].arrival] = true;
+        }
+        for (size_t i = 0; i < CROWD; i++)
+            for (size_t k = i + 1; k < CROWD; k++) {
+                size_t a = queue[i].arrival, b = queue[k].arrival;
+                int64_t points = jobs[b].priority - jobs[a].priority;
+                int64_t waited = arrived[b] - arrived[a]; /* by how much a has waited longer */
+
+                /* First come, first served within a priority. */
+                ck_assert_msg(points != 0 || a < b, "round %zu: %zu overtook %zu", (size_t)round, a,
+                              b);
+                /* Whoever stands before a more important job has waited longer, one aging time for
+                 * each point: so a job can be overtaken only by those that come soon after it. */
+                ck_assert_msg(points <= 0 || waited >= points * QUEUE_AGING_MS,
+                              "round %zu: %zu stands before %zu", (size_t)round, a, b);
+                ck_assert_msg(points >= 0 || -waited <= -points * QUEUE_AGING_MS,
+                              "round %zu: %zu starves %zu", (size_t)round, a, b);
+            }
+    }
+}
+END_TEST
+
+START_TEST(a_host_file_is_read_or_refused_with_its_line)
+{
+    static const struct {
+        const char *text, *error; /* NULL: two hosts, a with 2 slots and b.c with 16 */
+    } cases[] = {
+        {"a slots=2\nb.c slots=16\n", NULL},
+        {"# all\n\n  a\tslots=2 # fast\r\nb.c slots=16", NULL},
+        {"", "f: names no host"},
+        {"# nothing\n", "f: names no host"},
+        {"a slots=2\nb\n", "f:2: expected `NAME slots=N`"},
+        {"a slots=0\n", "f:1: expected `NAME slots=N` with N from 1"},
+        {"a slots=two\n", "got \"a slots=two\""},
+        {"a slots=2 max_slots=4\n", "f:1: expected `NAME slots=N`"},
+        {"a:1 slots=2\n", "f:1: expected a host's name"},
+        {"-x slots=2\n", "f:1: expected a host's name"},
+        {"a,b slots=2\n", "f:1: expected a host's name"},
+        {"a slots=2\na slots=3\n", "f:2: this host has a line already"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *text = str_dup(cases[i].text);
+        hostfile_list got = {0};
+        struct error err = {0};
+        bool ok = hostfile_parse("f", text, &got, &err);
+
+        ck_assert_msg(ok == !cases[i].error, "case %zu: %s", i, err.msg);
+        if (!ok)
+            ck_assert_msg(strstr(err.msg, cases[i].error), "case %zu: %s", i, err.msg);
+        else
+            ck_assert_msg(got.n == 2 && got.at[0].slots == 2 && got.at[1].slots == 16 &&
+                              strcmp(got.at[0].name, "a") == 0 &&
+                              strcmp(got.at[1].name, "b.c") == 0,
+                          "case %zu", i);
+        vec_free(&got);
+        free(text);
+    }
+}
+END_TEST
+
+/* A daemon with the hosts a (2 slots), ab (4) and b (1). */
+static void open_three(struct daemon *d)
+{
+    static const char text[] = "a slots=2\nab slots=4\nb slots=1\n";
+    struct error err;
+
+    rig_open(d, "hosts", 16);
+    hosts_close(d);
+    d->settings.hostfile = str_path(unit_dir(), "hostfile");
+    ck_assert_ok(file_replace(d->settings.hostfile, text, strlen(text), 0644, &err), err);
+    ck_assert_ok(hosts_open(d, &err), err);
+    ck_assert_int_eq(d->settings.slots, 7);
+}
+
+static void place(struct job *j, enum job_state state, int64_t threads, const char *placement)
+{
+    j->state = state;
+    j->threads = threads;
+    j->placement = str_dup(placement);
+}
+
+START_TEST(slots_in_use_follow_from_the_jobs)
+{
+    struct daemon d;
+    struct place_host *hosts;
+
+    open_three(&d);
+    place(rig_submit(&d, 1), JOB_RUNNING, 2, "a:1,ab:1");
+    place(rig_submit(&d, 2), JOB_STARTING, 1, "b:1");
+    place(rig_submit(&d, 3), JOB_QUEUED, 1, "ab:2"); /* where it was before */
+    place(rig_submit(&d, 4), JOB_RUNNING, 1, "gone:7");
+    hosts = hosts_free(&d);
+    ck_assert_int_eq(hosts[0].free, 0);
+    ck_assert_int_eq(hosts[1].free, 2);
+    ck_assert_int_eq(hosts[2].free, 0);
+    ck_assert_int_eq(hosts_used(&d), 5);
+    free(hosts);
+    free((char *)(uintptr_t)d.settings.hostfile);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(what_can_never_fit_is_said_at_once)
+{
+    struct daemon d;
+    struct error err = {0};
+
+    open_three(&d);
+    ck_assert(hosts_can_take(&d, 7, 1, &err));
+    ck_assert(hosts_can_take(&d, 3, 2, &err));
+    ck_assert(!hosts_can_take(&d, 8, 1, &err));
+    ck_assert_msg(strstr(err.msg, "need 8 slots; this daemon has 7"), "%s", err.msg);
+    ck_assert(!hosts_can_take(&d, 2, 3, &err)); /* 6 slots there are, but not 3 on two hosts */
+    ck_assert_msg(strstr(err.msg, "3 hosts have room for 1 such ranks"), "%s", err.msg);
+    free((char *)(uintptr_t)d.settings.hostfile);
+    rig_close(&d);
+}
+END_TEST
+
+UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_fullest_is_taken,
+          queue_keeps_its_promises, priority_comes_first_and_waiting_makes_up_for_it,
+          a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
+          what_can_never_fit_is_said_at_once)
