@@ -203,8 +203,8 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
         return true;
     if (a->job->cancel_requested)
         return err_set(err, ERR_CONFLICT, "job %s is being cancelled", a->job->id);
-    reason_set(&why, "resizing", "asked to go on with %" PRId64 " ranks instead of %" PRId64, ranks,
-               before);
+    reason_set(&why, "resizing", "asked to go on with %" PRId64 " rank%s instead of %" PRId64,
+               ranks, ranks == 1 ? "" : "s", before);
     a->job->ranks = ranks;
     if (lifecycle_apply(d, a, EV_RESIZE, &why, err))
         return true;

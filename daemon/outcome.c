@@ -94,8 +94,8 @@ enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, str
     }
     /* The signal asks for the same; it may meet ranks that are about to end. */
     if (j->resize_requested && !e->lost && (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1)) {
-        reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " ranks",
-                   j->ranks);
+        reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " rank%s",
+                   j->ranks, j->ranks == 1 ? "" : "s");
         return EV_RESIZED;
     }
     /* Nobody here asked for a stop, so it came from outside: the host goes down, for example. */

@@ -130,7 +130,7 @@ daemon_gone() {
 # SIGTERM: it ends with status 0, soon.
 stop_daemon() {
     kill -TERM "$daemon"
-    within 5 daemon_gone || fail "the daemon does not stop"
+    within 20 daemon_gone || fail "the daemon does not stop"
     wait "$daemon"
     local status=$?
     [ $status -eq 0 ] || fail "the daemon ended with status $status"
@@ -139,7 +139,7 @@ stop_daemon() {
 
 kill_daemon() {
     { kill -9 "$daemon" && wait "$daemon"; } 2>/dev/null
-    within 5 daemon_gone || fail "the daemon outlives SIGKILL"
+    within 20 daemon_gone || fail "the daemon outlives SIGKILL"
     daemon=
 }
 

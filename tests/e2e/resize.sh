@@ -3,8 +3,8 @@
 # undisturbed run. A resize is remembered, takes no part of the retry budget, and keeps its slots.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec='.train.epochs = 30 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 1'
-spec=$(distill_job "$spec | .retry.max_attempts = 1")
+spec='.train.epochs = 35 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 1'
+spec=$(distill_job "$spec | .retry.max_attempts = 2")
 calm_run "$spec" "$tmp/calm"
 
 resize() { # ID RANKS
@@ -59,13 +59,15 @@ kill_daemon
 start_daemon --slots 4
 [ "$(get "/api/v1/jobs/$id" .ranks)" = 4 ] || fail "a resize was forgotten"
 works "$id" '[1,2,4]'
+kill -9 "$(pid_of_rank 3)" # the first of two attempts that may fail
+works "$id" '[1,2,4,4]'
 resized "$id" 4 # what is so already is fine
 ctl resize "$id" 1 >"$tmp/said" || fail "distillctl resize: $(cat "$tmp/said")"
 [ "$(cat "$tmp/said")" = "$id running" ] || fail "distillctl resize says $(cat "$tmp/said")"
 is_calm "$id"
-[ "$(ranks_of "$id")" = '[1,2,4,1]' ] || fail "attempts had $(ranks_of "$id") ranks"
-again='running:resizing queued:resizing starting running'
-[ "$(history "$id")" = "queued starting running $again $again $again succeeded" ] || fail "history: $(history "$id")"
+[ "$(ranks_of "$id")" = '[1,2,4,4,1]' ] || fail "attempts had $(ranks_of "$id") ranks"
+again='running:resizing queued:resizing starting running' mended='queued:attempt_ended starting running'
+[ "$(history "$id")" = "queued starting running $again $again $mended $again succeeded" ] || fail "history: $(history "$id")"
 
 # In the queue it takes effect at the start. A job that only stopped for more ranks goes before all others,
 # also before an older one that would fit into what it has left. Ranks that are not connected are asked by

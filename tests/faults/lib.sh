@@ -20,7 +20,7 @@ doomed=0 # more: the daemon may die
 restart() { # [COMMAND...]: that runs it
     [ -z "$daemon" ] || kill_daemon
     under=("$@") doomed=$#
-    if try_daemon "${daemon_options[@]}"; then
+    if try_daemon "${daemon_options[@]}" 2>/dev/null; then
         disown "$daemon" 2>/dev/null # the shell has nothing to say about its end
     else
         revive
