@@ -20,7 +20,7 @@ static const struct {
     int status;
     const char *code, *fallback;
 } finals[] = {
-    {1, "failed", "the worker failed"},
+    {1, NULL, "the worker failed"}, /* see code_of_failure */
     {2, "invalid", "the worker refused the job"},
     {65, "bad_data", "data or model files cannot be used"},
 };
@@ -71,11 +71,19 @@ static enum job_event try_again(const struct attempt_exit *e, const struct job *
     return again ? EV_AGAIN : EV_BAD;
 }
 
+/* Of the worker's words: it has one status for all that went wrong in computing (trainer.c). */
+static const char *code_of_failure(const char *message)
+{
+    return strstr(message, "diverged: step ") ? "diverged" : "failed";
+}
+
 static enum job_event final_end(const struct attempt_exit *e, struct reason *why)
 {
     for (size_t i = 0; i < ARRAY_LEN(finals); i++)
         if (finals[i].status == e->status) {
-            reason_set(why, finals[i].code, "%s", e->message[0] ? e->message : finals[i].fallback);
+            const char *code = finals[i].code ? finals[i].code : code_of_failure(e->message);
+
+            reason_set(why, code, "%s", e->message[0] ? e->message : finals[i].fallback);
             return EV_BAD;
         }
     reason_set(why, "failed", "ended with status %d%s%s", e->status, e->message[0] ? ": " : "",
