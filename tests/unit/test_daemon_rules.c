@@ -144,7 +144,7 @@ START_TEST(an_end_means_what_the_table_says)
          0,
          EV_AGAIN,
          "lost_host",
-         "(2 of 3): a host was lost: rank 1"},
+         "attempt 2 (1 of 10): a host was lost: rank 1"},
         {{.class = ATTEMPT_HANG}, false, 3, 0, EV_BAD, "attempts_exhausted", "hung"},
         {{.class = ATTEMPT_HANG}, true, 1, 0, EV_STOPPED, "cancelled", ""},
         {{.status = 137}, false, 3, 0, EV_BAD, "attempts_exhausted", "attempt 3 (3 of 3)"},
