@@ -94,8 +94,10 @@ alone=$id
 wait_attempt "$alone" 1 5
 cut_link 3
 nobody_left "$pair" 1 &
+killed=$SECONDS
 kill -9 "$(pgrep -f "^[^ ]*/distill-shim .*/$alone/")"
 nobody_left "$alone" 3
+[ $((SECONDS - killed)) -ge 4 ] || fail "the next attempt did not wait for the end of the lease"
 wait $! || exit 1
 within 40 node_is 1 down || fail "the cut-off host is not shown down: $(ctl nodes)"
 ctl nodes >"$tmp/nodes" || fail "distillctl nodes"
