@@ -1,5 +1,5 @@
-/* The one place that builds an mpirun line (Open MPI 4.1), for the shim, for tests and for the
- * documentation: `distill-shim --print-mpirun`. */
+/* The one place that builds an mpirun line, for the shim, for tests and for the documentation:
+ * `distill-shim --print-mpirun`. mpirun_openmpi.c or mpirun_mpich.c, as configured. */
 #ifndef DAEMON_MPIRUN_H
 #define DAEMON_MPIRUN_H
 
@@ -31,6 +31,9 @@ void mpirun_build(const struct mpirun *m, struct mpirun_line *out);
 void mpirun_line_free(struct mpirun_line *line);
 /* As a shell takes it: `env NAME=VALUE mpirun ...`, quoted where needed. */
 void mpirun_print(const struct mpirun_line *line, struct buf *out);
+
+/* The exit status of an mpirun, with 128 + N for a rank that was ended by signal N. */
+int mpirun_status(int status);
 
 /* Removes the session files, and the shared memory that they name: an mpirun that was killed leaves
  * both. Nothing of the run may be alive any more. */

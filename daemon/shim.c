@@ -332,7 +332,7 @@ static void describe_end(struct shim *s)
 {
     struct attempt_exit *e = &s->end;
 
-    e->status = WIFEXITED(s->status) ? WEXITSTATUS(s->status) : 0;
+    e->status = WIFEXITED(s->status) ? mpirun_status(WEXITSTATUS(s->status)) : 0;
     e->signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
     e->stopped = s->stopped && e->class == ATTEMPT_PLAIN;
     if (e->class != ATTEMPT_PLAIN)

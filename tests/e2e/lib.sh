@@ -36,7 +36,7 @@ pids_of() { # NAME
     local p
     for p in $(attempt_pids); do
         case "$1 $(readlink "/proc/$p/exe")" in
-        "shim "*/distill-shim | "mpirun "*/orterun | "mpirun "*/mpirun* | "worker "*/distill-worker) echo "$p" ;;
+        "shim "*/distill-shim | "mpirun "*/orterun | "mpirun "*/mpiexec.hydra | "mpirun "*/mpirun* | "worker "*/distill-worker) echo "$p" ;;
         esac
     done
 }
@@ -44,7 +44,7 @@ pids_of() { # NAME
 pid_of_rank() { # RANK
     local p
     for p in $(pids_of worker); do
-        tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qx "OMPI_COMM_WORLD_RANK=$1" && echo "$p"
+        tr '\0' '\n' <"/proc/$p/environ" 2>/dev/null | grep -qxE "(OMPI_COMM_WORLD|PMI)_RANK=$1" && echo "$p"
     done
 }
 

@@ -5,6 +5,10 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/distilld-mpi-XXXXXX")
 export DISTILLD_CACHE=$tmp/cache
 trap 'rm -rf "$tmp"' EXIT
 worker=$builddir/distill-worker
+case $("$builddir/distill-shim" --print-mpirun -- true) in
+mpirun.mpich*) launcher=mpich ;;
+*) launcher=openmpi ;;
+esac
 
 fail() {
     echo "FAIL: $*"

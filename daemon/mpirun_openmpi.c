@@ -1,0 +1,132 @@
+/* Open MPI 4.1: what mpirun is called with, and what one that was killed leaves behind. */
+#define _GNU_SOURCE
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/mpirun.h"
+#include "proto/base/str.h"
+
+enum {
+    /* mpirun appends about 80 bytes (host, uid, pid, a file); beyond this its own buffers are not
+     * to be relied upon, and its own choice of a folder is better. */
+    DIR_MAX = 160
+};
+
+static void arg(struct mpirun_line *line, const char *a)
+{
+    vec_push(&line->args, str_dup(a));
+}
+
+static void mca(struct mpirun_line *line, const char *name, const char *value)
+{
+    arg(line, "--mca");
+    arg(line, name);
+    arg(line, value);
+}
+
+/* mpirun passes its whole environment on to ranks on this host, but to others only what it is told to. */
+static void add_exports(struct mpirun_line *out, char *const *environment)
+{
+    for (char *const *v = environment; *v; v++)
+        if (str_starts(*v, "DISTILLD_") || str_starts(*v, "LD_LIBRARY_PATH=")) {
+            arg(out, "-x");
+            vec_push(&out->args, str_ndup(*v, strcspn(*v, "=")));
+        }
+}
+
+/* What other hosts need beside the ranks' command. */
+static void add_hosts(struct mpirun_line *out, const struct mpirun *m)
+{
+    arg(out, "--host");
+    arg(out, m->hosts);
+    add_exports(out, m->environment);
+    /* By the agent from here to each host: in a tree, hosts would need its keys for each other. */
+    mca(out, "plm", "rsh");
+    mca(out, "plm_rsh_no_tree_spawn", "1");
+    if (m->launch_agent)
+        mca(out, "plm_rsh_agent", m->launch_agent);
+    if (m->network) {
+        mca(out, "btl_tcp_if_include", m->network);
+        mca(out, "oob_tcp_if_include", m->network);
+    }
+    /* A link that was cut shows after seconds instead of minutes. */
+    mca(out, "oob_tcp_keepalive_time", "3");
+    mca(out, "oob_tcp_keepalive_intvl", "1");
+    mca(out, "oob_tcp_keepalive_probes", "3");
+}
+
+void mpirun_build(const struct mpirun *m, struct mpirun_line *out)
+{
+    *out = (struct mpirun_line){0};
+    if (m->root) {
+        vec_push(&out->env, str_dup("OMPI_ALLOW_RUN_AS_ROOT=1"));
+        vec_push(&out->env, str_dup("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"));
+    }
+    arg(out, "mpirun");
+    arg(out, "-n");
+    vec_push(&out->args, str_fmt("%" PRId64, m->ranks));
+    /* A rank's threads are its own affair; binding would put them all on one core. */
+    arg(out, "--bind-to");
+    arg(out, "none");
+    /* Count processors as the operating system does, or two hyperthreads would be one slot. */
+    arg(out, "--use-hwthread-cpus");
+    /* Ranks on one host talk through shared memory: no time is lost on probing for networks. */
+    mca(out, "pml", "ob1");
+    mca(out, "btl", "self,vader,tcp");
+    if (m->ranks * m->threads > m->cores) {
+        /* A waiting rank spins; here it has to let another one run. */
+        arg(out, "--oversubscribe");
+        mca(out, "mpi_yield_when_idle", "1");
+    }
+    if (m->hosts)
+        add_hosts(out, m);
+    /* Hosts keep their session files on disks of their own; parameters would go there, the environment
+     * does not. */
+    if (m->dir && strlen(m->dir) <= DIR_MAX && m->hosts)
+        vec_push(&out->env, str_fmt("TMPDIR=%s", m->dir));
+    else if (m->dir && strlen(m->dir) <= DIR_MAX)
+        mca(out, "orte_tmpdir_base", m->dir);
+    for (char *const *c = m->command; *c; c++)
+        arg(out, *c);
+    vec_push(&out->args, NULL);
+}
+
+int mpirun_status(int status)
+{
+    return status;
+}
+
+/* The shared memory of an Open MPI job is named after the job's number, which also stands in the name
+ * of this session file. */
+static void unlink_segments(const char *name)
+{
+    static const char lock[] = "smlockseg-";
+    char host[256], path[512];
+    int64_t job;
+    int gone = 0;
+
+    if (!str_starts(name, lock) || !str_int(name + strlen(lock), 1, UINT32_MAX, &job) ||
+        gethostname(host, sizeof(host)) != 0)
+        return;
+    for (int rank = 0; gone == 0; rank++) {
+        snprintf(path, sizeof(path), "/dev/shm/vader_segment.%s.%u.%" PRIx64 ".%d", host, geteuid(),
+                 (uint64_t)job, rank);
+        gone = unlink(path);
+    }
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    unlink_segments(path + ftw->base);
+    return remove(path);
+}
+
+void mpirun_clean(const char *dir)
+{
+    nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
