@@ -67,28 +67,39 @@ static void pause_s(double s)
     nanosleep(&t, NULL);
 }
 
-/* A request that was lost on its way may have been carried out or not: under the same key it is sent
- * again, until the daemon, which may be starting anew, has answered. */
-static struct json *post(struct ctl *c, const struct json *spec, struct error *err)
+static struct json *post_once(struct ctl *c, const struct json *spec, const char *key, bool *lost,
+                              struct error *err)
 {
     struct http *h = ctl_http(c, err);
+    struct json *job;
+
+    if (!h)
+        return NULL;
+    http_set_key(h, key);
+    job = ctl_call(c, "POST", "/api/v1/jobs", spec, err);
+    http_set_key(h, NULL);
+    *lost = *lost || http_lost(h);
+    if (err->code != ERR_UNREACHABLE)
+        *lost = false; /* an answer, whatever it says */
+    return job;
+}
+
+/* A request that was lost on its way may have been carried out or not: under the same key it is sent
+ * again, until the daemon, which may be starting anew and under another address, has answered. */
+static struct json *post(struct ctl *c, const struct json *spec, struct error *err)
+{
     double until = clock_mono_s() + patience_s;
     bool lost = false;
     char key[33];
 
-    if (!h)
-        return NULL;
     new_key(key);
-    http_set_key(h, key);
     for (double wait = 0.1;; wait = wait < 2 ? wait * 2 : wait) {
-        struct json *job = ctl_call(c, "POST", "/api/v1/jobs", spec, err);
+        struct json *job = post_once(c, spec, key, &lost, err);
 
-        lost = lost || http_lost(h);
-        if (job || !lost || err->code != ERR_UNREACHABLE || clock_mono_s() > until) {
-            http_set_key(h, NULL);
+        if (job || !lost || clock_mono_s() > until)
             return job;
-        }
         pause_s(wait);
+        ctl_renew(c);
     }
 }
 

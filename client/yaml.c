@@ -345,14 +345,24 @@ static struct json *document(struct reader *r)
     return NULL;
 }
 
+/* libyaml counts a byte order mark as a column, by which the first key stands further right than the
+ * second. */
+static size_t mark_length(const char *text, size_t len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+
+    return len >= strlen(mark) && memcmp(text, mark, strlen(mark)) == 0 ? strlen(mark) : 0;
+}
+
 struct json *yaml_parse(const char *text, size_t len, struct json *lines, struct error *err)
 {
+    size_t mark = mark_length(text, len);
     struct reader r = {.lines = lines, .pointer = buf_new(0), .err = err};
     struct json *j;
 
     ASSERT(yaml_parser_initialize(&r.parser));
     yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, len);
+    yaml_parser_set_input_string(&r.parser, (const unsigned char *)text + mark, len - mark);
     buf_str(&r.pointer, "#");
     j = document(&r);
     for (size_t i = 0; i < r.anchors.n; i++) {

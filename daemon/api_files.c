@@ -195,7 +195,8 @@ static int64_t tail_start(int fd, int64_t size, int64_t lines)
 
 static void reply_log(struct request *r, int fd, int64_t size, int64_t tail, int64_t from)
 {
-    int64_t start = from < 0 ? tail_start(fd, size, tail) : from < size ? from : size;
+    /* What began anew (logfile.h) is shorter than it was, and all of it is news. */
+    int64_t start = from < 0 ? tail_start(fd, size, tail) : from <= size ? from : 0;
     char *end = str_fmt("%" PRId64, size);
 
     /* ?from= of the next request goes on here. */

@@ -282,7 +282,8 @@ static void watch_mpirun(struct shim *s)
         if (fds[2].revents)
             copy_errors(s);
         take_signals(s);
-        look_after_ranks(s);
+        if (!s->ended) /* or its pid may be another's by now */
+            look_after_ranks(s);
         keep_logs_small(s);
         if (s->stopped && !s->ended && clock_mono_ns() >= s->kill_at_ns)
             kill(s->mpirun, SIGKILL);
@@ -458,6 +459,8 @@ static bool run(struct shim *s, char *const *command, struct error *err)
     } else {
         s->end.status = 1;
         snprintf(s->end.message, sizeof(s->end.message), "%.1000s", err->msg);
+        if (s->cgroup)
+            cgroup_end(s->cgroup);
     }
     warden_close(s->warden);
     mpirun_clean(s->session_dir);

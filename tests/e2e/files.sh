@@ -69,7 +69,7 @@ log 'rank=1&tail=99' $'one\ntwo\nthree\nfour' 18
 log 'rank=1&tail=0' '' 18
 log 'rank=1&from=4' $'two\nthree\nfour' 18
 log 'rank=1&from=18' '' 18
-log 'rank=1&from=999' '' 18
+log 'rank=1&from=999' $'one\ntwo\nthree\nfour' 18 # it began anew
 echo >>"$out/logs/rank-1.log"
 log 'rank=1&from=18' $'\n' 19
 log 'rank=1&tail=1' $'four\n' 19

@@ -70,6 +70,8 @@ cleanup() {
         kill -9 $(attempt_pids) 2>/dev/null
         sleep 0.05
     done
+    # Nobody looks after the attempts of a daemon that is gone for good.
+    sed -n 's|^ *"cgroup": "\(/.*\)",*$|\1|p' "$state"/jobs/*/attempts/*/attempt.json 2>/dev/null | xargs -r rmdir 2>/dev/null
     $at_end
     if [ -n "${keep:-}" ]; then
         echo "kept: $tmp"

@@ -35,8 +35,8 @@ START_TEST(yaml_is_read_as_the_core_schema_says)
          "{\"a\":{\"lr\":0.1},\"b\":{\"lr\":0.1},\"c\":[{\"lr\":0.1},3,3]}"},
         {"a: &x 1\nb: *x\nc: &x 2\nd: *x\n", "{\"a\":1,\"b\":1,\"c\":2,\"d\":2}"},
         {"\xef\xbb\xbf"
-         "a: \xc3\xa9",
-         "{\"a\":\"\xc3\xa9\"}"},
+         "a: \xc3\xa9\nb: 2\n",
+         "{\"a\":\"\xc3\xa9\",\"b\":2}"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
