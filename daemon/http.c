@@ -216,6 +216,13 @@ static void on_sweep(uv_timer_t *t)
 
 /* -- Requests ---------------------------------------------------------------------------------- */
 
+/* Silence of libmicrohttpd's is for a peer that should speak. One that reads a large file slowly lets no
+ * byte leave for minutes, while the kernel's buffers empty. */
+static void allow_silence(const struct http_exchange *x, int64_t seconds)
+{
+    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)seconds);
+}
+
 static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection *c,
                                           const char *method, const char *path)
 {
@@ -229,14 +236,8 @@ static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection 
     x->request = (struct request){
         .method = method, .path = path, .body = buf_new(h->body_bytes), .exchange = x};
     conn_enter(x->conn, CONN_BODY, now_ms());
+    allow_silence(x, h->conns.limits.body_ms / 1000 + 2); /* ours ends first, with an answer */
     return x;
-}
-
-/* Silence of libmicrohttpd's is for a peer that should speak. One that reads a large file slowly lets no
- * byte leave for minutes, while the kernel's buffers empty. */
-static void allow_silence(const struct http_exchange *x, int64_t seconds)
-{
-    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)seconds);
 }
 
 static void exchange_free(struct http_exchange *x)

@@ -191,8 +191,11 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
         daemon_drop_active(d, a);
         return false;
     }
-    /* What made the job fail may be in its metrics: they are read again from the beginning. */
-    return store_metrics_reset(d->store, id, err);
+    /* What made the job fail may be in its metrics: they are read again from the beginning. If they cannot
+     * be, the retry is under way all the same. */
+    if (!store_metrics_reset(d->store, id, err))
+        log_warn("old metrics are kept job=%s error=\"%s\"", id, err->msg);
+    return true;
 }
 
 bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err)

@@ -133,11 +133,13 @@ slept=$SECONDS
 
 # A request that drips is ended, in its headers and in its body; one that is done in time is not.
 drip() { # TEXT: the status of the answer in $code; sends a byte every half second
-    local fd line
+    local fd line='' part whole
     exec {fd}<>"/dev/tcp/$address"
     printf '%s' "$1" >&"$fd"
     for _ in {1..60}; do
-        if read -r -t 0.5 -u "$fd" line; then
+        read -r -t 0.5 -u "$fd" part && whole=1 || whole= # in time, or as much as came
+        line+=$part
+        if [ -n "$whole" ]; then
             code=${line#* }
             break
         fi
@@ -151,6 +153,12 @@ drip $'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Drip: '
 code=none
 drip $'POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{'
 [[ $code == 408* ]] || fail "a body that drips: $code"
+# Silence, too, is answered when the time for a body is over.
+exec {fd}<>"/dev/tcp/$address"
+printf 'POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{' >&"$fd"
+read -r -t 20 -u "$fd" line
+exec {fd}>&-
+[[ $line == *\ 408* ]] || fail "a body that stops: $line"
 while [ $((SECONDS - slept)) -le 8 ]; do pause 0.5; done
 got=$(wc -c <&"$slow")
 [ "$got" -gt 30000000 ] || fail "a slow reader got $got bytes of $(stat -c %s "$large")"
