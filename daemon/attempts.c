@@ -156,10 +156,10 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
 {
     struct reason why;
     enum job_event event;
+    bool lost_host;
 
     uplink_forget(d->uplink, a);
     a->kill_at_ns = a->bury_at_ns = 0;
-    a->job->lost_hosts = store_lost_hosts(d->store, a->job);
     event = outcome_of(e, a->job, &why);
     if (!take_metrics(d, a->job, err) ||
         !store_attempt_end(d->store, a->job->id, a->job->attempt, clock_wall_ms(), e, err))
@@ -170,7 +170,12 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
     }
     if (e->class == ATTEMPT_LOST_HOST)
         hosts_suspect(d, a->job->placement);
-    return lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err);
+    lost_host = event == EV_AGAIN && e->class == ATTEMPT_LOST_HOST;
+    a->job->lost_hosts += lost_host;
+    if (lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err))
+        return true;
+    a->job->lost_hosts -= lost_host;
+    return false;
 }
 
 /* Takes note of an attempt that is over. What fails here is tried again at the next tick. */

@@ -86,15 +86,28 @@ void conn_enter(struct conn *n, enum conn_step step, int64_t now_ms)
     n->received = 0;
 }
 
+void conn_note_unsent(struct conn *n, int unsent, int64_t now_ms)
+{
+    if (n->step != CONN_ANSWER || (unsent && unsent == n->unsent))
+        return;
+    n->unsent = unsent;
+    n->since_ms = now_ms;
+}
+
+int64_t conns_idle_s(const struct conns *c)
+{
+    return 3 * c->limits.header_ms / 1000;
+}
+
 bool conn_is_late(const struct conns *c, const struct conn *n, int64_t now_ms)
 {
     int64_t ms = now_ms - n->since_ms;
 
     switch (n->step) {
     case CONN_FRESH: return ms > c->limits.header_ms;
-    case CONN_IDLE: return ms > CONN_IDLE_S * 1000 + c->limits.header_ms;
+    case CONN_IDLE: return ms > conns_idle_s(c) * 1000 + c->limits.header_ms;
     case CONN_BODY: return ms > c->limits.body_ms && n->received < (uint64_t)ms * RATE / 1000;
-    case CONN_ANSWER: break;
+    case CONN_ANSWER: return ms > CONN_STUCK_S * 1000;
     }
     return false;
 }

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 
 enum {
-    CONN_IDLE_S = 30 /* silence between two requests, which libmicrohttpd ends */
+    CONN_STUCK_S = 300 /* that an answer waits for a peer who takes nothing of it */
 };
 
 struct conn_limits {
@@ -23,7 +23,7 @@ struct conn_limits {
 enum conn_step {
     CONN_FRESH,  /* the headers of the first request */
     CONN_BODY,   /* the rest of a body */
-    CONN_ANSWER, /* nothing of the peer's */
+    CONN_ANSWER, /* that the peer takes it, as slowly as it may */
     CONN_IDLE    /* the headers of another request, or the end */
 };
 
@@ -35,6 +35,7 @@ struct conn {
     enum conn_step step;
     int64_t since_ms;
     uint64_t received; /* of the body */
+    int unsent;        /* of the answer, as the kernel holds it */
 };
 
 struct conns {
@@ -48,6 +49,10 @@ struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int
 void conns_remove(struct conn *n); /* NULL is fine */
 
 void conn_enter(struct conn *n, enum conn_step step, int64_t now_ms);
+/* How much of the answer is on its way: as long as that moves, or is nothing, the peer is well. */
+void conn_note_unsent(struct conn *n, int unsent, int64_t now_ms);
+/* Seconds of silence between two requests, which libmicrohttpd ends. */
+int64_t conns_idle_s(const struct conns *c);
 bool conn_is_late(const struct conns *c, const struct conn *n, int64_t now_ms);
 
 #endif

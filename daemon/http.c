@@ -2,12 +2,14 @@
 #include "daemon/http.h"
 
 #include <inttypes.h>
+#include <linux/sockios.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "proto/base/clock.h"
@@ -186,8 +188,21 @@ static void refuse_late(const struct conn *n)
                          strlen(body), body);
 
     send(n->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
-    shutdown(n->fd, SHUT_RDWR);
     free(text);
+}
+
+static void look_at(struct http *h, struct conn *n, int64_t now)
+{
+    int unsent = 0;
+
+    ioctl(n->fd, SIOCOUTQ, &unsent);
+    conn_note_unsent(n, unsent, now);
+    if (!conn_is_late(&h->conns, n, now))
+        return;
+    if (n->step != CONN_ANSWER)
+        refuse_late(n);
+    shutdown(n->fd, SHUT_RDWR);
+    conn_enter(n, CONN_ANSWER, now);
 }
 
 static void on_sweep(uv_timer_t *t)
@@ -196,10 +211,7 @@ static void on_sweep(uv_timer_t *t)
     int64_t now = now_ms();
 
     for (struct conn *n = h->conns.first; n; n = n->next)
-        if (conn_is_late(&h->conns, n, now)) {
-            refuse_late(n);
-            conn_enter(n, CONN_ANSWER, now);
-        }
+        look_at(h, n, now);
 }
 
 /* -- Requests ---------------------------------------------------------------------------------- */
@@ -218,6 +230,13 @@ static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection 
         .method = method, .path = path, .body = buf_new(h->body_bytes), .exchange = x};
     conn_enter(x->conn, CONN_BODY, now_ms());
     return x;
+}
+
+/* Silence of libmicrohttpd's is for a peer that should speak. One that reads a large file slowly lets no
+ * byte leave for minutes, while the kernel's buffers empty. */
+static void allow_silence(const struct http_exchange *x, int64_t seconds)
+{
+    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)seconds);
 }
 
 static void exchange_free(struct http_exchange *x)
@@ -245,6 +264,7 @@ static void on_completed(void *arg, struct MHD_Connection *c, void **ctx,
         struct http_exchange *x = *ctx;
 
         conn_enter(x->conn, CONN_IDLE, now_ms());
+        allow_silence(x, conns_idle_s(&x->http->conns));
         exchange_free(x);
     }
     *ctx = NULL;
@@ -255,6 +275,7 @@ static enum MHD_Result answer(struct http_exchange *x)
     struct request *r = &x->request;
 
     conn_enter(x->conn, CONN_ANSWER, now_ms());
+    allow_silence(x, 0); /* as long as it likes: see look_at */
     x->http->handle(r, x->http->arg);
     if (!r->status)
         http_reply(r, 500, "text/plain", "no answer", 9);
@@ -569,13 +590,14 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
     h->arg = arg;
     h->body_bytes = limits->body_bytes;
     h->conns.limits = limits->connections;
-    h->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, on_accept, h, on_request,
-        h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION,
-        on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)CONN_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
+    h->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0,
+                              on_accept, h, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                              MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED,
+                              on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+                              MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)conns_idle_s(&h->conns),
+                              MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
     if (!h->mhd) {
         free(h);
         close(listen_fd);

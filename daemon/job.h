@@ -35,7 +35,7 @@ struct job {
     bool cancel_requested; /* durable: a cancel cannot be lost */
     int64_t attempt;       /* the newest; 0 before the first */
     int64_t attempt_base;  /* so many of them do not count against the limit */
-    int64_t lost_hosts;    /* of those that count, before the newest, ended so */
+    int64_t lost_hosts; /* of the others, so many have ended so: they have a limit of their own */
     int64_t max_attempts, threads, priority;
     int64_t ranks;         /* that it should have: the next attempt gets them */
     int64_t attempt_ranks; /* of the newest attempt */

@@ -81,6 +81,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     if (event == EV_RETRY) {
         j->cancel_requested = j->resize_requested = false;
         j->attempt_base = j->attempt;
+        j->lost_hosts = 0;
         j->finished_ms = 0;
         j->result = NULL;
     }

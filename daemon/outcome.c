@@ -100,8 +100,10 @@ enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, str
         reason_set(why, "cancelled", "%s", "cancelled by a user");
         return EV_STOPPED;
     }
-    /* The signal asks for the same; it may meet ranks that are about to end. */
-    if (j->resize_requested && !e->lost && (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1)) {
+    /* The signal asks for the same; it may meet ranks that are about to end. Ranks that hung, or lost
+     * others, may end as if they had stopped. */
+    if (j->resize_requested && !e->lost && !e->class &&
+        (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1)) {
         reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " rank%s",
                    j->ranks, j->ranks == 1 ? "" : "s");
         return EV_RESIZED;

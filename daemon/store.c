@@ -49,6 +49,7 @@ static const char *const state_schema[] = {
     "UPDATE job SET attempt_ranks=ranks",
     "ALTER TABLE attempt ADD COLUMN placement TEXT NOT NULL DEFAULT '';"
     "UPDATE attempt SET placement = '" HOST_ALONE ":' || (SELECT ranks FROM job WHERE id = job)",
+    "ALTER TABLE job ADD COLUMN lost_hosts INTEGER NOT NULL DEFAULT 0",
 };
 
 static const char *const metrics_schema[] = {
@@ -149,7 +150,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     static const char sql[] =
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
         " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
-        " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16"
+        " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
+        " lost_hosts=?17"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -172,6 +174,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 14, j->ranks);
     db_bind_int(q, 15, j->attempt_ranks);
     db_bind_int(q, 16, j->resize_requested);
+    db_bind_int(q, 17, j->lost_hosts);
     if (!db_run(q, err))
         return false;
     return db_changes(s->state) == 1 ||
@@ -183,7 +186,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
     " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
-    " resize_requested, (SELECT placement FROM attempt WHERE job=job.id AND number=attempt)"
+    " resize_requested, lost_hosts,"                                                     \
+    " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt)"
 
 static struct job *read_job(struct db_stmt *q)
 {
@@ -214,7 +218,8 @@ static struct job *read_job(struct db_stmt *q)
     j->priority = db_int(q, 21);
     j->attempt_ranks = db_int(q, 22);
     j->resize_requested = db_int(q, 23);
-    j->placement = db_is_null(q, 24) ? NULL : str_dup(db_text(q, 24));
+    j->lost_hosts = db_int(q, 24);
+    j->placement = db_is_null(q, 25) ? NULL : str_dup(db_text(q, 25));
     return j;
 }
 
@@ -421,25 +426,6 @@ bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t
     db_bind_text(q, 8, end->message);
     db_bind_text(q, 9, attempt_class_name(end->class));
     return db_run(q, err);
-}
-
-int64_t store_lost_hosts(struct store *s, const struct job *j)
-{
-    struct db_stmt *q = db_prepare(s->state,
-                                   "SELECT count(*) FROM attempt WHERE job=? AND number>? AND"
-                                   " number<? AND class=?",
-                                   NULL);
-    int64_t n;
-
-    if (!q)
-        return 0;
-    db_bind_text(q, 1, j->id);
-    db_bind_int(q, 2, j->attempt_base);
-    db_bind_int(q, 3, j->attempt);
-    db_bind_text(q, 4, attempt_class_name(ATTEMPT_LOST_HOST));
-    n = db_step(q, NULL) == DB_ROW ? db_int(q, 0) : 0;
-    db_reset(q);
-    return n;
 }
 
 bool store_attempt_token(struct store *s, const char *job, int64_t number, char hex[SHA256_HEX],

@@ -71,8 +71,6 @@ bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t
                        const char *token_sha256, const char *placement, struct error *err);
 bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
                        const struct attempt_exit *end, struct error *err);
-/* How many attempts ended by a lost host, since the user's last retry and before the newest. */
-int64_t store_lost_hosts(struct store *s, const struct job *j);
 /* The hash of the newest attempt's token. */
 bool store_attempt_token(struct store *s, const char *job, int64_t number, char hex[SHA256_HEX],
                          struct error *err);

@@ -104,12 +104,15 @@ static void meta_free(struct metadata *m)
         free((char *)(uintptr_t)m->list[i].value);
 }
 
+/* Its number grows with what a checkpoint must hold. */
+static const char checkpoint_format[] = "distilld-checkpoint-2";
+
 static struct metadata metadata_of(const struct session *s, const struct run_state *st)
 {
     struct metadata m = {.n = 0};
     char hex[SHA256_HEX];
 
-    meta(&m, "format", str_dup("distilld-checkpoint-1"));
+    meta(&m, "format", str_dup(checkpoint_format));
     meta(&m, "step", str_fmt("%" PRId64, st->step));
     meta(&m, "epoch", str_fmt("%" PRId64, st->step / s->steps_per_epoch));
     meta(&m, "epoch_samples", str_fmt("%" PRId64, st->epoch_samples));
@@ -208,6 +211,17 @@ static bool check_identity(const struct session *s, const struct checkpoint *c,
         st_path(c->tensors), isa, backend_isa());
 }
 
+static bool check_format(const struct safetensors *f, struct error *err)
+{
+    const char *format = st_meta(f, "format");
+
+    return (format && strcmp(format, checkpoint_format) == 0) ||
+           err_set(err, ERR_DATA,
+                   "%s was written by another version of distill-worker: expected the format %s, "
+                   "got %.40s; `--resume never` begins anew",
+                   st_path(f), checkpoint_format, format ? format : "none");
+}
+
 static bool read_tensor(const struct safetensors *f, const struct st_tensor *want,
                         struct error *err)
 {
@@ -232,7 +246,8 @@ static bool restore(struct session *s, const struct checkpoint *c, bool allow_ot
     const struct safetensors *f = c->tensors;
     const char *best = st_meta(f, "best_top1");
     struct tensors t = {0};
-    bool ok = check_identity(s, c, allow_other_isa, err) && meta_int(f, "step", &st->step, err) &&
+    bool ok = check_format(f, err) && check_identity(s, c, allow_other_isa, err) &&
+              meta_int(f, "step", &st->step, err) &&
               meta_int(f, "epoch_samples", &st->epoch_samples, err) &&
               meta_int(f, "last_epoch_samples", &st->last_samples, err) &&
               meta_int(f, "eval_step", &st->eval_step, err) &&

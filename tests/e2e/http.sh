@@ -123,6 +123,14 @@ curl_api POST /api/v1/jobs -H 'Content-Type: application/json' -H 'Transfer-Enco
     --data-binary "@$tmp/large"
 problem 413 too_large "6 MB in chunks"
 
+# A client may take its time with an answer, longer than silence lasts elsewhere.
+large=$out/student.onnx
+head -c 30000000 /dev/zero >"$large"
+exec {slow}<>"/dev/tcp/$address"
+printf 'GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n' \
+    "$base/artifacts/student.onnx" "$token" >&"$slow"
+slept=$SECONDS
+
 # A request that drips is ended, in its headers and in its body; one that is done in time is not.
 drip() { # TEXT: the status of the answer in $code; sends a byte every half second
     local fd line
@@ -143,6 +151,10 @@ drip $'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Drip: '
 code=none
 drip $'POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{'
 [[ $code == 408* ]] || fail "a body that drips: $code"
+while [ $((SECONDS - slept)) -le 8 ]; do pause 0.5; done
+got=$(wc -c <&"$slow")
+[ "$got" -gt 30000000 ] || fail "a slow reader got $got bytes of $(stat -c %s "$large")"
+exec {slow}>&-
 stop_daemon
 
 # -- Connections of one address --

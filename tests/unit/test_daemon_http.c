@@ -223,8 +223,16 @@ START_TEST(every_step_has_its_time)
     ck_assert(!conn_is_late(&c, n, 30000) && conn_is_late(&c, n, 30001));
     n->received = 40 * 1024;
     ck_assert(!conn_is_late(&c, n, 40000) && conn_is_late(&c, n, 41000));
+    /* An answer that moves, or waits for news, takes as long as it takes. */
     conn_enter(n, CONN_ANSWER, 0);
-    ck_assert(!conn_is_late(&c, n, INT64_MAX));
+    for (int64_t s = 0, unsent = 5000; unsent >= 0; s += 200, unsent -= 1000) {
+        conn_note_unsent(n, (int)unsent, s * 1000);
+        ck_assert(!conn_is_late(&c, n, s * 1000 + 300000));
+    }
+    conn_note_unsent(n, 0, 9000000);
+    conn_note_unsent(n, 700, 9001000);
+    conn_note_unsent(n, 700, 9301000);
+    ck_assert(!conn_is_late(&c, n, 9301000) && conn_is_late(&c, n, 9301001));
     leave_all(&c);
 }
 END_TEST

@@ -186,20 +186,25 @@ START_TEST(lost_hosts_have_a_limit_of_their_own)
 {
     static const struct {
         struct attempt_exit e;
-        int64_t attempt, lost_hosts;
+        int64_t attempt, base, lost_hosts;
         enum job_event want;
         const char *text;
     } cases[] = {
-        {{.class = ATTEMPT_LOST_HOST}, 1, 0, EV_AGAIN, "attempt 1 (1 of 10): a host was lost"},
-        {{.class = ATTEMPT_LOST_HOST}, 12, 8, EV_AGAIN, "attempt 12 (9 of 10)"},
-        {{.class = ATTEMPT_LOST_HOST}, 12, 9, EV_BAD, "attempt 12 (10 of 10)"},
-        {{.status = 137}, 6, 4, EV_AGAIN, "attempt 6 (2 of 3): ended by signal"},
-        {{.status = 137}, 7, 4, EV_BAD, "attempt 7 (3 of 3): ended by signal"},
+        {{.class = ATTEMPT_LOST_HOST}, 1, 0, 0, EV_AGAIN, "attempt 1 (1 of 10): a host was lost"},
+        {{.class = ATTEMPT_LOST_HOST}, 12, 0, 8, EV_AGAIN, "attempt 12 (9 of 10)"},
+        {{.class = ATTEMPT_LOST_HOST}, 12, 0, 9, EV_BAD, "attempt 12 (10 of 10)"},
+        {{.status = 137}, 6, 0, 4, EV_AGAIN, "attempt 6 (2 of 3): ended by signal"},
+        {{.status = 137}, 7, 0, 4, EV_BAD, "attempt 7 (3 of 3): ended by signal"},
+        /* A host was lost, and then the job resized: neither is a failure of the job's own. */
+        {{.status = 137}, 3, 1, 1, EV_AGAIN, "attempt 3 (1 of 3): ended by signal"},
+        {{.class = ATTEMPT_LOST_HOST}, 3, 1, 1, EV_AGAIN, "attempt 3 (2 of 10)"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct job j = {
-            .attempt = cases[i].attempt, .lost_hosts = cases[i].lost_hosts, .max_attempts = 3};
+        const struct job j = {.attempt = cases[i].attempt,
+                              .attempt_base = cases[i].base,
+                              .lost_hosts = cases[i].lost_hosts,
+                              .max_attempts = 3};
         struct reason why;
 
         ck_assert_msg(outcome_of(&cases[i].e, &j, &why) == cases[i].want, "case %zu: %s", i,
@@ -234,6 +239,8 @@ START_TEST(a_resize_is_no_failed_attempt)
         {{.status = 1}, false, EV_BAD, "failed"},
         {{.status = 137}, false, EV_BAD, "attempts_exhausted"},
         {{.status = 75, .lost = true}, false, EV_BAD, "attempts_exhausted"},
+        {{.status = 75, .class = ATTEMPT_HANG}, false, EV_BAD, "attempts_exhausted"},
+        {{.status = 75, .class = ATTEMPT_LOST_HOST}, false, EV_AGAIN, "lost_host"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -41,6 +41,7 @@ START_TEST(a_job_reads_back_after_reopening)
     j->cancel_requested = true;
     j->attempt = 5;
     j->attempt_base = 3;
+    j->lost_hosts = 1;
     j->ranks = 4;
     j->attempt_ranks = 2;
     j->resize_requested = true;
@@ -64,7 +65,7 @@ START_TEST(a_job_reads_back_after_reopening)
         free(a);
         free(b);
     }
-    ck_assert(got->seq == j->seq && got->attempt_base == 3 &&
+    ck_assert(got->seq == j->seq && got->attempt_base == 3 && got->lost_hosts == 1 &&
               got->max_attempts == j->max_attempts && got->threads == j->threads &&
               got->attempt_ranks == 2 && got->resize_requested);
     js_free(before);
