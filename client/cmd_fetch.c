@@ -69,7 +69,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     const struct fetch *o = opts;
     char *path = destination(o, err);
     struct download d = {.id = o->id, .name = o->name, .path = path, .quiet = o->quiet || c->json};
-    int64_t bytes;
+    int64_t bytes = 0;
     bool ok = path && download(c, &d, &bytes, err);
 
     if (ok)

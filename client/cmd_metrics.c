@@ -36,7 +36,7 @@ static void add_summary(struct out_table *t, const struct json *series)
 {
     const struct json *points = js_get(series, "points");
     size_t n = js_len(points);
-    double least = INFINITY, most = -INFINITY;
+    double least = (double)INFINITY, most = -least;
 
     for (size_t i = 0; i < n; i++) {
         double v = js_real(js_at(js_at(points, i), 1), (double)NAN);

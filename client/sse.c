@@ -122,7 +122,8 @@ bool sse_feed(struct sse *s, const char *bytes, size_t len, sse_fn fn, void *arg
         size_t n = 0;
 
         if (s->after_cr && *bytes == '\n') {
-            bytes++, len--;
+            bytes++;
+            len--;
             s->after_cr = false;
             continue;
         }

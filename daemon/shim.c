@@ -198,7 +198,7 @@ static bool start_mpirun(struct shim *s, char *const *command, struct error *err
 static void copy_errors(struct shim *s)
 {
     char chunk[4096];
-    ssize_t n;
+    ssize_t n = -1;
 
     for (int i = 0; i < CHUNKS && (n = read(s->errors, chunk, sizeof(chunk))) > 0; i++) {
         file_write_all(s->log, "log", chunk, (size_t)n, NULL);

@@ -96,18 +96,24 @@ static bool write_model(const struct graph *g, const struct facts *x, const stru
     return ok;
 }
 
+static bool is_loaded(const struct value *v)
+{
+    return v->kind == VALUE_PARAM || v->kind == VALUE_BUFFER;
+}
+
 /* Makes every parameter a constant; *values, which holds them all, has to outlive the graph. */
 static bool set_values(struct graph *g, struct weights *w, float **values, struct error *err)
 {
     size_t total = 0, at = 0;
 
     for (size_t i = 0; i < g->values.n; i++)
-        total += (size_t)shape_count(&g->values.at[i].shape);
+        if (is_loaded(&g->values.at[i]))
+            total += (size_t)shape_count(&g->values.at[i].shape);
     *values = NEW_ARRAY(float, total);
     for (size_t i = 0; i < g->values.n; i++) {
         const struct value *v = &g->values.at[i];
 
-        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
+        if (!is_loaded(v))
             continue;
         if (!weights_tensor(w, v->name, &v->shape, *values + at, err))
             return false;

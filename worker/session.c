@@ -334,8 +334,10 @@ static void hash_data(struct session *s, bool anew)
 {
     char *cache = session_cache_folder();
 
-    if (s->rank == 0)
+    if (s->rank == 0) {
         identity_of(s->train, cache, anew, s->data_sha256);
+        identity_of(s->test, cache, anew, s->test_sha256);
+    }
     free(cache);
 }
 

@@ -24,6 +24,7 @@ struct session {
     struct dataset *train, *test;
     struct augment augment;
     char data_sha256[SHA256_HEX];
+    char test_sha256[SHA256_HEX]; /* rank 0 */
 
     struct weights teacher;
     char teacher_sha256[SHA256_HEX];

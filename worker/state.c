@@ -124,6 +124,7 @@ static struct metadata metadata_of(const struct session *s, const struct run_sta
     spec_sha256(s, hex);
     meta(&m, "spec_sha256", str_dup(hex));
     meta(&m, "data_sha256", str_dup(s->data_sha256));
+    meta(&m, "test_sha256", str_dup(s->test_sha256));
     meta(&m, "teacher_sha256", str_dup(s->teacher_sha256));
     means_sha256(s, hex);
     meta(&m, "class_means_sha256", str_dup(hex));
@@ -188,6 +189,7 @@ static bool check_identity(const struct session *s, const struct checkpoint *c,
     } same[] = {
         {"spec_sha256", spec, "another job"},
         {"data_sha256", s->data_sha256, "other training data"},
+        {"test_sha256", s->test_sha256, "other test data"},
         {"teacher_sha256", s->teacher_sha256, "another teacher"},
         {"class_means_sha256", means, "other class means"},
     };

@@ -91,7 +91,7 @@ struct json *catalog_json(const struct catalog *c)
 bool catalog_from_json(struct catalog *c, const struct json *j, struct error *err)
 {
     catalog_init(c);
-    for (int s = 0; s < CATALOG_SECTION_COUNT; s++) {
+    for (enum catalog_section s = 0; s < CATALOG_SECTION_COUNT; s++) {
         const struct json *list = js_get(j, section_names[s]);
 
         if (js_kind(list) != JS_ARRAY || !js_len(list)) {

@@ -5,6 +5,7 @@
 start_daemon
 listen_events "$tmp/all" ""
 stream=$!
+within 20 grep -qs '^event: snapshot' "$tmp/all" || fail "the stream does not begin"
 job '.train.epochs = 2' >"$tmp/job.json"
 
 # The id and nothing else on standard output.

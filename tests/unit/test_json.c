@@ -62,7 +62,7 @@ START_TEST(reals_round_trip_with_few_digits)
     js_write_real(0.1, &b);
     ck_assert_str_eq(buf_text(&b), "0.1");
     buf_reset(&b);
-    js_write_real(NAN, &b);
+    js_write_real((double)NAN, &b);
     ck_assert_str_eq(buf_text(&b), "null");
     for (uint64_t i = 0; i < 1000; i++) {
         double v =

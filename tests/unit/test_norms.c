@@ -69,7 +69,7 @@ END_TEST
 /* Everything is counted once: what no bin holds goes to the ends; each octave begins a bin. */
 START_TEST(every_value_has_a_bin)
 {
-    static const struct {
+    const struct {
         double norm;
         int bin;
     } rows[] = {
@@ -83,8 +83,8 @@ START_TEST(every_value_has_a_bin)
         {2, 1 + (1 - NORMS_LOWEST) * NORMS_PER_OCTAVE},
         {ldexp(1, NORMS_HIGHEST) * (1 - 1e-15), NORMS_BINS - 2},
         {ldexp(1, NORMS_HIGHEST), NORMS_BINS - 1},
-        {INFINITY, NORMS_BINS - 1},
-        {NAN, 0},
+        {(double)INFINITY, NORMS_BINS - 1},
+        {(double)NAN, 0},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -165,10 +165,15 @@ START_TEST(numbers_are_converted)
     static const struct {
         uint16_t bits;
         double value;
-    } half[] = {
-        {0x3C00, 1},         {0xC000, -2},      {0x7BFF, 65504},          {0x0001, 0x1p-24},
-        {0x03FF, 0x3FFp-24}, {0x0400, 0x1p-14}, {0x3555, 0.333251953125}, {0xFC00, -INFINITY},
-        {0x8000, -0.0}};
+    } half[] = {{0x3C00, 1},
+                {0xC000, -2},
+                {0x7BFF, 65504},
+                {0x0001, 0x1p-24},
+                {0x03FF, 0x3FFp-24},
+                {0x0400, 0x1p-14},
+                {0x3555, 0.333251953125},
+                {0xFC00, -(double)INFINITY},
+                {0x8000, -0.0}};
     char *path = write_these("numbers", examples, meta, NULL);
     struct safetensors *s = st_open(path, NULL);
     float f[6];

@@ -43,8 +43,18 @@ must 1 train "$tmp/job.json" --out "$tmp/three"
 must 1 train "$tmp/job.json" --out "$tmp/four" --verify-data
 for run in three four; do same "$tmp/one" "$tmp/$run" "run $run"; done
 
-# A label of class 10 (record 7), and no end.
+# A run does not go on with other data, of either set.
 gzip -d "$data"/*.gz
+for set in train:training t10k:test; do
+    rm -rf "$tmp/other"
+    cp -r "$data" "$tmp/other"
+    printf '\xff' | dd of="$tmp/other/${set%:*}-images-idx3-ubyte" bs=1 seek=100 conv=notrunc status=none
+    ranks 1 train "$tmp/job.json" --out "$tmp/four" --set data.source="idx:$tmp/other"
+    [ $? = 2 ] || { cat "$tmp/log"; fail "went on with other ${set#*:} data"; }
+    grep -q "was made with other ${set#*:} data" "$tmp/log" || { cat "$tmp/log"; fail "other ${set#*:} data"; }
+done
+
+# A label of class 10 (record 7), and no end.
 printf '\x0a' | dd of="$data/train-labels-idx1-ubyte" bs=1 seek=15 conv=notrunc status=none
 truncate -s -100 "$data/train-images-idx3-ubyte"
 ranks 2 train "$tmp/job.json" --out "$tmp/bad"

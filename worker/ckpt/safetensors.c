@@ -29,7 +29,7 @@ static bool read_dtype(const struct json *j, struct st_tensor *t, struct error *
 
     if (!name)
         return err_set(err, ERR_DATA, "dtype: expected a string, got %s", js_kind_name(js_kind(j)));
-    for (int i = 0; i < ST_DTYPE_COUNT; i++)
+    for (enum st_dtype i = 0; i < ST_DTYPE_COUNT; i++)
         if (strcmp(name, st_dtype_name(i)) == 0) {
             t->dtype = i;
             return true;

@@ -46,7 +46,7 @@ static struct graph *build(const struct cf_case *c, const struct loss_def *def, 
             continue;
         *batch = inputs[i].grad ? t->shape[0] : *batch;
         v = graph_input(g, inputs[i].tensor, t->dtype == ST_I64 ? DT_INDEX : DT_REAL, shape_of(t));
-        *(value_id *)((char *)&a + inputs[i].member) = v;
+        *(value_id *)(void *)((char *)&a + inputs[i].member) = v;
         if (inputs[i].grad)
             graph_want_grad(g, v);
     }

@@ -5,12 +5,12 @@
 
 static int64_t *ints(const struct attr_spec *s, const void *attr)
 {
-    return (int64_t *)((char *)(uintptr_t)attr + s->offset);
+    return (int64_t *)(void *)((char *)(uintptr_t)attr + s->offset);
 }
 
 static double *real(const struct attr_spec *s, const void *attr)
 {
-    return (double *)((char *)(uintptr_t)attr + s->offset);
+    return (double *)(void *)((char *)(uintptr_t)attr + s->offset);
 }
 
 void attr_defaults(const struct attr_spec *specs, void *attr)

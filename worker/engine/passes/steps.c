@@ -102,7 +102,7 @@ static void fill_constants(struct placing *p)
     for (size_t v = 0; v < p->n; v++) {
         const struct value *value = &p->g->values.at[v];
         size_t n = (size_t)shape_count(&value->shape);
-        char *to = (char *)p->plan->base[REGION_FIXED] + p->place[v].offset;
+        void *to = (char *)p->plan->base[REGION_FIXED] + p->place[v].offset;
 
         if (value->kind != VALUE_CONST || p->place[v].region != REGION_FIXED)
             continue;

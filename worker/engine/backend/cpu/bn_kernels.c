@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "worker/engine/backend/cpu/clones.h"
+
 /* All helpers with vectors in their signature are inlined: no call ever passes one. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
@@ -10,7 +12,6 @@ typedef float v8f __attribute__((vector_size(32)));
 typedef double v8d __attribute__((vector_size(64)));
 typedef int64_t v8i __attribute__((vector_size(64)));
 
-#define CLONES __attribute__((target_clones("avx512f", "avx2,fma", "default")))
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE v8d wide(const float *x)

@@ -254,7 +254,7 @@ struct weight_grad_kernel {
 static void run_weight_grad(struct kernel *base, void *const *args)
 {
     const struct weight_grad_kernel *k = (const struct weight_grad_kernel *)base;
-    float *total = args[2], *partial = (float *)((char *)args[3] + k->partial_offset);
+    float *total = args[2], *partial = (void *)((char *)args[3] + k->partial_offset);
 
     for (int64_t i = 0; i < k->parts + (k->rest != NULL); i++) {
         struct kernel *kernel = i < k->parts ? k->part : k->rest;

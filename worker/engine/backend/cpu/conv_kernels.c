@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "worker/engine/backend/cpu/clones.h"
+
 /* All helpers with vectors in their signature are inlined: no call ever passes one. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
@@ -40,8 +42,7 @@ conv_fn conv_kernel(int block)
 typedef float eight __attribute__((vector_size(32)));
 typedef double eight_wide __attribute__((vector_size(64)));
 
-__attribute__((target_clones("avx512f", "avx2", "default"))) void conv_widen(const float *x,
-                                                                             int64_t n, double *out)
+CLONES void conv_widen(const float *x, int64_t n, double *out)
 {
     int64_t i = 0;
 

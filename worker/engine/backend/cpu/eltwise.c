@@ -10,7 +10,7 @@ static struct kernel *add_kernel(struct cpu *c, const struct graph *g, const str
     dnnl_memory_desc_t md = cpu_md(c, g, n->in[0]);
     dnnl_primitive_attr_t attr = cpu_attr();
     dnnl_binary_desc_t d;
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
     bool ok = cpu_ok(dnnl_binary_desc_init(&d, dnnl_binary_add, &md, &md, &md), "add", err) &&
               cpu_ok(dnnl_primitive_desc_create(&pd, &d, attr, c->engine, NULL), "add", err);
 
@@ -37,7 +37,7 @@ static struct kernel *relu_kernel(struct cpu *c, const struct graph *g, const st
 {
     static const struct cpu_arg args[] = {{DNNL_ARG_SRC, 0}, {DNNL_ARG_DST, 1}};
     dnnl_memory_desc_t md = cpu_md(c, g, n->in[0]);
-    dnnl_primitive_desc_t pd;
+    dnnl_primitive_desc_t pd = NULL;
 
     return relu_pd(c, &md, &pd, err) ? cpu_primitive_kernel(c, pd, 2, args, 2, err) : NULL;
 }
@@ -50,7 +50,7 @@ static struct kernel *relu_grad_kernel(struct cpu *c, const struct graph *g, con
         {DNNL_ARG_DST, 0}, {DNNL_ARG_DIFF_DST, 1}, {DNNL_ARG_DIFF_SRC, 2}};
     dnnl_memory_desc_t md = cpu_md(c, g, n->in[0]);
     dnnl_primitive_attr_t attr;
-    dnnl_primitive_desc_t hint, pd;
+    dnnl_primitive_desc_t hint, pd = NULL;
     dnnl_eltwise_desc_t d;
     bool ok;
 
