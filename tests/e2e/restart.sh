@@ -33,7 +33,7 @@ before=$(processes)
 kill_daemon
 wait $first
 last_id=$(frames "$tmp/first" | awk '$1 { id = $1 } END { print id }')
-within 10 has_steps "$id" 20 || fail "training stops when the daemon is killed"
+within 60 has_steps "$id" 20 || fail "training stops when the daemon is killed"
 [ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
 start_daemon
 state_is "$id" running || fail "job is $now after a restart"
@@ -41,9 +41,9 @@ state_is "$id" running || fail "job is $now after a restart"
 # are all points, and none is told twice.
 listen_events "$tmp/again" "?job=$id" -H "Last-Event-ID: $last_id"
 again=$!
-within 10 grep -qs '^event: snapshot' "$tmp/again" || fail "no snapshot after a restart"
+within 60 grep -qs '^event: snapshot' "$tmp/again" || fail "no snapshot after a restart"
 series "$id" >"$tmp/held"
-within 10 has_steps "$id" 60 || fail "no progress after a restart"
+within 60 has_steps "$id" 60 || fail "no progress after a restart"
 stop_daemon
 wait $again
 told() {
