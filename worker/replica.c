@@ -1,6 +1,7 @@
 #include "worker/replica.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,15 @@ static void set_regions(struct replica *r, struct plan *p)
     plan_set_region(p, REGION_BUFFERS, r->buffers);
 }
 
+size_t replica_constants(const struct replica *r)
+{
+    size_t sum = (r->teacher ? r->teacher->fixed_bytes : 0) + (r->eval ? r->eval->fixed_bytes : 0);
+
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        sum += r->train[i]->fixed_bytes;
+    return sum;
+}
+
 /* One arena serves all plans: they run one after the other. */
 static bool allocate(struct replica *r, struct error *err)
 {
@@ -211,6 +221,29 @@ static bool allocate(struct replica *r, struct error *err)
     return true;
 }
 
+/* Bytes in use of the heap, large blocks included. */
+static size_t heap_bytes(void)
+{
+    const struct mallinfo2 m = mallinfo2();
+
+    return m.uordblks + m.hblkhd;
+}
+
+/* Steps and kernels are many small things of the engine and of the library behind it: they are counted
+ * rather than computed. The same graphs compile to the same ones. */
+static bool compile_all(struct replica *r, tensor_fn teacher_tensor, void *arg, struct error *err)
+{
+    const size_t before = heap_bytes();
+    size_t grown;
+
+    if (!compile_teacher(r, teacher_tensor, arg, err) || !compile_student(r, err))
+        return false;
+    grown = heap_bytes() - before;
+    if (grown > replica_constants(r))
+        r->record_bytes = grown - replica_constants(r);
+    return true;
+}
+
 struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
                              struct error *err)
 {
@@ -225,8 +258,7 @@ struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher
         r->cfg.lane_sizes = sizes;
     }
     r->backend = backend_open(cfg->backend, cfg->threads, err);
-    if (r->backend && compile_teacher(r, teacher_tensor, arg, err) && compile_student(r, err) &&
-        allocate(r, err))
+    if (r->backend && compile_all(r, teacher_tensor, arg, err) && allocate(r, err))
         return r;
     replica_close(r);
     return NULL;

@@ -47,6 +47,7 @@ struct replica {
     bool has_directions;
     struct replica_staging *staging;
     size_t staging_bytes; /* with the directions */
+    size_t record_bytes;  /* what compiling keeps besides constants: steps, kernels, their tables */
 };
 
 /* Reads the teacher's tensors through this: `out` is filled with the tensor `name` of that shape, or
@@ -57,6 +58,8 @@ typedef bool (*tensor_fn)(void *arg, const char *name, const struct shape *shape
 struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
                              struct error *err);
 void replica_close(struct replica *r); /* NULL is fine */
+/* Bytes of the constants of all plans. */
+size_t replica_constants(const struct replica *r);
 
 /* Initial values of the student, by seed and name. */
 void replica_init(struct replica *r);
