@@ -9,6 +9,7 @@
 #define DAEMON_ATTEMPT_H
 
 #include "daemon/procs.h"
+#include "proto/base/error.h"
 
 /* Ends that the shim found out by looking after the ranks. */
 enum attempt_class {
@@ -19,7 +20,6 @@ enum attempt_class {
 };
 const char *attempt_class_name(enum attempt_class c); /* "" for a plain one */
 enum attempt_class attempt_class_parse(const char *name);
-#include "proto/base/error.h"
 
 /* How an attempt ended. */
 struct attempt_exit {
