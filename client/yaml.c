@@ -18,6 +18,7 @@ struct anchor {
     char *name;
     struct json *value;
     size_t values; /* that it counts for */
+    int height;
 };
 
 struct reader {
@@ -214,13 +215,23 @@ static bool add_member(struct reader *r, struct json *object, yaml_event_t *e)
     return v;
 }
 
+static struct json *too_deep(struct reader *r, yaml_mark_t at)
+{
+    return fail(r, at, "nested too deep");
+}
+
 /* Takes values up to the event that ends the collection. */
-static struct json *collection(struct reader *r, struct json *to, yaml_event_type_t end,
+static struct json *collection(struct reader *r, yaml_mark_t at, struct json *to,
+                               yaml_event_type_t end,
                                bool (*add)(struct reader *, struct json *, yaml_event_t *))
 {
     yaml_event_t e;
     bool ok;
 
+    if (r->depth == JS_MAX_DEPTH) {
+        js_free(to);
+        return too_deep(r, at);
+    }
     r->depth++;
     while ((ok = next(r, &e)) && e.type != end && (ok = add(r, to, &e)))
         ;
@@ -252,6 +263,8 @@ static struct json *repeat(struct reader *r, const yaml_event_t *e)
 
         if (strcmp(a->name, name) != 0)
             continue;
+        if (r->depth + a->height > JS_MAX_DEPTH)
+            return too_deep(r, e->start_mark);
         r->values += a->values;
         return r->values > YAML_MAX_VALUES ? too_many(r, e->start_mark) : js_copy(a->value);
     }
@@ -282,17 +295,35 @@ static struct json *by_type(struct reader *r, const yaml_event_t *e)
     case YAML_SCALAR_EVENT: return scalar(r, e);
     case YAML_ALIAS_EVENT: return repeat(r, e);
     case YAML_SEQUENCE_START_EVENT:
-        return collection(r, js_new_array(), YAML_SEQUENCE_END_EVENT, add_element);
+        return collection(r, e->start_mark, js_new_array(), YAML_SEQUENCE_END_EVENT, add_element);
     case YAML_MAPPING_START_EVENT:
-        return collection(r, js_new_object(), YAML_MAPPING_END_EVENT, add_member);
+        return collection(r, e->start_mark, js_new_object(), YAML_MAPPING_END_EVENT, add_member);
     default: return fail(r, e->start_mark, "expected a value");
     }
+}
+
+/* Collections inside each other; no more than JS_MAX_DEPTH. */
+static int height_of(const struct json *v)
+{
+    int most = 0;
+
+    for (size_t i = 0; js_kind(v) == JS_ARRAY && i < js_len(v); i++) {
+        int inside = height_of(js_at(v, i));
+
+        most = inside > most ? inside : most;
+    }
+    for (void *it = js_kind(v) == JS_OBJECT ? js_first(v) : NULL; it; it = js_next(v, it)) {
+        int inside = height_of(js_value(it));
+
+        most = inside > most ? inside : most;
+    }
+    return most + (js_kind(v) == JS_ARRAY || js_kind(v) == JS_OBJECT);
 }
 
 /* What is kept counts like what is repeated. */
 static void keep_anchor(struct reader *r, const char *name, const struct json *v, size_t values)
 {
-    vec_push(&r->anchors, (struct anchor){str_dup(name), js_copy(v), values});
+    vec_push(&r->anchors, (struct anchor){str_dup(name), js_copy(v), values, height_of(v)});
     r->values += values;
 }
 
@@ -304,8 +335,6 @@ static struct json *value(struct reader *r, yaml_event_t *e)
 
     if (has_tag(e))
         v = fail(r, e->start_mark, "tags are not supported");
-    else if (r->depth > JS_MAX_DEPTH)
-        v = fail(r, e->start_mark, "nested too deep");
     else if (r->values > YAML_MAX_VALUES)
         v = too_many(r, e->start_mark);
     else

@@ -77,7 +77,7 @@ START_TEST(yaml_errors_name_line_and_column)
         {"a: \"x\\0y\"", "line 1, column 4: a string has a NUL character"},
         {"\ta: 1", "line 1, column 1"},
         {"a: \xff", "not valid YAML: byte 3"},
-        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1", "line 1, column 34: nested too deep"},
+        {"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1", "line 1, column 33: nested too deep"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
