@@ -91,9 +91,10 @@ pause() { # SECONDS
     read -r -t "$1" -u "$never" || :
 }
 
-# Until the command succeeds; false after SECONDS.
+# Until the command succeeds; false after SECONDS, or as many times more as PATIENCE says (of builds under
+# sanitizers, which are slow).
 within() { # SECONDS COMMAND...
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * ${PATIENCE:-1}))
     shift
     until "$@"; do
         [ $SECONDS -le $end ] || return 1
@@ -298,7 +299,7 @@ state_is() { # ID STATE
 
 # Waits for it; a job that ends otherwise ends the test.
 wait_state() { # ID STATE [SECONDS]
-    local end=$((SECONDS + ${3:-20})) now
+    local end=$((SECONDS + ${3:-20} * ${PATIENCE:-1})) now
     until state_is "$1" "$2"; do
         case $now in succeeded | failed | cancelled) break ;; esac
         [ $SECONDS -le $end ] || break
