@@ -96,33 +96,6 @@ static bool write_model(const struct graph *g, const struct facts *x, const stru
     return ok;
 }
 
-static bool is_loaded(const struct value *v)
-{
-    return v->kind == VALUE_PARAM || v->kind == VALUE_BUFFER;
-}
-
-/* Makes every parameter a constant; *values, which holds them all, has to outlive the graph. */
-static bool set_values(struct graph *g, struct weights *w, float **values, struct error *err)
-{
-    size_t total = 0, at = 0;
-
-    for (size_t i = 0; i < g->values.n; i++)
-        if (is_loaded(&g->values.at[i]))
-            total += (size_t)shape_count(&g->values.at[i].shape);
-    *values = NEW_ARRAY(float, total);
-    for (size_t i = 0; i < g->values.n; i++) {
-        const struct value *v = &g->values.at[i];
-
-        if (!is_loaded(v))
-            continue;
-        if (!weights_tensor(w, v->name, &v->shape, *values + at, err))
-            return false;
-        graph_set_const(g, (value_id)i, *values + at);
-        at += (size_t)shape_count(&v->shape);
-    }
-    return true;
-}
-
 static bool export_facts(const struct facts *x, const char *path, const char *out,
                          struct error *err)
 {
@@ -135,7 +108,7 @@ static bool export_facts(const struct facts *x, const char *path, const char *ou
         return false;
     g = nets_inference_graph(x->model, 1, x->image_size, x->classes, false);
     graph_rename(g, graph_find(g, "images"), "image");
-    ok = set_values(g, &w, &values, err) && write_model(g, x, &w, out, err);
+    ok = nets_set_constants(g, weights_tensor, &w, &values, err) && write_model(g, x, &w, out, err);
     graph_free(g);
     free(values);
     weights_close(&w);

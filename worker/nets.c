@@ -126,3 +126,32 @@ struct graph *nets_eval_graph(const struct nets *n, int64_t batch)
     project(n, g, false, out.features, batch);
     return g;
 }
+
+static bool is_loaded(const struct value *v)
+{
+    return v->kind == VALUE_PARAM || v->kind == VALUE_BUFFER;
+}
+
+bool nets_set_constants(struct graph *g, tensor_fn tensor, void *arg, float **all,
+                        struct error *err)
+{
+    size_t total = 0, at = 0;
+
+    for (size_t i = 0; i < g->values.n; i++)
+        if (is_loaded(&g->values.at[i]))
+            total += (size_t)shape_count(&g->values.at[i].shape);
+    *all = mem_try_aligned(64, total * sizeof(float));
+    if (!*all)
+        return err_set(err, ERR_TOO_LARGE, "no memory for %zu weights", total);
+    for (size_t i = 0; i < g->values.n; i++) {
+        const struct value *v = &g->values.at[i];
+
+        if (!is_loaded(v))
+            continue;
+        if (!tensor(arg, v->name, &v->shape, *all + at, err))
+            return false;
+        graph_set_const(g, (value_id)i, *all + at);
+        at += (size_t)shape_count(&v->shape);
+    }
+    return true;
+}

@@ -41,4 +41,12 @@ struct graph *nets_eval_graph(const struct nets *n, int64_t batch);
 struct graph *nets_inference_graph(const struct model_def *model, int64_t batch, int64_t image_size,
                                    int64_t classes, bool with_taps);
 
+/* Reads tensors through this: `out` is filled with the tensor `name` of that shape, or false with err. */
+typedef bool (*tensor_fn)(void *arg, const char *name, const struct shape *shape, float *out,
+                          struct error *err);
+/* Makes every parameter and buffer of an inference graph a constant. Their values are in *all, which has to
+ * outlive the graph and the plan made of it; free(), also on failure. */
+bool nets_set_constants(struct graph *g, tensor_fn tensor, void *arg, float **all,
+                        struct error *err);
+
 #endif

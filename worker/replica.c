@@ -96,35 +96,6 @@ static void staging_free(struct replica_staging *s)
     free(s);
 }
 
-static bool is_loaded(const struct value *v)
-{
-    return v->kind == VALUE_PARAM || v->kind == VALUE_BUFFER;
-}
-
-/* Fills every parameter and buffer of an inference graph with the file's values, as constants. The
- * memory is returned in *all and must live until the plan is made. */
-static bool load_constants(struct graph *g, tensor_fn tensor, void *arg, float **all,
-                           struct error *err)
-{
-    size_t total = 0, at = 0;
-
-    for (size_t i = 0; i < g->values.n; i++)
-        if (is_loaded(&g->values.at[i]))
-            total += (size_t)shape_count(&g->values.at[i].shape);
-    *all = floats(total);
-    for (size_t i = 0; i < g->values.n; i++) {
-        const struct value *v = &g->values.at[i];
-
-        if (!is_loaded(v))
-            continue;
-        if (!tensor(arg, v->name, &v->shape, *all + at, err))
-            return false;
-        graph_set_const(g, (value_id)i, *all + at);
-        at += (size_t)shape_count(&v->shape);
-    }
-    return true;
-}
-
 static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
@@ -137,7 +108,7 @@ static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, stru
     if (!n->teacher)
         return true;
     g = nets_inference_graph(n->teacher, r->cfg.chunk, n->image_size, n->classes, false);
-    if (!load_constants(g, tensor, arg, &weights, err)) {
+    if (!nets_set_constants(g, tensor, arg, &weights, err)) {
         graph_free(g);
         free(weights);
         return false;

@@ -50,11 +50,6 @@ struct replica {
     size_t record_bytes;  /* what compiling keeps besides constants: steps, kernels, their tables */
 };
 
-/* Reads the teacher's tensors through this: `out` is filled with the tensor `name` of that shape, or
- * false with err. */
-typedef bool (*tensor_fn)(void *arg, const char *name, const struct shape *shape, float *out,
-                          struct error *err);
-
 struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
                              struct error *err);
 void replica_close(struct replica *r); /* NULL is fine */
