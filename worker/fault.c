@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
-#include "proto/base/str.h"
 
 static void strike_exit(float *grads)
 {
@@ -87,12 +87,13 @@ bool fault_check(struct error *err)
     struct fault f;
     struct buf names = buf_new(0);
 
-    if (!spec || str_starts(spec, "io:") || parse(spec, &f))
-        return true; /* io: is file.c's */
+    if (!spec || file_is_fault(spec) || parse(spec, &f))
+        return true;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         buf_fmt(&names, "%s%s", i ? "|" : "", kinds[i].name);
     err_set(err, ERR_INVALID,
-            "DISTILLD_FAULT: expected rank:R,step:S,kind:%s or io:OP:N, got \"%s\"",
+            "DISTILLD_FAULT: expected rank:R,step:S,kind:%s or io:open|write|fsync|rename:N[+], "
+            "got \"%s\"",
             buf_text(&names), spec);
     buf_free(&names);
     return false;

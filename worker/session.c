@@ -435,7 +435,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
 {
     *s = (struct session){.dir.lock_fd = -1};
     session_catch_signals();
-    if (!fault_check(err) || !watch_start(coll_launched_rank(), err))
+    if (!watch_start(coll_launched_rank(), err))
         return false;
     s->coll = coll_open(err);
     if (!s->coll)
@@ -443,6 +443,8 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     s->memory_at_start = footprint_now();
     s->rank = coll_rank(s->coll);
     s->size = coll_size(s->coll);
+    if (!coll_agree(s->coll, fault_check(err), err))
+        return false;
     s->job = make_job(shared_spec(s, r, err), r, err);
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;

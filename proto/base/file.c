@@ -26,17 +26,43 @@ enum io_op {
 static const char *const io_names[IO_OP_COUNT] = {"open", "write", "fsync", "rename"};
 static atomic_int io_calls[IO_OP_COUNT];
 
+struct io_fault {
+    enum io_op op;
+    int nth;
+    bool on; /* the later ones too */
+};
+
+static bool parse_fault(const char *spec, struct io_fault *f)
+{
+    char name[16];
+    int end = 0, plus = 0;
+
+    if (sscanf(spec, "io:%15[a-z]:%d%n+%n", name, &f->nth, &end, &plus) != 2 || f->nth < 1 ||
+        spec[plus ? plus : end])
+        return false;
+    f->on = plus != 0;
+    for (f->op = 0; f->op < IO_OP_COUNT; f->op++)
+        if (strcmp(name, io_names[f->op]) == 0)
+            return true;
+    return false;
+}
+
+bool file_is_fault(const char *spec)
+{
+    struct io_fault f;
+
+    return parse_fault(spec, &f);
+}
+
 static bool fault(enum io_op op)
 {
     const char *spec = getenv("DISTILLD_FAULT");
-    char name[16];
-    int nth, call = atomic_fetch_add(&io_calls[op], 1) + 1;
-    char plus = '\0';
+    int call = atomic_fetch_add(&io_calls[op], 1) + 1;
+    struct io_fault f;
 
-    if (!spec || sscanf(spec, "io:%15[a-z]:%d%c", name, &nth, &plus) < 2 ||
-        strcmp(name, io_names[op]) != 0)
+    if (!spec || !parse_fault(spec, &f) || f.op != op)
         return false;
-    if (call != nth && !(plus == '+' && call > nth))
+    if (call != f.nth && !(f.on && call > f.nth))
         return false;
     errno = EIO;
     return true;

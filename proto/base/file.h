@@ -14,6 +14,9 @@
 #include "proto/base/buf.h"
 #include "proto/base/error.h"
 
+/* Whether a DISTILLD_FAULT is such a one; those that are not fail nothing here. */
+bool file_is_fault(const char *spec);
+
 /* Appends the whole file to out. A file larger than out->max is ERR_TOO_LARGE; a missing one is
  * ERR_NOT_FOUND. */
 bool file_read(const char *path, struct buf *out, struct error *err);

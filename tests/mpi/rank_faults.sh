@@ -48,7 +48,8 @@ for kind in exit abort segv nan; do
 done
 
 # A fault that nobody can have meant does not go unnoticed.
-for spec in rank:1,step:3,kind:hiccup rank:1,step:3 rank:x,step:3,kind:exit rank:1,step:3,kind:exits; do
+for spec in rank:1,step:3,kind:hiccup rank:1,step:3 rank:x,step:3,kind:exit rank:1,step:3,kind:exits \
+    io:wrote:1 io:write:0 io:write:x io:write:3x; do
     DISTILLD_FAULT=$spec "$worker" train "$tmp/job.json" --out "$tmp/odd" >"$tmp/log" 2>&1
     [ $? = 2 ] || fail "$spec: status $?: $(cat "$tmp/log")"
     said "$spec" "DISTILLD_FAULT: expected rank:R,step:S,kind:exit\|abort\|.* got \"$spec\""
