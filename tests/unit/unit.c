@@ -39,6 +39,14 @@ uint64_t unit_seed(void)
     return seed;
 }
 
+/* Seconds for one test; as many times more as PATIENCE says (of builds under sanitizers). */
+static double time_limit(void)
+{
+    const char *patience = getenv("PATIENCE");
+
+    return 120 * (patience ? strtod(patience, NULL) : 1);
+}
+
 int unit_run(const char *file, const TTest *const *tests, size_t n)
 {
     Suite *suite = suite_create(strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
@@ -51,7 +59,7 @@ int unit_run(const char *file, const TTest *const *tests, size_t n)
         perror(dir);
         return 99;
     }
-    tcase_set_timeout(tcase, 120);
+    tcase_set_timeout(tcase, time_limit());
     for (size_t i = 0; i < n; i++)
         tcase_add_test(tcase, tests[i]);
     suite_add_tcase(suite, tcase);

@@ -50,8 +50,9 @@ static struct watch {
     pthread_t thread;
     atomic_bool closing;
     _Atomic double lease_until; /* by clock_boot_s: a machine that slept has not heard anything */
-    /* Of the thread alone: */
+    /* Of the thread alone, once it runs: */
     uint64_t sequence;
+    bool welcome;
     double heartbeat_s, lease_s, beat_at;
     struct buf in;
 } w;
@@ -266,6 +267,7 @@ static void renew(double sent_s)
 static void receive(const Envelope *e)
 {
     if (e->body_case == DISTILLD__ENVELOPE__BODY_WELCOME) {
+        w.welcome = true;
         w.lease_s = e->welcome->lease_s;
         w.heartbeat_s = e->welcome->heartbeat_s;
         w.beat_at = clock_boot_s();
@@ -310,6 +312,21 @@ static void read_socket(void)
     if (!buf_add(&w.in, bytes, (size_t)n))
         end_rank("the shim says too much");
     take_frames();
+}
+
+/* Nothing is done before the lease is known: until then it might be longer than the shim thinks. */
+static void await_welcome(void)
+{
+    struct pollfd p = {.fd = w.fd, .events = POLLIN};
+
+    while (!w.welcome) {
+        double left = atomic_load(&w.lease_until) - clock_boot_s();
+
+        if (left <= 0)
+            end_unheard();
+        if (poll(&p, 1, isfinite(left) ? (int)(left * 1000) + 1 : -1) > 0)
+            read_socket();
+    }
 }
 
 /* -- The thread -------------------------------------------------------------------------------- */
@@ -366,6 +383,7 @@ bool watch_start(int rank, struct error *err)
         return err_wrap(err, "the shim of attempt %s", w.attempt);
     prepare_stacks();
     post_hello();
+    await_welcome();
     w.started = start_thread(err);
     if (w.started)
         file_set_fence(fence);
