@@ -216,13 +216,14 @@ static bool is_map(const ProtobufCFieldDescriptor *f)
            strcmp(d->fields[0].name, "key") == 0 && strcmp(d->fields[1].name, "value") == 0;
 }
 
-/* A new, zeroed element at the end of a repeated field. */
+/* A new, zeroed element at the end of a repeated field, which has room for a power of two of them. */
 static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
     void **list = member(m, f->offset);
     size_t size = row_of(f)->size, n = (*count(m, f))++;
 
-    *list = mem_realloc(*list, n + 1, size);
+    if ((n & (n - 1)) == 0)
+        *list = mem_realloc(*list, n ? 2 * n : 1, size);
     memset((char *)*list + n * size, 0, size);
     return (char *)*list + n * size;
 }
