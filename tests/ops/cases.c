@@ -73,6 +73,10 @@ CONV(conv_grouped_1x1, 2, 24, 60, 4, 4, 1, 1, 0, 3, false)
 CONV(conv_depthwise_even_strided, 2, 16, 16, 8, 6, 3, 2, 1, 16, true)
 CONV(conv_depthwise_odd_channels, 2, 12, 12, 6, 6, 3, 2, 1, 12, false)
 CONV(conv_stem, 1, 3, 16, 14, 14, 7, 2, 3, 1, false)
+CONV(conv_filled, 2, 24, 40, 6, 5, 3, 1, 1, 1, false)
+CONV(conv_filled_1x1, 2, 58, 116, 4, 4, 1, 2, 0, 1, true)
+CONV(conv_filled_first, 2, 3, 24, 6, 6, 3, 1, 1, 1, false)
+CONV(conv_filled_depthwise, 2, 58, 58, 6, 6, 3, 2, 1, 58, false)
 CONV(conv_one_pixel, 1, 6, 4, 1, 1, 3, 1, 1, 1, true)
 
 /* Values that differ by a tenth or more, in some order, plus a little of an input: windows of them have
@@ -238,6 +242,16 @@ static value_id gate_mix(struct graph *g)
                  g_mul(g, b, g_broadcast(g, gate[1], s)));
 }
 
+static value_id gate_filled(struct graph *g)
+{
+    struct shape s = shape4(2, 24, 4, 5);
+    value_id x =
+        g_relu(g, g_conv(g, "c", input(g, s), input(g, shape4(24, 24, 1, 1)), NO_VALUE, 1, 0, 1));
+
+    x = g_mul(g, x, g_broadcast(g, g_sigmoid(g, input(g, shape4(2, 1, 4, 5))), s));
+    return g_global_average_pool(g, g_relu(g, x));
+}
+
 static value_id broadcast_channels(struct graph *g)
 {
     struct shape s = shape4(2, 16, 4, 5);
@@ -297,6 +311,14 @@ static value_id bn_train_residual_plain(struct graph *g)
     return g_relu(g, g_add(g, x, norm_train(g, shape4(3, 3, 4, 4))));
 }
 
+/* 24 channels fill a block and a half. */
+static value_id bn_train_filled(struct graph *g)
+{
+    value_id x = input(g, shape4(3, 24, 4, 4));
+
+    return g_relu(g, g_add(g, norm_train(g, shape4(3, 24, 4, 4)), x));
+}
+
 static value_id bn_train_rows(struct graph *g)
 {
     return norm_train(g, shape2(9, 7));
@@ -315,6 +337,11 @@ static value_id bn_eval_images(struct graph *g)
     return norm_eval(g, shape4(2, 16, 3, 5));
 }
 
+static value_id bn_eval_filled(struct graph *g)
+{
+    return norm_eval(g, shape4(2, 24, 3, 5));
+}
+
 static value_id bn_eval_rows(struct graph *g)
 {
     return norm_eval(g, shape2(4, 5));
@@ -323,6 +350,41 @@ static value_id bn_eval_rows(struct graph *g)
 static value_id pool_blocked(struct graph *g)
 {
     return g_global_average_pool(g, input(g, shape4(2, 32, 7, 5)));
+}
+
+/* What is cut away must not come back from the filling. */
+static value_id pool_filled(struct graph *g)
+{
+    value_id x = g_relu(g, input(g, shape4(2, 24, 4, 5)));
+
+    return g_mul(g, g_global_average_pool(g, x), input(g, shape4(2, 24, 1, 1)));
+}
+
+static value_id windows_filled(struct graph *g)
+{
+    value_id x = g_clip(g, steps(g, shape4(2, 12, 7, 8)), -5, 5);
+
+    x = g_max_pool(g, x, 3, 2, 1);
+    return g_resize_nearest(g, g_average_pool(g, x, 2, 1, 0), 5, 5);
+}
+
+static value_id moves_filled(struct graph *g)
+{
+    value_id x = g_relu(g, input(g, shape4(2, 40, 3, 4))), w = input(g, shape4(24, 20, 1, 1));
+    value_id part[2];
+
+    g_split(g, x, 1, (const int64_t[]){20, 20}, 2, part);
+    part[1] = g_scale(g, g_conv(g, "c", part[1], w, NO_VALUE, 1, 0, 1), 0.5);
+    part[0] = g_pad_axis(g, part[0], 1, 1, 3);
+    x = g_sub(g, g_mul(g, part[0], part[1]), part[1]);
+    return g_channel_shuffle(g, g_concat(g, 1, (const value_id[]){x, part[0]}, 2), 4);
+}
+
+static value_id flatten_filled(struct graph *g)
+{
+    value_id x = g_relu(g, input(g, shape4(2, 12, 3, 2)));
+
+    return g_gemm(g, "fc", g_flatten(g, x), input(g, shape2(5, 72)), NO_VALUE, false, true);
 }
 
 static value_id pool_plain(struct graph *g)
@@ -443,6 +505,18 @@ static value_id gather_rows(struct graph *g)
     return g_mul(g, x, g_gather(g, constant(g, shape2(3, 4), -1, 1), labels(g, 5)));
 }
 
+static value_id fused_filled(struct graph *g)
+{
+    struct shape c = shape1(24);
+    value_id x = graph_input(g, "x", DT_REAL, shape4(2, 24, 8, 8)), y;
+
+    y = g_conv(g, "c", x, constant(g, shape4(24, 24, 3, 3), -1, 1), NO_VALUE, 1, 1, 1);
+    y = g_batch_norm(g, "b", y, constant(g, c, 0.5, 1), constant(g, c, -1, 1),
+                     constant(g, c, -1, 1), constant(g, c, 0.5, 2));
+    y = g_relu(g, g_add(g, y, x));
+    return g_max_pool(g, y, 2, 2, 0);
+}
+
 /* What the passes make of an inference net: folded, fused, with and without a residual. */
 static value_id fused(struct graph *g)
 {
@@ -474,14 +548,20 @@ const struct op_case op_cases[] = {
     {"conv_depthwise_even_strided", conv_depthwise_even_strided, false},
     {"conv_depthwise_odd_channels", conv_depthwise_odd_channels, false},
     {"conv_stem", conv_stem, false},
+    {"conv_filled", conv_filled, false},
+    {"conv_filled_1x1", conv_filled_1x1, false},
+    {"conv_filled_first", conv_filled_first, false},
+    {"conv_filled_depthwise", conv_filled_depthwise, false},
     {"conv_one_pixel", conv_one_pixel, false},
     {"bn_train_images", bn_train_images, false},
     {"bn_train_plain_images", bn_train_plain_images, false},
     {"bn_train_relu", bn_train_relu, false},
     {"bn_train_residual", bn_train_residual, false},
     {"bn_train_residual_plain", bn_train_residual_plain, false},
+    {"bn_train_filled", bn_train_filled, false},
     {"bn_train_rows", bn_train_rows, false},
     {"bn_eval_images", bn_eval_images, false},
+    {"bn_eval_filled", bn_eval_filled, false},
     {"bn_eval_rows", bn_eval_rows, false},
     {"pool_blocked", pool_blocked, false},
     {"pool_plain", pool_plain, false},
@@ -515,9 +595,14 @@ const struct op_case op_cases[] = {
     {"shuffle_by_transpose", shuffle_by_transpose, false},
     {"transpose_all", transpose_all, false},
     {"gate_mix", gate_mix, false},
+    {"gate_filled", gate_filled, false},
     {"broadcast_channels", broadcast_channels, false},
     {"broadcast_and_back", broadcast_and_back, false},
     {"sample_mean", sample_mean, false},
+    {"pool_filled", pool_filled, false},
+    {"windows_filled", windows_filled, false},
+    {"moves_filled", moves_filled, false},
+    {"flatten_filled", flatten_filled, false},
     {"flatten_blocked", flatten_blocked, false},
     {"linear", linear, false},
     {"matmul", matmul, false},
@@ -537,5 +622,6 @@ const struct op_case op_cases[] = {
     {"cross_entropy", cross_entropy, false},
     {"gather_rows", gather_rows, false},
     {"fused", fused, true},
+    {"fused_filled", fused_filled, true},
 };
 const size_t n_op_cases = ARRAY_LEN(op_cases);
