@@ -14,12 +14,14 @@ static bool depthwise(const struct conv_case *k)
 static void choose_layouts(const struct cpu *c, struct conv_case *k)
 {
     int64_t group = k->attr->group;
-    bool x_blocks = k->x.dim[1] / group % c->block == 0,
-         y_blocks = k->y.dim[1] / group % c->block == 0;
+    bool x_blocks = cpu_image_layout(c, &k->x) == CPU_BLOCKED;
+    bool y_blocks = cpu_image_layout(c, &k->y) == CPU_BLOCKED;
 
+    /* The channels of a group may not share a block with those of another. */
+    if (group > 1 && !depthwise(k))
+        x_blocks = y_blocks =
+            k->x.dim[1] / group % c->block == 0 && k->y.dim[1] / group % c->block == 0;
     k->x_layout = k->y_layout = LAYOUT_PLAIN;
-    if (depthwise(k))
-        x_blocks = y_blocks = k->x.dim[1] % c->block == 0;
     if (group == 1 && y_blocks && k->x.dim[1] <= 4)
         k->y_layout = CPU_BLOCKED;
     else if (x_blocks && y_blocks)
@@ -296,6 +298,13 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+static size_t image_bytes(const struct cpu *c, const struct shape *s, int layout)
+{
+    dnnl_memory_desc_t md = cpu_md_as(c, s, layout);
+
+    return dnnl_memory_desc_get_size(&md);
+}
+
 static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, const struct node *n,
                                          struct error *err)
 {
@@ -319,8 +328,8 @@ static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, c
         return NULL;
     }
     w->base.impl = w->part->impl;
-    w->x_step = (size_t)(shape_count(&k.x) / batch * samples) * sizeof(float);
-    w->dy_step = (size_t)(shape_count(&k.y) / batch * samples) * sizeof(float);
+    w->x_step = image_bytes(c, &k.x, k.x_layout) / (size_t)batch * (size_t)samples;
+    w->dy_step = image_bytes(c, &k.y, k.y_layout) / (size_t)batch * (size_t)samples;
     w->weights = dnnl_memory_desc_get_size(&md) / sizeof(float);
     w->partial_offset =
         (larger(w->part->scratch_bytes, w->rest ? w->rest->scratch_bytes : 0) + 63) / 64 * 64;

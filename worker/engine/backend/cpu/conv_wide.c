@@ -112,13 +112,14 @@ struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *con
 {
     bool plain = conv->x_layout != CPU_BLOCKED;
     const struct shape *x = &conv->x, *y = &conv->y;
+    int64_t in_blocks = cpu_blocks(c, x->dim[1]), out_blocks = cpu_blocks(c, y->dim[1]);
     struct wide_kernel *k = NEW(struct wide_kernel);
 
     k->base = (struct kernel){.run = run_wide, .free = free_wide, .impl = "direct, sums in double"};
     k->fn = conv_kernel(c->block);
-    k->sample = (struct conv_sample){.in_blocks = plain ? 1 : x->dim[1] / c->block,
+    k->sample = (struct conv_sample){.in_blocks = plain ? 1 : in_blocks,
                                      .depth = plain ? x->dim[1] : c->block,
-                                     .out_blocks = y->dim[1] / c->block,
+                                     .out_blocks = out_blocks,
                                      .out_height = y->dim[2],
                                      .out_width = y->dim[3],
                                      .kernel = {conv->w.dim[2], conv->w.dim[3]}};
@@ -127,8 +128,8 @@ struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *con
     k->width = x->dim[3];
     k->top = conv->pads_before[0];
     k->left = conv->pads_before[1];
-    k->x_step = x->dim[1] * x->dim[2] * x->dim[3];
-    k->y_step = y->dim[1] * y->dim[2] * y->dim[3];
+    k->x_step = (plain ? x->dim[1] : in_blocks * c->block) * x->dim[2] * x->dim[3];
+    k->y_step = out_blocks * c->block * y->dim[2] * y->dim[3];
     k->plain = plain;
     k->threads = c->base.threads;
     measure(k, conv, c->block);

@@ -12,7 +12,8 @@
 #include "worker/engine/ops/ops.h"
 
 static const struct cpu_op *const groups[] = {
-    cpu_conv_ops, cpu_norm_ops, cpu_pool_ops, cpu_eltwise_ops, cpu_gemm_ops, cpu_reorder_ops,
+    cpu_conv_ops,    cpu_norm_ops, cpu_pool_ops,      cpu_window_ops, cpu_channel_ops,
+    cpu_eltwise_ops, cpu_map_ops,  cpu_broadcast_ops, cpu_gemm_ops,   cpu_reorder_ops,
 };
 
 static struct cpu *self(struct backend *b)
@@ -65,8 +66,8 @@ static dnnl_memory_desc_t md_of(int rank, const dnnl_dim_t *dims, dnnl_format_ta
 
 static dnnl_format_tag_t plain_tag(int rank)
 {
-    static const dnnl_format_tag_t tags[] = {dnnl_a,   dnnl_a,    dnnl_ab,
-                                             dnnl_abc, dnnl_abcd, dnnl_abcde};
+    static const dnnl_format_tag_t tags[] = {dnnl_a,    dnnl_a,     dnnl_ab,    dnnl_abc,
+                                             dnnl_abcd, dnnl_abcde, dnnl_abcdef};
 
     return tags[rank];
 }
@@ -127,9 +128,27 @@ int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md)
     return CPU_OPAQUE + (int)c->opaque.n - 1;
 }
 
+int64_t cpu_blocks(const struct cpu *c, int64_t channels)
+{
+    return (channels + c->block - 1) / c->block;
+}
+
 int cpu_image_layout(const struct cpu *c, const struct shape *s)
 {
-    return s->rank == 4 && s->dim[1] % c->block == 0 ? CPU_BLOCKED : LAYOUT_PLAIN;
+    return s->rank == 4 && 2 * cpu_blocks(c, s->dim[1]) * c->block <= 3 * s->dim[1] ? CPU_BLOCKED
+                                                                                    : LAYOUT_PLAIN;
+}
+
+struct cpu_image cpu_image_of(const struct cpu *c, const struct graph *g, value_id v)
+{
+    const struct shape *s = graph_shape(g, v);
+    bool blocked = g->values.at[v].layout == CPU_BLOCKED;
+
+    return (struct cpu_image){.samples = s->dim[0],
+                              .channels = s->dim[1],
+                              .blocks = blocked ? cpu_blocks(c, s->dim[1]) : s->dim[1],
+                              .plane = s->dim[2] * s->dim[3],
+                              .block = blocked ? c->block : 1};
 }
 
 void cpu_execute(struct kernel *k, void *const *args)

@@ -1,8 +1,9 @@
 /* oneDNN behind the back-end table. Only this folder knows oneDNN (the v2 C API, as Debian has it).
  *
- * Image activations whose channels are a multiple of the vector width live in its blocked layout
- * (nChw16c with AVX-512, nChw8c otherwise) from the first convolution to the pooled features; weights
- * live in whatever layout the chosen primitive asks for. Small values of the losses are plain and go
+ * Image activations live in its blocked layout (nChw16c with AVX-512, nChw8c otherwise) from the first
+ * convolution to the pooled features, unless they have so few channels that blocks would be mostly filling;
+ * channels that fill a last block are zero, and every kernel keeps them so. Weights live in whatever layout
+ * the chosen primitive asks for. Small values of the losses are plain and go
  * through the reference kernels in float. */
 #ifndef WORKER_ENGINE_BACKEND_CPU_CPU_H
 #define WORKER_ENGINE_BACKEND_CPU_CPU_H
@@ -45,8 +46,9 @@ struct cpu_op {
     unsigned inplace;
     bool images_only; /* other values go to the reference kernel */
 };
-extern const struct cpu_op cpu_conv_ops[], cpu_norm_ops[], cpu_pool_ops[], cpu_eltwise_ops[],
-    cpu_gemm_ops[], cpu_reorder_ops[]; /* each ends with op NULL */
+extern const struct cpu_op cpu_conv_ops[], cpu_norm_ops[], cpu_pool_ops[], cpu_window_ops[],
+    cpu_channel_ops[], cpu_broadcast_ops[], cpu_eltwise_ops[], cpu_map_ops[], cpu_gemm_ops[],
+    cpu_reorder_ops[]; /* each ends with op NULL */
 
 /* Memory descriptors. */
 dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v);
@@ -58,8 +60,28 @@ int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md);
 const char *cpu_tag(const dnnl_memory_desc_t *md, char out[CPU_TAG]);
 /* Row-major, with the dimensions of md (which for grouped weights has one more than the value). */
 dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md);
-/* Blocked if the channels allow it. */
+/* Blocks that so many channels take. */
+int64_t cpu_blocks(const struct cpu *c, int64_t channels);
+/* Blocked if the channels fill most of their blocks. */
 int cpu_image_layout(const struct cpu *c, const struct shape *s);
+
+/* How an image lies in memory: for each sample `blocks` planes, of `plane` pixels, of `block` channels side
+ * by side; in plain layout a block is one channel. */
+enum {
+    CPU_MAX_BLOCK = 16
+};
+struct cpu_image {
+    int64_t samples, channels, blocks, plane;
+    int block;
+};
+struct cpu_image cpu_image_of(const struct cpu *c, const struct graph *g, value_id v);
+/* Channels of the b-th block that are not filling. */
+static inline int cpu_live(const struct cpu_image *im, int64_t b)
+{
+    int64_t left = im->channels - b * im->block;
+
+    return left < im->block ? (int)left : im->block;
+}
 
 /* False with ERR_UNSUPPORTED or ERR_FAILED and the call's name. */
 bool cpu_ok(dnnl_status_t status, const char *call, struct error *err);

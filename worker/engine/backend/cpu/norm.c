@@ -1,5 +1,5 @@
 /* Batch norm of blocked images: one block of channels after the other, each by one thread, so that the
- * number of threads does not show. Everything else goes to the reference kernels. */
+ * number of threads does not show. Scale and shift of channels that fill a block are zero, as they are. Everything else goes to the reference kernels. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
 
 struct norm_kernel {
     struct kernel base;
-    struct bn_image image;
-    int64_t blocks;
+    struct bn_image image; /* one block of channels */
+    struct cpu_image all;
     double epsilon;
     bool relu, residual; /* FusedBatchNormTrain */
     int threads;
@@ -33,11 +33,11 @@ static void run_eval(struct kernel *base, void *const *args)
     int block = k->image.block;
 
 #pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
-    for (int64_t b = 0; b < k->blocks; b++) {
+    for (int64_t b = 0; b < k->all.blocks; b++) {
         int64_t c = b * block, at = c * k->image.plane;
-        double scale[BN_MAX_BLOCK], shift[BN_MAX_BLOCK];
+        double scale[BN_MAX_BLOCK] = {0}, shift[BN_MAX_BLOCK] = {0};
 
-        for (int j = 0; j < block; j++) {
+        for (int j = 0; j < cpu_live(&k->all, b); j++) {
             scale[j] = (double)gamma[c + j] / sqrt((double)var[c + j] + k->epsilon);
             shift[j] = (double)beta[c + j] - (double)mean[c + j] * scale[j];
         }
@@ -56,12 +56,13 @@ static void run_train(struct kernel *base, void *const *args)
     int block = k->image.block;
 
 #pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
-    for (int64_t b = 0; b < k->blocks; b++) {
+    for (int64_t b = 0; b < k->all.blocks; b++) {
         int64_t c = b * block, at = c * k->image.plane;
-        double sum[BN_MAX_BLOCK], squares[BN_MAX_BLOCK], scale[BN_MAX_BLOCK], shift[BN_MAX_BLOCK];
+        double sum[BN_MAX_BLOCK], squares[BN_MAX_BLOCK];
+        double scale[BN_MAX_BLOCK] = {0}, shift[BN_MAX_BLOCK] = {0};
 
         bn_sums(&k->image, x + at, sum, squares);
-        for (int j = 0; j < block; j++) {
+        for (int j = 0; j < cpu_live(&k->all, b); j++) {
             double m = sum[j] / count(k), v = squares[j] / count(k) - m * m;
 
             v = v > 0 ? v : 0;
@@ -88,13 +89,13 @@ static void run_grad(struct kernel *base, void *const *args)
     int block = k->image.block;
 
 #pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
-    for (int64_t b = 0; b < k->blocks; b++) {
+    for (int64_t b = 0; b < k->all.blocks; b++) {
         int64_t c = b * block, at = c * k->image.plane;
         double sum[BN_MAX_BLOCK], dot[BN_MAX_BLOCK];
-        double scale[BN_MAX_BLOCK], slope[BN_MAX_BLOCK], offset[BN_MAX_BLOCK];
+        double scale[BN_MAX_BLOCK] = {0}, slope[BN_MAX_BLOCK] = {0}, offset[BN_MAX_BLOCK] = {0};
 
         bn_grad_sums(&k->image, x + at, dy + at, sum, dot);
-        for (int j = 0; j < block; j++) {
+        for (int j = 0; j < cpu_live(&k->all, b); j++) {
             double m = (double)mean[c + j], inv = 1 / sqrt((double)var[c + j] + k->epsilon);
             double centred = dot[j] - m * sum[j];
 
@@ -138,7 +139,6 @@ static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node
 static struct kernel *norm_kernel(struct cpu *c, const struct graph *g, const struct node *n,
                                   struct error *err)
 {
-    const struct shape *s = graph_shape(g, n->in[0]);
     const struct norm_attr *attr = n->attr;
     struct norm_kernel *k;
 
@@ -149,11 +149,11 @@ static struct kernel *norm_kernel(struct cpu *c, const struct graph *g, const st
     k->base.run = n->op == &op_batch_norm              ? run_eval
                   : n->op == &op_batch_norm_train_grad ? run_grad
                                                        : run_train;
-    k->image = (struct bn_image){.samples = s->dim[0],
-                                 .stride = s->dim[1] * s->dim[2] * s->dim[3],
-                                 .plane = s->dim[2] * s->dim[3],
-                                 .block = c->block};
-    k->blocks = s->dim[1] / c->block;
+    k->all = cpu_image_of(c, g, n->in[0]);
+    k->image = (struct bn_image){.samples = k->all.samples,
+                                 .stride = k->all.blocks * k->all.block * k->all.plane,
+                                 .plane = k->all.plane,
+                                 .block = k->all.block};
     k->epsilon = attr->epsilon;
     k->relu = attr->relu;
     k->residual = n->op == &op_fused_batch_norm_train && n->n_in > 3;

@@ -7,41 +7,41 @@
 
 struct pool_kernel {
     struct kernel base;
-    int64_t outer; /* samples x blocks of channels */
-    int64_t plane; /* pixels */
-    int block;     /* channels that stand together; 1 in plain layout */
+    struct cpu_image image;
 };
 
 static void run_pool(struct kernel *k, void *const *args)
 {
-    const struct pool_kernel *p = (const struct pool_kernel *)k;
+    const struct cpu_image *im = &((const struct pool_kernel *)k)->image;
     const float *x = args[0];
     float *y = args[1];
 
-    for (int64_t t = 0; t < p->outer; t++, y += p->block) {
-        double sum[16] = {0};
+    for (int64_t t = 0; t < im->samples * im->blocks; t++) {
+        int live = cpu_live(im, t % im->blocks);
+        double sum[CPU_MAX_BLOCK] = {0};
 
-        for (int64_t i = 0; i < p->plane; i++, x += p->block)
-            for (int j = 0; j < p->block; j++)
+        for (int64_t i = 0; i < im->plane; i++, x += im->block)
+            for (int j = 0; j < im->block; j++)
                 sum[j] += (double)x[j];
-        for (int j = 0; j < p->block; j++)
-            y[j] = (float)(sum[j] / (double)p->plane);
+        for (int j = 0; j < live; j++)
+            *y++ = (float)(sum[j] / (double)im->plane);
     }
 }
 
 static void run_pool_grad(struct kernel *k, void *const *args)
 {
-    const struct pool_kernel *p = (const struct pool_kernel *)k;
+    const struct cpu_image *im = &((const struct pool_kernel *)k)->image;
     const float *dy = args[0];
     float *dx = args[1];
 
-    for (int64_t t = 0; t < p->outer; t++, dy += p->block) {
-        float share[16];
+    for (int64_t t = 0; t < im->samples * im->blocks; t++) {
+        int live = cpu_live(im, t % im->blocks);
+        float share[CPU_MAX_BLOCK] = {0};
 
-        for (int j = 0; j < p->block; j++)
-            share[j] = dy[j] / (float)p->plane;
-        for (int64_t i = 0; i < p->plane; i++, dx += p->block)
-            for (int j = 0; j < p->block; j++)
+        for (int j = 0; j < live; j++)
+            share[j] = *dy++ / (float)im->plane;
+        for (int64_t i = 0; i < im->plane; i++, dx += im->block)
+            for (int j = 0; j < im->block; j++)
                 dx[j] = share[j];
     }
 }
@@ -69,16 +69,12 @@ static struct kernel *pool_kernel(struct cpu *c, const struct graph *g, const st
                                   struct error *err)
 {
     bool forward = n->op == &op_global_average_pool;
-    value_id image = forward ? n->in[0] : n->out[0];
-    const struct shape *s = graph_shape(g, image);
     struct pool_kernel *k = NEW(struct pool_kernel);
 
     (void)err;
     k->base = (struct kernel){
         .run = forward ? run_pool : run_pool_grad, .free = free_pool, .impl = "global pool"};
-    k->block = g->values.at[image].layout == CPU_BLOCKED ? c->block : 1;
-    k->outer = s->dim[0] * s->dim[1] / k->block;
-    k->plane = s->dim[2] * s->dim[3];
+    k->image = cpu_image_of(c, g, forward ? n->in[0] : n->out[0]);
     return &k->base;
 }
 
