@@ -36,7 +36,8 @@ void resnet_build(const struct net *n, const struct model_def *def, value_id ima
  * dropout, linear. mask holds 0 or 1/(1-p) for each feature; NO_VALUE leaves dropout out. */
 value_id projector_build(const struct net *n, value_id features, value_id mask, int64_t width);
 
-/* First values of one tensor (paper.md 3.2): convolutions normal with fan-out, batch norm 1 and 0,
+/* First values of one tensor (paper.md 3.2): convolutions normal with fan-out (fusions: uniform in
+ * sqrt(3/fan_in), their gates in 1/sqrt(fan_in); paper.md 1.9), batch norm 1 and 0,
  * linear weights and biases uniform in 1/sqrt(fan_in), a projector's bias 0. Keyed by seed and name. */
 void init_tensor(const char *name, enum param_role role, const struct shape *s, int64_t fan_in,
                  uint64_t seed, float *out);

@@ -1,9 +1,25 @@
 #include "worker/models/net.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
+
+const struct net *net_enter(struct net_scope *s, const struct net *n, const char *fmt, ...)
+{
+    int at = snprintf(s->prefix, sizeof(s->prefix), "%s", n->prefix);
+    va_list ap;
+
+    va_start(ap, fmt);
+    at += vsnprintf(s->prefix + at, sizeof(s->prefix) - (size_t)at, fmt, ap);
+    va_end(ap);
+    ASSERT((size_t)at < sizeof(s->prefix));
+    s->net = *n;
+    s->net.prefix = s->prefix;
+    return &s->net;
+}
 
 static value_id declare(const struct net *n, const char *name, const char *part,
                         enum param_role role, struct shape s)
@@ -17,16 +33,27 @@ static value_id declare(const struct net *n, const char *name, const char *part,
     return v;
 }
 
-value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
-                  int64_t stride, int64_t pad)
+value_id net_conv_form(const struct net *n, const char *name, value_id x, int64_t out,
+                       const struct conv_form *form)
 {
-    value_id w;
+    int64_t groups = form->groups ? form->groups : 1;
+    value_id w, b = NO_VALUE;
 
     if (x < 0)
         return NO_VALUE;
-    w = declare(n, name, "weight", ROLE_CONV_WEIGHT,
-                shape4(out, graph_shape(n->g, x)->dim[1], kernel, kernel));
-    return g_conv(n->g, name, x, w, NO_VALUE, stride, pad, 1);
+    w = declare(n, name, "weight", form->weight ? form->weight : ROLE_CONV_WEIGHT,
+                shape4(out, graph_shape(n->g, x)->dim[1] / groups, form->kernel, form->kernel));
+    if (form->bias != ROLE_NONE)
+        b = declare(n, name, "bias", form->bias, shape1(out));
+    return g_conv(n->g, name, x, w, b, form->stride, form->pad, groups);
+}
+
+value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
+                  int64_t stride, int64_t pad)
+{
+    const struct conv_form form = {.kernel = kernel, .stride = stride, .pad = pad};
+
+    return net_conv_form(n, name, x, out, &form);
 }
 
 /* The batch's mean and unbiased variance are what moves the running ones. */

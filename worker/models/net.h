@@ -11,7 +11,24 @@ struct net {
     const char *prefix; /* in front of every parameter's name */
 };
 
-/* name.weight [out, in, k, k], no bias. */
+/* A net whose names begin with one more part. It must outlive the layers that are made with it. */
+struct net_scope {
+    struct net net;
+    char prefix[64];
+};
+const struct net *net_enter(struct net_scope *s, const struct net *n, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+struct conv_form {
+    int64_t kernel, stride, pad;
+    int64_t groups;         /* 0: 1 */
+    enum param_role weight; /* ROLE_NONE: ROLE_CONV_WEIGHT */
+    enum param_role bias;   /* ROLE_NONE: there is no bias */
+};
+/* name.weight [out, in / groups, kernel, kernel], and name.bias if the form says so. */
+value_id net_conv_form(const struct net *n, const char *name, value_id x, int64_t out,
+                       const struct conv_form *form);
+/* The usual one: one group, no bias. */
 value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
                   int64_t stride, int64_t pad);
 /* name.weight, name.bias, name.running_mean, name.running_var; images or rows. */
