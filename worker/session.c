@@ -339,6 +339,23 @@ static void tell_skipped(struct session *s, const struct dataset *d, const char 
         progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
 }
 
+/* What a loss of the job cannot do with this data is told, but no mistake. */
+static void tell_doubts(struct session *s)
+{
+    const struct replica_config *c = &s->replica->cfg;
+    int64_t smallest = INT64_MAX;
+
+    for (size_t i = 0; i < c->n_lane_sizes; i++)
+        smallest = c->lane_sizes[i] < smallest ? c->lane_sizes[i] : smallest;
+    for (size_t i = 0; i < c->nets.n_losses; i++) {
+        const struct loss_def *def = c->nets.losses[i].def;
+        const char *doubt = def->doubt ? def->doubt(c->nets.classes, smallest) : NULL;
+
+        if (doubt)
+            progress_say(&s->progress, "warning: loss \"%s\": %s", def->name, doubt);
+    }
+}
+
 static void hash_data(struct session *s, bool anew)
 {
     char *cache = session_cache_folder();
@@ -464,6 +481,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (s->rank == 0) {
         tell_skipped(s, s->train, "training");
         tell_skipped(s, s->test, "test");
+        tell_doubts(s);
     }
     hash_inputs(s, r->verify_data);
     return (!s->job->teacher || session_class_means(s, err)) &&
