@@ -49,6 +49,19 @@ static const struct {
     {"wrn_16_2", 703284, 128, 4},
     {"wrn_40_1", 569780, 64, 4},
     {"wrn_40_2", 2255156, 128, 4},
+    {"vgg8", 3965028, 512, 5},
+    {"vgg13", 9462180, 512, 5},
+    {"mobilenetv2", 812836, 1280, 5},
+    {"shufflenetv1", 949258, 960, 4},
+    {"shufflenetv2", 1355528, 1024, 4},
+    {"shufflenetv2_x02", 220388, 512, 4},
+    {"resnet18", 11689512, 512, 5},
+    {"resnet34", 21797672, 512, 5},
+    {"resnet50", 25557032, 2048, 5},
+    {"resnet101", 44549160, 2048, 5},
+    {"resnet152", 60192808, 2048, 5},
+    {"mobilenetv1", 4231976, 1024, 5},
+    {"imagenet_mobilenetv2", 3504872, 1280, 5},
 };
 
 START_TEST(every_model_has_its_number_of_parameters)

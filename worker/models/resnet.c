@@ -116,6 +116,20 @@ static struct stages four_stages(int depth)
     return s;
 }
 
+/* For ImageNet, table 1, as in torchvision. */
+void resnet_imagenet_build(const struct net *n, const struct model_def *def, value_id image,
+                           int64_t classes, struct model_outputs *out)
+{
+    struct stages s = four_stages(def->depth);
+    value_id x;
+
+    s.shortcut = "downsample";
+    s.classifier = "fc";
+    *out = (struct model_outputs){0};
+    x = g_max_pool(n->g, stem(n, image, 64, 7, 2, out), 3, 2, 1);
+    finish(n, &s, x, classes, out);
+}
+
 /* The same for 32x32 images: a 3x3 stem that halves nothing. */
 void resnet_cifar_build(const struct net *n, const struct model_def *def, value_id image,
                         int64_t classes, struct model_outputs *out)
