@@ -229,6 +229,7 @@ bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int
         return false;
     if (samples) {
         cfg->optim = optim_find(job->optimizer->kind);
+        cfg->decay_vectors = job->optimizer->decay_vectors;
         cfg->lane_sizes = *lane_sizes;
         if (samples >= batch)
             cfg->n_lane_sizes = add_lane_sizes(*lane_sizes, 0, batch, lanes);

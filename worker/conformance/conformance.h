@@ -39,7 +39,7 @@ bool cf_run_loss(struct cf_case *c, struct error *err);
 bool cf_run_hcl(struct cf_case *c, struct error *err);
 bool cf_run_abf(struct cf_case *c, struct error *err);
 bool cf_run_layer(struct cf_case *c, struct error *err);
-bool cf_run_sgd(struct cf_case *c, struct error *err);
+bool cf_run_optim(struct cf_case *c, struct error *err);
 bool cf_run_model(struct cf_case *c, struct error *err);
 bool cf_run_trajectory(struct cf_case *c, struct error *err);
 bool cf_run_centers(struct cf_case *c, struct error *err);

@@ -14,7 +14,7 @@ static const struct {
     {"loss.", cf_run_loss},
     {"block.abf", cf_run_abf},
     {"layer.", cf_run_layer},
-    {"optim.sgd", cf_run_sgd},
+    {"optim.", cf_run_optim},
     {"model", cf_run_model},
     {"trajectory", cf_run_trajectory},
     {"centers", cf_run_centers},
