@@ -8,12 +8,14 @@
 #include "worker/engine/passes/compile.h"
 #include "worker/models/model.h"
 
-static struct graph *build(const struct model_def *def, int64_t classes, struct model_outputs *out)
+static struct graph *build(const struct model_def *def, int64_t size, int64_t classes,
+                           struct model_outputs *out)
 {
     struct graph *g = graph_new();
     const struct net net = {.g = g, .training = false, .prefix = ""};
 
-    def->build(&net, def, graph_input(g, "images", DT_REAL, shape4(1, 3, 32, 32)), classes, out);
+    def->build(&net, def, graph_input(g, "images", DT_REAL, shape4(1, 3, size, size)), classes,
+               out);
     return g;
 }
 
@@ -26,13 +28,40 @@ static int64_t parameters(const struct graph *g)
     return n;
 }
 
+/* For the data set that it was made for. */
 static const struct {
     const char *name;
-    int64_t parameters, width; /* with 100 classes */
+    int64_t parameters, width;
+    int taps;
 } known[] = {
-    {"resnet8", 83892, 64},     {"resnet14", 181108, 64},    {"resnet20", 278324, 64},
-    {"resnet32", 472756, 64},   {"resnet44", 667188, 64},    {"resnet56", 861620, 64},
-    {"resnet110", 1736564, 64}, {"resnet8x4", 1233540, 256}, {"resnet32x4", 7433860, 256},
+    {"resnet8", 83892, 64, 4},
+    {"resnet14", 181108, 64, 4},
+    {"resnet20", 278324, 64, 4},
+    {"resnet32", 472756, 64, 4},
+    {"resnet44", 667188, 64, 4},
+    {"resnet56", 861620, 64, 4},
+    {"resnet110", 1736564, 64, 4},
+    {"resnet8x4", 1233540, 256, 4},
+    {"resnet32x4", 7433860, 256, 4},
+    {"resnet18_cifar", 11220132, 512, 5},
+    {"resnet50_cifar", 23705252, 2048, 5},
+    {"wrn_16_1", 180916, 64, 4},
+    {"wrn_16_2", 703284, 128, 4},
+    {"wrn_40_1", 569780, 64, 4},
+    {"wrn_40_2", 2255156, 128, 4},
+    {"vgg8", 3965028, 512, 5},
+    {"vgg13", 9462180, 512, 5},
+    {"mobilenetv2", 812836, 1280, 5},
+    {"shufflenetv1", 949258, 960, 4},
+    {"shufflenetv2", 1355528, 1024, 4},
+    {"shufflenetv2_x02", 220388, 512, 4},
+    {"resnet18", 11689512, 512, 5},
+    {"resnet34", 21797672, 512, 5},
+    {"resnet50", 25557032, 2048, 5},
+    {"resnet101", 44549160, 2048, 5},
+    {"resnet152", 60192808, 2048, 5},
+    {"mobilenetv1", 4231976, 1024, 5},
+    {"imagenet_mobilenetv2", 3504872, 1280, 5},
 };
 
 START_TEST(every_model_has_its_number_of_parameters)
@@ -45,12 +74,36 @@ START_TEST(every_model_has_its_number_of_parameters)
         struct graph *g;
 
         ck_assert_msg(def != NULL, "%s", err.msg);
-        g = build(def, 100, &out);
-        ck_assert_msg(graph_ok(g, &err), "%s", err.msg);
+        g = build(def, def->facts->image_size, def->facts->classes, &out);
+        ck_assert_msg(graph_ok(g, &err), "%s: %s", def->name, err.msg);
         ck_assert_msg(parameters(g) == known[i].parameters, "%s has %lld parameters", def->name,
                       (long long)parameters(g));
         ck_assert_int_eq(graph_shape(g, out.features)->dim[1], known[i].width);
-        ck_assert_int_eq(graph_shape(g, out.logits)->dim[1], 100);
+        ck_assert_int_eq(graph_shape(g, out.logits)->dim[1], def->facts->classes);
+        ck_assert_msg(out.n_taps == known[i].taps, "%s has %d taps", def->name, out.n_taps);
+        graph_free(g);
+    }
+}
+END_TEST
+
+/* Each stage but the stem gives half as many pixels as the one before, or as many; its two taps have the
+ * same shape, and the last one is what the features are made of. */
+START_TEST(taps_are_the_stages)
+{
+    for (size_t i = 0; i < model_registry_len; i++) {
+        const struct model_def *def = &model_registry[i];
+        struct model_outputs out;
+        struct graph *g = build(def, def->facts->image_size, 10, &out);
+
+        for (int k = 0; k < out.n_taps; k++) {
+            const struct shape *s = graph_shape(g, out.taps[k]);
+            int64_t before = k ? graph_shape(g, out.taps[k - 1])->dim[2] : s->dim[2];
+
+            ck_assert_msg(shape_equal(s, graph_shape(g, out.preact_taps[k])), "%s, tap %d",
+                          def->name, k);
+            ck_assert_msg(s->dim[2] == before || 2 * s->dim[2] == before, "%s, tap %d: %lld pixels",
+                          def->name, k, (long long)s->dim[2]);
+        }
         graph_free(g);
     }
 }
@@ -71,7 +124,7 @@ START_TEST(names_are_those_of_the_state_dict)
         {"fc.bias", {1, {10}}},
     };
     struct model_outputs out;
-    struct graph *g = build(model_find("resnet8x4", NULL), 10, &out);
+    struct graph *g = build(model_find("resnet8x4", NULL), 32, 10, &out);
 
     for (size_t i = 0; i < ARRAY_LEN(some); i++) {
         value_id v = graph_find(g, some[i].name);
@@ -85,17 +138,16 @@ START_TEST(names_are_those_of_the_state_dict)
 }
 END_TEST
 
-START_TEST(every_model_compiles_and_taps_its_stages)
+START_TEST(every_model_compiles_for_other_sizes_and_classes)
 {
     for (size_t i = 0; i < model_registry_len; i++) {
         struct error err;
         struct backend *b = backend_open("ref", 1, &err);
         struct flat flat = {0};
         struct model_outputs out;
-        struct graph *g = build(&model_registry[i], 7, &out);
+        struct graph *g = build(&model_registry[i], 64, 7, &out);
         struct plan *p;
 
-        ck_assert_int_eq(out.n_taps, 4);
         graph_mark_output(g, out.logits, "logits");
         p = compile(g, &(struct compile_options){.backend = b, .flat = &flat}, &err);
         ck_assert_msg(p != NULL, "%s: %s", model_registry[i].name, err.msg);
@@ -127,8 +179,40 @@ START_TEST(first_values_have_their_spread)
                             2e-4);
     ck_assert_double_eq_tol(deviation(ROLE_LINEAR_WEIGHT, shape2(100, 64), 64), 1. / (3 * 64),
                             2e-4);
+    ck_assert_double_eq_tol(deviation(ROLE_LINEAR_SMALL, shape2(100, 64), 64), 1e-4, 5e-6);
+    ck_assert_double_eq(deviation(ROLE_ZERO_BIAS, shape1(8), 64), 0);
     ck_assert_double_eq(deviation(ROLE_BN_GAMMA, shape1(8), 1), 1);
     ck_assert_double_eq(deviation(ROLE_BN_BETA, shape1(8), 1), 0);
+}
+END_TEST
+
+static enum param_role role_of(const struct graph *g, const char *name)
+{
+    value_id v = graph_find(g, name);
+
+    ck_assert_msg(v != NO_VALUE, "no %s", name);
+    return g->values.at[v].role;
+}
+
+/* Paper.md 3.2, and 1.7 for what the reference's projector does to its student. */
+START_TEST(classifiers_start_as_their_family_does)
+{
+    struct model_outputs out;
+    struct graph *g = build(model_find("wrn_16_1", NULL), 32, 10, &out);
+
+    ck_assert_int_eq(role_of(g, "fc.weight"), ROLE_LINEAR_WEIGHT);
+    ck_assert_int_eq(role_of(g, "fc.bias"), ROLE_ZERO_BIAS);
+    projector_trap(g, true);
+    ck_assert_int_eq(role_of(g, "fc.weight"), ROLE_LINEAR_SMALL);
+    ck_assert_int_eq(role_of(g, "fc.bias"), ROLE_LINEAR_SMALL);
+    ck_assert_int_eq(role_of(g, "conv1.weight"), ROLE_CONV_WEIGHT);
+    graph_free(g);
+    g = build(model_find("resnet8", NULL), 32, 10, &out);
+    ck_assert_int_eq(role_of(g, "fc.bias"), ROLE_BIAS);
+    projector_trap(g, false);
+    ck_assert_int_eq(role_of(g, "fc.weight"), ROLE_LINEAR_WEIGHT);
+    ck_assert_int_eq(role_of(g, "fc.bias"), ROLE_ZERO_BIAS);
+    graph_free(g);
 }
 END_TEST
 
@@ -141,6 +225,7 @@ START_TEST(an_unknown_model_is_named_with_those_that_are_known)
 }
 END_TEST
 
-UNIT_MAIN(every_model_has_its_number_of_parameters, names_are_those_of_the_state_dict,
-          every_model_compiles_and_taps_its_stages, first_values_have_their_spread,
+UNIT_MAIN(every_model_has_its_number_of_parameters, taps_are_the_stages,
+          names_are_those_of_the_state_dict, every_model_compiles_for_other_sizes_and_classes,
+          first_values_have_their_spread, classifiers_start_as_their_family_does,
           an_unknown_model_is_named_with_those_that_are_known)

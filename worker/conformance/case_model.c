@@ -1,5 +1,6 @@
 /* model: one network from generated parameters, in evaluation form (folded and fused, like a teacher)
  * and in training form with one backward pass. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "worker/conformance/rows.h"
 #include "worker/conformance/single.h"
 #include "worker/engine/ops/ops.h"
+#include "worker/losses/terms.h"
 #include "worker/nets.h"
 
 struct model_case {
@@ -119,6 +121,36 @@ static const float *find_output(const struct single *s, const char *name, size_t
     return s->plan->io.at[io].bound;
 }
 
+/* The case's taps of that name, which are numbered from 0. */
+static int count_listed(const struct model_case *m, const char *prefix)
+{
+    struct json *names = cf_meta_json(m->c, "taps");
+    int n = 0;
+
+    for (size_t i = 0; i < js_len(names); i++)
+        n += str_starts(js_string(js_at(names, i), ""), prefix);
+    js_free(names);
+    return n;
+}
+
+/* Ours begin with the stem. Where the reference taps one stage less, it leaves the stem out. */
+static void number_taps(const struct model_case *m, struct graph *g, const char *prefix)
+{
+    char name[48], lower[48];
+    value_id v;
+
+    snprintf(name, sizeof(name), "%s%d", prefix, count_listed(m, prefix));
+    if (graph_find(g, name) == NO_VALUE)
+        return;
+    for (int k = 0;; k++) {
+        snprintf(name, sizeof(name), "%s%d", prefix, k);
+        snprintf(lower, sizeof(lower), k ? "%s%d" : "%sstem", prefix, k - 1);
+        if ((v = graph_find(g, name)) == NO_VALUE)
+            return;
+        graph_rename(g, v, lower);
+    }
+}
+
 static bool run_eval(struct model_case *m, struct error *err)
 {
     struct graph *g = nets_inference_graph(m->def, m->batch, m->size, m->classes, true);
@@ -126,6 +158,8 @@ static bool run_eval(struct model_case *m, struct error *err)
     float *weights = NULL;
     bool ok = set_constants(m, g, &weights, err);
 
+    number_taps(m, g, "feats.");
+    number_taps(m, g, "preact_feats.");
     if (!ok)
         graph_free(g);
     ok = ok && single_open(&s, g, m->c->backend, err);
@@ -148,14 +182,11 @@ static struct graph *train_graph(const struct model_case *m)
     struct net net = {.g = g, .training = true, .prefix = ""};
     value_id x = graph_input(g, "images", DT_REAL, shape4(m->batch, 3, m->size, m->size));
     struct model_outputs out;
-    struct loss_args a = {0};
     value_id ce, squares;
 
     graph_want_grad(g, x);
     m->def->build(&net, m->def, x, m->classes, &out);
-    a.logits = out.logits;
-    a.labels = graph_input(g, "labels", DT_INDEX, shape1(m->batch));
-    ce = loss_ce.build(g, &a);
+    ce = term_cross_entropy(g, out.logits, graph_input(g, "labels", DT_INDEX, shape1(m->batch)));
     squares = g_row_sum(g, g_mul(g, out.features, out.features));
     graph_mark_output(g, out.logits, "logits");
     graph_mark_output(g, out.features, "features");

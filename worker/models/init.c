@@ -1,7 +1,6 @@
 #include <math.h>
 
 #include "proto/base/rng.h"
-#include "proto/base/str.h"
 #include "worker/models/model.h"
 
 static void fill(float *out, int64_t n, float value)
@@ -30,15 +29,14 @@ void init_tensor(const char *name, enum param_role role, const struct shape *s, 
 
     switch (role) {
     case ROLE_CONV_WEIGHT: normal(out, n, key, sqrt(2.0 / (double)(n / s->dim[1]))); break;
-    case ROLE_LINEAR_WEIGHT: uniform(out, n, key, 1 / sqrt((double)fan_in)); break;
-    case ROLE_BIAS:
-        if (str_starts(name, "projector."))
-            fill(out, n, 0);
-        else
-            uniform(out, n, key, 1 / sqrt((double)fan_in));
-        break;
+    case ROLE_CONV_UNIFORM: uniform(out, n, key, sqrt(3 / (double)fan_in)); break;
+    case ROLE_CONV_SMALL:
+    case ROLE_LINEAR_WEIGHT:
+    case ROLE_BIAS: uniform(out, n, key, 1 / sqrt((double)fan_in)); break;
+    case ROLE_LINEAR_SMALL: normal(out, n, key, 0.01); break;
     case ROLE_BN_GAMMA:
     case ROLE_BN_VAR: fill(out, n, 1); break;
+    case ROLE_ZERO_BIAS:
     case ROLE_BN_BETA:
     case ROLE_BN_MEAN:
     case ROLE_NONE: fill(out, n, 0); break;

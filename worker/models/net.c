@@ -1,9 +1,38 @@
 #include "worker/models/net.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
+
+const struct net *net_enter(struct net_scope *s, const struct net *n, const char *fmt, ...)
+{
+    int at = snprintf(s->prefix, sizeof(s->prefix), "%s", n->prefix);
+    va_list ap;
+
+    va_start(ap, fmt);
+    at += vsnprintf(s->prefix + at, sizeof(s->prefix) - (size_t)at, fmt, ap);
+    va_end(ap);
+    ASSERT((size_t)at < sizeof(s->prefix));
+    s->net = *n;
+    s->net.prefix = s->prefix;
+    return &s->net;
+}
+
+enum {
+    NAME_TEXT = 128
+};
+
+static const char *full_name(const struct net *n, const char *name, char text[NAME_TEXT])
+{
+    int length = snprintf(text, NAME_TEXT, "%s%s", n->prefix, name);
+
+    ASSERT(length < NAME_TEXT);
+    return text;
+}
 
 static value_id declare(const struct net *n, const char *name, const char *part,
                         enum param_role role, struct shape s)
@@ -17,16 +46,41 @@ static value_id declare(const struct net *n, const char *name, const char *part,
     return v;
 }
 
-value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
-                  int64_t stride, int64_t pad)
+int64_t net_channels(const struct net *n, value_id x)
 {
-    value_id w;
+    return x < 0 ? 0 : graph_shape(n->g, x)->dim[1];
+}
+
+value_id net_conv_form(const struct net *n, const char *name, value_id x, int64_t out,
+                       const struct conv_form *form)
+{
+    int64_t groups = form->groups ? form->groups : 1;
+    value_id w, b = NO_VALUE;
+    char full[NAME_TEXT];
 
     if (x < 0)
         return NO_VALUE;
-    w = declare(n, name, "weight", ROLE_CONV_WEIGHT,
-                shape4(out, graph_shape(n->g, x)->dim[1], kernel, kernel));
-    return g_conv(n->g, name, x, w, NO_VALUE, stride, pad, 1);
+    w = declare(n, name, "weight", form->weight ? form->weight : ROLE_CONV_WEIGHT,
+                shape4(out, net_channels(n, x) / groups, form->kernel, form->kernel));
+    if (form->bias != ROLE_NONE)
+        b = declare(n, name, "bias", form->bias, shape1(out));
+    return g_conv(n->g, full_name(n, name, full), x, w, b, form->stride, form->pad, groups);
+}
+
+value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
+                  int64_t stride, int64_t pad)
+{
+    const struct conv_form form = {.kernel = kernel, .stride = stride, .pad = pad};
+
+    return net_conv_form(n, name, x, out, &form);
+}
+
+value_id net_depthwise(const struct net *n, const char *name, value_id x, int64_t stride)
+{
+    int64_t channels = net_channels(n, x);
+    const struct conv_form form = {.kernel = 3, .stride = stride, .pad = 1, .groups = channels};
+
+    return net_conv_form(n, name, x, channels, &form);
 }
 
 /* The batch's mean and unbiased variance are what moves the running ones. */
@@ -46,30 +100,39 @@ static void sink_statistics(struct graph *g, value_id y, value_id x, value_id me
 value_id net_batch_norm(const struct net *n, const char *name, value_id x)
 {
     value_id gamma, beta, mean, var, y;
+    char full[NAME_TEXT];
     struct shape c;
 
     if (x < 0)
         return NO_VALUE;
-    c = shape1(graph_shape(n->g, x)->dim[1]);
+    full_name(n, name, full);
+    c = shape1(net_channels(n, x));
     gamma = declare(n, name, "weight", ROLE_BN_GAMMA, c);
     beta = declare(n, name, "bias", ROLE_BN_BETA, c);
     mean = declare(n, name, "running_mean", ROLE_BN_MEAN, c);
     var = declare(n, name, "running_var", ROLE_BN_VAR, c);
     if (!n->training)
-        return g_batch_norm(n->g, name, x, gamma, beta, mean, var);
-    y = g_batch_norm_train(n->g, name, x, gamma, beta);
+        return g_batch_norm(n->g, full, x, gamma, beta, mean, var);
+    y = g_batch_norm_train(n->g, full, x, gamma, beta);
     if (y >= 0)
         sink_statistics(n->g, y, x, mean, var);
     return y;
 }
 
-value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out)
+value_id net_linear_as(const struct net *n, const char *name, value_id x, int64_t out,
+                       enum param_role weight, enum param_role bias)
 {
     value_id w, b;
+    char full[NAME_TEXT];
 
     if (x < 0)
         return NO_VALUE;
-    w = declare(n, name, "weight", ROLE_LINEAR_WEIGHT, shape2(out, graph_shape(n->g, x)->dim[1]));
-    b = declare(n, name, "bias", ROLE_BIAS, shape1(out));
-    return g_gemm(n->g, name, x, w, b, false, true);
+    w = declare(n, name, "weight", weight, shape2(out, net_channels(n, x)));
+    b = declare(n, name, "bias", bias, shape1(out));
+    return g_gemm(n->g, full_name(n, name, full), x, w, b, false, true);
+}
+
+value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out)
+{
+    return net_linear_as(n, name, x, out, ROLE_LINEAR_WEIGHT, ROLE_BIAS);
 }

@@ -8,5 +8,18 @@ value_id projector_build(const struct net *n, value_id features, value_id mask, 
 
     if (mask >= 0)
         x = g_mul(n->g, x, mask);
-    return net_linear(&head, "2", x, width);
+    return net_linear_as(&head, "2", x, width, ROLE_LINEAR_WEIGHT, ROLE_ZERO_BIAS);
+}
+
+void projector_trap(struct graph *g, bool imagenet)
+{
+    for (size_t i = 0; i < g->values.n; i++) {
+        enum param_role *role = &g->values.at[i].role;
+
+        if (imagenet &&
+            (*role == ROLE_LINEAR_WEIGHT || *role == ROLE_BIAS || *role == ROLE_ZERO_BIAS))
+            *role = ROLE_LINEAR_SMALL;
+        else if (*role == ROLE_BIAS)
+            *role = ROLE_ZERO_BIAS;
+    }
 }

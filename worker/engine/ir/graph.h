@@ -40,8 +40,12 @@ enum value_kind {
 enum param_role {
     ROLE_NONE,
     ROLE_CONV_WEIGHT,
+    ROLE_CONV_UNIFORM, /* convolutions of other first values */
+    ROLE_CONV_SMALL,
     ROLE_LINEAR_WEIGHT,
+    ROLE_LINEAR_SMALL, /* a linear layer's weight or bias that starts close to 0 */
     ROLE_BIAS,
+    ROLE_ZERO_BIAS, /* one that starts at 0 */
     ROLE_BN_GAMMA,
     ROLE_BN_BETA,
     ROLE_BN_MEAN,
