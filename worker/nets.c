@@ -1,7 +1,10 @@
 #include "worker/nets.h"
 
 #include <stdio.h>
+#include <string.h>
 
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
 
 /* The model on an input called "images". */
@@ -50,21 +53,118 @@ unsigned nets_uses(const struct nets *n)
     return uses;
 }
 
+/* Where an output has its place in the order of teacher_values. */
+static value_id *output_at(struct model_outputs *out, size_t i)
+{
+    if (i < TEACHER_TAPS)
+        return i == TEACHER_LOGITS ? &out->logits : &out->features;
+    return (i - TEACHER_TAPS) % 2 ? &out->preact_taps[(i - TEACHER_TAPS) / 2]
+                                  : &out->taps[(i - TEACHER_TAPS) / 2];
+}
+
+static void name_output(char *name, size_t size, size_t i)
+{
+    if (i < TEACHER_TAPS)
+        snprintf(name, size, "%s", i == TEACHER_LOGITS ? "logits" : "features");
+    else
+        snprintf(name, size, "%sfeats.%zu", (i - TEACHER_TAPS) % 2 ? "preact_" : "",
+                 (i - TEACHER_TAPS) / 2);
+}
+
+/* A value has one name, so one that has another already is copied. */
+static void mark_output(struct graph *g, value_id v, const char *name)
+{
+    if (v >= 0 && g->values.at[v].name[0] && strcmp(g->values.at[v].name, name) != 0)
+        v = g_scale(g, v, 1);
+    graph_mark_output(g, v, name);
+}
+
+static bool measure_teacher(struct nets *n, struct error *err)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(n->teacher, 1, n->image_size, n->classes, false, &out);
+    bool ok = graph_ok(g, err);
+
+    n->n_teacher_values = ok ? TEACHER_TAPS + 2 * (size_t)out.n_taps : 0;
+    for (size_t i = 0; i < n->n_teacher_values; i++) {
+        struct nets_teacher_value *t = &n->teacher_values[i];
+        value_id v = *output_at(&out, i);
+
+        *t = (struct nets_teacher_value){.shape = v < 0 ? (struct shape){0} : *graph_shape(g, v)};
+        name_output(t->name, sizeof(t->name), i);
+    }
+    graph_free(g);
+    return ok;
+}
+
+static value_id find_teacher_input(const struct graph *g, const struct nets_teacher_value *t)
+{
+    char name[48];
+
+    snprintf(name, sizeof(name), "teacher_%s", t->name);
+    return graph_find(g, name);
+}
+
+/* What losses read is seen when they have been built, for any batch. */
+static bool find_read(struct nets *n, struct error *err)
+{
+    struct graph *g = nets_train_graph(n, 2);
+    bool ok = graph_ok(g, err);
+
+    for (size_t i = 0; ok && i < n->n_teacher_values; i++) {
+        value_id v = find_teacher_input(g, &n->teacher_values[i]);
+
+        n->teacher_values[i].read = v != NO_VALUE && graph_uses(g, v) > 0;
+    }
+    graph_free(g);
+    return ok || err_wrap(err, "losses");
+}
+
+bool nets_settle(struct nets *n, struct error *err)
+{
+    n->n_teacher_values = 0;
+    if (!n->teacher)
+        return true;
+    return measure_teacher(n, err) && (!n->student || !n->n_losses || find_read(n, err));
+}
+
+struct graph *nets_teacher_graph(const struct nets *n, int64_t batch, bool with_taps)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(n->teacher, batch, n->image_size, n->classes, false, &out);
+
+    for (size_t i = TEACHER_TAPS; with_taps && i < n->n_teacher_values; i++)
+        if (n->teacher_values[i].read)
+            mark_output(g, *output_at(&out, i), n->teacher_values[i].name);
+    return g;
+}
+
+bool nets_reads_taps(const struct nets *n)
+{
+    return nets_uses(n) & USES_TEACHER_TAPS;
+}
+
+bool nets_in_student(const char *name)
+{
+    static const char *const others[] = {"projector.", "abfs.", "connector."};
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (str_starts(name, others[i]))
+            return false;
+    return true;
+}
+
 struct graph *nets_inference_graph(const struct model_def *model, int64_t batch, int64_t image_size,
                                    int64_t classes, bool with_taps)
 {
     struct model_outputs out;
     struct graph *g = build_model(model, batch, image_size, classes, false, &out);
-    char name[32];
+    size_t n_values = TEACHER_TAPS + 2 * (size_t)out.n_taps;
+    char name[40];
 
-    for (int i = 0; with_taps && i < out.n_taps; i++) {
-        snprintf(name, sizeof(name), "feats.%d", i);
-        graph_mark_output(g, out.taps[i], name);
-        snprintf(name, sizeof(name), "preact_feats.%d", i);
-        /* A value has one name, so the second tap of the same one is a copy. */
-        graph_mark_output(
-            g, out.preact_taps[i] == out.taps[i] ? g_scale(g, out.taps[i], 1) : out.preact_taps[i],
-            name);
+    for (size_t i = TEACHER_TAPS; with_taps && i < n_values; i++) {
+        name_output(name, sizeof(name), i);
+        mark_output(g, *output_at(&out, i), name);
     }
     return g;
 }
@@ -85,28 +185,44 @@ static value_id project(const struct nets *n, struct graph *g, bool training, va
     return projected;
 }
 
+/* What the teacher gives to losses. */
+static void teacher_inputs(const struct nets *n, struct graph *g, int64_t batch,
+                           struct model_outputs *teacher)
+{
+    char name[48];
+
+    *teacher = (struct model_outputs){.logits = NO_VALUE, .features = NO_VALUE};
+    if (n->n_teacher_values)
+        teacher->n_taps = (int)(n->n_teacher_values - TEACHER_TAPS) / 2;
+    for (size_t i = 0; i < n->n_teacher_values; i++) {
+        struct shape s = n->teacher_values[i].shape;
+
+        s.dim[0] = batch;
+        snprintf(name, sizeof(name), "teacher_%s", n->teacher_values[i].name);
+        *output_at(teacher, i) =
+            s.rank ? graph_input(g, name, DT_REAL, s) : NO_VALUE;
+    }
+}
+
 struct graph *nets_train_graph(const struct nets *n, int64_t batch)
 {
     struct model_outputs out;
     struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
-    struct loss_args a = {.logits = out.logits};
+    struct loss_args a = {.student = out, .directions = NO_VALUE};
     char name[32];
 
     a.features = project(n, g, true, out.features, batch);
     a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
-    if (n->teacher) {
-        int64_t width = n->teacher_width;
-
-        a.teacher_logits = graph_input(g, "teacher_logits", DT_REAL, shape2(batch, n->classes));
-        a.teacher_features = graph_input(g, "teacher_features", DT_REAL, shape2(batch, width));
-        a.directions = graph_input(g, "directions", DT_REAL, shape2(n->classes, width));
-    }
+    teacher_inputs(n, g, batch, &a.teacher);
+    if (n->teacher)
+        a.directions =
+            graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
     for (size_t i = 0; i < n->n_losses; i++) {
         const struct nets_loss *l = &n->losses[i];
         size_t first = g->nodes.n;
         value_id value, seed;
 
-        a.temperature = l->temperature;
+        a.params = &l->params;
         value = l->def->build(g, &a);
         snprintf(name, sizeof(name), "loss/%s", l->def->name);
         graph_name_layer(g, first, name);

@@ -19,10 +19,10 @@ static const double running_momentum = 0.1;
 
 /* Buffers between plans and callers, sized once. */
 struct replica_staging {
-    float *images;                            /* a chunk that was filled up */
-    float *chunk_logits, *chunk_features;     /* of a chunk */
-    float *teacher_logits, *teacher_features; /* of a lane */
-    float *logits, *features, *projected;     /* of a lane or chunk */
+    float *images;                           /* a chunk that was filled up */
+    float *chunk[NETS_MAX_TEACHER_VALUES];   /* the teacher's, of a chunk */
+    float *teacher[NETS_MAX_TEACHER_VALUES]; /* of a lane */
+    float *logits, *features, *projected;    /* of a lane or chunk */
     float *mask;
     float *seeds;
     float *losses[NETS_MAX_LOSSES];
@@ -53,6 +53,22 @@ static float *staged(struct replica *r, size_t n)
     return floats(n);
 }
 
+/* Logits and features are there always, taps where they are read. */
+static void stage_teacher(struct replica *r, struct replica_staging *s)
+{
+    const struct nets *n = &r->cfg.nets;
+
+    for (size_t i = 0; i < n->n_teacher_values; i++) {
+        const struct nets_teacher_value *v = &n->teacher_values[i];
+        size_t one = (size_t)shape_count(&v->shape);
+
+        if (i >= TEACHER_TAPS && !v->read)
+            continue;
+        s->chunk[i] = staged(r, (size_t)r->cfg.chunk * one);
+        s->teacher[i] = staged(r, (size_t)largest_lane(&r->cfg) * one);
+    }
+}
+
 static struct replica_staging *staging_new(struct replica *r)
 {
     const struct replica_config *c = &r->cfg;
@@ -63,10 +79,7 @@ static struct replica_staging *staging_new(struct replica *r)
     struct replica_staging *s = NEW(struct replica_staging);
 
     s->images = staged(r, chunk * image);
-    s->chunk_logits = staged(r, chunk * classes);
-    s->chunk_features = staged(r, chunk * (teacher > student ? teacher : student));
-    s->teacher_logits = staged(r, lane * classes);
-    s->teacher_features = staged(r, lane * teacher);
+    stage_teacher(r, s);
     s->logits = staged(r, lane * classes);
     s->features = staged(r, lane * student);
     s->projected = staged(r, lane * teacher);
@@ -82,10 +95,10 @@ static void staging_free(struct replica_staging *s)
     if (!s)
         return;
     free(s->images);
-    free(s->chunk_logits);
-    free(s->chunk_features);
-    free(s->teacher_logits);
-    free(s->teacher_features);
+    for (size_t i = 0; i < NETS_MAX_TEACHER_VALUES; i++) {
+        free(s->chunk[i]);
+        free(s->teacher[i]);
+    }
     free(s->logits);
     free(s->features);
     free(s->projected);
@@ -96,28 +109,37 @@ static void staging_free(struct replica_staging *s)
     free(s);
 }
 
-static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
+static struct plan *compile_teacher(struct replica *r, bool with_taps, tensor_fn tensor, void *arg,
+                                    struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
     char title[96];
     struct compile_options options = {
         .backend = r->backend, .title = title, .observer = r->cfg.observer};
-    struct graph *g;
+    struct graph *g = nets_teacher_graph(n, r->cfg.chunk, with_taps);
     float *weights = NULL;
+    struct plan *p = NULL;
 
-    if (!n->teacher)
-        return true;
-    g = nets_inference_graph(n->teacher, r->cfg.chunk, n->image_size, n->classes, false);
-    if (!nets_set_constants(g, tensor, arg, &weights, err)) {
+    snprintf(title, sizeof(title), "%s frozen%s, a chunk of %" PRId64 " samples", n->teacher->name,
+             with_taps ? " with taps" : "", r->cfg.chunk);
+    if (nets_set_constants(g, tensor, arg, &weights, err))
+        p = compile(g, &options, err);
+    else
         graph_free(g);
-        free(weights);
-        return false;
-    }
-    snprintf(title, sizeof(title), "%s frozen, a chunk of %" PRId64 " samples", n->teacher->name,
-             r->cfg.chunk);
-    r->teacher = compile(g, &options, err);
     free(weights);
-    return r->teacher != NULL;
+    return p;
+}
+
+/* Taps keep steps from being fused, which rounds otherwise. So that class means and norms of test images do
+ * not depend on the losses, they have a plan without. */
+static bool compile_teachers(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
+{
+    if (!r->cfg.nets.teacher)
+        return true;
+    r->teacher = compile_teacher(r, false, tensor, arg, err);
+    if (r->teacher && nets_reads_taps(&r->cfg.nets))
+        r->tapped = compile_teacher(r, true, tensor, arg, err);
+    return r->teacher && (r->tapped || !nets_reads_taps(&r->cfg.nets));
 }
 
 static bool compile_student(struct replica *r, struct error *err)
@@ -160,7 +182,8 @@ static void set_regions(struct replica *r, struct plan *p)
 
 size_t replica_constants(const struct replica *r)
 {
-    size_t sum = (r->teacher ? r->teacher->fixed_bytes : 0) + (r->eval ? r->eval->fixed_bytes : 0);
+    size_t sum = (r->teacher ? r->teacher->fixed_bytes : 0) +
+                 (r->tapped ? r->tapped->fixed_bytes : 0) + (r->eval ? r->eval->fixed_bytes : 0);
 
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         sum += r->train[i]->fixed_bytes;
@@ -173,6 +196,7 @@ static bool allocate(struct replica *r, struct error *err)
     size_t bytes = 64;
 
     grow(&bytes, r->teacher);
+    grow(&bytes, r->tapped);
     grow(&bytes, r->eval);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         grow(&bytes, r->train[i]);
@@ -184,6 +208,7 @@ static bool allocate(struct replica *r, struct error *err)
     for (int i = 0; r->cfg.optim && i < OPTIM_MAX_STATES && r->cfg.optim->states[i]; i++)
         r->state[i] = floats(r->flat.param_count);
     set_regions(r, r->teacher);
+    set_regions(r, r->tapped);
     set_regions(r, r->eval);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         set_regions(r, r->train[i]);
@@ -207,7 +232,7 @@ static bool compile_all(struct replica *r, tensor_fn teacher_tensor, void *arg, 
     const size_t before = heap_bytes();
     size_t grown;
 
-    if (!compile_teacher(r, teacher_tensor, arg, err) || !compile_student(r, err))
+    if (!compile_teachers(r, teacher_tensor, arg, err) || !compile_student(r, err))
         return false;
     grown = heap_bytes() - before;
     if (grown > replica_constants(r))
@@ -229,7 +254,8 @@ struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher
         r->cfg.lane_sizes = sizes;
     }
     r->backend = backend_open(cfg->backend, cfg->threads, err);
-    if (r->backend && compile_all(r, teacher_tensor, arg, err) && allocate(r, err))
+    if (r->backend && nets_settle(&r->cfg.nets, err) && compile_all(r, teacher_tensor, arg, err) &&
+        allocate(r, err))
         return r;
     replica_close(r);
     return NULL;
@@ -244,6 +270,7 @@ void replica_close(struct replica *r)
     free(r->train);
     plan_free(r->eval);
     plan_free(r->teacher);
+    plan_free(r->tapped);
     backend_close(r->backend);
     flat_free(&r->flat);
     free(r->params);
@@ -302,10 +329,15 @@ void replica_refresh(struct replica *r)
         plan_prepare(r->eval);
 }
 
+static size_t value_count(const struct nets *n, size_t i)
+{
+    return (size_t)shape_count(&n->teacher_values[i].shape);
+}
+
 /* Runs the teacher on one chunk; fewer than cfg.chunk samples are filled up with zeros, because the
  * same sample gives other bits in a batch of another size. */
-static void teacher_chunk(struct replica *r, const float *images, int64_t count, float *logits,
-                          float *features)
+static void teacher_chunk(struct replica *r, struct plan *teacher, const float *images,
+                          int64_t count)
 {
     const struct nets *n = &r->cfg.nets;
     struct replica_staging *s = r->staging;
@@ -317,16 +349,15 @@ static void teacher_chunk(struct replica *r, const float *images, int64_t count,
         memcpy(s->images, images, (size_t)count * image * sizeof(float));
         in = s->images;
     }
-    plan_bind_name(r->teacher, "images", in);
-    plan_bind_name(r->teacher, "logits", s->chunk_logits);
-    plan_bind_name(r->teacher, "features", s->chunk_features);
-    plan_run(r->teacher);
-    memcpy(logits, s->chunk_logits, (size_t)(count * n->classes) * sizeof(float));
-    memcpy(features, s->chunk_features, (size_t)(count * n->teacher_width) * sizeof(float));
+    plan_bind_name(teacher, "images", in);
+    for (size_t i = 0; i < n->n_teacher_values; i++)
+        plan_bind_name(teacher, n->teacher_values[i].name, s->chunk[i]);
+    plan_run(teacher);
 }
 
-void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,
-                     float *features)
+/* Fills those of values[] that are there. */
+static void run_teacher(struct replica *r, struct plan *teacher, const float *images, int64_t count,
+                        float *const values[NETS_MAX_TEACHER_VALUES])
 {
     const struct nets *n = &r->cfg.nets;
     int64_t image = 3 * n->image_size * n->image_size;
@@ -334,9 +365,21 @@ void replica_teacher(struct replica *r, const float *images, int64_t count, floa
     for (int64_t at = 0; at < count; at += r->cfg.chunk) {
         int64_t here = count - at < r->cfg.chunk ? count - at : r->cfg.chunk;
 
-        teacher_chunk(r, images + at * image, here, logits + at * n->classes,
-                      features + at * n->teacher_width);
+        teacher_chunk(r, teacher, images + at * image, here);
+        for (size_t i = 0; i < n->n_teacher_values; i++)
+            if (values[i])
+                memcpy(values[i] + (size_t)at * value_count(n, i), r->staging->chunk[i],
+                       (size_t)here * value_count(n, i) * sizeof(float));
     }
+}
+
+void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,
+                     float *features)
+{
+    float *const values[NETS_MAX_TEACHER_VALUES] = {[TEACHER_LOGITS] = logits,
+                                                    [TEACHER_FEATURES] = features};
+
+    run_teacher(r, r->teacher, images, count, values);
 }
 
 /* 0 or 1/(1-p), drawn by sample and element. */
@@ -384,11 +427,14 @@ static void bind_losses(struct replica *r, struct plan *p, const struct lane *la
 static void bind_lane(struct replica *r, struct plan *p, const struct lane *lane)
 {
     struct replica_staging *s = r->staging;
+    char name[48];
 
     plan_bind_name(p, "images", lane->images);
     plan_bind_name(p, "labels", lane->labels);
-    plan_bind_name(p, "teacher_logits", s->teacher_logits);
-    plan_bind_name(p, "teacher_features", s->teacher_features);
+    for (size_t i = 0; i < r->cfg.nets.n_teacher_values; i++) {
+        snprintf(name, sizeof(name), "teacher_%s", r->cfg.nets.teacher_values[i].name);
+        plan_bind_name(p, name, s->teacher[i]);
+    }
     plan_bind_name(p, "directions", r->directions);
     plan_bind_name(p, "mask", s->mask);
     plan_bind_name(p, "logits", s->logits);
@@ -428,8 +474,8 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
         return;
     }
     if (teacher)
-        replica_teacher(r, lane->images, lane->count, r->staging->teacher_logits,
-                        r->staging->teacher_features);
+        run_teacher(r, r->tapped ? r->tapped : r->teacher, lane->images, lane->count,
+                    r->staging->teacher);
     if (n->dropout)
         fill_mask(r, lane);
     p = train_plan(r, lane->count);
@@ -439,7 +485,7 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
     for (size_t i = r->flat.param_count; i < flat_grad_count(&r->flat); i++)
         grads[i] *= share;
     if (teacher)
-        batch.teacher_features = r->staging->teacher_features;
+        batch.teacher_features = r->staging->teacher[TEACHER_FEATURES];
     if (batch.width != n->teacher_width)
         batch.teacher_features = NULL;
     batch.norms = lane->norms;
@@ -454,6 +500,8 @@ void replica_watch(struct replica *r, struct nonfinite *first)
 {
     if (r->teacher)
         plan_watch(r->teacher, first);
+    if (r->tapped)
+        plan_watch(r->tapped, first);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         plan_watch(r->train[i], first);
 }

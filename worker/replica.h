@@ -42,6 +42,7 @@ struct replica {
     float *params, *buffers;
     float *state[OPTIM_MAX_STATES];
     struct plan *eval, *teacher;
+    struct plan *tapped; /* the teacher with the taps that losses read; NULL: they read none */
     struct plan **train; /* one for each of lane_sizes */
     void *arena;
     float *directions; /* classes x teacher_width; zero until set */

@@ -165,16 +165,25 @@ static size_t add_lane_sizes(int64_t *sizes, size_t count, int64_t n, int64_t la
     return count;
 }
 
+static struct nets_loss nets_loss_of(const LossSpec *spec)
+{
+    struct nets_loss loss = {.def = loss_find(spec->kind)};
+
+    for (size_t i = 0; i < n_loss_params; i++)
+        *(double *)(void *)((char *)&loss.params + loss_param_table[i].offset) =
+            job_loss_number(spec, loss_param_table[i].name);
+    return loss;
+}
+
 static bool configure_losses(const JobSpec *job, struct nets *n, struct error *err)
 {
     if (job->n_losses > NETS_MAX_LOSSES)
         return err_set(err, ERR_INVALID, "#/losses: at most %d, got %zu", NETS_MAX_LOSSES,
                        job->n_losses);
     for (size_t i = 0; i < job->n_losses; i++)
-        n->losses[n->n_losses++] =
-            (struct nets_loss){loss_find(job->losses[i]->kind), job->losses[i]->temperature};
+        n->losses[n->n_losses++] = nets_loss_of(job->losses[i]);
     if (!n->n_losses && job->kind == DISTILLD__JOB_KIND__TRAIN)
-        n->losses[n->n_losses++] = (struct nets_loss){loss_find("ce"), 1};
+        n->losses[n->n_losses++] = (struct nets_loss){.def = &loss_ce};
     return true;
 }
 
@@ -331,6 +340,23 @@ static void tell_skipped(struct session *s, const struct dataset *d, const char 
         progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
 }
 
+/* What a loss of the job cannot do with this data is told, but no mistake. */
+static void tell_doubts(struct session *s)
+{
+    const struct replica_config *c = &s->replica->cfg;
+    int64_t smallest = INT64_MAX;
+
+    for (size_t i = 0; i < c->n_lane_sizes; i++)
+        smallest = c->lane_sizes[i] < smallest ? c->lane_sizes[i] : smallest;
+    for (size_t i = 0; i < c->nets.n_losses; i++) {
+        const struct loss_def *def = c->nets.losses[i].def;
+        const char *doubt = def->doubt ? def->doubt(c->nets.classes, smallest) : NULL;
+
+        if (doubt)
+            progress_say(&s->progress, "warning: loss \"%s\": %s", def->name, doubt);
+    }
+}
+
 static void hash_data(struct session *s, bool anew)
 {
     char *cache = session_cache_folder();
@@ -376,13 +402,13 @@ static bool load_student(struct session *s, struct error *err)
     for (size_t i = 0; ok && i < r->flat.params.n; i++) {
         const struct flat_entry *e = &r->flat.params.at[i];
 
-        ok = str_starts(e->name, "projector.") ||
+        ok = !nets_in_student(e->name) ||
              weights_tensor(&w, e->name, &e->shape, r->params + e->offset, err);
     }
     for (size_t i = 0; ok && i < r->flat.buffers.n; i++) {
         const struct flat_entry *e = &r->flat.buffers.at[i];
 
-        ok = str_starts(e->name, "projector.") ||
+        ok = !nets_in_student(e->name) ||
              weights_tensor(&w, e->name, &e->shape, r->buffers + e->offset, err);
     }
     weights_close(&w);
@@ -456,6 +482,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (s->rank == 0) {
         tell_skipped(s, s->train, "training");
         tell_skipped(s, s->test, "test");
+        tell_doubts(s);
     }
     hash_inputs(s, r->verify_data);
     return (!s->job->teacher || session_class_means(s, err)) &&

@@ -329,7 +329,7 @@ bool state_load(struct session *s, const char *resume, bool allow_other_isa, str
 
 static bool is_student(const struct flat_entry *e)
 {
-    return !str_starts(e->name, "projector.");
+    return nets_in_student(e->name);
 }
 
 static char *channels_text(const double x[3])

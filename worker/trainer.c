@@ -84,17 +84,23 @@ static size_t table_length(const struct trainer *t)
     return (size_t)(teacher_norms(t) + t->s->job->train->batch - t->table);
 }
 
+/* Nothing before the loss starts and from where it stops; the ramp begins where the loss does. */
+static double weight_in(const LossSpec *l, int64_t epoch)
+{
+    double since = (double)(epoch - l->start_epoch);
+
+    if (since < 0 || (l->has_stop_epoch && epoch >= l->stop_epoch))
+        return 0;
+    return l->weight * (l->ramp_epochs > 0 ? fmin(1, since / l->ramp_epochs) : 1);
+}
+
 static void set_weights(struct trainer *t, int64_t epoch)
 {
     const JobSpec *job = t->s->job;
 
     t->weights[0] = 1; /* a job without losses trains on cross-entropy */
-    for (size_t i = 0; i < job->n_losses; i++) {
-        const LossSpec *l = job->losses[i];
-        double ramp = l->ramp_epochs > 0 ? fmin(1, (double)epoch / l->ramp_epochs) : 1;
-
-        t->weights[i] = l->weight * ramp;
-    }
+    for (size_t i = 0; i < job->n_losses; i++)
+        t->weights[i] = weight_in(job->losses[i], epoch);
 }
 
 static void run_lane(struct trainer *t, const struct batch *b, int l, float *grads)

@@ -76,6 +76,20 @@ const char *job_kind_name(const JobSpec *job)
     return names[job->kind];
 }
 
+double job_loss_number(const LossSpec *loss, const char *field)
+{
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(
+        &distilld__loss_spec__descriptor, field);
+    const void *at;
+
+    ASSERT(f && f->label == PROTOBUF_C_LABEL_OPTIONAL);
+    at = (const char *)loss + f->offset;
+    if (f->type == PROTOBUF_C_TYPE_DOUBLE)
+        return *(const double *)at;
+    ASSERT(f->type == PROTOBUF_C_TYPE_ENUM || f->type == PROTOBUF_C_TYPE_INT32);
+    return *(const int32_t *)at;
+}
+
 bool job_split_source(const char *source, char *scheme, size_t size, const char **rest)
 {
     const char *colon = strchr(source, ':');

@@ -54,4 +54,8 @@ bool job_split_source(const char *source, char *scheme, size_t size, const char 
 
 const char *job_kind_name(const JobSpec *job);
 
+/* A field of a loss that is a number or one of a list (which counts from 0), by its name; 0 where it is left
+ * out. */
+double job_loss_number(const LossSpec *loss, const char *field);
+
 #endif

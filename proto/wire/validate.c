@@ -7,6 +7,7 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+#include "proto/wire/pbjson.h"
 
 /* Limits of single numbers. "losses.*." stands for every loss. */
 struct range {
@@ -55,6 +56,17 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"losses.*.weight", 0, any, false, false},
         {"losses.*.temperature", 0, any, true, false},
         {"losses.*.ramp_epochs", 0, any, false, false},
+        {"losses.*.label_smoothing", 0, 1, false, true},
+        {"losses.*.alpha", 0, any, false, false},
+        {"losses.*.beta", 0, any, false, false},
+        {"losses.*.gamma", 0, any, false, false},
+        {"losses.*.tau", 0, any, true, false},
+        {"losses.*.norm_step", 0, any, true, false},
+        {"losses.*.norm_target", 0, any, true, false},
+        {"losses.*.mid_width", 1, 1 << 14, false, false},
+        {"losses.*.layer", 0, 64, false, false},
+        {"losses.*.start_epoch", 0, max_count, false, false},
+        {"losses.*.stop_epoch", 1, max_count, false, false},
         {"optimizer.lr", 0, any, true, false},
         {"optimizer.momentum", 0, 1, false, true},
         {"optimizer.weight_decay", 0, any, false, false},
@@ -192,7 +204,35 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
     }
 }
 
-/* A loss reads some of the fields of LossSpec; one it does not read was set by mistake. */
+/* A loss reads some of the fields of LossSpec; one that it does not read, but has another value than the
+ * default, was set by mistake. */
+static void check_loss_fields(const LossSpec *loss, size_t i, const struct catalog_entry *e,
+                              struct problems *p)
+{
+    static const struct catalog_entry all = {
+        .params = "kind,weight,ramp_epochs,start_epoch,stop_epoch"};
+    LossSpec fresh = DISTILLD__LOSS_SPEC__INIT;
+    struct json *set = pbjson_write(&loss->base), *usual;
+
+    pbjson_fill_defaults(&fresh.base);
+    usual = pbjson_write(&fresh.base);
+    for (void *it = js_first(set); it; it = js_next(set, it)) {
+        const char *field = js_key(it);
+        const struct json *fallback = js_get(usual, field), *v = js_value(it);
+        char *pointer;
+
+        if (catalog_takes(&all, field) || catalog_takes(e, field) ||
+            (fallback && js_real(v, 0) == js_real(fallback, 0) &&
+             strcmp(js_string(v, ""), js_string(fallback, "")) == 0))
+            continue;
+        pointer = str_fmt("#/losses/%zu/%s", i, field);
+        problems_add(p, pointer, "loss \"%s\" has no %s", loss->kind, field);
+        free(pointer);
+    }
+    js_free(set);
+    js_free(usual);
+}
+
 static void check_loss(const JobSpec *job, size_t i, const struct catalog *known,
                        struct problems *p)
 {
@@ -212,9 +252,11 @@ static void check_loss(const JobSpec *job, size_t i, const struct catalog *known
     if (e->needs_teacher && job->kind == DISTILLD__JOB_KIND__TRAIN)
         problems_add(p, pointer, "loss \"%s\" needs a teacher; a job of kind \"train\" has none",
                      loss->kind);
-    if (loss->temperature != 4 && !catalog_takes(e, "temperature")) {
-        snprintf(pointer, sizeof(pointer), "#/losses/%zu/temperature", i);
-        problems_add(p, pointer, "loss \"%s\" has no temperature", loss->kind);
+    check_loss_fields(loss, i, e, p);
+    if (loss->has_stop_epoch && loss->stop_epoch <= loss->start_epoch) {
+        snprintf(pointer, sizeof(pointer), "#/losses/%zu/stop_epoch", i);
+        problems_add(p, pointer, "must be after start_epoch, which is %d; got %d",
+                     loss->start_epoch, loss->stop_epoch);
     }
 }
 

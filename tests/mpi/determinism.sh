@@ -1,8 +1,8 @@
 #!/bin/bash
 # A job with augmentation, projector-free KD + ND, a last batch with fewer samples than lanes and an
-# evaluation set that is no multiple of the chunk, and one through a projector with dropout whose last batch
-# is cut unevenly: the same bytes on 1, 2 and 4 ranks, and other bytes whenever something that matters
-# changes.
+# evaluation set that is no multiple of the chunk, and one through a projector with dropout and with every kind
+# of loss, whose last batch is cut unevenly: the same bytes on 1, 2 and 4 ranks, and other bytes whenever
+# something that matters changes.
 . "${srcdir:?}/tests/mpi/lib.sh" || exit 99
 
 data='"source":"procedural:classes=4,train=130,test=101,seed=3"'
@@ -51,14 +51,16 @@ for n in 1 3; do
         fail "class means of $n ranks differ"
 done
 
-# A teacher of another width, so that there is a projector, and dropout in it. 137 = 64 + 64 + 9: the last
-# batch gives lanes of 2, 2, 2 and 3 samples.
+# A teacher of another width, so that there is a projector, and dropout in it; losses with layers of their own,
+# and losses that depend on the lane. 137 = 64 + 64 + 9: the last batch gives lanes of 2, 2, 2 and 3 samples.
 data=${data/130/137}
 cat >"$tmp/wide.json" <<J
 {"kind":"train","name":"wide","data":{$data},"student":{"model":"resnet8x4"},
  "train":{"epochs":1,"batch":64,"max_steps":2}}
 J
 jq '.teacher = {model: "resnet8x4", weights: "wide/student.safetensors"} |
+    .losses += [{kind: "dkd"}, {kind: "dist"}, {kind: "reviewkd"}, {kind: "hint"}, {kind: "infonce"},
+                {kind: "sifn", weight: 0.05}, {kind: "hafn", weight: 0.05}, {kind: "l2", weight: 0.01}] |
     .data.source |= sub("130"; "137")' "$tmp/job.json" >"$tmp/projected.json"
 must 2 train "$tmp/wide.json" --out "$tmp/wide"
 must 1 train "$tmp/projected.json" --out "$tmp/projected1"

@@ -436,6 +436,18 @@ static value_id cross_entropy(struct graph *g)
     return g_scale(g, g_pick(g, g_log_softmax(g, input(g, shape2(5, 3))), labels(g, 5)), -1);
 }
 
+/* Without the label's logit, which is the largest of some rows. */
+static value_id log_sum_exp_of_others(struct graph *g)
+{
+    return g_log_sum_exp(g, g_put(g, input(g, shape2(5, 4)), labels(g, 5), -1e30));
+}
+
+/* Its gradient is no derivative; tests/ops/test_losses.c has what it is for. */
+static value_id detached(struct graph *g)
+{
+    return g_detach(g, input(g, shape2(3, 4)));
+}
+
 static value_id gather_rows(struct graph *g)
 {
     value_id x = input(g, shape2(5, 4));
@@ -535,6 +547,8 @@ const struct op_case op_cases[] = {
     {"row_sum_of_product", row_sum_of_product, false},
     {"log_softmax", log_softmax, false},
     {"cross_entropy", cross_entropy, false},
+    {"log_sum_exp_of_others", log_sum_exp_of_others, false},
+    {"detached", detached, true},
     {"gather_rows", gather_rows, false},
     {"fused", fused, true},
 };

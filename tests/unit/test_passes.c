@@ -88,28 +88,30 @@ static struct graph *shortcut(void)
 /* Losses on given features and logits, and their gradients. */
 static struct graph *losses(void)
 {
+    static const struct loss_def *const some[] = {&loss_ce, &loss_kd, &loss_nd};
+    const struct loss_params params = {.temperature = 4};
     struct graph *g = graph_new();
     value_id features = graph_input(g, "features", DT_REAL, shape2(4, 8));
     value_id logits = graph_input(g, "logits", DT_REAL, shape2(4, 3));
     const struct loss_args a = {
         .features = features,
-        .logits = logits,
+        .student.logits = logits,
         .labels = graph_input(g, "labels", DT_INDEX, shape1(4)),
-        .teacher_features = graph_input(g, "teacher_features", DT_REAL, shape2(4, 8)),
-        .teacher_logits = graph_input(g, "teacher_logits", DT_REAL, shape2(4, 3)),
+        .teacher.features = graph_input(g, "teacher_features", DT_REAL, shape2(4, 8)),
+        .teacher.logits = graph_input(g, "teacher_logits", DT_REAL, shape2(4, 3)),
         .directions = graph_input(g, "directions", DT_REAL, shape2(3, 8)),
-        .temperature = 4,
+        .params = &params,
     };
     value_id seed = graph_input(g, "seed", DT_REAL, shape1(4));
 
     graph_want_grad(g, features);
     graph_want_grad(g, logits);
-    for (size_t i = 0; i < loss_registry_len; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
         size_t first = g->nodes.n;
-        value_id loss = loss_registry[i]->build(g, &a);
+        value_id loss = some[i]->build(g, &a);
 
-        graph_name_layer(g, first, loss_registry[i]->name);
-        graph_mark_output(g, loss, loss_registry[i]->name);
+        graph_name_layer(g, first, some[i]->name);
+        graph_mark_output(g, loss, some[i]->name);
         graph_seed(g, loss, seed);
     }
     return g;

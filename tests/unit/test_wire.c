@@ -112,6 +112,21 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"losses.1.kind=kdd", "#/losses/1/kind: unknown loss 'kdd'; did you mean 'kd'?"},
         {"losses.2.kind=kd", "#/losses/2/kind: loss \"kd\" stands there twice"},
         {"losses.2.temperature=2", "#/losses/2/temperature: loss \"nd\" has no temperature"},
+        {"losses.2.tau=0.2", "#/losses/2/tau: loss \"nd\" has no tau"},
+        {"losses.2.teacher_taps=post", "#/losses/2/teacher_taps: loss \"nd\" has no teacher_taps"},
+        {"losses.2.mid_width=8", "#/losses/2/mid_width: loss \"nd\" has no mid_width"},
+        {"losses.2.teacher_taps=before", "expected one of post, pre"},
+        {"losses.2.label_smoothing=1", "#/losses/2/label_smoothing: must be at least 0 and less"},
+        {"losses.2.alpha=-1", "#/losses/2/alpha: must be at least 0, got -1"},
+        {"losses.2.beta=-1", "#/losses/2/beta: must be at least 0, got -1"},
+        {"losses.2.gamma=-1", "#/losses/2/gamma: must be at least 0, got -1"},
+        {"losses.2.tau=0", "#/losses/2/tau: must be greater than 0, got 0"},
+        {"losses.2.norm_step=0", "#/losses/2/norm_step: must be greater than 0, got 0"},
+        {"losses.2.norm_target=0", "#/losses/2/norm_target: must be greater than 0, got 0"},
+        {"losses.2.mid_width=0", "#/losses/2/mid_width: must be at least 1 and at most 16384"},
+        {"losses.2.layer=-1", "#/losses/2/layer: must be at least 0 and at most 64, got -1"},
+        {"losses.2.start_epoch=-1", "#/losses/2/start_epoch: must be at least 0, got -1"},
+        {"losses.2.stop_epoch=0", "#/losses/2/stop_epoch: must be at least 1, got 0"},
         {"losses.1.temperature=0", "#/losses/1/temperature: must be greater than 0"},
         {"losses.0.weight=-1", "#/losses/0/weight: must be at least 0, got -1"},
         {"data.source=/some/dir", "#/data/source: expected KIND:DIR"},
@@ -135,6 +150,43 @@ START_TEST(every_mistake_is_named_with_its_place)
         judge(&err, &bad[i].set, 1);
         ck_assert_msg(strstr(err.msg, bad[i].says), "%s: %s", bad[i].set, err.msg);
     }
+}
+END_TEST
+
+START_TEST(a_loss_stops_after_it_starts)
+{
+    static const char *const good[] = {"losses.2.start_epoch=3", "losses.2.stop_epoch=4"};
+    static const char *const bad[] = {"losses.2.start_epoch=3", "losses.2.stop_epoch=3"};
+    struct error err;
+
+    judge(&err, good, ARRAY_LEN(good));
+    ck_assert_msg(!err.msg[0], "%s", err.msg);
+    judge(&err, bad, ARRAY_LEN(bad));
+    ck_assert_msg(strstr(err.msg, "#/losses/2/stop_epoch: must be after start_epoch, which is 3"),
+                  "%s", err.msg);
+}
+END_TEST
+
+/* A spec with every default written out, as spec.json has it, says nothing that a loss does not read. */
+START_TEST(the_normalised_form_is_valid)
+{
+    struct error err;
+    struct json *spec = js_parse(sample, strlen(sample), &err), *again;
+    struct problems p = {0};
+    JobSpec *job = job_from_json(spec, &p), *second;
+
+    fill_catalog();
+    again = job_to_json(job);
+    second = job_from_json(again, &p);
+    job_validate(second, &known, &p);
+    err_clear(&err);
+    ck_assert_msg(problems_none(&p, &err), "%s", err.msg);
+    problems_free(&p);
+    job_free(job);
+    job_free(second);
+    js_free(spec);
+    js_free(again);
+    catalog_free(&known);
 }
 END_TEST
 
@@ -388,6 +440,7 @@ END_TEST
 
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
           the_sample_is_valid, every_mistake_is_named_with_its_place,
+          a_loss_stops_after_it_starts, the_normalised_form_is_valid,
           all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
           ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
           assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,

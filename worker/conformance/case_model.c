@@ -9,6 +9,7 @@
 #include "worker/conformance/rows.h"
 #include "worker/conformance/single.h"
 #include "worker/engine/ops/ops.h"
+#include "worker/losses/terms.h"
 #include "worker/nets.h"
 
 struct model_case {
@@ -181,14 +182,11 @@ static struct graph *train_graph(const struct model_case *m)
     struct net net = {.g = g, .training = true, .prefix = ""};
     value_id x = graph_input(g, "images", DT_REAL, shape4(m->batch, 3, m->size, m->size));
     struct model_outputs out;
-    struct loss_args a = {0};
     value_id ce, squares;
 
     graph_want_grad(g, x);
     m->def->build(&net, m->def, x, m->classes, &out);
-    a.logits = out.logits;
-    a.labels = graph_input(g, "labels", DT_INDEX, shape1(m->batch));
-    ce = loss_ce.build(g, &a);
+    ce = term_cross_entropy(g, out.logits, graph_input(g, "labels", DT_INDEX, shape1(m->batch)));
     squares = g_row_sum(g, g_mul(g, out.features, out.features));
     graph_mark_output(g, out.logits, "logits");
     graph_mark_output(g, out.features, "features");

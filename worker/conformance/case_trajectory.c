@@ -37,12 +37,12 @@ static bool teacher_tensor(void *arg, const char *name, const struct shape *shap
 }
 
 /* The vectors' key of one of our names: the student's keys have a prefix when there is a projector or
- * teacher, and the projector is called fc1. */
+ * teacher, the projector is called fc1, and fusions are called as here. */
 static char *student_key(const struct run *t, const char *name)
 {
     if (str_starts(name, "projector."))
         return str_fmt("fc1.%s", name + strlen("projector."));
-    return str_fmt("%s%s", t->has_teacher ? "student." : "", name);
+    return str_fmt("%s%s", t->has_teacher && nets_in_student(name) ? "student." : "", name);
 }
 
 static bool fill_entries(const struct run *t, const struct flat_entry *entries, size_t n,
@@ -59,29 +59,66 @@ static bool fill_entries(const struct run *t, const struct flat_entry *entries, 
     return ok;
 }
 
+/* The distillation term of each method; NULL: none. Its weight in `weights` is called kd, but that of dkd is
+ * in its parts. */
+static const struct method {
+    const char *name;
+    const struct loss_def *def;
+} methods[] = {
+    {"ce", NULL},          {"kd", &loss_kd},           {"dkd", &loss_dkd},
+    {"dist", &loss_dist},  {"review", &loss_reviewkd},
+};
+
+static const struct method *find_method(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++)
+        if (strcmp(methods[i].name, name) == 0)
+            return &methods[i];
+    return NULL;
+}
+
+static void add_loss(struct nets *n, const struct loss_def *def, const struct loss_params *params)
+{
+    if (def)
+        n->losses[n->n_losses++] = (struct nets_loss){def, *params};
+}
+
+static void configure_losses(struct run *t, struct nets *n, const struct method *m)
+{
+    struct json *w = cf_meta_json(t->c, "weights");
+    const struct loss_params params = {
+        .temperature = js_real(js_get(w, m->def == &loss_dist ? "tau" : "T"), 1),
+        .alpha = js_real(js_get(w, "alpha"), 1),
+        .beta = js_real(js_get(w, "beta"), 1),
+        .gamma = js_real(js_get(w, "gamma"), 1),
+        .student_taps = TAP_POST,
+        .teacher_taps = TAP_PRE,
+    };
+
+    t->cls = js_real(js_get(w, "cls"), 1);
+    t->kd = js_real(js_get(w, "kd"), 1);
+    t->nd = js_real(js_get(w, "nd"), 0);
+    add_loss(n, &loss_ce, &(struct loss_params){0});
+    add_loss(n, m->def, &params);
+    add_loss(n, t->nd > 0 ? &loss_nd : NULL, &params);
+    js_free(w);
+}
+
 static bool configure(struct run *t, struct replica_config *cfg, struct error *err)
 {
     struct cf_case *c = t->c;
-    struct json *w = cf_meta_json(c, "weights"), *sgd = cf_meta_json(c, "sgd");
+    struct json *sgd = cf_meta_json(c, "sgd");
     struct nets *n = &cfg->nets;
-    const char *method = cf_meta(c, "method");
+    const struct method *method = find_method(cf_meta(c, "method"));
 
-    t->cls = js_real(js_get(w, "cls"), 1);
-    t->kd = js_real(js_get(w, "kd"), 0);
-    t->nd = js_real(js_get(w, "nd"), 0);
     t->hyper = (struct optim_hyper){.lr = js_real(js_get(sgd, "lr"), 0),
                                     .momentum = js_real(js_get(sgd, "momentum"), 0),
                                     .weight_decay = js_real(js_get(sgd, "weight_decay"), 0),
                                     .nesterov = js_bool(js_get(sgd, "nesterov"), false)};
-    n->losses[n->n_losses++] = (struct nets_loss){&loss_ce, 1};
-    if (strcmp(method, "kd") == 0)
-        n->losses[n->n_losses++] = (struct nets_loss){&loss_kd, js_real(js_get(w, "T"), 1)};
-    if (t->nd > 0)
-        n->losses[n->n_losses++] = (struct nets_loss){&loss_nd, 1};
-    js_free(w);
     js_free(sgd);
-    if (strcmp(method, "kd") != 0 && strcmp(method, "ce") != 0)
-        return err_set(err, ERR_UNSUPPORTED, "there is no method %s", method);
+    if (!method)
+        return err_set(err, ERR_UNSUPPORTED, "there is no method %s", cf_meta(c, "method"));
+    configure_losses(t, n, method);
     n->student = model_find(cf_meta(c, "student"), NULL);
     n->teacher = t->has_teacher ? model_find(cf_meta(c, "teacher"), NULL) : NULL;
     if (!n->student || (t->has_teacher && !n->teacher))
@@ -192,8 +229,8 @@ static void step(struct run *t, int64_t s, double log[4], double aux[2])
     for (size_t k = 0; k < n->n_losses; k++) {
         const struct loss_def *def = n->losses[k].def;
 
-        column[k] = def == &loss_ce ? 1 : def == &loss_kd ? 2 : 3;
-        weights[k] = def == &loss_ce ? t->cls : def == &loss_kd ? ramp * t->kd : t->nd;
+        column[k] = def == &loss_ce ? 1 : def == &loss_nd ? 3 : 2;
+        weights[k] = def == &loss_ce ? t->cls : def == &loss_nd ? t->nd : ramp * t->kd;
     }
     replica_lane(t->r, &lane, t->grads, sums);
     for (size_t k = 0; k < n->n_losses; k++) {

@@ -36,6 +36,8 @@ struct cf_case {
 typedef bool (*cf_run_fn)(struct cf_case *c, struct error *err);
 
 bool cf_run_loss(struct cf_case *c, struct error *err);
+bool cf_run_hcl(struct cf_case *c, struct error *err);
+bool cf_run_abf(struct cf_case *c, struct error *err);
 bool cf_run_layer(struct cf_case *c, struct error *err);
 bool cf_run_optim(struct cf_case *c, struct error *err);
 bool cf_run_model(struct cf_case *c, struct error *err);

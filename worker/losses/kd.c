@@ -1,16 +1,15 @@
 /* Knowledge distillation (Hinton, Vinyals, Dean 2015): T^2 KL(softmax(z_t / T) || softmax(z_s / T)). */
-#include "worker/engine/ops/ops.h"
 #include "worker/losses/loss.h"
+#include "worker/losses/terms.h"
 
 static value_id build(struct graph *g, const struct loss_args *a)
 {
-    value_id t = g_log_softmax(g, g_scale(g, a->teacher_logits, 1 / a->temperature));
-    value_id s = g_log_softmax(g, g_scale(g, a->logits, 1 / a->temperature));
-    value_id apart = g_sub(g, t, s); /* first: compilers order arguments as they like */
-    value_id kl = g_row_sum(g, g_mul(g, g_exp(g, t), apart));
+    double temperature = a->params->temperature;
+    value_id t = g_log_softmax(g, g_scale(g, a->teacher.logits, 1 / temperature));
+    value_id s = g_log_softmax(g, g_scale(g, a->student.logits, 1 / temperature));
 
     /* Gradients of softened targets shrink as 1/T^2; undone, T can be tuned by itself. */
-    return g_scale(g, kl, a->temperature * a->temperature);
+    return g_scale(g, term_kl(g, t, s), temperature * temperature);
 }
 
 const struct loss_def loss_kd = {

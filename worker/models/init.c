@@ -29,6 +29,8 @@ void init_tensor(const char *name, enum param_role role, const struct shape *s, 
 
     switch (role) {
     case ROLE_CONV_WEIGHT: normal(out, n, key, sqrt(2.0 / (double)(n / s->dim[1]))); break;
+    case ROLE_CONV_UNIFORM: uniform(out, n, key, sqrt(3 / (double)fan_in)); break;
+    case ROLE_CONV_SMALL:
     case ROLE_LINEAR_WEIGHT:
     case ROLE_BIAS: uniform(out, n, key, 1 / sqrt((double)fan_in)); break;
     case ROLE_LINEAR_SMALL: normal(out, n, key, 0.01); break;

@@ -68,8 +68,9 @@ value_id projector_build(const struct net *n, value_id features, value_id mask, 
  * N(0, 0.01). Changes the roles of a graph that holds student and projector alone. */
 void projector_trap(struct graph *g, bool imagenet);
 
-/* First values of one tensor by its role (paper.md 3.2): convolutions normal with fan-out, batch norm 1
- * and 0, linear weights and biases uniform in 1/sqrt(fan_in) or N(0, 0.01). Keyed by seed and name. */
+/* First values of one tensor by its role (paper.md 3.2): convolutions normal with fan-out, or uniform
+ * in sqrt(3/fan_in) or 1/sqrt(fan_in) (paper.md 1.9), batch norm 1 and 0, linear weights and biases uniform
+ * in 1/sqrt(fan_in) or N(0, 0.01). Keyed by seed and name. */
 void init_tensor(const char *name, enum param_role role, const struct shape *s, int64_t fan_in,
                  uint64_t seed, float *out);
 

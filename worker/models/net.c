@@ -60,7 +60,7 @@ value_id net_conv_form(const struct net *n, const char *name, value_id x, int64_
 
     if (x < 0)
         return NO_VALUE;
-    w = declare(n, name, "weight", ROLE_CONV_WEIGHT,
+    w = declare(n, name, "weight", form->weight ? form->weight : ROLE_CONV_WEIGHT,
                 shape4(out, net_channels(n, x) / groups, form->kernel, form->kernel));
     if (form->bias != ROLE_NONE)
         b = declare(n, name, "bias", form->bias, shape1(out));

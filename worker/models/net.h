@@ -22,8 +22,9 @@ const struct net *net_enter(struct net_scope *s, const struct net *n, const char
 
 struct conv_form {
     int64_t kernel, stride, pad;
-    int64_t groups;       /* 0: 1 */
-    enum param_role bias; /* ROLE_NONE: there is no bias */
+    int64_t groups;         /* 0: 1 */
+    enum param_role weight; /* ROLE_NONE: ROLE_CONV_WEIGHT */
+    enum param_role bias;   /* ROLE_NONE: there is no bias */
 };
 /* name.weight [out, in / groups, kernel, kernel], and name.bias if the form says so. */
 value_id net_conv_form(const struct net *n, const char *name, value_id x, int64_t out,

@@ -40,6 +40,8 @@ enum value_kind {
 enum param_role {
     ROLE_NONE,
     ROLE_CONV_WEIGHT,
+    ROLE_CONV_UNIFORM, /* convolutions of other first values */
+    ROLE_CONV_SMALL,
     ROLE_LINEAR_WEIGHT,
     ROLE_LINEAR_SMALL, /* a linear layer's weight or bias that starts close to 0 */
     ROLE_BIAS,

@@ -84,6 +84,17 @@ static void sqrt_grad(struct graph *g, const struct node *n, const value_id *dou
     din[0] = g_scale(g, g_div(g, dout[0], n->out[0]), 0.5);
 }
 
+/* Nothing: what comes in counts as a constant. */
+static void detach_grad(struct graph *g, const struct node *n, const value_id *dout,
+                        const bool *need, value_id *din)
+{
+    (void)g;
+    (void)n;
+    (void)dout;
+    (void)need;
+    din[0] = NO_VALUE;
+}
+
 static void relu_grad(struct graph *g, const struct node *n, const value_id *dout, const bool *need,
                       value_id *din)
 {
@@ -148,6 +159,7 @@ const struct op_def op_sqrt = ELTWISE("Sqrt", 1, .grad = sqrt_grad);
 const struct op_def op_sigmoid = ELTWISE("Sigmoid", 1, .grad = sigmoid_grad);
 const struct op_def op_sigmoid_grad = ELTWISE("SigmoidGrad", 2, .is_private = true);
 const struct op_def op_relu = ELTWISE("Relu", 1, .grad = relu_grad);
+const struct op_def op_detach = ELTWISE("Detach", 1, .is_private = true, .grad = detach_grad);
 const struct op_def op_max = ELTWISE("Max", 2, .grad = max_grad);
 const struct op_def op_relu_grad = ELTWISE("ReluGrad", 2, .is_private = true);
 const struct op_def op_affine =
@@ -229,6 +241,11 @@ value_id g_clip(struct graph *g, value_id x, double min, double max)
 value_id g_relu(struct graph *g, value_id x)
 {
     return node1(g, &op_relu, x, NULL);
+}
+
+value_id g_detach(struct graph *g, value_id x)
+{
+    return node1(g, &op_detach, x, NULL);
 }
 
 value_id g_affine(struct graph *g, double alpha, value_id x, double beta)

@@ -152,6 +152,7 @@ extern const struct op_def op_sigmoid_grad; /* y, dy */
 extern const struct op_def op_affine;       /* alpha x + beta */
 extern const struct op_def op_max; /* of two; a tie counts as the first, also for the gradient */
 extern const struct op_def op_max_grad; /* a, b, dy -> da, db */
+extern const struct op_def op_detach;   /* x, through which no gradient goes back */
 value_id g_add(struct graph *g, value_id a, value_id b);
 value_id g_sub(struct graph *g, value_id a, value_id b);
 value_id g_mul(struct graph *g, value_id a, value_id b);
@@ -163,6 +164,7 @@ value_id g_sqrt(struct graph *g, value_id x);
 value_id g_relu(struct graph *g, value_id x);
 value_id g_clip(struct graph *g, value_id x, double min, double max); /* ReLU6: 0, 6 */
 value_id g_sigmoid(struct graph *g, value_id x);
+value_id g_detach(struct graph *g, value_id x);
 value_id g_affine(struct graph *g, double alpha, value_id x, double beta);
 value_id g_scale(struct graph *g, value_id x, double alpha);
 
@@ -179,13 +181,17 @@ extern const struct op_def op_channel_sum;    /* [N,C,H,W] -> [C] */
 value_id g_row_sum(struct graph *g, value_id x);
 value_id g_column_sum(struct graph *g, value_id x);
 value_id g_row_norm(struct graph *g, value_id x);
+/* [B] -> [B,size] along axis 1, [size,B] along axis 0. */
+value_id g_expand(struct graph *g, value_id x, int64_t axis, int64_t size);
 value_id g_channel_sum(struct graph *g, value_id x);
 value_id g_sample_mean(struct graph *g, value_id x); /* [N,C,H,W] -> [N] */
 
 /* softmax.c: along the last axis of [B,C] */
 extern const struct op_def op_log_softmax;
 extern const struct op_def op_log_softmax_grad; /* y, dy */
+extern const struct op_def op_reduce_log_sum_exp; /* [B,C] -> [B] */
 value_id g_log_softmax(struct graph *g, value_id x);
+value_id g_log_sum_exp(struct graph *g, value_id x);
 
 /* gather.c */
 struct pick_grad_attr {
@@ -194,8 +200,13 @@ struct pick_grad_attr {
 extern const struct op_def op_gather;    /* table [C,D], index [B] -> rows [B,D] */
 extern const struct op_def op_pick;      /* x [B,C], index [B] -> x[i, index_i], [B] */
 extern const struct op_def op_pick_grad; /* index, dy -> [B,C] */
+struct put_attr {
+    double value;
+};
+extern const struct op_def op_put; /* x [B,C], index [B] -> x with value at x[i, index_i] */
 value_id g_gather(struct graph *g, value_id table, value_id index);
 value_id g_pick(struct graph *g, value_id x, value_id index);
+value_id g_put(struct graph *g, value_id x, value_id index, double value);
 
 /* view.c: the same bytes under another shape */
 struct view_attr {

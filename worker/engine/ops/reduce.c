@@ -131,6 +131,13 @@ value_id g_row_norm(struct graph *g, value_id x)
     return node1(g, &op_reduce_l2, x, NULL);
 }
 
+value_id g_expand(struct graph *g, value_id x, int64_t axis, int64_t size)
+{
+    const struct axis_attr a = {.axis = axis, .size = size};
+
+    return node1(g, &op_expand, x, &a);
+}
+
 value_id g_channel_sum(struct graph *g, value_id x)
 {
     return node1(g, &op_channel_sum, x, NULL);
