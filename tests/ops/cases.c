@@ -69,7 +69,196 @@ CONV(conv_grouped, 2, 6, 4, 5, 5, 3, 1, 1, 2, true)
 CONV(conv_blocked_odd_width, 2, 32, 16, 5, 11, 3, 2, 1, 1, false)
 CONV(conv_grouped_blocked, 1, 32, 32, 5, 5, 3, 1, 1, 2, false)
 CONV(conv_depthwise, 2, 16, 16, 6, 6, 3, 1, 1, 16, false)
+CONV(conv_grouped_1x1, 2, 24, 60, 4, 4, 1, 1, 0, 3, false)
+CONV(conv_depthwise_even_strided, 2, 16, 16, 8, 6, 3, 2, 1, 16, true)
+CONV(conv_depthwise_odd_channels, 2, 12, 12, 6, 6, 3, 2, 1, 12, false)
+CONV(conv_stem, 1, 3, 16, 14, 14, 7, 2, 3, 1, false)
 CONV(conv_one_pixel, 1, 6, 4, 1, 1, 3, 1, 1, 1, true)
+
+/* Values that differ by a tenth or more, in some order, plus a little of an input: windows of them have
+ * one maximum, also half a finite difference away. */
+static value_id steps(struct graph *g, struct shape s)
+{
+    int64_t n = shape_count(&s);
+    float *data = NEW_ARRAY(float, (size_t)n);
+    char name[16];
+
+    for (int64_t i = 0; i < n; i++)
+        data[i] = 0.1f * (float)(i * 7919 % n - n / 2);
+    snprintf(name, sizeof(name), "c%zu", g->values.n);
+    return g_add(g, graph_const(g, name, s, data), g_scale(g, input(g, s), 0.01));
+}
+
+#define POOL(id, build, n, c, h, w, kernel, stride, pad)                    \
+    static value_id id(struct graph *g)                                     \
+    {                                                                       \
+        return build(g, steps(g, shape4(n, c, h, w)), kernel, stride, pad); \
+    }
+
+POOL(max_pool_even, g_max_pool, 2, 3, 8, 6, 2, 2, 0)
+POOL(max_pool_odd, g_max_pool, 2, 3, 7, 5, 2, 2, 0)
+POOL(max_pool_overlapping, g_max_pool, 2, 3, 7, 8, 3, 2, 1)
+POOL(max_pool_blocked, g_max_pool, 2, 32, 9, 8, 3, 2, 1)
+POOL(average_pool_even, g_average_pool, 2, 3, 8, 6, 2, 2, 0)
+POOL(average_pool_padded, g_average_pool, 2, 3, 7, 8, 3, 2, 1)
+POOL(average_pool_blocked, g_average_pool, 2, 32, 9, 8, 3, 2, 1)
+
+/* Unlike in every way that attributes allow. */
+static const struct window_attr lopsided = {
+    .kernel_shape = {3, 2}, .strides = {1, 2}, .pads = {2, 1, 1, 0}};
+
+static value_id max_pool_lopsided(struct graph *g)
+{
+    value_id x = steps(g, shape4(2, 3, 6, 7));
+
+    return graph_add(g, &op_max_pool, "", &x, 1, &lopsided);
+}
+
+static value_id average_pool_without_padding(struct graph *g)
+{
+    value_id x = input(g, shape4(2, 16, 6, 7));
+
+    return graph_add(g, &op_average_pool, "", &x, 1, &lopsided);
+}
+
+#define TO_SIZE(id, build, n, c, h, w, height, width)                 \
+    static value_id id(struct graph *g)                               \
+    {                                                                 \
+        return build(g, input(g, shape4(n, c, h, w)), height, width); \
+    }
+
+TO_SIZE(adaptive_pool_overlapping, g_adaptive_average_pool, 2, 3, 7, 5, 4, 2)
+TO_SIZE(adaptive_pool_blocked, g_adaptive_average_pool, 2, 16, 8, 8, 4, 1)
+TO_SIZE(adaptive_pool_larger, g_adaptive_average_pool, 1, 3, 2, 3, 4, 4)
+TO_SIZE(resize_up, g_resize_nearest, 2, 3, 4, 5, 8, 7)
+TO_SIZE(resize_down, g_resize_nearest, 2, 3, 7, 8, 5, 4)
+TO_SIZE(resize_blocked, g_resize_nearest, 2, 32, 4, 4, 8, 8)
+TO_SIZE(resize_pixel, g_resize_nearest, 2, 16, 1, 1, 4, 3)
+
+static value_id concat_channels(struct graph *g)
+{
+    value_id x[] = {input(g, shape4(2, 3, 4, 5)), input(g, shape4(2, 1, 4, 5)),
+                    input(g, shape4(2, 4, 4, 5))};
+
+    return g_concat(g, 1, x, 3);
+}
+
+static value_id concat_blocked(struct graph *g)
+{
+    value_id x[] = {input(g, shape4(2, 16, 4, 5)), input(g, shape4(2, 32, 4, 5))};
+
+    return g_relu(g, g_concat(g, 1, x, 2));
+}
+
+/* Parts that are blocked by themselves alone, or only together. */
+static value_id concat_halves(struct graph *g)
+{
+    value_id x[] = {input(g, shape4(2, 8, 4, 5)), input(g, shape4(2, 24, 4, 5))};
+
+    return g_relu(g, g_concat(g, 1, x, 2));
+}
+
+static value_id concat_last(struct graph *g)
+{
+    value_id x[] = {input(g, shape2(3, 4)), input(g, shape2(3, 2))};
+
+    return g_concat(g, 1, x, 2);
+}
+
+static value_id concat_first(struct graph *g)
+{
+    value_id x[] = {input(g, shape4(2, 16, 3, 3)), input(g, shape4(1, 16, 3, 3))};
+
+    return g_concat(g, 0, x, 2);
+}
+
+/* What a ShuffleNet does: one part goes on, both are joined and shuffled. */
+static value_id split_and_shuffle(struct graph *g)
+{
+    value_id part[2], w = input(g, shape4(16, 16, 1, 1));
+    value_id x = g_relu(g, input(g, shape4(2, 32, 4, 4)));
+
+    g_split(g, x, 1, (const int64_t[]){16, 16}, 2, part);
+    part[1] = g_relu(g, g_conv(g, "c", part[1], w, NO_VALUE, 1, 0, 1));
+    return g_channel_shuffle(g, g_concat(g, 1, part, 2), 2);
+}
+
+static value_id split_odd(struct graph *g)
+{
+    value_id part[3], x = g_relu(g, input(g, shape4(2, 32, 3, 4)));
+
+    g_split(g, x, 1, (const int64_t[]){5, 20, 7}, 3, part);
+    part[1] = g_relu(g, part[1]);
+    return g_concat(g, 1, (const value_id[]){part[2], part[1], part[0], part[2]}, 4);
+}
+
+static value_id slice_rows(struct graph *g)
+{
+    return g_slice(g, input(g, shape4(2, 16, 6, 5)), 2, 1, 4);
+}
+
+static value_id pad_images(struct graph *g)
+{
+    return g_pad_axis(g, g_pad_axis(g, input(g, shape4(2, 16, 3, 4)), 2, 1, 0), 3, 2, 1);
+}
+
+static value_id shuffle_three(struct graph *g)
+{
+    return g_channel_shuffle(g, input(g, shape4(2, 12, 3, 4)), 3);
+}
+
+static value_id shuffle_blocked(struct graph *g)
+{
+    return g_relu(g, g_channel_shuffle(g, g_relu(g, input(g, shape4(2, 48, 3, 4))), 3));
+}
+
+/* A shuffle as ONNX writes it. */
+static value_id shuffle_by_transpose(struct graph *g)
+{
+    value_id x = g_view(g, input(g, shape4(2, 6, 3, 4)), (struct shape){5, {2, 3, 2, 3, 4}});
+
+    x = g_transpose(g, x, (const int64_t[]){0, 2, 1, 3, 4});
+    return g_view(g, x, shape4(2, 6, 3, 4));
+}
+
+static value_id transpose_all(struct graph *g)
+{
+    return g_transpose(g, input(g, shape4(2, 16, 3, 4)), (const int64_t[]){2, 0, 3, 1});
+}
+
+/* The fusion block's: y = a sigmoid(z_0) + b sigmoid(z_1). */
+static value_id gate_mix(struct graph *g)
+{
+    struct shape s = shape4(2, 16, 4, 5);
+    value_id a = input(g, s), b = input(g, s), gate[2];
+    value_id z = g_sigmoid(g, input(g, shape4(2, 2, 4, 5)));
+
+    g_split(g, z, 1, (const int64_t[]){1, 1}, 2, gate);
+    return g_add(g, g_mul(g, a, g_broadcast(g, gate[0], s)),
+                 g_mul(g, b, g_broadcast(g, gate[1], s)));
+}
+
+static value_id broadcast_channels(struct graph *g)
+{
+    struct shape s = shape4(2, 16, 4, 5);
+
+    return g_mul(g, input(g, s), g_broadcast(g, input(g, shape4(2, 16, 1, 1)), s));
+}
+
+static value_id broadcast_and_back(struct graph *g)
+{
+    struct shape s = {3, {3, 4, 5}};
+    value_id x = g_broadcast(g, input(g, (struct shape){3, {1, 4, 1}}), s);
+
+    return g_sum_to(g, g_mul(g, x, input(g, s)), (struct shape){3, {3, 1, 5}});
+}
+
+static value_id sample_mean(struct graph *g)
+{
+    value_id x = input(g, shape4(3, 16, 4, 2));
+
+    return g_sample_mean(g, g_mul(g, x, x));
+}
 
 static value_id norm_train(struct graph *g, struct shape s)
 {
@@ -180,6 +369,41 @@ static value_id arithmetic(struct graph *g)
     return g_affine(g, 0.5, g_sub(g, sum, g_exp(g, a)), 2);
 }
 
+static value_id roots_and_logs(struct graph *g)
+{
+    value_id x = positive(g, shape2(3, 4));
+
+    return g_add(g, g_sqrt(g, x), g_log(g, x));
+}
+
+static value_id sigmoid(struct graph *g)
+{
+    return g_sigmoid(g, g_scale(g, input(g, shape4(2, 16, 3, 3)), 9));
+}
+
+/* Inputs stay away from 0, and so from both limits. */
+static value_id clip(struct graph *g, struct shape s)
+{
+    value_id x = input(g, s);
+
+    return g_add(g, g_clip(g, x, 0, 6), g_scale(g, g_clip(g, g_affine(g, 1, x, 6), 0, 6), 3));
+}
+
+static value_id clip_blocked(struct graph *g)
+{
+    return clip(g, shape4(2, 32, 3, 4));
+}
+
+static value_id clip_plain(struct graph *g)
+{
+    return clip(g, shape4(2, 3, 3, 4));
+}
+
+static value_id clip_rows(struct graph *g)
+{
+    return clip(g, shape2(5, 7));
+}
+
 static value_id maximum(struct graph *g)
 {
     return g_max(g, input(g, shape1(40)), input(g, shape1(40)));
@@ -246,6 +470,10 @@ const struct op_case op_cases[] = {
     {"conv_blocked_odd_width", conv_blocked_odd_width, false},
     {"conv_grouped_blocked", conv_grouped_blocked, false},
     {"conv_depthwise", conv_depthwise, false},
+    {"conv_grouped_1x1", conv_grouped_1x1, false},
+    {"conv_depthwise_even_strided", conv_depthwise_even_strided, false},
+    {"conv_depthwise_odd_channels", conv_depthwise_odd_channels, false},
+    {"conv_stem", conv_stem, false},
     {"conv_one_pixel", conv_one_pixel, false},
     {"bn_train_images", bn_train_images, false},
     {"bn_train_plain_images", bn_train_plain_images, false},
@@ -257,12 +485,50 @@ const struct op_case op_cases[] = {
     {"bn_eval_rows", bn_eval_rows, false},
     {"pool_blocked", pool_blocked, false},
     {"pool_plain", pool_plain, false},
+    {"max_pool_even", max_pool_even, false},
+    {"max_pool_odd", max_pool_odd, false},
+    {"max_pool_overlapping", max_pool_overlapping, false},
+    {"max_pool_blocked", max_pool_blocked, false},
+    {"max_pool_lopsided", max_pool_lopsided, false},
+    {"average_pool_even", average_pool_even, false},
+    {"average_pool_padded", average_pool_padded, false},
+    {"average_pool_blocked", average_pool_blocked, false},
+    {"average_pool_without_padding", average_pool_without_padding, false},
+    {"adaptive_pool_overlapping", adaptive_pool_overlapping, false},
+    {"adaptive_pool_blocked", adaptive_pool_blocked, false},
+    {"adaptive_pool_larger", adaptive_pool_larger, false},
+    {"resize_up", resize_up, false},
+    {"resize_down", resize_down, false},
+    {"resize_blocked", resize_blocked, false},
+    {"resize_pixel", resize_pixel, false},
+    {"concat_channels", concat_channels, false},
+    {"concat_blocked", concat_blocked, false},
+    {"concat_halves", concat_halves, false},
+    {"concat_last", concat_last, false},
+    {"concat_first", concat_first, false},
+    {"split_and_shuffle", split_and_shuffle, false},
+    {"split_odd", split_odd, false},
+    {"slice_rows", slice_rows, false},
+    {"pad_images", pad_images, false},
+    {"shuffle_three", shuffle_three, false},
+    {"shuffle_blocked", shuffle_blocked, false},
+    {"shuffle_by_transpose", shuffle_by_transpose, false},
+    {"transpose_all", transpose_all, false},
+    {"gate_mix", gate_mix, false},
+    {"broadcast_channels", broadcast_channels, false},
+    {"broadcast_and_back", broadcast_and_back, false},
+    {"sample_mean", sample_mean, false},
     {"flatten_blocked", flatten_blocked, false},
     {"linear", linear, false},
     {"matmul", matmul, false},
     {"residual", residual, false},
     {"relu_plain", relu_plain, false},
     {"arithmetic", arithmetic, false},
+    {"roots_and_logs", roots_and_logs, false},
+    {"sigmoid", sigmoid, false},
+    {"clip_blocked", clip_blocked, false},
+    {"clip_plain", clip_plain, false},
+    {"clip_rows", clip_rows, false},
     {"maximum", maximum, false},
     {"row_norm", row_norm, false},
     {"sums", sums, false},

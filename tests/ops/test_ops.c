@@ -166,4 +166,190 @@ START_TEST(every_operator_has_a_case)
 }
 END_TEST
 
-UNIT_MAIN(gradients_are_those_of_finite_differences, back_ends_agree, every_operator_has_a_case)
+/* Builds y from x, and holds y and its gradient (with seeds of 1) against what is wanted of them. */
+struct edge {
+    const char *what;
+    value_id (*build)(struct graph *g, value_id x);
+    struct shape shape;
+    double x[16], y[16], grad[16];
+};
+
+static value_id pool_2x2(struct graph *g, value_id x)
+{
+    return g_max_pool(g, x, 2, 2, 0);
+}
+
+static value_id pool_3x3(struct graph *g, value_id x)
+{
+    return g_max_pool(g, x, 3, 2, 1);
+}
+
+static value_id relu6(struct graph *g, value_id x)
+{
+    return g_clip(g, x, 0, 6);
+}
+
+/* Where finite differences cannot look. */
+static const struct edge edges[] = {
+    {"of equal maxima the first takes the gradient",
+     pool_2x2,
+     {4, {1, 1, 4, 4}},
+     {7, 7, 1, 2, 7, 7, 3, 3, 0, 0, -1, -1, 0, 0, -1, -1},
+     {7, 3, 0, -1},
+     {1, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0, 0, 0}},
+    {"padding is no maximum, and a pixel takes the gradients of all its windows",
+     pool_3x3,
+     {4, {1, 1, 3, 3}},
+     {-5, -5, -5, -5, -1, -5, -5, -5, -5},
+     {-1, -1, -1, -1},
+     {0, 0, 0, 0, 4, 0, 0, 0, 0}},
+    {"no gradient at either limit of ReLU6",
+     relu6,
+     {4, {1, 1, 1, 6}},
+     {-1, 0, 1, 5, 6, 7},
+     {0, 0, 1, 5, 6, 6},
+     {0, 0, 1, 1, 0, 0}},
+};
+
+static struct graph *edge_graph(const struct edge *e)
+{
+    struct graph *g = graph_new();
+    value_id x = graph_input(g, "x", DT_REAL, e->shape), y = e->build(g, x);
+
+    graph_want_grad(g, x);
+    graph_seed(g, y, graph_input(g, "up", DT_REAL, *graph_shape(g, y)));
+    graph_mark_output(g, y, "y");
+    return g;
+}
+
+static void check_edge(const struct edge *e, const char *backend)
+{
+    struct rig r;
+    int x, y, grad;
+
+    rig_open(&r, edge_graph(e), backend);
+    x = rig_io(&r, "x");
+    y = rig_io(&r, "y");
+    grad = rig_io(&r, "grad/x");
+    for (size_t i = 0; i < rig_count(&r, y); i++)
+        rig_set(&r, rig_io(&r, "up"), i, 1);
+    for (size_t i = 0; i < rig_count(&r, x); i++)
+        rig_set(&r, x, i, e->x[i]);
+    rig_run(&r);
+    for (size_t i = 0; i < rig_count(&r, y); i++)
+        ck_assert_msg(rig_get(&r, y, i) == e->y[i], "%s, %s: y[%zu]", e->what, backend, i);
+    for (size_t i = 0; i < rig_count(&r, x); i++)
+        ck_assert_msg(rig_get(&r, grad, i) == e->grad[i], "%s, %s: gradient %zu is %g", e->what,
+                      backend, i, rig_get(&r, grad, i));
+    rig_close(&r);
+}
+
+START_TEST(edges_are_as_the_papers_code_has_them)
+{
+    static const char *const backends[] = {"ref64", "ref", "cpu"};
+
+    for (size_t i = 0; i < ARRAY_LEN(edges); i++)
+        for (size_t k = 0; k < ARRAY_LEN(backends); k++)
+            check_edge(&edges[i], backends[k]);
+}
+END_TEST
+
+static value_id too_padded(struct graph *g, value_id x)
+{
+    return g_max_pool(g, x, 2, 1, 2);
+}
+
+static value_id too_large(struct graph *g, value_id x)
+{
+    return g_average_pool(g, x, 7, 1, 1);
+}
+
+static value_id no_pixels(struct graph *g, value_id x)
+{
+    return g_resize_nearest(g, x, 0, 4);
+}
+
+static value_id unlike(struct graph *g, value_id x)
+{
+    return g_concat(g, 1, (const value_id[]){x, g_slice(g, x, 2, 0, 3)}, 2);
+}
+
+static value_id beyond(struct graph *g, value_id x)
+{
+    return g_slice(g, x, 1, 4, 7);
+}
+
+static value_id no_axis(struct graph *g, value_id x)
+{
+    return g_pad_axis(g, x, 4, 1, 1);
+}
+
+static value_id uneven_split(struct graph *g, value_id x)
+{
+    value_id out[2];
+
+    g_split(g, x, 1, (const int64_t[]){2, 3}, 2, out);
+    return out[0];
+}
+
+static value_id uneven_shuffle(struct graph *g, value_id x)
+{
+    return g_channel_shuffle(g, x, 4);
+}
+
+static value_id twice(struct graph *g, value_id x)
+{
+    return g_transpose(g, x, (const int64_t[]){0, 1, 1, 3});
+}
+
+static value_id shrinking(struct graph *g, value_id x)
+{
+    return g_broadcast(g, x, shape4(2, 1, 4, 4));
+}
+
+static value_id other_rank(struct graph *g, value_id x)
+{
+    return g_sum_to(g, x, shape2(2, 6));
+}
+
+static value_id upside_down(struct graph *g, value_id x)
+{
+    return g_clip(g, x, 1, 0);
+}
+
+/* A definition that cannot be says what is wrong with it. */
+START_TEST(impossible_definitions_are_refused)
+{
+    static const struct {
+        value_id (*build)(struct graph *g, value_id x);
+        const char *message;
+    } cases[] = {
+        {too_padded, "MaxPool : kernel 2, stride 1, pads 2 and 2; expected"},
+        {too_large, "AveragePool : the window is larger than the padded input"},
+        {no_pixels, "ResizeNearest : a size of 0 by 4 pixels"},
+        {unlike, "Concat : input 1 has shape [2,6,3,4]; expected [2,6,4,4]"},
+        {beyond, "Slice : 4 up to 7 is no part of axis 1, which has 6"},
+        {no_axis, "PadAxis : input 0 has shape [2,6,4,4]; it has no axis 4"},
+        {uneven_split, "Split into 5 of 6 along axis 1"},
+        {uneven_shuffle, "ChannelShuffle : 6 channels do not make 4 groups"},
+        {twice, "Transpose : perm does not name each of the 4 axes once"},
+        {shrinking, "Broadcast : [2,6,4,4] is not [2,1,4,4] with dimensions of 1"},
+        {other_rank, "SumTo of [2,6,4,4] to [2,6]: the ranks differ"},
+        {upside_down, "Clip : min 1 is above max 0"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct graph *g = graph_new();
+        struct error err = {0};
+
+        cases[i].build(g, graph_input(g, "x", DT_REAL, shape4(2, 6, 4, 4)));
+        ck_assert(!graph_ok(g, &err));
+        ck_assert_msg(strstr(err.msg, cases[i].message) != NULL, "%s, not %s", err.msg,
+                      cases[i].message);
+        graph_free(g);
+    }
+}
+END_TEST
+
+UNIT_MAIN(gradients_are_those_of_finite_differences, back_ends_agree, every_operator_has_a_case,
+          edges_are_as_the_papers_code_has_them, impossible_definitions_are_refused)

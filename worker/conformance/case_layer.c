@@ -17,17 +17,28 @@ static value_id input(struct graph *g, const struct cf_case *c, const char *name
 
     if (!t)
         return NO_VALUE;
+    if (t->rank > SHAPE_MAX)
+        return graph_fail(g, ERR_DATA, "%s has %d dimensions; expected %d at most", name, t->rank,
+                          SHAPE_MAX);
     s.rank = t->rank;
-    for (int i = 0; i < t->rank && i < SHAPE_MAX; i++)
+    for (int i = 0; i < t->rank; i++)
         s.dim[i] = t->shape[i];
     v = graph_input(g, name, DT_REAL, s);
     graph_want_grad(g, v);
     return v;
 }
 
+/* The same, where there is no case without it. */
+static value_id need(struct graph *g, const struct cf_case *c, const char *name)
+{
+    value_id v = input(g, c, name);
+
+    return v < 0 ? graph_fail(g, ERR_DATA, "the case has no %s", name) : v;
+}
+
 static value_id conv2d(struct graph *g, const struct cf_case *c)
 {
-    value_id x = input(g, c, "in.x"), w = input(g, c, "param.weight");
+    value_id x = need(g, c, "in.x"), w = need(g, c, "param.weight");
 
     return g_conv(g, "conv", x, w, input(g, c, "param.bias"), js_int(js_get(c->hyper, "stride"), 1),
                   js_int(js_get(c->hyper, "padding"), 0), js_int(js_get(c->hyper, "groups"), 1));
@@ -40,11 +51,15 @@ static bool training(const struct cf_case *c)
 
 static value_id batchnorm(struct graph *g, const struct cf_case *c)
 {
-    value_id x = input(g, c, "in.x"), gamma = input(g, c, "param.gamma"), y;
-    value_id beta = input(g, c, "param.beta");
-    const struct shape *s = graph_shape(g, x);
-    double count = (double)(shape_count(s) / s->dim[1]);
+    value_id x = need(g, c, "in.x"), gamma = need(g, c, "param.gamma"), y;
+    value_id beta = need(g, c, "param.beta");
+    const struct shape *s;
+    double count;
 
+    if (x < 0)
+        return NO_VALUE;
+    s = graph_shape(g, x);
+    count = (double)(shape_count(s) / s->dim[1]);
     if (!training(c)) {
         struct shape channels = shape1(s->dim[1]);
 
@@ -60,17 +75,72 @@ static value_id batchnorm(struct graph *g, const struct cf_case *c)
 
 static value_id relu(struct graph *g, const struct cf_case *c)
 {
-    return g_relu(g, input(g, c, "in.x"));
+    return g_relu(g, need(g, c, "in.x"));
 }
 
 static value_id globalavgpool(struct graph *g, const struct cf_case *c)
 {
-    return g_global_average_pool(g, input(g, c, "in.x"));
+    return g_global_average_pool(g, need(g, c, "in.x"));
+}
+
+static value_id relu6(struct graph *g, const struct cf_case *c)
+{
+    return g_clip(g, need(g, c, "in.x"), 0, 6);
+}
+
+static value_id pool(struct graph *g, const struct cf_case *c, const struct op_def *op)
+{
+    int64_t kernel = js_int(js_get(c->hyper, "kernel"), 1);
+    int64_t stride = js_int(js_get(c->hyper, "stride"), kernel);
+    int64_t pad = js_int(js_get(c->hyper, "padding"), 0);
+    const struct window_attr a = {.kernel_shape = {kernel, kernel},
+                                  .strides = {stride, stride},
+                                  .pads = {pad, pad, pad, pad},
+                                  .count_include_pad =
+                                      js_bool(js_get(c->hyper, "count_include_pad"), false)};
+
+    return graph_add(g, op, "pool", (value_id[]){need(g, c, "in.x")}, 1, &a);
+}
+
+static value_id maxpool(struct graph *g, const struct cf_case *c)
+{
+    return pool(g, c, &op_max_pool);
+}
+
+static value_id avgpool(struct graph *g, const struct cf_case *c)
+{
+    return pool(g, c, &op_average_pool);
+}
+
+static value_id nearest(struct graph *g, const struct cf_case *c)
+{
+    int64_t size = js_int(js_get(c->hyper, "out"), 0);
+
+    return g_resize_nearest(g, need(g, c, "in.x"), size, size);
+}
+
+static value_id channel_shuffle(struct graph *g, const struct cf_case *c)
+{
+    return g_channel_shuffle(g, need(g, c, "in.x"), js_int(js_get(c->hyper, "groups"), 1));
+}
+
+/* y = a sigmoid(z_0) + b sigmoid(z_1) */
+static value_id gate_mix(struct graph *g, const struct cf_case *c)
+{
+    value_id a = need(g, c, "in.a"), b = need(g, c, "in.b"), gate[2];
+    struct shape s;
+
+    if (a < 0 || b < 0)
+        return NO_VALUE;
+    s = *graph_shape(g, a);
+    g_split(g, g_sigmoid(g, need(g, c, "in.z")), 1, (const int64_t[]){1, 1}, 2, gate);
+    return g_add(g, g_mul(g, a, g_broadcast(g, gate[0], s)),
+                 g_mul(g, b, g_broadcast(g, gate[1], s)));
 }
 
 static value_id linear(struct graph *g, const struct cf_case *c)
 {
-    return g_gemm(g, "fc", input(g, c, "in.x"), input(g, c, "param.weight"),
+    return g_gemm(g, "fc", need(g, c, "in.x"), need(g, c, "param.weight"),
                   input(g, c, "param.bias"), false, true);
 }
 
@@ -78,9 +148,17 @@ static const struct {
     const char *kind;
     value_id (*build)(struct graph *g, const struct cf_case *c);
 } layers[] = {
-    {"layer.conv2d", conv2d}, {"layer.batchnorm", batchnorm},
-    {"layer.relu", relu},     {"layer.globalavgpool", globalavgpool},
+    {"layer.avgpool", avgpool},
+    {"layer.batchnorm", batchnorm},
+    {"layer.channel_shuffle", channel_shuffle},
+    {"layer.conv2d", conv2d},
+    {"layer.gate_mix", gate_mix},
+    {"layer.globalavgpool", globalavgpool},
     {"layer.linear", linear},
+    {"layer.maxpool", maxpool},
+    {"layer.nearest", nearest},
+    {"layer.relu", relu},
+    {"layer.relu6", relu6},
 };
 
 static bool set_inputs(struct single *s, const struct cf_case *c, struct error *err)

@@ -3,13 +3,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-int64_t shape_count(const struct shape *s)
+int64_t shape_span(const struct shape *s, int from, int to)
 {
     int64_t n = 1;
 
-    for (int i = 0; i < s->rank; i++)
+    for (int i = from; i < to; i++)
         n *= s->dim[i];
     return n;
+}
+
+int64_t shape_count(const struct shape *s)
+{
+    return shape_span(s, 0, s->rank);
 }
 
 bool shape_equal(const struct shape *a, const struct shape *b)

@@ -135,3 +135,11 @@ value_id g_channel_sum(struct graph *g, value_id x)
 {
     return node1(g, &op_channel_sum, x, NULL);
 }
+
+value_id g_sample_mean(struct graph *g, value_id x)
+{
+    value_id rows = g_flatten(g, x);
+
+    return rows < 0 ? NO_VALUE
+                    : g_scale(g, g_row_sum(g, rows), 1 / (double)graph_shape(g, rows)->dim[1]);
+}

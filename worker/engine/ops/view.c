@@ -32,13 +32,8 @@ static void infer_view(struct graph *g, struct node *n)
 static void view_grad(struct graph *g, const struct node *n, const value_id *dout, const bool *need,
                       value_id *din)
 {
-    const struct shape *x = in_shape(g, n, 0);
-    struct view_attr a = {.rank = x->rank};
-
     (void)need;
-    for (int i = 0; i < x->rank; i++)
-        a.dims[i] = x->dim[i];
-    din[0] = node1(g, &op_view, dout[0], &a);
+    din[0] = g_view(g, dout[0], *in_shape(g, n, 0));
 }
 
 const struct op_def op_flatten = {
@@ -65,4 +60,13 @@ const struct op_def op_view = {
 value_id g_flatten(struct graph *g, value_id x)
 {
     return node1(g, &op_flatten, x, NULL);
+}
+
+value_id g_view(struct graph *g, value_id x, struct shape s)
+{
+    struct view_attr a = {.rank = s.rank};
+
+    for (int i = 0; i < s.rank; i++)
+        a.dims[i] = s.dim[i];
+    return node1(g, &op_view, x, &a);
 }

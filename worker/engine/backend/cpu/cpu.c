@@ -65,8 +65,8 @@ static dnnl_memory_desc_t md_of(int rank, const dnnl_dim_t *dims, dnnl_format_ta
 
 static dnnl_format_tag_t plain_tag(int rank)
 {
-    static const dnnl_format_tag_t tags[] = {dnnl_a,   dnnl_a,    dnnl_ab,
-                                             dnnl_abc, dnnl_abcd, dnnl_abcde};
+    static const dnnl_format_tag_t tags[] = {dnnl_a,    dnnl_a,     dnnl_ab,    dnnl_abc,
+                                             dnnl_abcd, dnnl_abcde, dnnl_abcdef};
 
     return tags[rank];
 }

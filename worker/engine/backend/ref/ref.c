@@ -7,14 +7,33 @@
 #include "proto/base/mem.h"
 #include "worker/engine/ops/ops.h"
 
+/* Where the m-th copy of element t of `small` lies in `big`: along the dimensions in which `small` has 1
+ * m counts, along the others t. */
+static int64_t repeated(const struct shape *big, const struct shape *small, int64_t t, int64_t m)
+{
+    int64_t at = 0, step = 1;
+
+    for (int i = big->rank; i-- > 0; step *= big->dim[i]) {
+        int64_t *count = small->dim[i] == big->dim[i] ? &t : &m;
+
+        at += *count % big->dim[i] * step;
+        *count /= big->dim[i];
+    }
+    return at;
+}
+
 #define REAL     float
 #define FN(name) f32_##name
 #include "worker/engine/backend/ref/kernels.inc"
+#include "worker/engine/backend/ref/move.inc"
+#include "worker/engine/backend/ref/window.inc"
 #undef REAL
 #undef FN
 #define REAL     double
 #define FN(name) f64_##name
 #include "worker/engine/backend/ref/kernels.inc"
+#include "worker/engine/backend/ref/move.inc"
+#include "worker/engine/backend/ref/window.inc"
 #undef REAL
 #undef FN
 
@@ -43,14 +62,35 @@ static const struct ref_row {
     {&op_global_average_pool, f32_global_average_pool, f64_global_average_pool, IN_PLACE_NONE},
     {&op_global_average_pool_grad, f32_global_average_pool_grad, f64_global_average_pool_grad,
      IN_PLACE_NONE},
+    {&op_max_pool, f32_max_pool, f64_max_pool, IN_PLACE_NONE},
+    {&op_max_pool_grad, f32_max_pool_grad, f64_max_pool_grad, IN_PLACE_NONE},
+    {&op_average_pool, f32_window_mean, f64_window_mean, IN_PLACE_NONE},
+    {&op_average_pool_grad, f32_window_mean_grad, f64_window_mean_grad, IN_PLACE_NONE},
+    {&op_adaptive_average_pool, f32_window_mean, f64_window_mean, IN_PLACE_NONE},
+    {&op_adaptive_average_pool_grad, f32_window_mean_grad, f64_window_mean_grad, IN_PLACE_NONE},
+    {&op_resize_nearest, f32_window_mean, f64_window_mean, IN_PLACE_NONE},
+    {&op_resize_nearest_grad, f32_window_mean_grad, f64_window_mean_grad, IN_PLACE_NONE},
+    {&op_concat, f32_concat, f64_concat, IN_PLACE_NONE},
+    {&op_slice, f32_slice, f64_slice, IN_PLACE_NONE},
+    {&op_pad_axis, f32_pad_axis, f64_pad_axis, IN_PLACE_NONE},
+    {&op_transpose, f32_transpose, f64_transpose, IN_PLACE_NONE},
+    {&op_channel_shuffle, f32_channel_shuffle, f64_channel_shuffle, IN_PLACE_NONE},
+    {&op_broadcast, f32_broadcast, f64_broadcast, IN_PLACE_NONE},
+    {&op_sum_to, f32_sum_to, f64_sum_to, IN_PLACE_NONE},
     {&op_gemm, f32_gemm, f64_gemm, IN_PLACE_NONE},
     {&op_add, f32_add, f64_add, IN_PLACE_BOTH},
     {&op_sub, f32_sub, f64_sub, IN_PLACE_BOTH},
     {&op_mul, f32_mul, f64_mul, IN_PLACE_BOTH},
     {&op_div, f32_div, f64_div, IN_PLACE_BOTH},
     {&op_exp, f32_exp, f64_exp, IN_PLACE_0},
+    {&op_log, f32_log, f64_log, IN_PLACE_0},
+    {&op_sqrt, f32_sqrt, f64_sqrt, IN_PLACE_0},
     {&op_relu, f32_relu, f64_relu, IN_PLACE_0},
     {&op_relu_grad, f32_relu_grad, f64_relu_grad, IN_PLACE_BOTH},
+    {&op_clip, f32_clip, f64_clip, IN_PLACE_0},
+    {&op_clip_grad, f32_clip_grad, f64_clip_grad, IN_PLACE_BOTH},
+    {&op_sigmoid, f32_sigmoid, f64_sigmoid, IN_PLACE_0},
+    {&op_sigmoid_grad, f32_sigmoid_grad, f64_sigmoid_grad, IN_PLACE_BOTH},
     {&op_affine, f32_affine, f64_affine, IN_PLACE_0},
     {&op_max, f32_max, f64_max, IN_PLACE_BOTH},
     {&op_max_grad, f32_max_grad, f64_max_grad, IN_PLACE_NONE},
@@ -103,6 +143,7 @@ struct kernel *ref_kernel_new(const struct graph *g, const struct node *n, bool 
     k = NEW(struct ref_kernel);
     k->base = (struct kernel){.run = run, .free = free_kernel, .impl = in_double ? "ref64" : "ref"};
     k->fn = in_double ? row->f64 : row->f32;
+    k->op = n->op;
     k->n_in = n->n_in;
     for (int i = 0; i < n->n_in; i++)
         k->in[i] = *graph_shape(g, n->in[i]);

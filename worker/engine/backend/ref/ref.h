@@ -11,6 +11,7 @@ typedef void (*ref_fn)(const struct ref_kernel *k, void *const *args);
 struct ref_kernel {
     struct kernel base;
     ref_fn fn;
+    const struct op_def *op;
     void *attr;
     struct shape in[NODE_MAX_IN], out[NODE_MAX_OUT];
     int n_in;
