@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/buf.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
@@ -15,10 +16,15 @@
 static char *transform_text(const struct session *s)
 {
     const double *mean, *std;
+    struct buf b = buf_new(0);
 
     session_normalisation(s->job, &mean, &std);
-    return str_fmt("eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
-                   std[1], std[2]);
+    buf_fmt(&b, "eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
+            std[1], std[2]);
+    if (job_models_teacher_norm(&s->models, &mean, &std))
+        buf_fmt(&b, ", for the teacher mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1],
+                mean[2], std[0], std[1], std[2]);
+    return buf_take(&b);
 }
 
 static void show(struct session *s, int64_t done, int64_t total, double began)

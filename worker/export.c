@@ -86,7 +86,7 @@ static bool write_model(const struct graph *g, const struct facts *x, const stru
     add(&p, "std", x->std);
     add(&p, "weights_sha256", hex);
     for (size_t i = 0; i < ARRAY_LEN(copied); i++)
-        add(&p, copied[i], st_meta(w->file, copied[i]));
+        add(&p, copied[i], tensor_file_meta(w->file, copied[i]));
     labels.properties = p.list.at;
     labels.n_properties = p.list.n;
     ok = onnx_export(g, &labels, &file, err) &&

@@ -50,7 +50,7 @@ static bool take(struct machine *m, size_t n, const unsigned char **out, struct 
 /* A little-endian number of n bytes. */
 static bool take_number(struct machine *m, size_t n, uint64_t *out, struct error *err)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
 
     if (!take(m, n, &p, err))
         return false;
@@ -135,7 +135,7 @@ struct opcode {
 
 static bool op_protocol(struct machine *m, int arg, struct error *err)
 {
-    uint64_t version;
+    uint64_t version = 0;
 
     return take_number(m, (size_t)arg, &version, err) &&
            (version <= MAX_PROTOCOL ||
@@ -144,7 +144,7 @@ static bool op_protocol(struct machine *m, int arg, struct error *err)
 
 static bool op_skip(struct machine *m, int arg, struct error *err)
 {
-    const unsigned char *unused;
+    const unsigned char *unused = NULL;
 
     return take(m, (size_t)arg, &unused, err);
 }
@@ -184,14 +184,14 @@ static bool op_bool(struct machine *m, int arg, struct error *err)
 
 static bool op_unsigned(struct machine *m, int arg, struct error *err)
 {
-    uint64_t v;
+    uint64_t v = 0;
 
     return take_number(m, (size_t)arg, &v, err) && push_int(m, (int64_t)v, err);
 }
 
 static bool op_int32(struct machine *m, int arg, struct error *err)
 {
-    uint64_t v;
+    uint64_t v = 0;
 
     return take_number(m, (size_t)arg, &v, err) && push_int(m, (int32_t)(uint32_t)v, err);
 }
@@ -199,7 +199,7 @@ static bool op_int32(struct machine *m, int arg, struct error *err)
 /* A signed number of as many bytes as the first says. */
 static bool op_long(struct machine *m, int arg, struct error *err)
 {
-    uint64_t n, v;
+    uint64_t n = 0, v = 0;
 
     if (!take_number(m, (size_t)arg, &n, err))
         return false;
@@ -216,7 +216,7 @@ static bool op_long(struct machine *m, int arg, struct error *err)
 static bool op_real(struct machine *m, int arg, struct error *err)
 {
     struct pickle_value *v;
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     uint64_t bits = 0;
 
     if (!take(m, (size_t)arg, &p, err) || !(v = push_new(m, PICKLE_REAL, err)))
@@ -229,8 +229,8 @@ static bool op_real(struct machine *m, int arg, struct error *err)
 
 static bool op_text(struct machine *m, int arg, struct error *err)
 {
-    const unsigned char *text;
-    uint64_t n;
+    const unsigned char *text = NULL;
+    uint64_t n = 0;
 
     return take_number(m, (size_t)arg, &n, err) && take(m, (size_t)n, &text, err) &&
            push_text(m, text, (size_t)n, err);
@@ -275,7 +275,7 @@ static bool pop_mark(struct machine *m, size_t *n, struct error *err)
 
 static bool op_tuple(struct machine *m, int arg, struct error *err)
 {
-    size_t n;
+    size_t n = 0;
 
     (void)arg;
     return pop_mark(m, &n, err) && gather_tuple(m, n, err);
@@ -313,7 +313,7 @@ static bool op_set_item(struct machine *m, int arg, struct error *err)
 
 static bool op_extend(struct machine *m, int arg, struct error *err)
 {
-    size_t n;
+    size_t n = 0;
 
     return pop_mark(m, &n, err) && extend(m, n, (enum pickle_kind)arg, err);
 }
@@ -335,7 +335,7 @@ static bool remember(struct machine *m, uint64_t place, struct error *err)
 
 static bool op_put(struct machine *m, int arg, struct error *err)
 {
-    uint64_t place;
+    uint64_t place = 0;
 
     return take_number(m, (size_t)arg, &place, err) && remember(m, place, err);
 }
@@ -348,7 +348,7 @@ static bool op_memoize(struct machine *m, int arg, struct error *err)
 
 static bool op_get(struct machine *m, int arg, struct error *err)
 {
-    uint64_t place;
+    uint64_t place = 0;
 
     if (!take_number(m, (size_t)arg, &place, err))
         return false;
@@ -389,8 +389,8 @@ static bool take_line(struct machine *m, const char **text, int *n, struct error
 
 static bool op_global(struct machine *m, int arg, struct error *err)
 {
-    const char *module, *name;
-    int module_len, name_len;
+    const char *module = "", *name = "";
+    int module_len = 0, name_len = 0;
 
     (void)arg;
     return take_line(m, &module, &module_len, err) && take_line(m, &name, &name_len, err) &&
@@ -500,14 +500,14 @@ static bool run(struct machine *m, struct error *err)
 {
     while (!m->stopped) {
         size_t at = (size_t)(m->at - m->start);
-        const unsigned char *code;
         const struct opcode *op;
 
-        if (!take(m, 1, &code, err))
-            return err_wrap(err, "byte %zu: no STOP", at);
-        op = &opcodes[*code];
+        if (m->at == m->end)
+            return err_set(err, ERR_DATA, "it ends at byte %zu, without STOP", at);
+        op = &opcodes[*m->at++];
         if (!op->run)
-            return err_set(err, ERR_DATA, "byte %zu: opcode 0x%02x is not allowed here", at, *code);
+            return err_set(err, ERR_DATA, "byte %zu: opcode 0x%02x is not allowed here", at,
+                           m->start[at]);
         if (!op->run(m, op->arg, err))
             return err_wrap(err, "byte %zu: %s", at, op->name);
     }

@@ -117,7 +117,7 @@ static bool read_entry(struct zip *z, const struct archive *a, size_t *at, struc
 bool zip_open(struct zip *z, const void *data, size_t len, struct error *err)
 {
     const struct archive a = {data, len};
-    size_t end, at;
+    size_t end = 0, at;
     uint32_t n;
 
     *z = (struct zip){0};

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
 
@@ -29,8 +30,7 @@ value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out
     return g_conv(n->g, name, x, w, NO_VALUE, stride, pad, 1);
 }
 
-/* The batch's mean and unbiased variance are what moves the running ones. */
-static void sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var)
+void net_sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var)
 {
     const struct shape *s = graph_shape(g, x);
     double count = (double)(shape_count(s) / s->dim[1]);
@@ -59,7 +59,7 @@ value_id net_batch_norm(const struct net *n, const char *name, value_id x)
         return g_batch_norm(n->g, name, x, gamma, beta, mean, var);
     y = g_batch_norm_train(n->g, name, x, gamma, beta);
     if (y >= 0)
-        sink_statistics(n->g, y, x, mean, var);
+        net_sink_statistics(n->g, y, x, mean, var);
     return y;
 }
 
@@ -72,4 +72,24 @@ value_id net_linear(const struct net *n, const char *name, value_id x, int64_t o
     w = declare(n, name, "weight", ROLE_LINEAR_WEIGHT, shape2(out, graph_shape(n->g, x)->dim[1]));
     b = declare(n, name, "bias", ROLE_BIAS, shape1(out));
     return g_gemm(n->g, name, x, w, b, false, true);
+}
+
+value_id net_channel_affine(const struct net *n, value_id x, const double *scale,
+                            const double *shift)
+{
+    const struct norm_attr exact = {.epsilon = 0};
+    value_id in[5] = {x};
+    int64_t channels;
+
+    if (x < 0)
+        return NO_VALUE;
+    channels = graph_shape(n->g, x)->dim[1];
+    for (int i = 0; i < 4; i++) {
+        float *data = NEW_ARRAY(float, (size_t)channels);
+
+        for (int64_t c = 0; c < channels; c++)
+            data[c] = (float)(i == 0 ? scale[c] : i == 1 ? shift[c] : i == 2 ? 0 : 1);
+        in[1 + i] = graph_const(n->g, "", shape1(channels), data);
+    }
+    return graph_add(n->g, &op_batch_norm, "", in, 5, &exact);
 }

@@ -99,6 +99,7 @@ value_id input_param(struct replay *r, const Onnx__Node *n, size_t i, enum param
     if (is_reserved(t->name))
         return graph_fail(r->g, ERR_UNSUPPORTED, "a tensor cannot be called %.200s here", t->name);
     item = item_of(r, t->name);
+    ASSERT(item);
     if (item->param != NO_VALUE) {
         if (r->g->values.at[item->param].role == role)
             return item->param;

@@ -45,8 +45,11 @@ struct rule {
     const char *attributes[MAX_ATTRIBUTES];
 };
 
-/* import_rules.c, fold.c */
+/* import_rules.c, which also asks import_views.c; NULL: the operator is not known. */
 const struct rule *import_rule(const char *op);
+const struct rule *import_view_rule(const char *op);
+
+/* fold.c */
 /* Computes what is known without an image. False: it is a node for the graph. */
 bool fold(struct replay *r, const Onnx__Node *n);
 void fold_free(struct replay *r);
