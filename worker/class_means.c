@@ -122,9 +122,13 @@ static bool load_given(struct session *s, const char *path, const struct means_p
                        struct error *err)
 {
     const struct nets *n = &s->replica->cfg.nets;
+    bool unverified = s->job->teacher->class_means_unverified;
 
-    s->means_origin = "given";
-    if (means_load(&s->means, path, err) &&
+    s->means_origin = unverified ? "unverified" : "given";
+    if (unverified && means_load_json(&s->means, path, err) &&
+        means_fit(&s->means, (int)n->classes, (int)n->teacher_width, path, err))
+        return true;
+    if (!unverified && means_load(&s->means, path, err) &&
         means_check(&s->means, p, (int)n->classes, (int)n->teacher_width, path, err))
         return true;
     return err_wrap(err, "teacher.class_means");

@@ -77,7 +77,7 @@ static bool shape_of(const struct st_tensor *t, struct shape *s)
 
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {"images",   "labels",           "mask",     "logits",
+    static const char *const names[] = {"image", "images",   "labels",           "mask",     "logits",
                                         "features", "projected",        "directions",
                                         "teacher_logits", "teacher_features"};
 

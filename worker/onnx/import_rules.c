@@ -219,26 +219,27 @@ static bool by_channel(const struct st_tensor *t, const struct shape *x)
 static void with_constant(struct replay *r, const Onnx__Node *n, const struct op_def *op,
                           value_id x, const struct st_tensor *t, bool turned)
 {
-    size_t count = t->dtype <= ST_BF16 ? (size_t)st_count(t) : 0;
+    const struct shape *s = graph_shape(r->g, x);
+    size_t channels = s->rank > 1 ? (size_t)s->dim[1] : 0, count = (size_t)st_count(t);
     double *scale, *shift;
-    bool ok = count > 0;
+    bool ok;
 
-    if (count != 1 && !by_channel(t, graph_shape(r->g, x))) {
+    if ((s->rank != 2 && s->rank != 4) || (count != 1 && !by_channel(t, s))) {
         graph_fail(r->g, ERR_UNSUPPORTED,
                    "%.200s is no number, and has not one for each channel either", t->name);
         return;
     }
-    scale = NEW_ARRAY(double, count + 1);
-    shift = NEW_ARRAY(double, count + 1);
-    ok = ok && st_to_double(t, shift);
-    for (size_t i = 0; ok && i < count; i++)
+    scale = NEW_ARRAY(double, channels);
+    shift = NEW_ARRAY(double, channels);
+    ok = st_to_double(t, shift);
+    for (size_t i = count; i < channels; i++)
+        shift[i] = shift[0];
+    for (size_t i = 0; ok && i < channels; i++)
         ok = affine_of(op, turned, shift[i], &scale[i], &shift[i]);
-    if (!ok)
-        graph_fail(r->g, ERR_UNSUPPORTED, "a constant in this place is not known here");
-    else if (count == 1)
-        set_output(r, n, 0, g_affine(r->g, scale[0], x, shift[0]));
-    else
+    if (ok)
         set_output(r, n, 0, net_channel_affine(r->net, x, scale, shift));
+    else
+        graph_fail(r->g, ERR_UNSUPPORTED, "a constant in this place is not known here");
     free(scale);
     free(shift);
 }
