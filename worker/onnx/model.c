@@ -221,6 +221,15 @@ static void insert_tensor(struct onnx_model *m, struct st_tensor t)
     m->tensors.at[at] = t;
 }
 
+/* A node that gives a tensor of the file again, under another name. */
+static bool copies(const Onnx__Node *n, const struct st_tensor *from)
+{
+    if (is_op(n, "Identity"))
+        return true;
+    return is_op(n, "Cast") && from->dtype == ST_F32 && n->n_attribute == 1 &&
+           n->attribute[0]->i == ONNX__ELEMENT_TYPE__FLOAT32;
+}
+
 /* Copies become tensors of their own, in the order of the nodes, so that copies of copies do too. */
 static void copy_tensors(struct onnx_model *m)
 {
@@ -231,10 +240,10 @@ static void copy_tensors(struct onnx_model *m)
         const struct st_tensor *from;
         struct st_tensor copy;
 
-        if (!is_op(n, "Identity") || n->n_input != 1 || n->n_output != 1 || !*n->output[0])
+        if (n->n_input != 1 || n->n_output != 1 || !*n->output[0])
             continue;
         from = find_tensor(m, n->input[0]);
-        if (!from)
+        if (!from || !copies(n, from))
             continue;
         copy = *from;
         copy.name = n->output[0];
