@@ -19,8 +19,11 @@ void worker_catalog(struct catalog *c)
     for (size_t i = 0; i < n_data_sources; i++)
         catalog_add(c, CATALOG_DATA, (struct catalog_entry){.name = data_sources[i].name});
     for (size_t i = 0; i < optim_registry_len; i++)
-        catalog_add(c, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = optim_registry[i].name});
+        catalog_add(c, CATALOG_OPTIMIZERS,
+                    (struct catalog_entry){.name = optim_registry[i].name,
+                                           .params = optim_registry[i].params});
     for (size_t i = 0; i < schedule_registry_len; i++)
         catalog_add(c, CATALOG_SCHEDULES,
-                    (struct catalog_entry){.name = schedule_registry[i].name});
+                    (struct catalog_entry){.name = schedule_registry[i].name,
+                                           .params = schedule_registry[i].params});
 }

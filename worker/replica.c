@@ -470,12 +470,28 @@ const char *replica_spoiled(const struct replica *r, const float *region)
     return NULL;
 }
 
+/* One tensor after the other, of which vectors (biases, batch norms) may be spared the decay. */
+static void update_params(struct replica *r, const float *grads, const struct optim_hyper *h)
+{
+    for (size_t i = 0; i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+        struct optim_hyper own = *h;
+        float *state[OPTIM_MAX_STATES] = {NULL};
+
+        for (int k = 0; k < OPTIM_MAX_STATES && r->state[k]; k++)
+            state[k] = r->state[k] + e->offset;
+        if (!r->cfg.decay_vectors && e->shape.rank < 2)
+            own.weight_decay = 0;
+        r->cfg.optim->update(r->params + e->offset, grads + e->offset, state, e->count, &own);
+    }
+}
+
 void replica_update(struct replica *r, const float *grads, const struct optim_hyper *h)
 {
     const float *batch = grads + r->flat.param_count;
     float keep = (float)(1 - running_momentum), take = (float)running_momentum;
 
-    r->cfg.optim->update(r->params, grads, r->state, r->flat.param_count, h);
+    update_params(r, grads, h);
     for (size_t i = 0; i < r->flat.buffer_count; i++)
         r->buffers[i] = keep * r->buffers[i] + take * batch[i];
     replica_refresh(r);

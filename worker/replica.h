@@ -29,6 +29,7 @@ struct replica_config {
     const int64_t *lane_sizes; /* the distinct sizes of a training lane; n 0: no training */
     size_t n_lane_sizes;
     const struct optim_def *optim; /* NULL: no training */
+    bool decay_vectors;            /* weight decay for parameters of one dimension, too */
     double dropout;
     uint64_t seed;
     struct compile_observer observer; /* of the passes over all graphs */

@@ -218,6 +218,7 @@ bool session_configure(const JobSpec *job, const struct job_models *models, int6
         return false;
     if (samples) {
         cfg->optim = optim_find(job->optimizer->kind);
+        cfg->decay_vectors = job->optimizer->decay_vectors;
         cfg->lane_sizes = *lane_sizes;
         if (samples >= batch)
             cfg->n_lane_sizes = add_lane_sizes(*lane_sizes, 0, batch, lanes);

@@ -272,8 +272,8 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     const float *grads;
 
     set_weights(t, b->epoch);
-    t->hyper.lr = schedule_lr(t->schedule, &t->schedule_args, s->job->optimizer->lr,
-                              s->job->schedule->warmup_epochs, t->st.step);
+    t->hyper.lr = schedule_lr(t->schedule, &t->schedule_args, s->job->optimizer->lr, t->st.step);
+    t->hyper.step = t->st.step + 1;
     grads = gradients(t, b);
     t->grad_norm = replica_grad_norm(s->replica, grads);
     pulse_step(++t->st.step);
@@ -475,11 +475,16 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
         (struct schedule_args){.milestones = job->schedule->milestones,
                                .n_milestones = job->schedule->n_milestones,
                                .gamma = job->schedule->gamma,
+                               .least = job->schedule->min_lr / job->optimizer->lr,
+                               .warmup_epochs = job->schedule->warmup_epochs,
                                .steps_per_epoch = s->steps_per_epoch,
                                .total_steps = s->steps_per_epoch * job->train->epochs};
     t->hyper = (struct optim_hyper){.momentum = job->optimizer->momentum,
                                     .weight_decay = job->optimizer->weight_decay,
-                                    .nesterov = job->optimizer->nesterov};
+                                    .nesterov = job->optimizer->nesterov,
+                                    .beta1 = job->optimizer->beta1,
+                                    .beta2 = job->optimizer->beta2,
+                                    .epsilon = job->optimizer->epsilon};
     t->log_every = job->train->has_log_every_steps
                        ? job->train->log_every_steps
                        : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;

@@ -61,8 +61,12 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"optimizer.lr", 0, any, true, false},
         {"optimizer.momentum", 0, 1, false, true},
         {"optimizer.weight_decay", 0, any, false, false},
+        {"optimizer.beta1", 0, 1, false, true},
+        {"optimizer.beta2", 0, 1, false, true},
+        {"optimizer.epsilon", 0, any, true, false},
         {"schedule.gamma", 0, any, false, false},
         {"schedule.warmup_epochs", 0, any, false, false},
+        {"schedule.min_lr", 0, any, false, false},
         {"train.epochs", 1, 1000000, false, false},
         {"train.batch", 1, 1 << 20, false, false},
         {"train.max_steps", 1, any, false, false},
@@ -271,6 +275,46 @@ static void check_loss(const JobSpec *job, size_t i, const struct catalog *known
     }
 }
 
+/* Fields that differ from their defaults in a job whose optimiser or schedule does not read them. */
+static void check_unread(const struct catalog *known, enum catalog_section section,
+                         const char *what, const char *kind, const char *const *changed,
+                         struct problems *p)
+{
+    const struct catalog_entry *e = known && kind ? catalog_find(known, section, kind) : NULL;
+
+    for (; e && *changed; changed++)
+        if (**changed && !catalog_takes(e, *changed)) {
+            char *pointer = str_fmt("#/%s/%s", what, *changed);
+
+            problems_add(p, pointer, "%s \"%s\" has no %s", what, kind, *changed);
+            free(pointer);
+        }
+}
+
+static void check_course(const JobSpec *job, const struct catalog *known, struct problems *p)
+{
+    static const Distilld__OptimizerSpec no_optimizer = DISTILLD__OPTIMIZER_SPEC__INIT;
+    static const Distilld__ScheduleSpec no_schedule = DISTILLD__SCHEDULE_SPEC__INIT;
+    const Distilld__OptimizerSpec *o = job->optimizer;
+    const Distilld__ScheduleSpec *s = job->schedule;
+    const char *const optimizer[] = {o->momentum != no_optimizer.momentum ? "momentum" : "",
+                                     o->nesterov != no_optimizer.nesterov ? "nesterov" : "",
+                                     o->beta1 != no_optimizer.beta1 ? "beta1" : "",
+                                     o->beta2 != no_optimizer.beta2 ? "beta2" : "",
+                                     o->epsilon != no_optimizer.epsilon ? "epsilon" : "",
+                                     NULL};
+    const char *const schedule[] = {s->gamma != no_schedule.gamma ? "gamma" : "",
+                                    s->min_lr != no_schedule.min_lr ? "min_lr" : "", NULL};
+
+    check_name(known, CATALOG_OPTIMIZERS, "optimizer", "#/optimizer/kind", o->kind, p);
+    check_name(known, CATALOG_SCHEDULES, "schedule", "#/schedule/kind", s->kind, p);
+    check_unread(known, CATALOG_OPTIMIZERS, "optimizer", o->kind, optimizer, p);
+    check_unread(known, CATALOG_SCHEDULES, "schedule", s->kind, schedule, p);
+    if (s->min_lr > o->lr)
+        problems_add(p, "#/schedule/min_lr", "must be at most optimizer.lr, %g, got %g", o->lr,
+                     s->min_lr);
+}
+
 bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err)
 {
     if (lanes < 1 || (lanes & (lanes - 1)))
@@ -358,8 +402,7 @@ void job_validate(const JobSpec *job, const struct catalog *known, struct proble
     } else {
         problems_add(p, "#/kind", "is required: train, class_means, distill or eval");
     }
-    check_name(known, CATALOG_OPTIMIZERS, "optimizer", "#/optimizer/kind", job->optimizer->kind, p);
-    check_name(known, CATALOG_SCHEDULES, "schedule", "#/schedule/kind", job->schedule->kind, p);
+    check_course(job, known, p);
     check_train(job, p);
     drop_repeated(p, told);
 }

@@ -124,17 +124,19 @@ static void check_shape(const Onnx__ValueInfo *info, const char *name, const int
 /* Every parameter of the model is there, under its name, in its shape, with its values. */
 static void check_tensors(const Onnx__Graph *graph, const struct graph *g)
 {
-    size_t parameters = 0;
+    size_t parameters = 0, found = 0;
 
     for (size_t i = 0; i < g->values.n; i++)
         parameters += g->values.at[i].kind == VALUE_CONST;
-    ck_assert_uint_eq(graph->n_initializer, parameters);
     for (size_t i = 0; i < graph->n_initializer; i++) {
         const Onnx__Tensor *t = graph->initializer[i];
         value_id id = graph_find(g, t->name);
         const struct value *v;
 
+        if (strchr(t->name, '/'))
+            continue; /* belongs to a node */
         ck_assert_msg(id != NO_VALUE, "%s", t->name);
+        found++;
         v = &g->values.at[id];
         ck_assert_int_eq(t->data_type, 1);
         ck_assert_uint_eq(t->n_dims, (size_t)v->shape.rank);
@@ -143,6 +145,7 @@ static void check_tensors(const Onnx__Graph *graph, const struct graph *g)
         ck_assert_uint_eq(t->raw_data.len, (size_t)shape_count(&v->shape) * sizeof(float));
         ck_assert_mem_eq(t->raw_data.data, v->data, t->raw_data.len);
     }
+    ck_assert_uint_eq(found, parameters);
 }
 
 START_TEST(every_model_is_whole)
@@ -241,11 +244,11 @@ START_TEST(an_operator_without_a_form_is_named)
     struct buf b = buf_new(0);
     struct error err;
 
-    graph_mark_output(g, g_scale(g, x, 2), "logits");
+    graph_mark_output(g, g_row_norm(g, x), "logits");
     ck_assert_error(
         onnx_export(g, &(struct onnx_labels){"g", (const char *[]){"logits", NULL}, NULL, 0}, &b,
                     &err),
-        err, "operator Affine cannot be written as ONNX");
+        err, "operator ReduceL2 cannot be written as ONNX");
     ck_assert_int_eq(err.code, ERR_UNSUPPORTED);
     ck_assert_uint_eq(b.len, 0);
     graph_free(g);

@@ -38,8 +38,12 @@ static void fill_catalog(void)
     catalog_add(&known, CATALOG_LOSSES,
                 (struct catalog_entry){.name = "nd", .needs_teacher = true});
     catalog_add(&known, CATALOG_DATA, (struct catalog_entry){.name = "cifar100"});
-    catalog_add(&known, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = "sgd"});
-    catalog_add(&known, CATALOG_SCHEDULES, (struct catalog_entry){.name = "multistep"});
+    catalog_add(&known, CATALOG_OPTIMIZERS,
+                (struct catalog_entry){.name = "sgd", .params = "momentum,nesterov"});
+    catalog_add(&known, CATALOG_SCHEDULES,
+                (struct catalog_entry){.name = "multistep", .params = "milestones,gamma"});
+    catalog_add(&known, CATALOG_SCHEDULES,
+                (struct catalog_entry){.name = "cosine", .params = "min_lr"});
 }
 
 /* The problems of the sample after some assignments, as one text. */
@@ -87,6 +91,13 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"optimizer.lr=0", "#/optimizer/lr: must be greater than 0"},
         {"optimizer.momentum=1", "#/optimizer/momentum: must be at least 0 and less than 1"},
         {"optimizer.nesterov=true", "needs a momentum"},
+        {"optimizer.beta1=1", "#/optimizer/beta1: must be at least 0 and less than 1"},
+        {"optimizer.beta2=0.5", "#/optimizer/beta2: optimizer \"sgd\" has no beta2"},
+        {"optimizer.epsilon=0", "#/optimizer/epsilon: must be greater than 0"},
+        {"optimizer.decay_vectors=2", "#/optimizer/decay_vectors: expected true or false, got 2"},
+        {"schedule.min_lr=-1", "#/schedule/min_lr: must be at least 0, got -1"},
+        {"schedule.min_lr=0.2", "#/schedule/min_lr: must be at most optimizer.lr, 0.1, got 0.2"},
+        {"schedule.min_lr=0.01", "#/schedule/min_lr: schedule \"multistep\" has no min_lr"},
         {"optimizer.kind=lion", "unknown optimizer 'lion'"},
         {"kind=distil",
          "#/kind: expected one of train, class_means, distill, eval, got \"distil\""},

@@ -1,4 +1,4 @@
-/* layer.KIND: one operator with its gradients; optim.sgd: the update. */
+/* layer.KIND: one operator with its gradients. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +6,6 @@
 #include "worker/conformance/conformance.h"
 #include "worker/conformance/single.h"
 #include "worker/engine/ops/ops.h"
-#include "worker/optim/sgd.h"
 
 /* The case's tensor as an input with gradient; NO_VALUE if it has none of that name. */
 static value_id input(struct graph *g, const struct cf_case *c, const char *name)
@@ -260,35 +259,5 @@ bool cf_run_layer(struct cf_case *c, struct error *err)
         ok = compare_running(c, &s, "param.running_mean", "mean", "out.running_mean", err) &&
              compare_running(c, &s, "param.running_var", "var", "out.running_var", err);
     single_close(&s);
-    return ok;
-}
-
-bool cf_run_sgd(struct cf_case *c, struct error *err)
-{
-    const struct st_tensor *t = cf_tensor(c, "in.grads", err);
-    float *param = cf_floats(c, "in.param", err), *grads = cf_floats(c, "in.grads", err);
-    struct optim_hyper h = {.lr = js_real(js_get(c->hyper, "lr"), 0),
-                            .momentum = js_real(js_get(c->hyper, "momentum"), 0),
-                            .weight_decay = js_real(js_get(c->hyper, "weight_decay"), 0),
-                            .nesterov = js_bool(js_get(c->hyper, "nesterov"), false)};
-    bool ok = t && param && grads;
-
-    if (ok) {
-        size_t steps = (size_t)t->shape[0], n = (size_t)t->shape[1];
-        float *state[] = {NEW_ARRAY(float, n), NEW_ARRAY(float, n)};
-        double *got = NEW_ARRAY(double, steps *n);
-
-        for (size_t s = 0; s < steps; s++) {
-            sgd_update(param, grads + s * n, state, n, &h);
-            for (size_t i = 0; i < n; i++)
-                got[s * n + i] = (double)param[i];
-        }
-        ok = cf_compare(c, "out.params", got, steps * n, err);
-        free(got);
-        free(state[0]);
-        free(state[1]);
-    }
-    free(param);
-    free(grads);
     return ok;
 }

@@ -98,6 +98,7 @@ static bool configure(struct run *t, struct replica_config *cfg, struct error *e
     cfg->lane_sizes = &t->batch;
     cfg->n_lane_sizes = 1;
     cfg->optim = optim_find("sgd");
+    cfg->decay_vectors = true;
     return true;
 }
 

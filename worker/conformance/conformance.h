@@ -38,7 +38,7 @@ typedef bool (*cf_run_fn)(struct cf_case *c, struct error *err);
 
 bool cf_run_loss(struct cf_case *c, struct error *err);
 bool cf_run_layer(struct cf_case *c, struct error *err);
-bool cf_run_sgd(struct cf_case *c, struct error *err);
+bool cf_run_optim(struct cf_case *c, struct error *err);
 bool cf_run_model(struct cf_case *c, struct error *err);
 bool cf_run_trajectory(struct cf_case *c, struct error *err);
 bool cf_run_centers(struct cf_case *c, struct error *err);

@@ -10,7 +10,7 @@ static const struct {
     const char *kind;
     cf_run_fn run;
 } kinds[] = {
-    {"loss.", cf_run_loss},  {"layer.", cf_run_layer},          {"optim.sgd", cf_run_sgd},
+    {"loss.", cf_run_loss},  {"layer.", cf_run_layer},          {"optim.", cf_run_optim},
     {"model", cf_run_model}, {"trajectory", cf_run_trajectory}, {"centers", cf_run_centers},
     {"onnx", cf_run_onnx},
 };

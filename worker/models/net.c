@@ -1,5 +1,6 @@
 #include "worker/models/net.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
@@ -77,7 +78,9 @@ value_id net_linear(const struct net *n, const char *name, value_id x, int64_t o
 value_id net_channel_affine(const struct net *n, value_id x, const double *scale,
                             const double *shift)
 {
+    static const char *const parts[] = {"scale", "shift", "mean", "var"};
     const struct norm_attr exact = {.epsilon = 0};
+    const size_t id = n->g->nodes.n;
     value_id in[5] = {x};
     int64_t channels;
 
@@ -86,10 +89,13 @@ value_id net_channel_affine(const struct net *n, value_id x, const double *scale
     channels = graph_shape(n->g, x)->dim[1];
     for (int i = 0; i < 4; i++) {
         float *data = NEW_ARRAY(float, (size_t)channels);
+        char name[32];
 
         for (int64_t c = 0; c < channels; c++)
             data[c] = (float)(i == 0 ? scale[c] : i == 1 ? shift[c] : i == 2 ? 0 : 1);
-        in[1 + i] = graph_const(n->g, "", shape1(channels), data);
+        /* An exported file has no values without a name. */
+        snprintf(name, sizeof(name), "affine%zu.%s", id, parts[i]);
+        in[1 + i] = graph_const(n->g, name, shape1(channels), data);
     }
     return graph_add(n->g, &op_batch_norm, "", in, 5, &exact);
 }

@@ -5,121 +5,19 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
-#include "proto/wire/onnx.pb-c.h"
-#include "worker/engine/ops/ops.h"
+#include "worker/onnx/nodes.h"
 
 enum {
     IR_VERSION = 8, /* the first one for operator set 17 */
-    OPERATOR_SET = 17,
-    MAX_ATTRS = 4
+    OPERATOR_SET = 17
 };
 
-/* Operators under their ONNX names, with those of their attributes that ONNX knows. */
-static const struct form {
-    const struct op_def *op;
-    const char *attrs[MAX_ATTRS];
-} forms[] = {
-    {&op_conv, {"strides", "pads", "group"}},
-    {&op_batch_norm, {"epsilon"}},
-    {&op_gemm, {"transA", "transB"}},
-    {&op_global_average_pool, {NULL}},
-    {&op_flatten, {NULL}},
-    {&op_relu, {NULL}},
-    {&op_add, {NULL}},
-};
-
-static const struct form *form_of(const struct op_def *op)
-{
-    for (size_t i = 0; i < ARRAY_LEN(forms); i++)
-        if (forms[i].op == op)
-            return &forms[i];
-    return NULL;
-}
-
-/* Messages are built of single allocations, as if they had been unpacked, so that one call releases a
- * whole model. */
-#define APPEND(message, member, item)                                                              \
-    do {                                                                                           \
-        (message)->member =                                                                        \
-            mem_realloc((message)->member, (message)->n_##member + 1, sizeof(*(message)->member)); \
-        (message)->member[(message)->n_##member++] = (item);                                       \
-    } while (0)
-
-/* "t12" where the graph has no name. */
-static char *name_of(const struct graph *g, value_id v)
-{
-    return g->values.at[v].name[0] ? str_dup(g->values.at[v].name) : str_fmt("t%d", (int)v);
-}
-
-static Onnx__Attribute *make_attribute(const struct attr_spec *spec, const void *attr)
-{
-    const void *at = (const char *)attr + spec->offset;
-    Onnx__Attribute *a = NEW(Onnx__Attribute);
-
-    onnx__attribute__init(a);
-    a->name = str_dup(spec->name);
-    a->has_type = true;
-    if (spec->kind == ATTR_FLOAT) {
-        a->type = ONNX__ATTRIBUTE__TYPE__FLOAT;
-        a->has_f = true;
-        a->f = (float)*(const double *)at;
-    } else if (spec->kind == ATTR_INT) {
-        a->type = ONNX__ATTRIBUTE__TYPE__INT;
-        a->has_i = true;
-        a->i = *(const int64_t *)at;
-    } else {
-        a->type = ONNX__ATTRIBUTE__TYPE__INTS;
-        for (int k = 0; k < spec->count; k++)
-            APPEND(a, ints, ((const int64_t *)at)[k]);
-    }
-    return a;
-}
-
-static void add_attributes(Onnx__Node *node, const struct form *form, const void *attr)
-{
-    for (const struct attr_spec *spec = form->op->attrs; spec && spec->name; spec++)
-        for (int i = 0; i < MAX_ATTRS && form->attrs[i]; i++)
-            if (strcmp(spec->name, form->attrs[i]) == 0)
-                APPEND(node, attribute, make_attribute(spec, attr));
-}
-
-static bool add_node(Onnx__Graph *to, const struct graph *g, const struct node *n,
-                     struct error *err)
-{
-    const struct form *form = form_of(n->op);
-    Onnx__Node *node;
-
-    if (!form)
-        return err_set(err, ERR_UNSUPPORTED, "node %s: operator %s cannot be written as ONNX",
-                       n->name, n->op->name);
-    node = NEW(Onnx__Node);
-    onnx__node__init(node);
-    node->op_type = str_dup(n->op->name);
-    node->name = n->name[0] ? str_dup(n->name) : str_fmt("%s_%zu", n->op->name, to->n_node);
-    for (int i = 0; i < n->n_in; i++)
-        APPEND(node, input, name_of(g, n->in[i]));
-    for (int k = 0; k < n->n_out; k++)
-        APPEND(node, output, name_of(g, n->out[k]));
-    add_attributes(node, form, n->attr);
-    APPEND(to, node, node);
-    return true;
-}
-
+/* The values of a parameter. */
 static Onnx__Tensor *make_tensor(const struct value *v)
 {
-    Onnx__Tensor *t = NEW(Onnx__Tensor);
-    size_t bytes = (size_t)shape_count(&v->shape) * sizeof(float);
-
-    onnx__tensor__init(t);
-    t->name = str_dup(v->name);
-    t->has_data_type = t->has_raw_data = true;
-    t->data_type = ONNX__ELEMENT_TYPE__FLOAT32;
-    for (int i = 0; i < v->shape.rank; i++)
-        APPEND(t, dims, v->shape.dim[i]);
-    t->raw_data.len = bytes;
-    t->raw_data.data = mem_calloc(bytes, 1);
-    memcpy(t->raw_data.data, v->data, bytes);
-    return t;
+    return onnx_make_tensor(str_dup(v->name), ONNX__ELEMENT_TYPE__FLOAT32, v->shape.dim,
+                            (size_t)v->shape.rank, v->data,
+                            (size_t)shape_count(&v->shape) * sizeof(float));
 }
 
 static Onnx__Dimension *make_dimension(const struct shape *s, int i)
@@ -231,7 +129,7 @@ bool onnx_export(const struct graph *g, const struct onnx_labels *labels, struct
     m = make_model(labels);
     add_values(m->graph, g, labels->outputs);
     for (size_t i = 0; ok && i < g->nodes.n; i++)
-        ok = !g->nodes.at[i].op || add_node(m->graph, g, &g->nodes.at[i], err);
+        ok = !g->nodes.at[i].op || onnx_write_node(m->graph, g, &g->nodes.at[i], err);
     if (ok)
         pack(m, out);
     onnx__model__free_unpacked(m, NULL);

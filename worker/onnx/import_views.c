@@ -271,8 +271,30 @@ static void pad(struct replay *r, const Onnx__Node *n, const struct rule *rule)
     set_output(r, n, 0, x);
 }
 
+/* Dimensions of 1 are repeated; a 1 in the new shape leaves what is there. */
+static void expand(struct replay *r, const Onnx__Node *n, const struct rule *rule)
+{
+    value_id x = input_value(r, n, 0);
+    struct ints to = input_ints(r, n, 1);
+    struct shape s;
+
+    (void)rule;
+    if (x == NO_VALUE)
+        return;
+    s = *graph_shape(r->g, x);
+    if (!to.known || to.n != s.rank || (to.at[0] != 1 && to.at[0] != s.dim[0])) {
+        graph_fail(r->g, ERR_UNSUPPORTED, "its shape is not known, or not one of %d dimensions",
+                   s.rank);
+        return;
+    }
+    for (int i = 0; i < s.rank; i++)
+        s.dim[i] = s.dim[i] == 1 ? to.at[i] : s.dim[i];
+    set_output(r, n, 0, g_broadcast(r->g, x, s));
+}
+
 static const struct rule rules[] = {
     {"Concat", 1, 1024, concat, NULL, {"axis"}},
+    {"Expand", 2, 2, expand, NULL, {NULL}},
     {"Flatten", 1, 1, flatten, NULL, {"axis"}},
     {"Pad", 2, 3, pad, NULL, {"mode"}},
     {"Reshape", 2, 2, reshape, NULL, {"allowzero"}},

@@ -9,10 +9,11 @@ enum {
     MAX_INTS = 64
 };
 
-/* A short list of whole numbers that is known, such as a shape. */
+/* A short list of whole numbers that is known, such as a shape; in rows of so many columns, or (0) one
+ * after the other. */
 struct ints {
     bool known;
-    int64_t n;
+    int64_t n, columns;
     int64_t at[MAX_INTS];
 };
 

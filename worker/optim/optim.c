@@ -2,10 +2,12 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/table.h"
+#include "worker/optim/adamw.h"
 #include "worker/optim/sgd.h"
 
 const struct optim_def optim_registry[] = {
-    {"sgd", {"momentum", "low"}, sgd_update},
+    {"sgd", "momentum,nesterov", {"momentum", "low"}, sgd_update},
+    {"adamw", "beta1,beta2,epsilon", {"mean", "square", "low"}, adamw_update},
 };
 const size_t optim_registry_len = ARRAY_LEN(optim_registry);
 

@@ -14,9 +14,19 @@ static double multistep(const struct schedule_args *a, int64_t step)
     return factor;
 }
 
+static double warmup_steps(const struct schedule_args *a)
+{
+    return a->warmup_epochs * (double)a->steps_per_epoch;
+}
+
+/* Half a wave, from the end of the warm-up to that of the run. */
 static double cosine(const struct schedule_args *a, int64_t step)
 {
-    return 0.5 * (1 + cos(3.141592653589793 * (double)step / (double)a->total_steps));
+    double done = (double)step - warmup_steps(a), all = (double)a->total_steps - warmup_steps(a);
+
+    if (done <= 0)
+        return 1;
+    return a->least + (1 - a->least) * 0.5 * (1 + cos(3.141592653589793 * done / all));
 }
 
 static double constant(const struct schedule_args *a, int64_t step)
@@ -27,9 +37,9 @@ static double constant(const struct schedule_args *a, int64_t step)
 }
 
 const struct schedule_def schedule_registry[] = {
-    {"multistep", multistep},
-    {"cosine", cosine},
-    {"constant", constant},
+    {"multistep", "milestones,gamma", multistep},
+    {"cosine", "min_lr", cosine},
+    {"constant", "", constant},
 };
 const size_t schedule_registry_len = ARRAY_LEN(schedule_registry);
 
@@ -39,10 +49,10 @@ const struct schedule_def *schedule_find(const char *name)
 }
 
 double schedule_lr(const struct schedule_def *def, const struct schedule_args *a, double base,
-                   double warmup_epochs, int64_t step)
+                   int64_t step)
 {
-    double warmup_steps = warmup_epochs * (double)a->steps_per_epoch;
-    double ramp = (double)(step + 1) < warmup_steps ? (double)(step + 1) / warmup_steps : 1;
+    double warmup = warmup_steps(a), done = (double)(step + 1);
+    double ramp = done < warmup ? done / warmup : 1;
 
     return base * def->factor(a, step) * ramp;
 }
