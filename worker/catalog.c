@@ -10,6 +10,7 @@ void worker_catalog(struct catalog *c)
     catalog_init(c);
     for (size_t i = 0; i < model_registry_len; i++)
         catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = model_registry[i].name});
+    catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = "onnx"});
     for (size_t i = 0; i < loss_registry_len; i++)
         catalog_add(c, CATALOG_LOSSES,
                     (struct catalog_entry){.name = loss_registry[i]->name,

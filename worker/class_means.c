@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/buf.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
@@ -15,10 +16,15 @@
 static char *transform_text(const struct session *s)
 {
     const double *mean, *std;
+    struct buf b = buf_new(0);
 
     session_normalisation(s->job, &mean, &std);
-    return str_fmt("eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
-                   std[1], std[2]);
+    buf_fmt(&b, "eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
+            std[1], std[2]);
+    if (job_models_teacher_norm(&s->models, &mean, &std))
+        buf_fmt(&b, ", for the teacher mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1],
+                mean[2], std[0], std[1], std[2]);
+    return buf_take(&b);
 }
 
 static void show(struct session *s, int64_t done, int64_t total, double began)
@@ -116,9 +122,13 @@ static bool load_given(struct session *s, const char *path, const struct means_p
                        struct error *err)
 {
     const struct nets *n = &s->replica->cfg.nets;
+    bool unverified = s->job->teacher->class_means_unverified;
 
-    s->means_origin = "given";
-    if (means_load(&s->means, path, err) &&
+    s->means_origin = unverified ? "unverified" : "given";
+    if (unverified && means_load_json(&s->means, path, err) &&
+        means_fit(&s->means, (int)n->classes, (int)n->teacher_width, path, err))
+        return true;
+    if (!unverified && means_load(&s->means, path, err) &&
         means_check(&s->means, p, (int)n->classes, (int)n->teacher_width, path, err))
         return true;
     return err_wrap(err, "teacher.class_means");

@@ -1,4 +1,4 @@
-/* export: weights as an ONNX model. */
+/* export: weights and class means for other programs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "worker/export.h"
 
 struct export_options {
-    const char *from, *out;
+    const char *from, *out, *format;
     struct export_request request;
 };
 
@@ -40,29 +40,25 @@ static bool is_folder(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* student.onnx in the folder of the weights. */
-static char *beside(const char *weights)
-{
-    const char *slash = strrchr(weights, '/');
-
-    return str_fmt("%.*sstudent.onnx", slash ? (int)(slash - weights + 1) : 0, weights);
-}
-
 static bool run(struct export_options *o, struct error *err)
 {
-    char *weights =
-        is_folder(o->from) ? str_path(o->from, "student.safetensors") : str_dup(o->from);
-    char *out = o->out ? str_dup(o->out) : beside(weights);
+    const struct export_format *format = export_format(o->format, err);
+    char *from, *out;
     bool ok;
 
-    o->request.weights = weights;
+    if (!format)
+        return false;
+    from = is_folder(o->from) ? str_path(o->from, export_source(format)) : str_dup(o->from);
+    out = o->out ? str_dup(o->out) : export_target(format, from);
+    o->request.format = format;
+    o->request.from = from;
     o->request.out = out;
     ok = check_channels("--mean", o->request.mean, err) &&
-         check_channels("--std", o->request.std, err) && export_onnx(&o->request, err);
+         check_channels("--std", o->request.std, err) && export_file(&o->request, err);
     if (ok)
         puts(out);
     free(out);
-    free(weights);
+    free(from);
     return ok;
 }
 
@@ -71,13 +67,21 @@ int cmd_export(const struct cmd *cmd, struct opt_words words)
     struct export_options o = {0};
     static const struct opt rows[] = {
         OPT(struct export_options, from, ARG_ONE, "FROM",
-            "a .safetensors of weights, or the folder of a run that has a student.safetensors"),
+            "a file of weights (.safetensors, .pth, .onnx) or class means, or the folder of a run"),
+        OPT(struct export_options, format, OPT_TEXT, "format",
+            "onnx, safetensors (PyTorch's names), or json (class means as the paper's authors have them)",
+            .value = "NAME", .fallback = "onnx"),
         OPT(struct export_options, out, OPT_TEXT, "out",
-            "the file to write (default: student.onnx beside the weights)", .value = "FILE",
+            "the file to write (default: student.onnx, exported.safetensors or center_emb_train.json "
+            "beside FROM)", .value = "FILE",
             .letter = 'o'),
         OPT(struct export_options, request.model, OPT_TEXT, "model",
             "whose weights they are; this and the rest is for files that do not say it",
             .value = "NAME"),
+        OPT(struct export_options, request.graph, OPT_TEXT, "graph",
+            "the .onnx that the model \"onnx\" is (default: FROM)", .value = "FILE"),
+        OPT(struct export_options, request.features, OPT_TEXT, "features",
+            "the value of that graph that is the features", .value = "NAME"),
         OPT(struct export_options, request.classes, OPT_INT, "classes", "how many it tells apart",
             .value = "N", .lo = 1, .hi = 1 << 20),
         OPT(struct export_options, request.image_size, OPT_INT, "size",

@@ -202,22 +202,27 @@ static bool inspect_plans(struct report *r, const JobSpec *job, const struct dat
         job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL;
     struct replica *replica = NULL;
     struct replica_config cfg;
+    struct job_models models;
     struct footprint f;
     int64_t *lane_sizes = NULL;
 
-    if (session_configure(job, trains ? dataset_count(train) : 0, dataset_classes(train),
+    if (!job_models_open(&models, job, err))
+        return false;
+    if (session_configure(job, &models, trains ? dataset_count(train) : 0, dataset_classes(train),
                           dataset_size(train), &cfg, &lane_sizes, err)) {
         cfg.observer = observer(r);
         replica = replica_open(&cfg, zeros, NULL, err);
     }
     free(lane_sizes);
-    if (!replica)
-        return false;
-    show_plans(r, replica);
-    if (trains) {
+    if (replica)
+        show_plans(r, replica);
+    if (replica && trains) {
         footprint_plan(&f, replica, job, job->resources->ranks, train, test);
         show_memory(r, &f, job->resources->ranks);
     }
+    job_models_close(&models);
+    if (!replica)
+        return false;
     replica_close(replica);
     return true;
 }

@@ -3,10 +3,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/file.h"
 #include "proto/base/str.h"
+#include "proto/base/table.h"
 #include "proto/base/vec.h"
+#include "worker/job_models.h"
+#include "worker/means/means.h"
 #include "worker/nets.h"
 #include "worker/onnx/export.h"
 #include "worker/weights.h"
@@ -18,109 +22,222 @@ enum {
 
 /* What is known of the weights, from the request or else from the file. */
 struct facts {
-    const struct model_def *model;
+    const char *model;
     int64_t classes, image_size;
     const char *mean, *std; /* NULL: not known */
 };
 
-static bool whole(const struct safetensors *f, const char *key, const char *option, int64_t given,
+static bool whole(const struct tensor_file *f, const char *key, const char *option, int64_t given,
                   int64_t hi, int64_t *out, struct error *err)
 {
-    const char *text = st_meta(f, key);
+    const char *text = tensor_file_meta(f, key);
 
     *out = given;
     if (given || (text && str_int(text, 1, hi, out)))
         return true;
-    return err_set(err, ERR_INVALID, "%s does not say its %s; give %s", st_path(f), key, option);
+    return err_set(err, ERR_INVALID, "%s does not say its %s; give %s", tensor_file_path(f), key,
+                   option);
 }
 
-static bool find_facts(const struct export_request *r, const struct safetensors *f, struct facts *x,
+static const char *either(const char *given, const struct tensor_file *f, const char *key)
+{
+    return given ? given : tensor_file_meta(f, key);
+}
+
+static bool find_facts(const struct export_request *r, const struct tensor_file *f, struct facts *x,
                        struct error *err)
 {
-    const char *model = r->model ? r->model : st_meta(f, "model");
-
-    if (!model)
-        return err_set(err, ERR_INVALID, "%s does not say its model; give --model", st_path(f));
-    x->model = model_find(model, err);
-    x->mean = r->mean ? r->mean : st_meta(f, "mean");
-    x->std = r->std ? r->std : st_meta(f, "std");
-    return x->model &&
-           whole(f, "classes", "--classes", r->classes, MAX_CLASSES, &x->classes, err) &&
+    x->model = either(r->model, f, "model");
+    if (!x->model && tensor_file_is_onnx(f))
+        x->model = "onnx";
+    if (!x->model)
+        return err_set(err, ERR_INVALID, "%s does not say its model; give --model",
+                       tensor_file_path(f));
+    x->mean = either(r->mean, f, "mean");
+    x->std = either(r->std, f, "std");
+    return whole(f, "classes", "--classes", r->classes, MAX_CLASSES, &x->classes, err) &&
            whole(f, "image_size", "--size", r->image_size, MAX_SIZE, &x->image_size, err);
 }
 
-struct properties {
-    VEC(struct onnx_property) list;
+/* Texts about the weights; what is not known is left out. */
+struct notes {
+    VEC(struct st_meta) list;
+    char classes[24], size[24], sha256[SHA256_HEX];
 };
 
-static void add(struct properties *p, const char *key, const char *value)
+static void note(struct notes *n, const char *key, const char *value)
 {
     if (value && *value)
-        vec_push(&p->list, (struct onnx_property){key, value});
+        vec_push(&n->list, (struct st_meta){key, value});
 }
 
-static void add_number(struct properties *p, const char *key, int64_t value, char text[24])
+static void take_notes(struct notes *n, const struct facts *x, const struct weights *w)
 {
-    snprintf(text, 24, "%" PRId64, value);
-    add(p, key, text);
-}
-
-static bool write_model(const struct graph *g, const struct facts *x, const struct weights *w,
-                        const char *out, struct error *err)
-{
-    static const char *const outputs[] = {"logits", "features", NULL};
     static const char *const copied[] = {"class_numbers", "spec_sha256", "data_sha256",
                                          "teacher_sha256"};
-    char classes[24], size[24], hex[SHA256_HEX];
-    struct onnx_labels labels = {.graph_name = x->model->name, .outputs = outputs};
-    struct properties p = {0};
-    struct buf file = buf_new(0);
-    bool ok;
 
-    weights_sha256(w, hex);
-    add(&p, "model", x->model->name);
-    add_number(&p, "classes", x->classes, classes);
-    add_number(&p, "image_size", x->image_size, size);
-    add(&p, "image", "RGB, [batch,3,height,width], (pixel / 255 - mean) / std by channel");
-    add(&p, "mean", x->mean);
-    add(&p, "std", x->std);
-    add(&p, "weights_sha256", hex);
+    weights_sha256(w, n->sha256);
+    snprintf(n->classes, sizeof(n->classes), "%" PRId64, x->classes);
+    snprintf(n->size, sizeof(n->size), "%" PRId64, x->image_size);
+    note(n, "model", x->model);
+    note(n, "classes", n->classes);
+    note(n, "image_size", n->size);
+    note(n, "image", "RGB, [batch,3,height,width], (pixel / 255 - mean) / std by channel");
+    note(n, "mean", x->mean);
+    note(n, "std", x->std);
+    note(n, "weights_sha256", n->sha256);
     for (size_t i = 0; i < ARRAY_LEN(copied); i++)
-        add(&p, copied[i], st_meta(w->file, copied[i]));
-    labels.properties = p.list.at;
-    labels.n_properties = p.list.n;
-    ok = onnx_export(g, &labels, &file, err) &&
-         file_replace(out, buf_text(&file), file.len, 0644, err);
-    buf_free(&file);
-    vec_free(&p.list);
-    return ok;
+        note(n, copied[i], tensor_file_meta(w->file, copied[i]));
 }
 
-static bool export_facts(const struct facts *x, const char *path, const char *out,
-                         struct error *err)
+/* A model with its weights, as the formats get it. */
+struct content {
+    struct graph *g; /* inference form, parameters open */
+    struct weights *w;
+    const struct facts *facts;
+    struct notes notes;
+};
+
+static bool write_onnx(struct content *c, const char *out, struct error *err)
 {
-    struct weights w;
-    struct graph *g;
+    static const char *const outputs[] = {"logits", "features", NULL};
+    const struct onnx_labels labels = {.graph_name = c->facts->model,
+                                       .outputs = outputs,
+                                       .properties = c->notes.list.at,
+                                       .n_properties = c->notes.list.n};
+    struct buf file = buf_new(0);
     float *values = NULL;
     bool ok;
 
-    if (!weights_open(&w, "weights", path, x->model, x->image_size, x->classes, err))
-        return false;
-    g = nets_inference_graph(x->model, 1, x->image_size, x->classes, false);
-    graph_rename(g, graph_find(g, "images"), "image");
-    ok = nets_set_constants(g, weights_tensor, &w, &values, err) && write_model(g, x, &w, out, err);
-    graph_free(g);
+    graph_rename(c->g, graph_find(c->g, "images"), "image");
+    ok = nets_set_constants(c->g, weights_tensor, c->w, &values, err) &&
+         onnx_export(c->g, &labels, &file, err) &&
+         file_replace(out, buf_text(&file), file.len, 0644, err);
+    buf_free(&file);
     free(values);
+    return ok;
+}
+
+/* Tensors as the file has them, and for each batch norm the counter that PyTorch expects. */
+static bool write_safetensors(struct content *c, const char *out, struct error *err)
+{
+    static const char mean[] = ".running_mean";
+    static const int64_t none = 0;
+    VEC(struct st_tensor) list = {0};
+    VEC(char *) counters = {0};
+    bool ok;
+
+    for (size_t i = 0; i < c->w->list.n; i++) {
+        const char *name = c->w->list.at[i].name;
+
+        vec_push(&list, c->w->list.at[i]);
+        if (!str_ends(name, mean))
+            continue;
+        vec_push(&counters,
+                 str_fmt("%.*s.num_batches_tracked", (int)(strlen(name) - strlen(mean)), name));
+        vec_push(&list, (struct st_tensor){.name = counters.at[counters.n - 1],
+                                           .dtype = ST_I64,
+                                           .data = &none,
+                                           .bytes = sizeof(none)});
+    }
+    note(&c->notes, "format", "pt");
+    ok = st_write(out, list.at, list.n, c->notes.list.at, c->notes.list.n, NULL, err);
+    for (size_t i = 0; i < counters.n; i++)
+        free(counters.at[i]);
+    vec_free(&counters);
+    vec_free(&list);
+    return ok;
+}
+
+static bool export_content(const struct export_request *r, const struct facts *x,
+                           const struct model_def *def, struct error *err);
+
+static bool export_model(const struct export_request *r, struct error *err)
+{
+    struct tensor_file *f = tensor_file_open(r->from, err);
+    struct model_request request = {
+        .pointer = "#", .graph = r->graph ? r->graph : r->from, .features = r->features};
+    struct job_model *m = NULL;
+    struct facts x = {0};
+    bool ok = f && find_facts(r, f, &x, err);
+
+    if (ok) {
+        request.model = x.model;
+        if (!r->graph && !tensor_file_is_onnx(f))
+            request.graph = NULL;
+        m = job_model_open(&request, err);
+        ok = m && export_content(r, &x, job_model_def(m), err);
+    }
+    job_model_close(m);
+    tensor_file_close(f);
+    return ok;
+}
+
+static bool export_means(const struct export_request *r, struct error *err)
+{
+    struct class_means m;
+    bool ok;
+
+    if (!means_load(&m, r->from, err))
+        return false;
+    ok = means_save_json(&m, r->out, err);
+    means_free(&m);
+    return ok;
+}
+
+struct export_format {
+    const char *name;
+    const char *source, *target;
+    bool (*run)(const struct export_request *r, struct error *err);
+    bool (*write)(struct content *c, const char *out, struct error *err); /* for export_model */
+};
+
+static const struct export_format formats[] = {
+    {"onnx", "student.safetensors", "student.onnx", export_model, write_onnx},
+    {"safetensors", "student.safetensors", "exported.safetensors", export_model, write_safetensors},
+    {"json", "class_means.safetensors", "center_emb_train.json", export_means, NULL},
+};
+
+static bool export_content(const struct export_request *r, const struct facts *x,
+                           const struct model_def *def, struct error *err)
+{
+    struct weights w;
+    struct content c = {.w = &w, .facts = x};
+    bool ok;
+
+    if (!weights_open(&w, "weights", r->from, def, x->image_size, x->classes, err))
+        return false;
+    c.g = nets_inference_graph(def, 1, x->image_size, x->classes, false);
+    take_notes(&c.notes, x, &w);
+    ok = r->format->write(&c, r->out, err);
+    vec_free(&c.notes.list);
+    graph_free(c.g);
     weights_close(&w);
     return ok;
 }
 
-bool export_onnx(const struct export_request *r, struct error *err)
+const struct export_format *export_format(const char *name, struct error *err)
 {
-    struct safetensors *f = st_open(r->weights, err);
-    struct facts x;
-    bool ok = f && find_facts(r, f, &x, err) && export_facts(&x, r->weights, r->out, err);
+    const struct export_format *f = table_find(TABLE(formats), name);
 
-    st_close(f);
-    return ok || err_wrap(err, "exporting %s", r->weights);
+    if (!f)
+        table_unknown(TABLE(formats), "format", name, err);
+    return f;
+}
+
+const char *export_source(const struct export_format *f)
+{
+    return f->source;
+}
+
+char *export_target(const struct export_format *f, const char *from)
+{
+    const char *slash = strrchr(from, '/');
+
+    return str_fmt("%.*s%s", slash ? (int)(slash - from + 1) : 0, from, f->target);
+}
+
+bool export_file(const struct export_request *r, struct error *err)
+{
+    return r->format->run(r, err) || err_wrap(err, "exporting %s", r->from);
 }

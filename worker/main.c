@@ -12,7 +12,7 @@ static const struct cmd commands[] = {
     {"eval", "accuracy and feature statistics of a trained student", cmd_eval},
     {"inspect", "what a job or model would compute: layers, steps, memory", cmd_inspect},
     {"conformance", "run golden vectors from reference implementations", cmd_conformance},
-    {"export", "write trained weights as an ONNX model", cmd_export},
+    {"export", "write trained weights or class means for other programs", cmd_export},
     {"catalog", "print the names that a job may use, as JSON", cmd_catalog},
 };
 

@@ -207,7 +207,7 @@ static bool configure_projector(const JobSpec *job, struct replica_config *cfg, 
     return true;
 }
 
-bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int64_t image_size,
+bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples, int64_t classes, int64_t image_size,
                        struct replica_config *cfg, int64_t **lane_sizes, struct error *err)
 {
     struct nets *n = &cfg->nets;
@@ -220,10 +220,8 @@ bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int
     *lane_sizes = NEW_ARRAY(int64_t, 2 * (size_t)lanes);
     n->classes = classes;
     n->image_size = image_size;
-    if (job->student && !(n->student = model_find(job->student->model, err)))
-        return err_wrap(err, "#/student/model");
-    if (job->teacher && !(n->teacher = model_find(job->teacher->model, err)))
-        return err_wrap(err, "#/teacher/model");
+    n->student = job_model_def(models->student);
+    n->teacher = job_model_def(models->teacher);
     if (!configure_losses(job, n, err) || !nets_measure(n, err) ||
         !configure_projector(job, cfg, err))
         return false;
@@ -379,13 +377,10 @@ static void hash_inputs(struct session *s, bool anew)
 
 static bool open_teacher(struct session *s, struct error *err)
 {
-    const struct model_def *model;
-
-    if (!s->job->teacher)
-        return true;
-    model = model_find(s->job->teacher->model, err);
-    return model && weights_open(&s->teacher, "teacher.weights", s->job->teacher->weights, model,
-                                 dataset_size(s->train), dataset_classes(s->train), err);
+    return !s->job->teacher ||
+           weights_open(&s->teacher, "teacher.weights", s->job->teacher->weights,
+                        job_model_def(s->models.teacher), dataset_size(s->train),
+                        dataset_classes(s->train), err);
 }
 
 static bool load_student(struct session *s, struct error *err)
@@ -420,7 +415,7 @@ static bool open_replica(struct session *s, struct error *err)
 {
     struct replica_config cfg;
     int64_t *lane_sizes = NULL;
-    bool ok = session_configure(s->job, trains(s) ? dataset_count(s->train) : 0,
+    bool ok = session_configure(s->job, &s->models, trains(s) ? dataset_count(s->train) : 0,
                                 dataset_classes(s->train), dataset_size(s->train), &cfg,
                                 &lane_sizes, err);
 
@@ -478,7 +473,8 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     pulse_phase("load");
     if (!open_outputs(s, r, err) || !coll_agree(s->coll,
                                                 open_data(s, err) && set_course(s, err) &&
-                                                    open_teacher(s, err) && open_replica(s, err),
+                                                    job_models_open(&s->models, s->job, err) &&
+                                    open_teacher(s, err) && open_replica(s, err),
                                                 err))
         return false;
     if (s->rank == 0) {
@@ -505,6 +501,7 @@ void session_close(struct session *s, const char *state)
     uplink_close(s->uplink, state);
     replica_close(s->replica);
     weights_close(&s->teacher);
+    job_models_close(&s->models);
     if (s->means.classes)
         means_free(&s->means);
     dataset_close(s->train);

@@ -6,6 +6,7 @@
 #include "worker/collective/coll.h"
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
+#include "worker/job_models.h"
 #include "worker/means/means.h"
 #include "worker/replica.h"
 #include "worker/report/progress.h"
@@ -26,6 +27,7 @@ struct session {
     char data_sha256[SHA256_HEX];
     char test_sha256[SHA256_HEX]; /* rank 0 */
 
+    struct job_models models;
     struct weights teacher;
     char teacher_sha256[SHA256_HEX];
     struct class_means means; /* classes 0: none */
@@ -62,9 +64,9 @@ void session_close(struct session *s, const char *state);
 /* The job of a request: read, assigned to, checked. ERR_INVALID with every problem in one message. */
 JobSpec *session_job(const struct session_request *request, struct error *err);
 
-/* What a job asks of a replica, for so many training images (0: no training). *lane_sizes is what
- * cfg->lane_sizes points to; free(). */
-bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int64_t image_size,
+/* What a job asks of a replica, for so many training images (0: no training). The models must outlive the
+ * replica; *lane_sizes is what cfg->lane_sizes points to; free(). */
+bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples, int64_t classes, int64_t image_size,
                        struct replica_config *cfg, int64_t **lane_sizes, struct error *err);
 
 /* What a job wants of its data; the job must stay. */

@@ -554,11 +554,17 @@ static bool write_results(const struct trainer *t, const struct trainer_options 
                           struct error *err)
 {
     const struct session *s = t->s;
+    const Distilld__StudentSpec *student = s->job->student;
     char *weights = rundir_file(&s->dir, "student.safetensors");
     char *onnx = rundir_file(&s->dir, "student.onnx");
-    const struct export_request request = {.weights = weights, .out = onnx};
+    const struct export_request request = {.format = export_format("onnx", err),
+                                           .from = weights,
+                                           .out = onnx,
+                                           .graph = student->graph ? student->graph
+                                                                   : student->weights,
+                                           .features = student->features};
     bool ok = state_save_student(s, &t->st, "student.safetensors", err) &&
-              export_onnx(&request, err) &&
+              export_file(&request, err) &&
               result_write_training(s, &t->st, t->resumed_from, t->steps_executed,
                                     o->allow_other_isa, err);
 

@@ -32,6 +32,13 @@ static void default_milestones(JobSpec *job)
         s->milestones[i] = (int32_t)((int64_t)job->train->epochs * eighths[i] / 8);
 }
 
+/* A file with a graph says by itself what model it is. */
+static void default_model(char **model, const char *graph)
+{
+    if (!*model && graph && str_ends(graph, ".onnx"))
+        *model = str_dup("onnx");
+}
+
 static void normalize(JobSpec *job)
 {
     if (job->data)
@@ -43,6 +50,11 @@ static void normalize(JobSpec *job)
     job->checkpoint = or_default(job->checkpoint, &distilld__checkpoint_spec__descriptor);
     job->retry = or_default(job->retry, &distilld__retry_spec__descriptor);
     job->watchdog = or_default(job->watchdog, &distilld__watchdog_spec__descriptor);
+    if (job->teacher)
+        default_model(&job->teacher->model, job->teacher->weights);
+    if (job->student)
+        default_model(&job->student->model,
+                      job->student->graph ? job->student->graph : job->student->weights);
     if (!job->name)
         job->name = str_dup(job_kind_name(job));
     pbjson_fill_defaults(&job->base);
@@ -186,6 +198,7 @@ void job_visit_paths(struct json *spec, job_path_fn visit, void *arg)
     visit_member(teacher, "weights", "#/teacher/weights", NULL, visit, arg);
     visit_member(teacher, "class_means", "#/teacher/class_means", "auto", visit, arg);
     visit_member(student, "weights", "#/student/weights", NULL, visit, arg);
+    visit_member(student, "graph", "#/student/graph", NULL, visit, arg);
 }
 
 static char *make_absolute(const char *pointer, const char *path, void *base)

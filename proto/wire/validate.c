@@ -52,6 +52,9 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"data.std.0", 0, any, true, false},
         {"data.std.1", 0, any, true, false},
         {"data.std.2", 0, any, true, false},
+        {"teacher.std.0", 0, any, true, false},
+        {"teacher.std.1", 0, any, true, false},
+        {"teacher.std.2", 0, any, true, false},
         {"student.projector_dropout", 0, 1, false, true},
         {"losses.*.weight", 0, any, false, false},
         {"losses.*.temperature", 0, any, true, false},
@@ -124,6 +127,21 @@ static void require(const void *member, const char *pointer, const char *why, st
         problems_add(p, pointer, "is required%s", why);
 }
 
+/* Mean and deviation of the three channels. */
+static void check_channels(const char *part, size_t n_mean, size_t n_std, struct problems *p)
+{
+    char mean[64], std[64];
+
+    snprintf(mean, sizeof(mean), "%s/mean", part);
+    snprintf(std, sizeof(std), "%s/std", part);
+    if (n_mean != 0 && n_mean != 3)
+        problems_add(p, mean, "expected 3 numbers, got %zu", n_mean);
+    if (n_std != 0 && n_std != 3)
+        problems_add(p, std, "expected 3 numbers, got %zu", n_std);
+    if (!n_mean != !n_std)
+        problems_add(p, n_mean ? std : mean, "mean and std are given together or not at all");
+}
+
 static void check_data(const Distilld__DataSpec *data, const struct catalog *known,
                        struct problems *p)
 {
@@ -151,13 +169,57 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
                              data->classes[i] < 0 ? "is negative" : "stands there twice");
                 return;
             }
-    if (data->n_mean != 0 && data->n_mean != 3)
-        problems_add(p, "#/data/mean", "expected 3 numbers, got %zu", data->n_mean);
-    if (data->n_std != 0 && data->n_std != 3)
-        problems_add(p, "#/data/std", "expected 3 numbers, got %zu", data->n_std);
-    if (!data->n_mean != !data->n_std)
-        problems_add(p, data->n_mean ? "#/data/std" : "#/data/mean",
-                     "mean and std are given together or not at all");
+    check_channels("#/data", data->n_mean, data->n_std, p);
+}
+
+static bool is_onnx(const char *model)
+{
+    return model && strcmp(model, "onnx") == 0;
+}
+
+/* The graph of the model "onnx" is that of an .onnx file. */
+static void check_graph(const char *part, const char *model, const char *file,
+                        const char *features, struct problems *p)
+{
+    char pointer[64];
+
+    snprintf(pointer, sizeof(pointer), "%s/model", part);
+    if (is_onnx(model) && (!file || !str_ends(file, ".onnx")))
+        problems_add(p, pointer, "\"onnx\" is the graph of an .onnx file, got %s",
+                     file ? file : "none");
+    snprintf(pointer, sizeof(pointer), "%s/features", part);
+    if (features && model && !is_onnx(model))
+        problems_add(p, pointer, "only of the model \"onnx\" they can be named, not of \"%s\"",
+                     model);
+}
+
+static void check_teacher(const Distilld__TeacherSpec *t, const struct catalog *known,
+                          struct problems *p)
+{
+    bool json = str_ends(t->class_means, ".json");
+
+    require(t->model, "#/teacher/model", "", p);
+    require(t->weights, "#/teacher/weights", "", p);
+    check_name(known, CATALOG_MODELS, "model", "#/teacher/model", t->model, p);
+    check_graph("#/teacher", t->model, t->weights, t->features, p);
+    check_channels("#/teacher", t->n_mean, t->n_std, p);
+    if (json && !t->class_means_unverified)
+        problems_add(p, "#/teacher/class_means",
+                     "a JSON file does not say of which teacher and data its means are; set "
+                     "class_means_unverified to true to take them all the same");
+    if (!json && t->class_means_unverified)
+        problems_add(p, "#/teacher/class_means_unverified",
+                     "is for class means in JSON, got \"%s\"", t->class_means);
+}
+
+static void check_student(const Distilld__StudentSpec *s, const struct catalog *known,
+                          struct problems *p)
+{
+    require(s->model, "#/student/model", "", p);
+    check_name(known, CATALOG_MODELS, "model", "#/student/model", s->model, p);
+    check_graph("#/student", s->model, s->graph ? s->graph : s->weights, s->features, p);
+    if (s->graph && s->model && !is_onnx(s->model))
+        problems_add(p, "#/student/graph", "the model is \"%s\", not \"onnx\"", s->model);
 }
 
 /* Which parts each kind of job has. */
@@ -191,17 +253,12 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
         problems_add(p, "#/losses", "at least one loss is required%s", why);
     if (parts[job->kind].losses == NO && job->n_losses)
         problems_add(p, "#/losses", "a job of kind \"%s\" has no losses", kind);
-    if (job->teacher) {
-        require(job->teacher->model, "#/teacher/model", "", p);
-        require(job->teacher->weights, "#/teacher/weights", "", p);
-        check_name(known, CATALOG_MODELS, "model", "#/teacher/model", job->teacher->model, p);
-    }
-    if (job->student) {
-        require(job->student->model, "#/student/model", "", p);
-        check_name(known, CATALOG_MODELS, "model", "#/student/model", job->student->model, p);
-        if (parts[job->kind].student_weights == YES)
-            require(job->student->weights, "#/student/weights", why, p);
-    }
+    if (job->teacher)
+        check_teacher(job->teacher, known, p);
+    if (job->student)
+        check_student(job->student, known, p);
+    if (job->student && parts[job->kind].student_weights == YES)
+        require(job->student->weights, "#/student/weights", why, p);
 }
 
 /* A loss reads some of the fields of LossSpec; one that it does not read, but has another value than the

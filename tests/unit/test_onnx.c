@@ -17,7 +17,7 @@ enum {
 };
 
 static const char *const outputs[] = {"logits", "features", NULL};
-static const struct onnx_property properties[] = {{"model", "a model"}, {"mean", "0.1,0.2,0.3"}};
+static const struct st_meta properties[] = {{"model", "a model"}, {"mean", "0.1,0.2,0.3"}};
 static const struct onnx_labels labels = {
     .graph_name = "test", .outputs = outputs, .properties = properties, .n_properties = 2};
 

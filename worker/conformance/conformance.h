@@ -23,6 +23,7 @@ int conformance_run(const struct conformance_options *options, struct error *err
 /* One case under way. */
 struct cf_case {
     const char *name, *kind, *backend;
+    const char *model_file; /* NULL: the case has none */
     const struct safetensors *st;
     struct json *tolerance, *hyper, *check;
     struct json *done;  /* tensors of `tolerance` that were compared */
@@ -43,6 +44,7 @@ bool cf_run_optim(struct cf_case *c, struct error *err);
 bool cf_run_model(struct cf_case *c, struct error *err);
 bool cf_run_trajectory(struct cf_case *c, struct error *err);
 bool cf_run_centers(struct cf_case *c, struct error *err);
+bool cf_run_onnx(struct cf_case *c, struct error *err);
 
 /* tensors.c: inputs. Memory is released with free(). */
 const struct st_tensor *cf_tensor(const struct cf_case *c, const char *name, struct error *err);

@@ -18,6 +18,7 @@ static const struct {
     {"model", cf_run_model},
     {"trajectory", cf_run_trajectory},
     {"centers", cf_run_centers},
+    {"onnx", cf_run_onnx},
 };
 
 struct tally {
@@ -117,11 +118,13 @@ static const char *judge(struct cf_case *c, struct error *err)
     return c->worst <= 1 ? "pass" : "fail";
 }
 
-static void run_case(struct runner *r, const char *name, const char *kind, const char *path)
+static void run_case(struct runner *r, const char *name, const char *kind, const char *path,
+                     const char *model_file)
 {
     struct tally *t = tally_of(r, kind);
     struct error err = {0};
-    struct cf_case c = {.name = name, .kind = kind, .backend = r->o->backend};
+    struct cf_case c = {
+        .name = name, .kind = kind, .backend = r->o->backend, .model_file = model_file};
     struct safetensors *st;
     const char *status;
 
@@ -149,8 +152,7 @@ static void run_case(struct runner *r, const char *name, const char *kind, const
     st_close(st);
 }
 
-/* The set's index.json names its cases; entries of kind "file" are auxiliary. ONNX cases bring a model
- * file that a later part of the product reads. */
+/* The set's index.json names its cases; entries of kind "file" are auxiliary. ONNX cases bring a model. */
 static bool run_index(struct runner *r, struct error *err)
 {
     char *path = str_path(r->o->dir, "index.json");
@@ -163,10 +165,13 @@ static bool run_index(struct runner *r, struct error *err)
     for (size_t i = 0; ok && i < js_len(cases); i++) {
         const struct json *e = js_at(cases, i);
         const char *kind = js_string(js_get(e, "kind"), "");
+        const char *model = js_string(js_get(e, "model_file"), NULL);
         char *file = str_path(r->o->dir, js_string(js_get(e, "file"), ""));
+        char *model_file = model ? str_path(r->o->dir, model) : NULL;
 
         if (strcmp(kind, "file") != 0)
-            run_case(r, js_string(js_get(e, "name"), ""), kind, file);
+            run_case(r, js_string(js_get(e, "name"), ""), kind, file, model_file);
+        free(model_file);
         free(file);
     }
     js_free(index);

@@ -216,6 +216,12 @@ bool means_check(const struct class_means *m, const struct means_provenance *p, 
                        "teacher %s, data %s, transform %s",
                        path, m->teacher_sha256, m->data_sha256, m->transform, p->teacher_sha256,
                        p->data_sha256, p->transform);
+    return means_fit(m, classes, width, path, err);
+}
+
+bool means_fit(const struct class_means *m, int classes, int width, const char *path,
+               struct error *err)
+{
     if (m->classes != classes || m->width != width)
         return err_set(err, ERR_DATA,
                        "class means %s have %d classes of width %d; this job has %d classes of "

@@ -51,6 +51,9 @@ void means_free(struct class_means *m);
 bool means_finish(const struct means_sums *s, const struct means_provenance *p,
                   struct class_means *out, struct error *err);
 
+/* unit := mean / |mean| of class c; a norm < 1e-6 is ERR_DATA. */
+bool means_set_unit(struct class_means *m, int c, struct error *err);
+
 /* class_means.safetensors: tensors mean (F64), counts (I64), unit (F32); metadata: the provenance. */
 bool means_save(const struct class_means *m, const char *path, struct error *err);
 /* Checks shapes, counts, norms, and a sha256 over the tensors that stands in the metadata. */
@@ -59,6 +62,14 @@ bool means_load(struct class_means *out, const char *path, struct error *err);
  * and so are other classes or width. Chunk, threads and ISA may differ: they change bits, not meaning. */
 bool means_check(const struct class_means *m, const struct means_provenance *p, int classes,
                  int width, const char *path, struct error *err);
+bool means_fit(const struct class_means *m, int classes, int width, const char *path,
+               struct error *err);
+
+/* json.c: the form of the paper's authors (paper.md 1.3), an object of class numbers and lists with at most
+ * 4 decimals. It tells nothing of teacher, data and counts: what is read of it says "unverified" there,
+ * and fits no job by its provenance. ERR_DATA names the class. */
+bool means_save_json(const struct class_means *m, const char *path, struct error *err);
+bool means_load_json(struct class_means *out, const char *path, struct error *err);
 
 /* DIR/<key>.safetensors. load: false when it is not there (ERR_NOT_FOUND) or does not verify (any other
  * code, worth a warning); then the means are made again. */

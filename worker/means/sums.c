@@ -69,27 +69,36 @@ static void copy_provenance(struct class_means *m, const struct means_provenance
     m->threads = p->threads;
 }
 
-static bool finish_class(struct class_means *m, const struct means_sums *s, int c,
-                         struct error *err)
+bool means_set_unit(struct class_means *m, int c, struct error *err)
 {
-    const size_t at = (size_t)c * (size_t)s->width;
-    double *mean = m->mean + at, squares = 0;
+    const size_t at = (size_t)c * (size_t)m->width;
+    const double *mean = m->mean + at;
+    double squares = 0;
 
-    if (!s->counts[c])
-        return err_set(err, ERR_DATA, "class %d has no training image, so it has no mean", c);
-    m->counts[c] = s->counts[c];
-    for (int i = 0; i < s->width; i++) {
-        mean[i] = (double)s->sums[at + (size_t)i] / one / (double)s->counts[c];
+    for (int i = 0; i < m->width; i++)
         squares += mean[i] * mean[i];
-    }
     if (!(sqrt(squares) >= min_norm))
         return err_set(err, ERR_DATA,
                        "the mean feature of class %d has norm %g (%" PRId64
                        " images): expected at least %g",
-                       c, sqrt(squares), s->counts[c], min_norm);
-    for (int i = 0; i < s->width; i++)
+                       c, sqrt(squares), m->counts[c], min_norm);
+    for (int i = 0; i < m->width; i++)
         m->unit[at + (size_t)i] = (float)(mean[i] / sqrt(squares));
     return true;
+}
+
+static bool finish_class(struct class_means *m, const struct means_sums *s, int c,
+                         struct error *err)
+{
+    const size_t at = (size_t)c * (size_t)s->width;
+
+    if (!s->counts[c])
+        return err_set(err, ERR_DATA, "class %d has no training image, so it has no mean", c);
+    m->counts[c] = s->counts[c];
+    for (int i = 0; i < s->width; i++)
+        m->mean[at + (size_t)i] =
+            (double)s->sums[at + (size_t)i] / one / (double)s->counts[c];
+    return means_set_unit(m, c, err);
 }
 
 bool means_finish(const struct means_sums *s, const struct means_provenance *p,

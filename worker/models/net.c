@@ -83,8 +83,7 @@ value_id net_depthwise(const struct net *n, const char *name, value_id x, int64_
     return net_conv_form(n, name, x, channels, &form);
 }
 
-/* The batch's mean and unbiased variance are what moves the running ones. */
-static void sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var)
+void net_sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var)
 {
     const struct shape *s = graph_shape(g, x);
     double count = (double)(shape_count(s) / s->dim[1]);
@@ -115,7 +114,7 @@ value_id net_batch_norm(const struct net *n, const char *name, value_id x)
         return g_batch_norm(n->g, full, x, gamma, beta, mean, var);
     y = g_batch_norm_train(n->g, full, x, gamma, beta);
     if (y >= 0)
-        sink_statistics(n->g, y, x, mean, var);
+        net_sink_statistics(n->g, y, x, mean, var);
     return y;
 }
 
@@ -135,4 +134,29 @@ value_id net_linear_as(const struct net *n, const char *name, value_id x, int64_
 value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out)
 {
     return net_linear_as(n, name, x, out, ROLE_LINEAR_WEIGHT, ROLE_BIAS);
+}
+
+value_id net_channel_affine(const struct net *n, value_id x, const double *scale,
+                            const double *shift)
+{
+    static const char *const parts[] = {"scale", "shift", "mean", "var"};
+    const struct norm_attr exact = {.epsilon = 0};
+    const size_t id = n->g->nodes.n;
+    value_id in[5] = {x};
+    int64_t channels;
+
+    if (x < 0)
+        return NO_VALUE;
+    channels = graph_shape(n->g, x)->dim[1];
+    for (int i = 0; i < 4; i++) {
+        float *data = NEW_ARRAY(float, (size_t)channels);
+        char name[32];
+
+        for (int64_t c = 0; c < channels; c++)
+            data[c] = (float)(i == 0 ? scale[c] : i == 1 ? shift[c] : i == 2 ? 0 : 1);
+        /* An exported file has no values without a name. */
+        snprintf(name, sizeof(name), "affine%zu.%s", id, parts[i]);
+        in[1 + i] = graph_const(n->g, name, shape1(channels), data);
+    }
+    return graph_add(n->g, &op_batch_norm, "", in, 5, &exact);
 }

@@ -36,6 +36,13 @@ value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out
 value_id net_depthwise(const struct net *n, const char *name, value_id x, int64_t stride);
 /* name.weight, name.bias, name.running_mean, name.running_var; images or rows. */
 value_id net_batch_norm(const struct net *n, const char *name, value_id x);
+/* In training: y is a batch norm of x by its batch's statistics (g_batch_norm_train); its mean and unbiased
+ * variance are what moves the running ones. */
+void net_sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var);
+/* scale x + shift by channel, of images or rows: a batch norm that has nothing to learn, so that it folds
+ * into convolutions as any other. */
+value_id net_channel_affine(const struct net *n, value_id x, const double *scale,
+                            const double *shift);
 /* name.weight [out, in], name.bias. */
 value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out);
 /* The same with other first values. */

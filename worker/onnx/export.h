@@ -2,16 +2,13 @@
 #ifndef WORKER_ONNX_EXPORT_H
 #define WORKER_ONNX_EXPORT_H
 
+#include "worker/ckpt/safetensors.h"
 #include "worker/engine/ir/graph.h"
-
-struct onnx_property {
-    const char *key, *value;
-};
 
 struct onnx_labels {
     const char *graph_name;
     const char *const *outputs; /* names of values, in the order of the file, up to NULL */
-    const struct onnx_property *properties;
+    const struct st_meta *properties; /* metadata */
     size_t n_properties;
 };
 

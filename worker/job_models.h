@@ -1,0 +1,35 @@
+/* The models that a job names: rows of the registry, or graphs of .onnx files (the model "onnx"). A teacher
+ * that was trained with another normalisation than the job's data gets its own: its graph begins by
+ * undoing the one and applying the other. */
+#ifndef WORKER_JOB_MODELS_H
+#define WORKER_JOB_MODELS_H
+
+#include "proto/wire/job.h"
+#include "worker/models/model.h"
+
+struct model_request {
+    const char *pointer; /* "#/teacher", for messages */
+    const char *model;
+    const char *graph;    /* the .onnx file of the model "onnx" */
+    const char *features; /* which of its values are the features; NULL: found */
+    /* Of the three channels: of the images as they come, and, if not NULL, as the model wants them. */
+    const double *data_mean, *data_std, *own_mean, *own_std;
+};
+
+struct job_model;
+/* ERR_INVALID: an unknown name, or options that do not fit; else what onnx_open says. */
+struct job_model *job_model_open(const struct model_request *r, struct error *err);
+void job_model_close(struct job_model *m); /* NULL is fine */
+/* It lives as long as m. */
+const struct model_def *job_model_def(const struct job_model *m); /* NULL for NULL */
+bool job_model_is_onnx(const struct model_def *def);
+
+struct job_models {
+    struct job_model *teacher, *student; /* NULL where the job has none */
+};
+bool job_models_open(struct job_models *m, const JobSpec *job, struct error *err);
+void job_models_close(struct job_models *m);
+/* The normalisation that the teacher was trained with; false: the data's. */
+bool job_models_teacher_norm(const struct job_models *m, const double **mean, const double **std);
+
+#endif
