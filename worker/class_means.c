@@ -1,5 +1,6 @@
 /* Class means: given by the job, taken from the cache, or made by one pass of the teacher over the
  * training set in chunks dealt to the ranks. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,10 +16,14 @@
 static char *transform_text(const struct session *s)
 {
     const double *mean, *std;
+    char view[64] = "";
 
     session_normalisation(s->job, &mean, &std);
-    return str_fmt("eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
-                   std[1], std[2]);
+    if (dataset_encoded(s->train))
+        snprintf(view, sizeof(view), " resize=%d centre=%d", session_resize(s->job),
+                 dataset_size(s->train));
+    return str_fmt("eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g%s", mean[0], mean[1], mean[2],
+                   std[0], std[1], std[2], view);
 }
 
 static void show(struct session *s, int64_t done, int64_t total, double began)
@@ -52,6 +57,7 @@ static bool add_chunks(struct session *s, struct means_sums *sums, struct error 
         done += b->count;
         show(s, done, s->samples / s->size, began);
     }
+    ok = ok && loader_ended(l, err);
     loader_close(l);
     free(features);
     free(logits);

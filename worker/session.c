@@ -285,7 +285,14 @@ struct dataset_config session_dataset(const JobSpec *job)
                                    .classes = d->n_classes ? d->classes : NULL,
                                    .n_classes = d->n_classes,
                                    .train_limit = d->train_limit,
-                                   .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP};
+                                   .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP,
+                                   .image_size = d->image_size,
+                                   .decode_threads = d->decode_threads};
+}
+
+int session_resize(const JobSpec *job)
+{
+    return job->data->has_resize ? job->data->resize : job->data->image_size * 8 / 7;
 }
 
 void session_normalisation(const JobSpec *job, const double **mean, const double **std)
@@ -296,10 +303,25 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
     *std = job->data->n_std ? job->data->std : source->std;
 }
 
+static void set_augmentation(struct session *s)
+{
+    const Distilld__AugmentSpec *a = s->job->data->augment;
+    const bool crop =
+        a->has_random_resized_crop ? a->random_resized_crop : dataset_encoded(s->train);
+    const double *mean, *std;
+
+    session_normalisation(s->job, &mean, &std);
+    augment_init(&s->augment, dataset_size(s->train), crop ? 0 : a->pad_crop, a->hflip,
+                 s->job->train->seed, mean, std);
+    s->augment.resize = session_resize(s->job);
+    s->augment.resized_crop = crop;
+    s->augment.crop = (struct random_crop){.area = {a->scale_min, a->scale_max},
+                                           .ratio = {a->ratio_min, a->ratio_max}};
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
-    const double *mean, *std;
     const struct dataset_config cfg = session_dataset(s->job);
 
     s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
@@ -313,9 +335,7 @@ static bool open_data(struct session *s, struct error *err)
         return err_set(err, ERR_DATA,
                        "%s: images of %d pixels in the training set, of %d in the test set",
                        d->source, dataset_size(s->train), dataset_size(s->test));
-    session_normalisation(s->job, &mean, &std);
-    augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
-                 s->job->train->seed, mean, std);
+    set_augmentation(s);
     return true;
 }
 
@@ -447,10 +467,11 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;
     pulse_phase("load");
-    if (!open_outputs(s, r, err) || !coll_agree(s->coll,
-                                                open_data(s, err) && set_course(s, err) &&
-                                                    open_teacher(s, err) && open_replica(s, err),
-                                                err))
+    if (!open_outputs(s, r, err) || !coll_agree(s->coll, open_data(s, err), err) ||
+        !session_skip_corrupt(s, s->train, r->verify_data, err) ||
+        !session_skip_corrupt(s, s->test, r->verify_data, err) ||
+        !coll_agree(s->coll, set_course(s, err) && open_teacher(s, err) && open_replica(s, err),
+                    err))
         return false;
     if (s->rank == 0) {
         tell_skipped(s, s->train, "training");
