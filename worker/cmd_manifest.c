@@ -56,10 +56,10 @@ static struct json *split_json(const struct manifest_options *o, enum split spli
     char *cache = session_cache_folder(), hex[SHA256_HEX];
     bool ok =
         d && (!o->skip_corrupt || !dataset_encoded(d) || corrupt_remove(d, cache, o->anew, err));
-    struct json *j = ok ? js_new_object() : NULL;
+    struct json *j = NULL;
 
-    if (ok) {
-        identity_of(d, cache, o->anew, hex);
+    if (ok && identity_of(d, cache, o->anew, hex, NULL, err)) {
+        j = js_new_object();
         js_set(j, "data_sha256", js_new_string(hex));
         js_set(j, "images", js_new_int(dataset_count(d)));
         js_set(j, "skipped", js_new_int(dataset_skipped(d)));

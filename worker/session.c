@@ -350,24 +350,26 @@ static void tell_skipped(struct session *s, const struct dataset *d, const char 
         progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
 }
 
-static void hash_data(struct session *s, bool anew)
+/* Rank 0. */
+static bool hash_data(struct session *s, bool anew, struct error *err)
 {
     char *cache = session_cache_folder();
+    bool ok = identity_of(s->train, cache, anew, s->data_sha256, NULL, err) &&
+              identity_of(s->test, cache, anew, s->test_sha256, NULL, err);
 
-    if (s->rank == 0) {
-        identity_of(s->train, cache, anew, s->data_sha256);
-        identity_of(s->test, cache, anew, s->test_sha256);
-    }
     free(cache);
+    return ok;
 }
 
 /* Identities; each is computed once, by rank 0. */
-static void hash_inputs(struct session *s, bool anew)
+static bool hash_inputs(struct session *s, bool anew, struct error *err)
 {
-    hash_data(s, anew);
+    if (!coll_agree(s->coll, s->rank != 0 || hash_data(s, anew, err), err))
+        return false;
     coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
     if (s->job->teacher)
         weights_sha256(&s->teacher, s->teacher_sha256);
+    return true;
 }
 
 static bool open_teacher(struct session *s, struct error *err)
@@ -477,8 +479,8 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
         tell_skipped(s, s->train, "training");
         tell_skipped(s, s->test, "test");
     }
-    hash_inputs(s, r->verify_data);
-    return (!s->job->teacher || session_class_means(s, err)) &&
+    return hash_inputs(s, r->verify_data, err) &&
+           (!s->job->teacher || session_class_means(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }
 

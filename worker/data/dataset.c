@@ -334,12 +334,20 @@ bool dataset_file(const struct dataset *d, int64_t i, struct buf *scratch, const
                   size_t *len, struct error *err)
 {
     const struct image *image = &d->images.at[i];
+    char *name;
+    bool ok;
 
     ASSERT(d->encoded);
     *data = image->data;
     *len = image->len;
-    return image->data ? shard_intact(image, err)
-                       : imagefolder_read(d, image, scratch, data, len, err);
+    ok = image->data ? shard_intact(image, err)
+                     : imagefolder_read(d, image, scratch, data, len, err);
+    if (ok)
+        return true;
+    name = dataset_image_name(d, i);
+    err_wrap(err, "%s", name);
+    free(name);
+    return false;
 }
 
 char *dataset_image_name(const struct dataset *d, int64_t i)
@@ -388,30 +396,31 @@ static void add_number(struct sha256 *sum, uint64_t x, int bytes)
     sha256_add(sum, le, (size_t)bytes);
 }
 
-/* Length and bytes of the i-th file; one that cannot be read counts as the longest. */
-static bool add_file(struct sha256 *sum, const struct dataset *d, int64_t i, struct buf *scratch)
+/* Length and bytes of the i-th file. */
+static bool add_file(struct sha256 *sum, const struct dataset *d, int64_t i, struct buf *scratch,
+                     struct error *err)
 {
     const uint8_t *data;
     size_t len;
-    bool ok = dataset_file(d, i, scratch, &data, &len, NULL);
 
-    add_number(sum, ok ? len : UINT64_MAX, 8);
-    if (ok)
-        sha256_add(sum, data, len);
-    return ok;
+    if (!dataset_file(d, i, scratch, &data, &len, err))
+        return false;
+    add_number(sum, len, 8);
+    sha256_add(sum, data, len);
+    return true;
 }
 
-bool dataset_sha256(const struct dataset *d, char hex[SHA256_HEX])
+bool dataset_sha256(const struct dataset *d, char hex[SHA256_HEX], struct error *err)
 {
     struct sha256 *sum = sha256_new();
     struct buf scratch = buf_new(ENCODED_MAX);
     size_t bytes = 3 * (size_t)d->size * (size_t)d->size;
     bool ok = true;
 
-    for (size_t i = 0; i < d->images.n; i++) {
+    for (size_t i = 0; ok && i < d->images.n; i++) {
         add_number(sum, (uint32_t)d->images.at[i].label, 4);
         if (d->encoded)
-            ok &= add_file(sum, d, (int64_t)i, &scratch);
+            ok = add_file(sum, d, (int64_t)i, &scratch, err);
         else
             sha256_add(sum, d->images.at[i].data, bytes);
         pulse_beat();

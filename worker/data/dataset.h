@@ -50,7 +50,7 @@ const uint8_t *dataset_image(const struct dataset *d, int64_t i);
 
 bool dataset_encoded(const struct dataset *d);
 int dataset_decode_threads(const struct dataset *d); /* 1 where nothing is encoded */
-/* The file of the i-th image: in place, or read into scratch. ERR_DATA or ERR_IO, without its name. */
+/* The file of the i-th image: in place, or read into scratch. ERR_DATA or ERR_IO names it. */
 bool dataset_file(const struct dataset *d, int64_t i, struct buf *scratch, const uint8_t **data,
                   size_t *len, struct error *err);
 /* What a message calls the i-th image of an encoded set; free(). */
@@ -72,8 +72,8 @@ size_t dataset_memory(const struct dataset *d);
 
 /* Identity of the content: over (label as 4 little-endian bytes, pixels) of every image in order; over
  * (label, length as 8 bytes, file) where they are encoded, so that it is the same wherever the files are.
- * False when some file could not be read: the hash is then of the others. */
-bool dataset_sha256(const struct dataset *d, char hex[SHA256_HEX]);
+ * Only of those can it fail, where a file cannot be read. */
+bool dataset_sha256(const struct dataset *d, char hex[SHA256_HEX], struct error *err);
 
 /* One row per kind of source. */
 struct data_source {

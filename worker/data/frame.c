@@ -73,9 +73,9 @@ const struct picture *framer_picture(struct framer *f, int64_t sample, struct er
     size_t len;
     char *name;
 
-    buf_reset(&f->file);
-    if (dataset_file(f->data, sample, &f->file, &data, &len, err) &&
-        decode(f->decoder, data, len, &f->picture, err))
+    if (!dataset_file(f->data, sample, &f->file, &data, &len, err))
+        return NULL;
+    if (decode(f->decoder, data, len, &f->picture, err))
         return &f->picture;
     name = dataset_image_name(f->data, sample);
     err_wrap(err, "%s", name);

@@ -6,19 +6,32 @@
 
 static const char what[] = "data_sha256";
 
-bool identity_of(const struct dataset *d, const char *cache, bool anew, char hex[SHA256_HEX])
+static bool recall(const struct dataset *d, const char *cache, char hex[SHA256_HEX])
 {
-    struct json *found = anew ? NULL : memo_recall(d, cache, what);
-    const char *known = js_string(found, "");
-    bool read = strlen(known) != SHA256_HEX - 1;
+    struct json *found = memo_recall(d, cache, what);
+    const char *text = js_string(found, "");
+    const bool known = strlen(text) == SHA256_HEX - 1;
 
-    if (!read)
-        memcpy(hex, known, SHA256_HEX);
+    if (known)
+        memcpy(hex, text, SHA256_HEX);
     js_free(found);
-    if (read && dataset_sha256(d, hex)) {
-        found = js_new_string(hex);
-        memo_keep(d, cache, what, found);
-        js_free(found);
-    }
-    return read;
+    return known;
+}
+
+bool identity_of(const struct dataset *d, const char *cache, bool anew, char hex[SHA256_HEX],
+                 bool *read, struct error *err)
+{
+    const bool known = !anew && recall(d, cache, hex);
+    struct json *found;
+
+    if (read)
+        *read = !known;
+    if (known)
+        return true;
+    if (!dataset_sha256(d, hex, err))
+        return false;
+    found = js_new_string(hex);
+    memo_keep(d, cache, what, found);
+    js_free(found);
+    return true;
 }

@@ -4,7 +4,8 @@
 
 #include "worker/data/dataset.h"
 
-/* anew: computes whatever is remembered. True when the data was read. */
-bool identity_of(const struct dataset *d, const char *cache, bool anew, char hex[SHA256_HEX]);
+/* anew: computes whatever is remembered. *read, if not NULL: whether the data was read. */
+bool identity_of(const struct dataset *d, const char *cache, bool anew, char hex[SHA256_HEX],
+                 bool *read, struct error *err);
 
 #endif

@@ -232,8 +232,10 @@ bool imagefolder_read(const struct dataset *d, const struct image *image, struct
                       const uint8_t **data, size_t *len, struct error *err)
 {
     char *path = str_path(d->folder, image->name);
-    bool ok = file_read(path, scratch, err);
+    bool ok;
 
+    buf_reset(scratch);
+    ok = file_read(path, scratch, err);
     free(path);
     *data = (const uint8_t *)buf_text(scratch);
     *len = scratch->len;

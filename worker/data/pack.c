@@ -96,7 +96,6 @@ static void prepare(void *arg, int member, int64_t item)
         return;
     out->width = p->width;
     out->height = p->height;
-    buf_reset(&out->file);
     if (j->o->size && (p->width < p->height ? p->width : p->height) > j->o->size)
         out->ok = make_smaller(k, p, j->o, out);
     else
