@@ -27,19 +27,6 @@ static const struct image_format *format_of(const uint8_t *data, size_t len, str
     return NULL;
 }
 
-struct decoder *decoder_new(void)
-{
-    return NEW(struct decoder);
-}
-
-void decoder_free(struct decoder *d)
-{
-    if (!d)
-        return;
-    jpeg_close(d);
-    free(d);
-}
-
 void picture_free(struct picture *p)
 {
     free(p->rgb);
@@ -70,18 +57,16 @@ bool picture_shape(struct picture *p, int64_t width, int64_t height, size_t chan
                              width, height);
 }
 
-bool decode(struct decoder *d, const uint8_t *data, size_t len, struct picture *out,
-            struct error *err)
+bool decode(const uint8_t *data, size_t len, struct picture *out, struct error *err)
 {
     const struct image_format *f = format_of(data, len, err);
 
-    return f && f->decode(d, data, len, out, err);
+    return f && f->decode(data, len, out, err);
 }
 
-bool decode_size(struct decoder *d, const uint8_t *data, size_t len, int *width, int *height,
-                 struct error *err)
+bool decode_size(const uint8_t *data, size_t len, int *width, int *height, struct error *err)
 {
     const struct image_format *f = format_of(data, len, err);
 
-    return f && f->size(d, data, len, width, height, err);
+    return f && f->size(data, len, width, height, err);
 }

@@ -25,17 +25,10 @@ struct picture {
 };
 void picture_free(struct picture *p);
 
-/* What one thread needs to decode. */
-struct decoder;
-struct decoder *decoder_new(void);
-void decoder_free(struct decoder *d); /* NULL is fine */
-
 /* ERR_DATA says what is wrong: neither JPEG nor PNG, cut off, damaged, too large. A picture of which pixels
  * were lost is an error, not a picture with a grey part. */
-bool decode(struct decoder *d, const uint8_t *data, size_t len, struct picture *out,
-            struct error *err);
+bool decode(const uint8_t *data, size_t len, struct picture *out, struct error *err);
 /* Width and height alone, from the header. */
-bool decode_size(struct decoder *d, const uint8_t *data, size_t len, int *width, int *height,
-                 struct error *err);
+bool decode_size(const uint8_t *data, size_t len, int *width, int *height, struct error *err);
 
 #endif

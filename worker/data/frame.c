@@ -10,7 +10,6 @@ struct framer {
     const struct dataset *data;
     const struct augment *augment;
     struct buf file;
-    struct decoder *decoder;
     struct picture picture;
     struct resampler *resampler;
     uint8_t *frame; /* 3 x size x size */
@@ -24,7 +23,6 @@ struct framer *framer_new(const struct dataset *d, const struct augment *a)
     f->data = d;
     f->augment = a;
     f->file = buf_new(ENCODED_MAX);
-    f->decoder = decoder_new();
     f->resampler = resampler_new();
     f->frame = NEW_ARRAY(uint8_t, 3 * size * size);
     return f;
@@ -35,7 +33,6 @@ void framer_free(struct framer *f)
     if (!f)
         return;
     buf_free(&f->file);
-    decoder_free(f->decoder);
     picture_free(&f->picture);
     resampler_free(f->resampler);
     free(f->frame);
@@ -75,7 +72,7 @@ const struct picture *framer_picture(struct framer *f, int64_t sample, struct er
 
     if (!dataset_file(f->data, sample, &f->file, &data, &len, err))
         return NULL;
-    if (decode(f->decoder, data, len, &f->picture, err))
+    if (decode(data, len, &f->picture, err))
         return &f->picture;
     name = dataset_image_name(f->data, sample);
     err_wrap(err, "%s", name);

@@ -7,7 +7,7 @@
 #include "worker/data/dataset.h"
 #include "worker/data/decode.h"
 
-/* Buffers and decoder of one thread. augment may be NULL where only framer_picture is called. */
+/* Buffers of one thread. augment may be NULL where only framer_picture is called. */
 struct framer;
 struct framer *framer_new(const struct dataset *d, const struct augment *a);
 void framer_free(struct framer *f); /* NULL is fine */

@@ -196,7 +196,6 @@ static bool add_classes(struct dataset *d, const char *split, struct error *err)
 /* The largest file is taken to hold the largest image. */
 static void measure(struct dataset *d)
 {
-    struct decoder *decoder = decoder_new();
     struct buf scratch = buf_new(ENCODED_MAX);
     const struct image *most = d->images.at;
     int width, height;
@@ -209,11 +208,10 @@ static void measure(struct dataset *d)
     if (d->images.n) {
         d->largest.bytes = most->len;
         if (imagefolder_read(d, most, &scratch, &data, &len, NULL) &&
-            decode_size(decoder, data, len, &width, &height, NULL))
+            decode_size(data, len, &width, &height, NULL))
             d->largest.pixels = (int64_t)width * height;
     }
     buf_free(&scratch);
-    decoder_free(decoder);
 }
 
 bool imagefolder_open(struct dataset *d, const char *dir, enum split split, struct error *err)

@@ -33,7 +33,6 @@ struct parcel {
 struct packer {
     struct framer *framer;
     struct resampler *resampler;
-    struct decoder *decoder;
     uint8_t *planes, *rgb;
     size_t room;
 };
@@ -77,8 +76,7 @@ static bool make_smaller(struct packer *k, const struct picture *p, const struct
     }
     resample(k->resampler, &in, &w, k->planes);
     planes_to_rgb(k->planes, plane, k->rgb);
-    out->data = out->made =
-        jpeg_encode(k->decoder, k->rgb, w.cols, w.rows, o->quality, &out->len, &out->err);
+    out->data = out->made = jpeg_encode(k->rgb, w.cols, w.rows, o->quality, &out->len, &out->err);
     return out->made;
 }
 
@@ -152,7 +150,6 @@ static void packers_free(struct packer *k, int n)
     for (int i = 0; i < n; i++) {
         framer_free(k[i].framer);
         resampler_free(k[i].resampler);
-        decoder_free(k[i].decoder);
         free(k[i].planes);
         free(k[i].rgb);
     }
@@ -170,8 +167,8 @@ static bool write_split(struct job *j, const struct dataset *d, struct error *er
     j->data = d;
     j->packers = NEW_ARRAY(struct packer, (size_t)threads);
     for (int i = 0; i < threads; i++)
-        j->packers[i] = (struct packer){
-            .framer = framer_new(d, NULL), .resampler = resampler_new(), .decoder = decoder_new()};
+        j->packers[i] =
+            (struct packer){.framer = framer_new(d, NULL), .resampler = resampler_new()};
     ok = write_images(j, crew, err);
     packers_free(j->packers, threads);
     crew_free(crew);

@@ -50,10 +50,8 @@ static uint32_t big_endian(const uint8_t *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-bool png_size(struct decoder *d, const uint8_t *data, size_t len, int *width, int *height,
-              struct error *err)
+bool png_size(const uint8_t *data, size_t len, int *width, int *height, struct error *err)
 {
-    (void)d;
     if (len < HEADER || memcmp(data + 12, "IHDR", 4) != 0)
         return err_set(err, ERR_DATA, "byte 8: expected the header of a PNG (IHDR), got %zu bytes",
                        len);
@@ -101,13 +99,11 @@ static bool read_pixels(struct reader *r, struct picture *out)
     return true;
 }
 
-bool png_decode(struct decoder *d, const uint8_t *data, size_t len, struct picture *out,
-                struct error *err)
+bool png_decode(const uint8_t *data, size_t len, struct picture *out, struct error *err)
 {
     struct reader r = {.data = data, .len = len, .err = err};
     bool ok;
 
-    (void)d;
     r.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &r, on_error, on_warning);
     r.info = r.png ? png_create_info_struct(r.png) : NULL;
     ok = r.info ? read_pixels(&r, out) : err_set(err, ERR_TOO_LARGE, "libpng cannot start");
