@@ -17,7 +17,9 @@ void worker_catalog(struct catalog *c)
                                            .params = loss_registry[i]->params,
                                            .needs_teacher = loss_registry[i]->uses != 0});
     for (size_t i = 0; i < n_data_sources; i++)
-        catalog_add(c, CATALOG_DATA, (struct catalog_entry){.name = data_sources[i].name});
+        catalog_add(c, CATALOG_DATA,
+                    (struct catalog_entry){.name = data_sources[i].name,
+                                           .params = data_sources[i].encoded ? "image_size" : ""});
     for (size_t i = 0; i < optim_registry_len; i++)
         catalog_add(c, CATALOG_OPTIMIZERS,
                     (struct catalog_entry){.name = optim_registry[i].name,

@@ -1,5 +1,6 @@
 /* Class means: given by the job, taken from the cache, or made by one pass of the teacher over the
  * training set in chunks dealt to the ranks. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +22,8 @@ static char *transform_text(const struct session *s)
     session_normalisation(s->job, &mean, &std);
     buf_fmt(&b, "eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
             std[1], std[2]);
+    if (dataset_encoded(s->train))
+        buf_fmt(&b, " resize=%d centre=%d", session_resize(s->job), dataset_size(s->train));
     if (job_models_teacher_norm(&s->models, &mean, &std))
         buf_fmt(&b, ", for the teacher mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1],
                 mean[2], std[0], std[1], std[2]);
@@ -58,6 +61,7 @@ static bool add_chunks(struct session *s, struct means_sums *sums, struct error 
         done += b->count;
         show(s, done, s->samples / s->size, began);
     }
+    ok = ok && loader_ended(l, err);
     loader_close(l);
     free(features);
     free(logits);

@@ -58,6 +58,8 @@ bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *e
         done += b->count;
         show(s, done, began);
     }
+    if (ok)
+        ok = coll_agree(s->coll, loader_ended(l, err), err);
     loader_close(l);
     if (ok) {
         s->has_teacher_norms = true;

@@ -13,6 +13,8 @@ static const struct cmd commands[] = {
     {"inspect", "what a job or model would compute: layers, steps, memory", cmd_inspect},
     {"conformance", "run golden vectors from reference implementations", cmd_conformance},
     {"export", "write trained weights or class means for other programs", cmd_export},
+    {"manifest", "what a data set holds: images, classes, hashes, bad files", cmd_manifest},
+    {"pack", "make one file of folders of images", cmd_pack},
     {"catalog", "print the names that a job may use, as JSON", cmd_catalog},
 };
 

@@ -293,7 +293,14 @@ struct dataset_config session_dataset(const JobSpec *job)
                                    .classes = d->n_classes ? d->classes : NULL,
                                    .n_classes = d->n_classes,
                                    .train_limit = d->train_limit,
-                                   .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP};
+                                   .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP,
+                                   .image_size = d->image_size,
+                                   .decode_threads = d->decode_threads};
+}
+
+int session_resize(const JobSpec *job)
+{
+    return job->data->has_resize ? job->data->resize : job->data->image_size * 8 / 7;
 }
 
 void session_normalisation(const JobSpec *job, const double **mean, const double **std)
@@ -304,10 +311,25 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
     *std = job->data->n_std ? job->data->std : source->std;
 }
 
+static void set_augmentation(struct session *s)
+{
+    const Distilld__AugmentSpec *a = s->job->data->augment;
+    const bool crop =
+        a->has_random_resized_crop ? a->random_resized_crop : dataset_encoded(s->train);
+    const double *mean, *std;
+
+    session_normalisation(s->job, &mean, &std);
+    augment_init(&s->augment, dataset_size(s->train), crop ? 0 : a->pad_crop, a->hflip,
+                 s->job->train->seed, mean, std);
+    s->augment.resize = session_resize(s->job);
+    s->augment.resized_crop = crop;
+    s->augment.crop = (struct random_crop){.area = {a->scale_min, a->scale_max},
+                                           .ratio = {a->ratio_min, a->ratio_max}};
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
-    const double *mean, *std;
     const struct dataset_config cfg = session_dataset(s->job);
 
     s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
@@ -321,9 +343,7 @@ static bool open_data(struct session *s, struct error *err)
         return err_set(err, ERR_DATA,
                        "%s: images of %d pixels in the training set, of %d in the test set",
                        d->source, dataset_size(s->train), dataset_size(s->test));
-    session_normalisation(s->job, &mean, &std);
-    augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
-                 s->job->train->seed, mean, std);
+    set_augmentation(s);
     return true;
 }
 
@@ -355,24 +375,26 @@ static void tell_doubts(struct session *s)
     }
 }
 
-static void hash_data(struct session *s, bool anew)
+/* Rank 0. */
+static bool hash_data(struct session *s, bool anew, struct error *err)
 {
     char *cache = session_cache_folder();
+    bool ok = identity_of(s->train, cache, anew, s->data_sha256, NULL, err) &&
+              identity_of(s->test, cache, anew, s->test_sha256, NULL, err);
 
-    if (s->rank == 0) {
-        identity_of(s->train, cache, anew, s->data_sha256);
-        identity_of(s->test, cache, anew, s->test_sha256);
-    }
     free(cache);
+    return ok;
 }
 
 /* Identities; each is computed once, by rank 0. */
-static void hash_inputs(struct session *s, bool anew)
+static bool hash_inputs(struct session *s, bool anew, struct error *err)
 {
-    hash_data(s, anew);
+    if (!coll_agree(s->coll, s->rank != 0 || hash_data(s, anew, err), err))
+        return false;
     coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
     if (s->job->teacher)
         weights_sha256(&s->teacher, s->teacher_sha256);
+    return true;
 }
 
 static bool open_teacher(struct session *s, struct error *err)
@@ -471,19 +493,21 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;
     pulse_phase("load");
-    if (!open_outputs(s, r, err) || !coll_agree(s->coll,
-                                                open_data(s, err) && set_course(s, err) &&
-                                                    job_models_open(&s->models, s->job, err) &&
-                                    open_teacher(s, err) && open_replica(s, err),
-                                                err))
+    if (!open_outputs(s, r, err) || !coll_agree(s->coll, open_data(s, err), err) ||
+        !session_skip_corrupt(s, s->train, r->verify_data, err) ||
+        !session_skip_corrupt(s, s->test, r->verify_data, err) ||
+        !coll_agree(s->coll,
+                    set_course(s, err) && job_models_open(&s->models, s->job, err) &&
+                        open_teacher(s, err) && open_replica(s, err),
+                    err))
         return false;
     if (s->rank == 0) {
         tell_skipped(s, s->train, "training");
         tell_skipped(s, s->test, "test");
         tell_doubts(s);
     }
-    hash_inputs(s, r->verify_data);
-    return (!s->job->teacher || session_class_means(s, err)) &&
+    return hash_inputs(s, r->verify_data, err) &&
+           (!s->job->teacher || session_class_means(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }
 

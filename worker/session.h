@@ -73,6 +73,8 @@ bool session_configure(const JobSpec *job, const struct job_models *models, int6
 struct dataset_config session_dataset(const JobSpec *job);
 /* $DISTILLD_CACHE, else the user's cache folder; free(). */
 char *session_cache_folder(void);
+/* Of encoded images: how long the shorter side is before the middle is shown. */
+int session_resize(const JobSpec *job);
 /* Mean and deviation of the three channels for pixels in 0..1: the job's, else its data set's. */
 void session_normalisation(const JobSpec *job, const double **mean, const double **std);
 
@@ -82,6 +84,8 @@ void session_catch_signals(void);
 
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
 bool session_class_means(struct session *s, struct error *err);
+/* skip_corrupt.c: leaves out images that cannot be decoded, where the job says so. On all ranks alike. */
+bool session_skip_corrupt(struct session *s, struct dataset *d, bool anew, struct error *err);
 /* evaluate.c: sums over the test set, in a fixed order, on all ranks. */
 bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *err);
 

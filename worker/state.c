@@ -362,6 +362,8 @@ static struct metadata student_metadata(const struct session *s)
     if (data->n_classes)
         meta(&m, "class_numbers", numbers_text(data->classes, data->n_classes));
     meta(&m, "image_size", str_fmt("%d", dataset_size(s->train)));
+    if (dataset_encoded(s->train))
+        meta(&m, "resize", str_fmt("%d", session_resize(s->job)));
     meta(&m, "mean", channels_text(mean));
     meta(&m, "std", channels_text(std));
     meta(&m, "spec_sha256", str_dup(hex));

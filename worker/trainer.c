@@ -522,6 +522,15 @@ static bool stopped(const struct trainer *t, struct error *err)
                    t->st.step, t->s->total_steps);
 }
 
+/* There are as many batches as steps, so an image is at fault. */
+static bool no_batch(struct trainer *t, struct error *err)
+{
+    bool ended = loader_ended(t->loader, err);
+
+    ASSERT(!ended);
+    return mine(t, false);
+}
+
 static bool train(struct trainer *t, struct error *err)
 {
     struct session *s = t->s;
@@ -531,9 +540,8 @@ static bool train(struct trainer *t, struct error *err)
         const struct batch *b = loader_next(t->loader);
         bool ok;
 
-        ASSERT(b);
         pulse_phase("train");
-        ok = step(t, b, err) && after_step(t, err);
+        ok = b ? step(t, b, err) && after_step(t, err) : no_batch(t, err);
         /* Nobody waits to hear that all is well, so a rank that failed alone has to end the others. */
         if (t->failed_alone && s->size > 1) {
             progress_clear(&s->progress);

@@ -294,6 +294,17 @@ static struct file_stamp stamp_of(const struct stat *st)
                                .changed_ns = nanoseconds(st->st_ctim)};
 }
 
+bool file_look(const char *path, struct file_stamp *stamp, enum file_kind *kind, struct error *err)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return err_set(err, code_of_errno(), "look at %s: %s", path, strerror(errno));
+    *stamp = stamp_of(&st);
+    *kind = S_ISREG(st.st_mode) ? FILE_PLAIN : S_ISDIR(st.st_mode) ? FILE_FOLDER : FILE_OTHER;
+    return true;
+}
+
 bool file_map(struct file_map *m, const char *path, struct error *err)
 {
     struct stat st;

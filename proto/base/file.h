@@ -64,6 +64,14 @@ struct file_stamp {
         changed_ns; /* changed: also by what leaves the content alone */
 };
 
+enum file_kind {
+    FILE_PLAIN,
+    FILE_FOLDER,
+    FILE_OTHER
+};
+/* Of what the path leads to; ERR_NOT_FOUND when that is nothing. */
+bool file_look(const char *path, struct file_stamp *stamp, enum file_kind *kind, struct error *err);
+
 /* A read-only map of a whole file. Empty files map to data == NULL. */
 struct file_map {
     const unsigned char *data;

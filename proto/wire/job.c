@@ -278,6 +278,7 @@ struct json *job_result_form(const JobSpec *job)
         js_delete(j, without[i]);
     js_delete(js_get(j, "resources"), "ranks");
     js_delete(js_get(j, "data"), "on_corrupt"); /* the records that are kept have their hash */
+    js_delete(js_get(j, "data"), "decode_threads");
     job_visit_paths(j, forget_path, NULL);
     return j;
 }

@@ -49,6 +49,13 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"schema_version", 1, 1, false, false},
         {"data.train_limit", 1, any, false, false},
         {"data.augment.pad_crop", 0, 16, false, false},
+        {"data.augment.scale_min", 0, 1, true, false},
+        {"data.augment.scale_max", 0, 1, true, false},
+        {"data.augment.ratio_min", 0.01, 100, false, false},
+        {"data.augment.ratio_max", 0.01, 100, false, false},
+        {"data.image_size", 8, 1024, false, false},
+        {"data.resize", 8, 4096, false, false},
+        {"data.decode_threads", 1, 64, false, false},
         {"data.std.0", 0, any, true, false},
         {"data.std.1", 0, any, true, false},
         {"data.std.2", 0, any, true, false},
@@ -142,10 +149,34 @@ static void check_channels(const char *part, size_t n_mean, size_t n_std, struct
         problems_add(p, n_mean ? std : mean, "mean and std are given together or not at all");
 }
 
+/* Images of any size are shown in one; others have theirs. */
+static void check_view(const Distilld__DataSpec *data, const struct catalog_entry *source,
+                       struct problems *p)
+{
+    const Distilld__AugmentSpec *a = data->augment;
+
+    if (a->scale_max < a->scale_min)
+        problems_add(p, "#/data/augment/scale_max", "must be at least scale_min (%g), got %g",
+                     a->scale_min, a->scale_max);
+    if (a->ratio_max < a->ratio_min)
+        problems_add(p, "#/data/augment/ratio_max", "must be at least ratio_min (%g), got %g",
+                     a->ratio_min, a->ratio_max);
+    if (source && !catalog_takes(source, "image_size")) {
+        if (data->image_size != 224)
+            problems_add(p, "#/data/image_size", "images of %s have one size already",
+                         source->name);
+        if (data->has_resize)
+            problems_add(p, "#/data/resize", "images of %s have one size already", source->name);
+    } else if (data->has_resize && data->resize < data->image_size) {
+        problems_add(p, "#/data/resize", "must be at least image_size (%d), got %d",
+                     data->image_size, data->resize);
+    }
+}
+
 static void check_data(const Distilld__DataSpec *data, const struct catalog *known,
                        struct problems *p)
 {
-    char scheme[32];
+    char scheme[32] = "";
     const char *rest;
 
     if (!data) {
@@ -169,6 +200,9 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
                              data->classes[i] < 0 ? "is negative" : "stands there twice");
                 return;
             }
+    check_view(data,
+               known && data->source && *scheme ? catalog_find(known, CATALOG_DATA, scheme) : NULL,
+               p);
     check_channels("#/data", data->n_mean, data->n_std, p);
 }
 

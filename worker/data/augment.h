@@ -1,4 +1,4 @@
-/* From bytes to normalised floats. The random part is a function of (seed, epoch, sample index) alone,
+/* From size x size bytes to normalised floats. The random part is a function of (seed, epoch, sample index) alone,
  * so it is the same on any rank, thread and batch position (contract: randomness). */
 #ifndef WORKER_DATA_AUGMENT_H
 #define WORKER_DATA_AUGMENT_H
@@ -6,11 +6,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "worker/data/crop.h"
+
 struct augment {
     int size;     /* pixels per side */
     int pad_crop; /* zero pixels added on each side before a random crop of the old size; 0: none */
     bool hflip;   /* with probability 1/2 */
     uint64_t seed;
+    /* What frame.h does before: of encoded images the evaluation view makes the shorter side `resize` and
+     * takes the middle; the training view takes that too, or a random part. Set behind augment_init. */
+    int resize;
+    bool resized_crop;
+    struct random_crop crop;
     /* Normalised value of each byte: (b/255 - mean) / std, rounded once. Padding is of bytes 0, so a
      * padding pixel becomes table[c][0]. */
     float table[3][256];

@@ -39,7 +39,7 @@ static bool add_record(struct dataset *d, const struct layout *layout, const uin
     if (pixels[-1] >= layout->classes)
         return source_corrupt(d, 1, err, "%s: record %zu: expected a label of 0 to %d, got %d",
                               path, i, layout->classes - 1, pixels[-1]);
-    vec_push(&d->images, (struct image){pixels, pixels[-1]});
+    vec_push(&d->images, (struct image){.data = pixels, .label = pixels[-1]});
     return true;
 }
 

@@ -7,8 +7,18 @@
 #include <string.h>
 
 #include "proto/base/json.h"
+#include "proto/base/pulse.h"
 #include "proto/base/str.h"
 #include "worker/data/source.h"
+
+/* clang-format off */
+#define IMAGENET_MEAN {0.485, 0.456, 0.406}
+#define IMAGENET_STD {0.229, 0.224, 0.225}
+/* clang-format on */
+
+enum {
+    TEXT_BLOCK = 64 << 10
+};
 
 const struct data_source data_sources[] = {
     {
@@ -34,11 +44,27 @@ const struct data_source data_sources[] = {
         .open = idx_open,
     },
     {
+        .name = "imagefolder",
+        .rest = "DIR",
+        .mean = IMAGENET_MEAN,
+        .std = IMAGENET_STD,
+        .encoded = true,
+        .open = imagefolder_open,
+    },
+    {
         .name = "procedural",
         .rest = "classes=10,train=4000,test=1000,seed=1",
         .mean = {0.5, 0.5, 0.5},
         .std = {0.25, 0.25, 0.25},
         .open = synthetic_open,
+    },
+    {
+        .name = "shard",
+        .rest = "FILE",
+        .mean = IMAGENET_MEAN,
+        .std = IMAGENET_STD,
+        .encoded = true,
+        .open = shard_open,
     },
 };
 const size_t n_data_sources = ARRAY_LEN(data_sources);
@@ -101,6 +127,22 @@ const struct file_map *source_map(struct dataset *d, const char *folder, const c
     return &d->files.at[d->files.n - 1].map;
 }
 
+const char *source_text(struct dataset *d, const char *s)
+{
+    const size_t n = strlen(s) + 1, block = n > TEXT_BLOCK ? n : TEXT_BLOCK;
+    char *at;
+
+    if (!d->texts.n || n > d->text_left) {
+        vec_push(&d->texts, mem_calloc(block, 1));
+        d->text_bytes += block;
+        d->text_left = d->text_room = block;
+    }
+    at = d->texts.at[d->texts.n - 1] + d->text_room - d->text_left;
+    memcpy(at, s, n);
+    d->text_left -= n;
+    return at;
+}
+
 static void remember(struct dataset *d, const char *why)
 {
     for (size_t k = 0; k < SKIPPED_NAMED; k++)
@@ -125,6 +167,12 @@ bool source_corrupt(struct dataset *d, int64_t records, struct error *err, const
     return true;
 }
 
+static void free_texts(char *const *texts, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(texts[i]);
+}
+
 /* new_label[c] becomes the place of class c in the list, or -1. */
 static bool relabel(const struct dataset *d, const struct dataset_config *cfg, int32_t *new_label,
                     struct error *err)
@@ -144,6 +192,21 @@ static bool relabel(const struct dataset *d, const struct dataset_config *cfg, i
     return true;
 }
 
+static void keep_class_names(struct dataset *d, const struct dataset_config *cfg)
+{
+    char **kept = NEW_ARRAY(char *, cfg->n_classes);
+
+    if (d->class_names.n) {
+        for (size_t i = 0; i < cfg->n_classes; i++)
+            kept[i] = str_dup(d->class_names.at[cfg->classes[i]]);
+        free_texts(d->class_names.at, d->class_names.n);
+        d->class_names.n = 0;
+        for (size_t i = 0; i < cfg->n_classes; i++)
+            vec_push(&d->class_names, kept[i]);
+    }
+    free(kept);
+}
+
 static bool keep_classes(struct dataset *d, const struct dataset_config *cfg, struct error *err)
 {
     int32_t *new_label = NEW_ARRAY(int32_t, (size_t)d->classes);
@@ -159,6 +222,7 @@ static bool keep_classes(struct dataset *d, const struct dataset_config *cfg, st
     }
     if (ok) {
         d->images.n = kept;
+        keep_class_names(d, cfg);
         d->classes = (int)cfg->n_classes;
     }
     free(new_label);
@@ -185,6 +249,8 @@ struct dataset *dataset_open(const struct dataset_config *cfg, enum split split,
     struct dataset *d = NEW(struct dataset);
 
     d->skip_corrupt = cfg->skip_corrupt;
+    d->decode_threads = cfg->decode_threads ? cfg->decode_threads : 1;
+    d->size = cfg->image_size ? cfg->image_size : 224;
     d->selection = selection_text(cfg, split);
     if (fill(d, cfg, split, err))
         return d;
@@ -206,6 +272,10 @@ void dataset_close(struct dataset *d)
         close_file(&d->files.at[i]);
     for (size_t k = 0; k < SKIPPED_NAMED; k++)
         free(d->skipped_why[k]);
+    free_texts(d->class_names.at, d->class_names.n);
+    free_texts(d->texts.at, d->texts.n);
+    vec_free(&d->class_names);
+    vec_free(&d->texts);
     vec_free(&d->files);
     vec_free(&d->images);
     free(d->made);
@@ -224,6 +294,11 @@ int dataset_classes(const struct dataset *d)
     return d->classes;
 }
 
+const char *dataset_class_name(const struct dataset *d, int k)
+{
+    return d->class_names.n ? d->class_names.at[k] : NULL;
+}
+
 int dataset_size(const struct dataset *d)
 {
     return d->size;
@@ -236,7 +311,63 @@ int32_t dataset_label(const struct dataset *d, int64_t i)
 
 const uint8_t *dataset_image(const struct dataset *d, int64_t i)
 {
-    return d->images.at[i].pixels;
+    ASSERT(!d->encoded);
+    return d->images.at[i].data;
+}
+
+bool dataset_encoded(const struct dataset *d)
+{
+    return d->encoded;
+}
+
+int dataset_decode_threads(const struct dataset *d)
+{
+    return d->encoded ? d->decode_threads : 1;
+}
+
+struct dataset_largest dataset_largest(const struct dataset *d)
+{
+    return d->largest;
+}
+
+bool dataset_file(const struct dataset *d, int64_t i, struct buf *scratch, const uint8_t **data,
+                  size_t *len, struct error *err)
+{
+    const struct image *image = &d->images.at[i];
+    char *name;
+    bool ok;
+
+    ASSERT(d->encoded);
+    *data = image->data;
+    *len = image->len;
+    ok = image->data ? shard_intact(image, err)
+                     : imagefolder_read(d, image, scratch, data, len, err);
+    if (ok)
+        return true;
+    name = dataset_image_name(d, i);
+    err_wrap(err, "%s", name);
+    free(name);
+    return false;
+}
+
+char *dataset_image_name(const struct dataset *d, int64_t i)
+{
+    const struct image *image = &d->images.at[i];
+
+    if (!image->data)
+        return str_path(d->folder, image->name);
+    return str_fmt("%s/%s: the image at byte %td", d->folder, d->files.at[0].name,
+                   image->data - d->files.at[0].map.data);
+}
+
+void dataset_drop(struct dataset *d, const int64_t *marked)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < d->images.n; i++)
+        if (!marked[i])
+            d->images.at[kept++] = d->images.at[i];
+    d->images.n = kept;
 }
 
 int64_t dataset_skipped(const struct dataset *d)
@@ -253,21 +384,48 @@ size_t dataset_memory(const struct dataset *d)
 {
     size_t pixels = 3 * (size_t)d->size * (size_t)d->size;
 
-    return d->images.n * (sizeof(*d->images.at) + (d->made ? pixels : 0));
+    return d->images.n * (sizeof(*d->images.at) + (d->made ? pixels : 0)) + d->text_bytes;
 }
 
-void dataset_sha256(const struct dataset *d, char hex[SHA256_HEX])
+static void add_number(struct sha256 *sum, uint64_t x, int bytes)
+{
+    uint8_t le[8];
+
+    for (int i = 0; i < bytes; i++)
+        le[i] = (uint8_t)(x >> (8 * i));
+    sha256_add(sum, le, (size_t)bytes);
+}
+
+/* Length and bytes of the i-th file. */
+static bool add_file(struct sha256 *sum, const struct dataset *d, int64_t i, struct buf *scratch,
+                     struct error *err)
+{
+    const uint8_t *data;
+    size_t len;
+
+    if (!dataset_file(d, i, scratch, &data, &len, err))
+        return false;
+    add_number(sum, len, 8);
+    sha256_add(sum, data, len);
+    return true;
+}
+
+bool dataset_sha256(const struct dataset *d, char hex[SHA256_HEX], struct error *err)
 {
     struct sha256 *sum = sha256_new();
+    struct buf scratch = buf_new(ENCODED_MAX);
     size_t bytes = 3 * (size_t)d->size * (size_t)d->size;
+    bool ok = true;
 
-    for (size_t i = 0; i < d->images.n; i++) {
-        uint32_t label = (uint32_t)d->images.at[i].label;
-        const uint8_t le[4] = {(uint8_t)label, (uint8_t)(label >> 8), (uint8_t)(label >> 16),
-                               (uint8_t)(label >> 24)};
-
-        sha256_add(sum, le, sizeof(le));
-        sha256_add(sum, d->images.at[i].pixels, bytes);
+    for (size_t i = 0; ok && i < d->images.n; i++) {
+        add_number(sum, (uint32_t)d->images.at[i].label, 4);
+        if (d->encoded)
+            ok = add_file(sum, d, (int64_t)i, &scratch, err);
+        else
+            sha256_add(sum, d->images.at[i].data, bytes);
+        pulse_beat();
     }
+    buf_free(&scratch);
     sha256_end(sum, hex);
+    return ok;
 }

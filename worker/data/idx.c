@@ -145,7 +145,7 @@ static bool add_images(struct dataset *d, const struct part *images, const struc
             continue;
         }
         widen(images->idx.records + i * plane, plane, to);
-        vec_push(&d->images, (struct image){to, label});
+        vec_push(&d->images, (struct image){.data = to, .label = label});
         to += 3 * plane;
     }
     return true;

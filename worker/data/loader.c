@@ -1,5 +1,6 @@
 /* A ring of slots goes round between two channels: `empty` to the thread, `ready` to the consumer. The
- * consumer holds at most one slot, so the thread works up to SLOTS - 1 batches ahead. */
+ * consumer holds at most one slot, so the thread works up to SLOTS - 1 batches ahead. The images of a batch
+ * are shared out among the thread and its crew. */
 #include "worker/data/loader.h"
 
 #include <pthread.h>
@@ -10,6 +11,8 @@
 #include "proto/base/chan.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
+#include "worker/data/crew.h"
+#include "worker/data/frame.h"
 #include "worker/data/sampler.h"
 
 enum {
@@ -17,6 +20,7 @@ enum {
 };
 
 struct slot {
+    struct loader *loader;
     struct batch batch; /* what the consumer sees; its pointers are those below */
     float *images;
     int32_t *labels;
@@ -40,11 +44,63 @@ struct loader {
     int64_t epoch, index; /* of the next batch; of the next chunk */
     int64_t *order;       /* of the samples in this epoch */
     int64_t chunk, ranks;
+    struct crew *crew;
+    struct framer **framers; /* one for each member */
+
+    /* Of the first image of a batch that cannot be used; read by the consumer once the thread has ended. */
+    pthread_mutex_t error_lock;
+    int64_t error_at; /* place in the batch */
+    struct error error;
 };
+
+/* The image at place i of a batch cannot be used. */
+static void fail(struct loader *l, int64_t i, const struct error *why)
+{
+    pthread_mutex_lock(&l->error_lock);
+    if (l->error.code == ERR_NONE || i < l->error_at) {
+        l->error = *why;
+        l->error_at = i;
+    }
+    pthread_mutex_unlock(&l->error_lock);
+}
 
 static void shuffle(struct loader *l)
 {
     sampler_shuffle(l->train.seed, l->epoch, dataset_count(l->data), l->order);
+}
+
+/* Image i of a batch whose samples are known. */
+static void load_train(void *arg, int member, int64_t i)
+{
+    const struct slot *slot = arg;
+    struct loader *l = slot->loader;
+    const int64_t epoch = slot->batch.epoch, sample = slot->samples[i];
+    struct error why;
+    const uint8_t *frame = framer_train(l->framers[member], epoch, sample, &why);
+
+    if (frame)
+        augment_train(l->augment, epoch, sample, frame, slot->images + (size_t)i * l->image_floats);
+    else
+        fail(l, i, &why);
+}
+
+static void load_eval(void *arg, int member, int64_t i)
+{
+    const struct slot *slot = arg;
+    struct loader *l = slot->loader;
+    struct error why;
+    const uint8_t *frame = framer_eval(l->framers[member], slot->samples[i], &why);
+
+    if (frame)
+        augment_eval(l->augment, frame, slot->images + (size_t)i * l->image_floats);
+    else
+        fail(l, i, &why);
+}
+
+static bool load(struct loader *l, struct slot *slot, crew_fn image)
+{
+    crew_run(l->crew, slot->batch.count, image, slot);
+    return l->error.code == ERR_NONE;
 }
 
 static bool prepare_batch(struct loader *l, struct slot *slot)
@@ -70,10 +126,8 @@ static bool prepare_batch(struct loader *l, struct slot *slot)
 
         slot->samples[i] = sample;
         slot->labels[i] = dataset_label(l->data, sample);
-        augment_train(l->augment, b->epoch, sample, dataset_image(l->data, sample),
-                      slot->images + (size_t)i * l->image_floats);
     }
-    return true;
+    return load(l, slot, load_train);
 }
 
 static bool prepare_chunk(struct loader *l, struct slot *slot)
@@ -91,13 +145,11 @@ static bool prepare_chunk(struct loader *l, struct slot *slot)
     for (int64_t i = 0; i < b->count; i++) {
         slot->samples[i] = first + i;
         slot->labels[i] = dataset_label(l->data, first + i);
-        augment_eval(l->augment, dataset_image(l->data, first + i),
-                     slot->images + (size_t)i * l->image_floats);
     }
     memset(slot->labels + b->count, 0, surplus * sizeof(*slot->labels));
     memset(slot->images + (size_t)b->count * l->image_floats, 0,
            surplus * l->image_floats * sizeof(float));
-    return true;
+    return load(l, slot, load_eval);
 }
 
 static void *run(void *arg)
@@ -130,6 +182,7 @@ static bool make_slot(struct loader *l, struct slot *slot, struct error *err)
 {
     size_t bytes = (size_t)l->room * l->image_floats * sizeof(float);
 
+    slot->loader = l;
     slot->labels = NEW_ARRAY(int32_t, (size_t)l->room);
     slot->samples = NEW_ARRAY(int64_t, (size_t)l->room);
     slot->images = mem_try_aligned(64, bytes);
@@ -142,10 +195,15 @@ static bool make_slot(struct loader *l, struct slot *slot, struct error *err)
 
 static struct loader *start(struct loader *l, struct error *err)
 {
-    size_t size = (size_t)dataset_size(l->data);
-    bool ok = true;
+    const size_t size = (size_t)dataset_size(l->data);
+    const int threads = dataset_decode_threads(l->data);
+    bool ok;
 
     l->image_floats = 3 * size * size;
+    pthread_mutex_init(&l->error_lock, NULL);
+    l->framers = framers_new(l->data, l->augment, threads);
+    l->crew = crew_new(threads, err);
+    ok = l->crew != NULL;
     l->empty = chan_new(SLOTS);
     l->ready = chan_new(SLOTS);
     for (int i = 0; ok && i < SLOTS; i++)
@@ -168,7 +226,8 @@ size_t loader_memory(const struct train_loader_config *cfg)
     size_t sample = 3 * size * size * sizeof(float) + sizeof(int32_t) + sizeof(int64_t);
 
     return SLOTS * (size_t)room_of(cfg) * sample +
-           (size_t)dataset_count(cfg->data) * sizeof(int64_t);
+           (size_t)dataset_count(cfg->data) * sizeof(int64_t) +
+           (size_t)dataset_decode_threads(cfg->data) * framer_memory(cfg->data);
 }
 
 struct loader *loader_open_train(const struct train_loader_config *cfg, struct error *err)
@@ -217,6 +276,11 @@ const struct batch *loader_next(struct loader *l)
     return l->lent ? &l->lent->batch : NULL;
 }
 
+bool loader_ended(const struct loader *l, struct error *err)
+{
+    return l->error.code == ERR_NONE || err_set(err, l->error.code, "%s", l->error.msg);
+}
+
 void loader_close(struct loader *l)
 {
     if (!l)
@@ -230,6 +294,9 @@ void loader_close(struct loader *l)
         free(l->slots[i].labels);
         free(l->slots[i].samples);
     }
+    crew_free(l->crew);
+    framers_free(l->framers, dataset_decode_threads(l->data));
+    pthread_mutex_destroy(&l->error_lock);
     chan_free(l->empty);
     chan_free(l->ready);
     free(l->order);

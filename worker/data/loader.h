@@ -1,4 +1,5 @@
-/* Batches in a fixed order, prepared ahead by a background thread. One consumer.
+/* Batches in a fixed order, prepared ahead by a background thread, and by as many more as the data set says
+ * where images are encoded. One consumer.
  *
  * A training loader shuffles and augments, and prepares only the samples of this rank's lanes. A chunk
  * loader walks a set in storage order in chunks of one size and deals whole chunks to ranks: chunk c
@@ -38,8 +39,10 @@ struct loader *loader_open_chunks(const struct dataset *data, const struct augme
 /* Bytes that a training loader takes. */
 size_t loader_memory(const struct train_loader_config *cfg);
 
-/* Borrow the next batch until the following call; NULL at the end. */
+/* Borrow the next batch until the following call; NULL at the end, or when an image cannot be used. */
 const struct batch *loader_next(struct loader *l);
+/* After NULL: whether that was the end. ERR_DATA or ERR_IO names the image. */
+bool loader_ended(const struct loader *l, struct error *err);
 void loader_close(struct loader *l); /* at any time; NULL is fine */
 
 #endif

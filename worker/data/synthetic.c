@@ -306,7 +306,8 @@ bool synthetic_open(struct dataset *d, const char *options, enum split split, st
     key = rng_key(rng_key((uint64_t)o.seed, RNG_SYNTHETIC), split);
     vec_reserve(&d->images, n);
     for (size_t i = 0; i < n; i++) {
-        struct image image = {d->made + i * 3 * PLANE, (int32_t)(i % (size_t)o.classes)};
+        struct image image = {.data = d->made + i * 3 * PLANE,
+                              .label = (int32_t)(i % (size_t)o.classes)};
 
         paint(image.label, rng_key(key, i), d->made + i * 3 * PLANE);
         vec_push(&d->images, image);
