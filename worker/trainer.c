@@ -332,12 +332,17 @@ static bool evaluate(struct trainer *t, struct error *err)
 
 static bool save(struct trainer *t, struct error *err)
 {
+    double began = clock_mono_s();
+
     if (t->s->rank != 0)
         return true;
     if (!mine(t, metrics_sync(t->metrics, err)))
         return false;
     t->st.metrics_bytes = metrics_length(t->metrics);
-    return mine(t, state_save(t->s, &t->st, err));
+    if (!mine(t, state_save(t->s, &t->st, err)))
+        return false;
+    uplink_checkpoint(t->s->uplink, clock_mono_s() - began);
+    return true;
 }
 
 /* What each rank computed in this epoch and how long it took; outside the determinism contract. */
