@@ -39,7 +39,8 @@ static size_t gradient_regions(int lanes, int ranks)
 }
 
 void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec *job, int ranks,
-                    const struct dataset *train, const struct dataset *test)
+                    const struct dataset *train, const struct dataset *val,
+                    const struct dataset *test)
 {
     const int lanes = job->train->lanes;
     const size_t params = r->flat.param_count * sizeof(float);
@@ -60,7 +61,7 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
             {"between plans", r->staging_bytes},
             {"loader", r->cfg.n_lane_sizes ? loader_memory(&loader) : 0},
             {"threads and buffers", REST},
-            {"data", dataset_memory(train) + (test ? dataset_memory(test) : 0)},
+            {"data", dataset_memory(train) + dataset_memory(val) + dataset_memory(test)},
         }};
     for (size_t i = 0; i < FOOTPRINT_ROWS; i++)
         f->total += f->rows[i].bytes;

@@ -285,6 +285,7 @@ struct dataset_config session_dataset(const JobSpec *job)
                                    .classes = d->n_classes ? d->classes : NULL,
                                    .n_classes = d->n_classes,
                                    .train_limit = d->train_limit,
+                                   .val_fraction = d->val_fraction,
                                    .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP};
 }
 
@@ -296,15 +297,21 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
     *std = job->data->n_std ? job->data->std : source->std;
 }
 
+static bool open_sets(struct session *s, struct error *err)
+{
+    const struct dataset_config cfg = session_dataset(s->job);
+
+    return (s->train = dataset_open(&cfg, SPLIT_TRAIN, err)) &&
+           (cfg.val_fraction == 0 || (s->val = dataset_open(&cfg, SPLIT_VAL, err))) &&
+           (s->test = dataset_open(&cfg, SPLIT_TEST, err));
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
     const double *mean, *std;
-    const struct dataset_config cfg = session_dataset(s->job);
 
-    s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
-    s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
-    if (!s->test)
+    if (!open_sets(s, err))
         return err_wrap(err, "data.source");
     if (dataset_classes(s->train) != dataset_classes(s->test))
         return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
@@ -337,6 +344,8 @@ static void hash_data(struct session *s, bool anew)
     if (s->rank == 0) {
         identity_of(s->train, cache, anew, s->data_sha256);
         identity_of(s->test, cache, anew, s->test_sha256);
+        if (s->val)
+            identity_of(s->val, cache, anew, s->val_sha256);
     }
     free(cache);
 }
@@ -411,6 +420,12 @@ static bool open_replica(struct session *s, struct error *err)
     return load_student(s, err);
 }
 
+static struct eval_set eval_set(const struct dataset *d)
+{
+    return (struct eval_set){
+        .data = d, .teacher_norms = d ? NEW_ARRAY(double, (size_t)dataset_count(d)) : NULL};
+}
+
 /* Where this rank stands, and how long the run is. */
 static bool set_course(struct session *s, struct error *err)
 {
@@ -427,7 +442,8 @@ static bool set_course(struct session *s, struct error *err)
     s->steps_per_epoch = sampler_steps(s->samples, t->batch);
     all = s->steps_per_epoch * t->epochs;
     s->total_steps = t->has_max_steps && t->max_steps < all ? t->max_steps : all;
-    s->teacher_norms = NEW_ARRAY(double, (size_t)dataset_count(s->test));
+    s->val_set = eval_set(s->val);
+    s->test_set = eval_set(s->test);
     return true;
 }
 
@@ -478,9 +494,11 @@ void session_close(struct session *s, const char *state)
     if (s->means.classes)
         means_free(&s->means);
     dataset_close(s->train);
+    dataset_close(s->val);
     dataset_close(s->test);
     rundir_close(&s->dir);
-    free(s->teacher_norms);
+    free(s->val_set.teacher_norms);
+    free(s->test_set.teacher_norms);
     job_free(s->job);
     coll_close(s->coll);
     watch_end();

@@ -13,6 +13,13 @@
 #include "worker/rundir.h"
 #include "worker/weights.h"
 
+/* What evaluation walks over. */
+struct eval_set {
+    const struct dataset *data; /* NULL: the job has no such set */
+    double *teacher_norms;      /* |t| of the images in this rank's chunks */
+    bool has_teacher_norms;
+};
+
 struct session {
     JobSpec *job;
     struct coll *coll;
@@ -21,10 +28,10 @@ struct session {
     struct progress progress; /* rank 0 */
     struct uplink *uplink;    /* rank 0, under a daemon */
 
-    struct dataset *train, *test;
+    struct dataset *train, *val, *test; /* val: NULL where nothing is held out */
     struct augment augment;
     char data_sha256[SHA256_HEX];
-    char test_sha256[SHA256_HEX]; /* rank 0 */
+    char val_sha256[SHA256_HEX], test_sha256[SHA256_HEX]; /* rank 0 */
 
     struct weights teacher;
     char teacher_sha256[SHA256_HEX];
@@ -36,8 +43,7 @@ struct session {
     int64_t samples, steps_per_epoch, total_steps;
     int64_t chunk; /* of the teacher and of evaluation: a function of the job alone */
     int lanes, lane_lo, lane_hi;
-    bool has_teacher_norms;
-    double *teacher_norms; /* |t| of the test images in this rank's chunks */
+    struct eval_set val_set, test_set;
 };
 
 /* What the command line says. */
@@ -80,8 +86,9 @@ void session_catch_signals(void);
 
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
 bool session_class_means(struct session *s, struct error *err);
-/* evaluate.c: sums over the test set, in a fixed order, on all ranks. */
-bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *err);
+/* evaluate.c: sums over a set, in a fixed order, on all ranks. */
+bool session_evaluate(struct session *s, struct eval_set *set, double sums[SUM_COUNT],
+                      struct error *err);
 
 /* The k-th figure of a mean over n samples by its metric name, and whether it exists for this job. */
 struct session_figure {

@@ -63,6 +63,7 @@ static void add_all(struct tensors *t, const struct replica *r, const struct run
     add(t, str_dup("norms/student"), ST_I64, &bins, st->norms.counts);
     add(t, str_dup("norms/teacher"), ST_I64, &bins, st->teacher_norms.counts);
     add(t, str_dup("sums/last_epoch"), ST_F64, &sums, st->last_sums);
+    add(t, str_dup("sums/val"), ST_F64, &sums, st->val_sums);
     add(t, str_dup("sums/eval"), ST_F64, &sums, st->eval_sums);
 }
 
@@ -105,7 +106,7 @@ static void meta_free(struct metadata *m)
 }
 
 /* Its number grows with what a checkpoint must hold. */
-static const char checkpoint_format[] = "distilld-checkpoint-2";
+static const char checkpoint_format[] = "distilld-checkpoint-3";
 
 static struct metadata metadata_of(const struct session *s, const struct run_state *st)
 {
@@ -124,6 +125,7 @@ static struct metadata metadata_of(const struct session *s, const struct run_sta
     spec_sha256(s, hex);
     meta(&m, "spec_sha256", str_dup(hex));
     meta(&m, "data_sha256", str_dup(s->data_sha256));
+    meta(&m, "val_sha256", str_dup(s->val_sha256));
     meta(&m, "test_sha256", str_dup(s->test_sha256));
     meta(&m, "teacher_sha256", str_dup(s->teacher_sha256));
     means_sha256(s, hex);
@@ -189,6 +191,7 @@ static bool check_identity(const struct session *s, const struct checkpoint *c,
     } same[] = {
         {"spec_sha256", spec, "another job"},
         {"data_sha256", s->data_sha256, "other training data"},
+        {"val_sha256", s->val_sha256, "other validation data"},
         {"test_sha256", s->test_sha256, "other test data"},
         {"teacher_sha256", s->teacher_sha256, "another teacher"},
         {"class_means_sha256", means, "other class means"},

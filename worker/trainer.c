@@ -295,37 +295,59 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     return true;
 }
 
-static void log_evaluation(struct trainer *t, int64_t epoch)
+static void log_evaluation(struct trainer *t, const char *split, const struct eval_set *set,
+                           const double *sums)
 {
-    double n = (double)dataset_count(t->s->test);
+    double n = (double)dataset_count(set->data);
+    int64_t epoch = epoch_of(t, t->st.step - 1);
 
     for (size_t i = 0; i < n_session_figures; i++)
         if (session_has_figure(t->s, &session_figures[i], true))
-            metrics_add(t->metrics, t->st.step, epoch, "test", session_figures[i].name,
-                        session_figures[i].factor * t->st.eval_sums[session_figures[i].sum] / n);
+            metrics_add(t->metrics, t->st.step, epoch, split, session_figures[i].name,
+                        session_figures[i].factor * sums[session_figures[i].sum] / n);
 }
 
-/* Evaluates, logs, keeps the best student so far. */
+static double top1_of(const struct eval_set *set, const double *sums)
+{
+    return 100 * sums[SUM_TOP1] / (double)dataset_count(set->data);
+}
+
+static void tell_evaluation(struct trainer *t)
+{
+    struct session *s = t->s;
+    int64_t epoch = epoch_of(t, t->st.step - 1) + 1;
+    double test = top1_of(&s->test_set, t->st.eval_sums);
+
+    if (s->val)
+        progress_say(&s->progress, "epoch %" PRId64 ": val top-1 %.2f %%, test top-1 %.2f %%",
+                     epoch, top1_of(&s->val_set, t->st.val_sums), test);
+    else
+        progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch, test);
+}
+
+/* Evaluates, logs, keeps the best student so far: by the validation set where there is one. */
 static bool evaluate(struct trainer *t, struct error *err)
 {
     struct session *s = t->s;
-    int64_t epoch = epoch_of(t, t->st.step - 1);
     double top1;
     bool ok = true;
 
-    if (!session_evaluate(s, t->st.eval_sums, err))
+    if ((s->val && !session_evaluate(s, &s->val_set, t->st.val_sums, err)) ||
+        !session_evaluate(s, &s->test_set, t->st.eval_sums, err))
         return false;
     t->st.eval_step = t->st.step;
-    top1 = 100 * t->st.eval_sums[SUM_TOP1] / (double)dataset_count(s->test);
+    top1 = s->val ? top1_of(&s->val_set, t->st.val_sums) : top1_of(&s->test_set, t->st.eval_sums);
     if (t->st.best_step < 0 || top1 > t->st.best_top1) {
         t->st.best_top1 = top1;
         t->st.best_step = t->st.step;
         ok = s->rank != 0 || mine(t, state_save_student(s, &t->st, "best.safetensors", err));
     }
     if (ok && s->rank == 0) {
-        log_evaluation(t, epoch);
+        if (s->val)
+            log_evaluation(t, "val", &s->val_set, t->st.val_sums);
+        log_evaluation(t, "test", &s->test_set, t->st.eval_sums);
         ok = mine(t, metrics_flush(t->metrics, err));
-        progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch + 1, top1);
+        tell_evaluation(t);
     }
     return ok;
 }
@@ -354,7 +376,7 @@ static void time_epoch(struct trainer *t)
     struct footprint planned;
     struct rusage usage;
 
-    footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->test);
+    footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->val, s->test);
     getrusage(RUSAGE_SELF, &usage);
     const double here[RANK_FIGURES] = {
         [RANK_SAMPLES] = (double)t->computed,

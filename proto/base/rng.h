@@ -17,6 +17,7 @@ enum rng_purpose {
     RNG_DROPOUT = 4,
     RNG_INIT = 5,
     RNG_SYNTHETIC = 6,
+    RNG_HOLD_OUT = 20,
 };
 
 uint64_t rng_key(uint64_t key, uint64_t part);

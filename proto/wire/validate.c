@@ -47,6 +47,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
     static const struct range ranges[] = {
         {"schema_version", 1, 1, false, false},
         {"data.train_limit", 1, any, false, false},
+        {"data.val_fraction", 0, 1, false, true},
         {"data.augment.pad_crop", 0, 16, false, false},
         {"data.std.0", 0, any, true, false},
         {"data.std.1", 0, any, true, false},

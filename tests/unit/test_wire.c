@@ -107,6 +107,7 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"data.source=cifar:/some/dir", "unknown kind of data 'cifar'"},
         {"data.classes=[1,1]", "#/data/classes: class 1 stands there twice"},
         {"data.classes=\"7..3\"", "#/data/classes: expected an integer"},
+        {"data.val_fraction=1", "#/data/val_fraction: must be at least 0 and less than 1, got 1"},
         {"data.mean=[0.5]", "#/data/mean: expected 3 numbers, got 1"},
         {"train.lanes=3", "#/train/lanes: must be a power of two, got 3"},
         {"resources.ranks=8", "#/resources/ranks: ranks must be a power of two and at most the "

@@ -41,6 +41,9 @@ const struct file_map *source_map(struct dataset *d, const char *folder, const c
 bool source_corrupt(struct dataset *d, int64_t records, struct error *err, const char *why, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Keeps only the validation part of the training images (hold_out.c), or only the rest. */
+void source_hold_out(struct dataset *d, double fraction, bool validation);
+
 /* What a row's `open` does: fills the fields above from the part behind the colon. On failure
  * dataset_close releases what is there. */
 bool cifar10_open(struct dataset *d, const char *dir, enum split split, struct error *err);
