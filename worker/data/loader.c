@@ -19,7 +19,7 @@ enum {
 struct slot {
     struct batch batch; /* what the consumer sees; its pointers are those below */
     float *images;
-    int32_t *labels;
+    int32_t *labels, *partners;
     int64_t *samples;
 };
 
@@ -40,11 +40,30 @@ struct loader {
     int64_t epoch, index; /* of the next batch; of the next chunk */
     int64_t *order;       /* of the samples in this epoch */
     int64_t chunk, ranks;
+    int64_t pass; /* of the training views of chunks; -1: test views */
 };
 
 static void shuffle(struct loader *l)
 {
     sampler_shuffle(l->train.seed, l->epoch, dataset_count(l->data), l->order);
+}
+
+/* The lanes of a batch, each by itself. */
+static void mix_lanes(const struct loader *l, struct slot *slot)
+{
+    const struct train_loader_config *cfg = &l->train;
+    struct batch *b = &slot->batch;
+    const int size = dataset_size(l->data);
+    const struct mixture x = mix_draw(cfg->mix, size, b->epoch, b->index);
+
+    for (int lane = cfg->lane_lo; lane < cfg->lane_hi; lane++) {
+        int64_t at = sampler_cut(b->n, cfg->lanes, lane) - b->first;
+        int64_t n = sampler_cut(b->n, cfg->lanes, lane + 1) - b->first - at;
+
+        mix_lane(&x, size, slot->images + (size_t)at * l->image_floats, slot->labels + at,
+                 slot->partners + at, n);
+    }
+    b->share = x.share;
 }
 
 static bool prepare_batch(struct loader *l, struct slot *slot)
@@ -73,7 +92,18 @@ static bool prepare_batch(struct loader *l, struct slot *slot)
         augment_train(l->augment, b->epoch, sample, dataset_image(l->data, sample),
                       slot->images + (size_t)i * l->image_floats);
     }
+    if (cfg->mix)
+        mix_lanes(l, slot);
     return true;
+}
+
+/* An image of a chunk. */
+static void view(const struct loader *l, int64_t sample, float *out)
+{
+    if (l->pass < 0)
+        augment_eval(l->augment, dataset_image(l->data, sample), out);
+    else
+        augment_train(l->augment, l->pass, sample, dataset_image(l->data, sample), out);
 }
 
 static bool prepare_chunk(struct loader *l, struct slot *slot)
@@ -91,8 +121,7 @@ static bool prepare_chunk(struct loader *l, struct slot *slot)
     for (int64_t i = 0; i < b->count; i++) {
         slot->samples[i] = first + i;
         slot->labels[i] = dataset_label(l->data, first + i);
-        augment_eval(l->augment, dataset_image(l->data, first + i),
-                     slot->images + (size_t)i * l->image_floats);
+        view(l, first + i, slot->images + (size_t)i * l->image_floats);
     }
     memset(slot->labels + b->count, 0, surplus * sizeof(*slot->labels));
     memset(slot->images + (size_t)b->count * l->image_floats, 0,
@@ -131,12 +160,16 @@ static bool make_slot(struct loader *l, struct slot *slot, struct error *err)
     size_t bytes = (size_t)l->room * l->image_floats * sizeof(float);
 
     slot->labels = NEW_ARRAY(int32_t, (size_t)l->room);
+    slot->partners = l->train.mix ? NEW_ARRAY(int32_t, (size_t)l->room) : NULL;
     slot->samples = NEW_ARRAY(int64_t, (size_t)l->room);
     slot->images = mem_try_aligned(64, bytes);
     if (!slot->images)
         return err_set(err, ERR_TOO_LARGE, "no memory for a batch of %zu bytes", bytes);
-    slot->batch =
-        (struct batch){.images = slot->images, .labels = slot->labels, .samples = slot->samples};
+    slot->batch = (struct batch){.images = slot->images,
+                                 .labels = slot->labels,
+                                 .samples = slot->samples,
+                                 .partners = slot->partners,
+                                 .share = 1};
     return chan_send(l->empty, slot);
 }
 
@@ -165,7 +198,8 @@ static int64_t room_of(const struct train_loader_config *cfg)
 size_t loader_memory(const struct train_loader_config *cfg)
 {
     size_t size = (size_t)dataset_size(cfg->data);
-    size_t sample = 3 * size * size * sizeof(float) + sizeof(int32_t) + sizeof(int64_t);
+    size_t sample =
+        3 * size * size * sizeof(float) + (cfg->mix ? 2 : 1) * sizeof(int32_t) + sizeof(int64_t);
 
     return SLOTS * (size_t)room_of(cfg) * sample +
            (size_t)dataset_count(cfg->data) * sizeof(int64_t);
@@ -189,8 +223,9 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
     return start(l, err);
 }
 
-struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
-                                  int64_t chunk, int rank, int ranks, struct error *err)
+struct loader *loader_open_views(const struct dataset *data, const struct augment *augment,
+                                 int64_t chunk, int rank, int ranks, int64_t pass,
+                                 struct error *err)
 {
     struct loader *l = NEW(struct loader);
 
@@ -201,7 +236,14 @@ struct loader *loader_open_chunks(const struct dataset *data, const struct augme
     l->index = rank;
     l->chunk = l->room = chunk;
     l->ranks = ranks;
+    l->pass = pass;
     return start(l, err);
+}
+
+struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
+                                  int64_t chunk, int rank, int ranks, struct error *err)
+{
+    return loader_open_views(data, augment, chunk, rank, ranks, -1, err);
 }
 
 const struct batch *loader_next(struct loader *l)
@@ -228,6 +270,7 @@ void loader_close(struct loader *l)
     for (int i = 0; i < SLOTS; i++) {
         free(l->slots[i].images);
         free(l->slots[i].labels);
+        free(l->slots[i].partners);
         free(l->slots[i].samples);
     }
     chan_free(l->empty);
