@@ -44,8 +44,12 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
 {
     const int lanes = job->train->lanes;
     const size_t params = r->flat.param_count * sizeof(float);
-    const struct train_loader_config loader = {
-        .data = train, .batch = job->train->batch, .lanes = lanes, .lane_hi = lanes / ranks};
+    const struct mix mix = {.prob = 0};
+    const struct train_loader_config loader = {.data = train,
+                                               .mix = r->cfg.nets.mixes ? &mix : NULL,
+                                               .batch = job->train->batch,
+                                               .lanes = lanes,
+                                               .lane_hi = lanes / ranks};
 
     *f = (struct footprint){
         .rows = {

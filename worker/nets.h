@@ -21,6 +21,7 @@ struct nets {
     int64_t student_width; /* features of the student; 0 without one */
     bool projector;        /* student features are mapped to the teacher's width */
     bool dropout;          /* the projector has a mask */
+    bool mixes;            /* training images are mixed in pairs */
     struct nets_loss losses[NETS_MAX_LOSSES];
     size_t n_losses;
 };
@@ -31,7 +32,8 @@ bool nets_measure(struct nets *n, struct error *err);
 unsigned nets_uses(const struct nets *n);
 
 /* Student in training form, for one lane of `batch` samples, with losses and gradients.
- *   in:  images, labels, teacher_logits, teacher_features, directions, mask, seed/KIND [batch]
+ *   in:  images, labels, teacher_logits, teacher_features, directions, mask, seed/KIND [batch]; where
+ *        images are mixed, partners (labels) and share [batch], direction [batch, width]
  *   out: logits, features, projected, loss/KIND [batch]; gradients and batch statistics to the sinks
  * Inputs that no loss reads are pruned. */
 struct graph *nets_train_graph(const struct nets *n, int64_t batch);

@@ -211,6 +211,7 @@ bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int
     *lane_sizes = NEW_ARRAY(int64_t, 2 * (size_t)lanes);
     n->classes = classes;
     n->image_size = image_size;
+    n->mixes = samples && job->data->augment->mix;
     if (job->student && !(n->student = model_find(job->student->model, err)))
         return err_wrap(err, "#/student/model");
     if (job->teacher && !(n->teacher = model_find(job->teacher->model, err)))
@@ -306,6 +307,18 @@ static bool open_sets(struct session *s, struct error *err)
            (s->test = dataset_open(&cfg, SPLIT_TEST, err));
 }
 
+static void set_mix(struct session *s)
+{
+    const Distilld__MixSpec *m = s->job->data->augment->mix;
+
+    if (m)
+        s->mix = (struct mix){.mixup_alpha = m->mixup_alpha,
+                              .cutmix_alpha = m->cutmix_alpha,
+                              .prob = m->prob,
+                              .switch_prob = m->switch_prob,
+                              .seed = s->job->train->seed};
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
@@ -323,6 +336,7 @@ static bool open_data(struct session *s, struct error *err)
     session_normalisation(s->job, &mean, &std);
     augment_init(&s->augment, dataset_size(s->train), d->augment->pad_crop, d->augment->hflip,
                  s->job->train->seed, mean, std);
+    set_mix(s);
     return true;
 }
 
@@ -473,7 +487,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
         tell_skipped(s, s->test, "test");
     }
     hash_inputs(s, r->verify_data);
-    return (!s->job->teacher || session_class_means(s, err)) &&
+    return (!s->job->teacher || session_directions(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }
 
@@ -493,6 +507,8 @@ void session_close(struct session *s, const char *state)
     weights_close(&s->teacher);
     if (s->means.classes)
         means_free(&s->means);
+    means_ema_free(&s->ema);
+    free(s->classifier);
     dataset_close(s->train);
     dataset_close(s->val);
     dataset_close(s->test);

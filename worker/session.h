@@ -6,7 +6,8 @@
 #include "worker/collective/coll.h"
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
-#include "worker/means/means.h"
+#include "worker/data/mix.h"
+#include "worker/means/ema.h"
 #include "worker/replica.h"
 #include "worker/report/progress.h"
 #include "worker/report/uplink.h"
@@ -30,6 +31,7 @@ struct session {
 
     struct dataset *train, *val, *test; /* val: NULL where nothing is held out */
     struct augment augment;
+    struct mix mix; /* where the training graph mixes */
     char data_sha256[SHA256_HEX];
     char val_sha256[SHA256_HEX], test_sha256[SHA256_HEX]; /* rank 0 */
 
@@ -37,6 +39,8 @@ struct session {
     char teacher_sha256[SHA256_HEX];
     struct class_means means; /* classes 0: none */
     const char *means_origin; /* "computed", "cached", "given"; NULL: none */
+    struct means_ema ema;     /* running ones, the same on all ranks; classes 0: none */
+    double *classifier;       /* rows of the teacher's last layer; NULL: not asked for */
 
     struct replica *replica;
     size_t memory_at_start; /* footprint_now() before anything of the job was made */
@@ -84,6 +88,8 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
 enum uplink_stop session_stop_requested(const struct session *s);
 void session_catch_signals(void);
 
+/* directions.c: makes what the job takes as the directions of classes. */
+bool session_directions(struct session *s, struct error *err);
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
 bool session_class_means(struct session *s, struct error *err);
 /* evaluate.c: sums over a set, in a fixed order, on all ranks. */

@@ -19,6 +19,7 @@
 #include "worker/footprint.h"
 #include "worker/report/metrics.h"
 #include "worker/result.h"
+#include "worker/running_means.h"
 #include "worker/state.h"
 
 enum {
@@ -31,6 +32,7 @@ struct trainer {
     struct loader *loader;
     struct metrics *metrics; /* rank 0 */
     struct lane_tree tree;
+    struct running_means running;
     const struct schedule_def *schedule;
     struct schedule_args schedule_args;
     struct optim_hyper hyper;
@@ -105,6 +107,8 @@ static void run_lane(struct trainer *t, const struct batch *b, int l, float *gra
     struct lane lane = {.images = b->images + at * image,
                         .labels = b->labels + at,
                         .samples = b->samples + at,
+                        .partners = b->partners ? b->partners + at : NULL,
+                        .share = b->share,
                         .count = sampler_cut(b->n, s->lanes, l + 1) - first,
                         .batch = b->n,
                         .epoch = b->epoch,
@@ -113,6 +117,7 @@ static void run_lane(struct trainer *t, const struct batch *b, int l, float *gra
                         .teacher_norms = teacher_norms(t) + first};
 
     replica_lane(s->replica, &lane, grads, t->table + l * SUM_COUNT);
+    running_means_add(&t->running, s, &lane);
 }
 
 static bool compares_norms(const struct trainer *t)
@@ -127,6 +132,7 @@ static const float *gradients(struct trainer *t, const struct batch *b)
     float *sum = NULL;
 
     memset(t->table, 0, table_length(t) * sizeof(*t->table));
+    running_means_begin(&t->running);
     for (int l = s->lane_lo; l < s->lane_hi; l++) {
         run_lane(t, b, l, lane_tree_slot(&t->tree));
         sum = lane_tree_push(&t->tree);
@@ -280,6 +286,8 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     if (!isfinite(total_loss(t, n)) || !isfinite(t->grad_norm))
         return diverged(t, b, grads, err);
     replica_update(s->replica, grads, &t->hyper);
+    if (!running_means_step(&t->running, s, err))
+        return false;
     t->steps_executed++;
     for (int i = 0; i < SUM_COUNT; i++)
         t->st.epoch_sums[i] += t->sums[i];
@@ -466,6 +474,7 @@ static bool open_loader(struct trainer *t, struct error *err)
     struct session *s = t->s;
     const struct train_loader_config cfg = {.data = s->train,
                                             .augment = &s->augment,
+                                            .mix = s->replica->cfg.nets.mixes ? &s->mix : NULL,
                                             .seed = s->job->train->seed,
                                             .first_epoch = epoch_of(t, t->st.step),
                                             .first_batch = t->st.step % s->steps_per_epoch,
@@ -511,8 +520,10 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
                        ? job->train->log_every_steps
                        : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;
     t->table = NEW_ARRAY(double, table_rows(t) + (size_t)s->size + 2 * (size_t)job->train->batch);
-    return state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err) &&
-           coll_agree(s->coll,
+    if (!state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err))
+        return false;
+    running_means_open(&t->running, s);
+    return coll_agree(s->coll,
                       lane_tree_init(&t->tree, s->lane_hi - s->lane_lo,
                                      flat_grad_count(&s->replica->flat), err) &&
                           open_metrics(t, err) && open_loader(t, err),
@@ -524,6 +535,7 @@ static void close_trainer(struct trainer *t)
     loader_close(t->loader);
     metrics_close(t->metrics);
     lane_tree_free(&t->tree);
+    running_means_close(&t->running);
     free(t->table);
 }
 

@@ -49,9 +49,15 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"data.train_limit", 1, any, false, false},
         {"data.val_fraction", 0, 1, false, true},
         {"data.augment.pad_crop", 0, 16, false, false},
+        {"data.augment.mix.mixup_alpha", 0, 1000, false, false},
+        {"data.augment.mix.cutmix_alpha", 0, 1000, false, false},
+        {"data.augment.mix.prob", 0, 1, false, false},
+        {"data.augment.mix.switch_prob", 0, 1, false, false},
         {"data.std.0", 0, any, true, false},
         {"data.std.1", 0, any, true, false},
         {"data.std.2", 0, any, true, false},
+        {"teacher.means.passes", 1, 100, false, false},
+        {"teacher.ema_momentum", 0, 1, false, true},
         {"student.projector_dropout", 0, 1, false, true},
         {"losses.*.weight", 0, any, false, false},
         {"losses.*.temperature", 0, any, true, false},
@@ -136,6 +142,9 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
                              data->classes[i] < 0 ? "is negative" : "stands there twice");
                 return;
             }
+    if (data->augment->mix && data->augment->mix->mixup_alpha == 0 &&
+        data->augment->mix->cutmix_alpha == 0)
+        problems_add(p, "#/data/augment/mix", "needs a mixup_alpha or a cutmix_alpha above 0");
     if (data->n_mean != 0 && data->n_mean != 3)
         problems_add(p, "#/data/mean", "expected 3 numbers, got %zu", data->n_mean);
     if (data->n_std != 0 && data->n_std != 3)
@@ -143,6 +152,22 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
     if (!data->n_mean != !data->n_std)
         problems_add(p, data->n_mean ? "#/data/std" : "#/data/mean",
                      "mean and std are given together or not at all");
+}
+
+/* Settings of class means that nothing would read. */
+static void check_directions(const JobSpec *job, struct problems *p)
+{
+    const Distilld__TeacherSpec *t = job->teacher;
+    bool means = t->directions == DISTILLD__TEACHER_SPEC__DIRECTIONS__CLASS_MEANS;
+
+    if (!means && job->kind == DISTILLD__JOB_KIND__CLASS_MEANS)
+        problems_add(p, "#/teacher/directions", "must be \"class_means\" in a job that makes them");
+    if (!means && strcmp(t->class_means, "auto") != 0)
+        problems_add(p, "#/teacher/class_means", "is read with directions \"class_means\" alone");
+    if (t->means->passes > 1 && t->means->transform == DISTILLD__MEANS_SPEC__TRANSFORM__EVAL)
+        problems_add(p, "#/teacher/means/passes",
+                     "without augmentation (transform \"train\") all passes are alike, got %d",
+                     t->means->passes);
 }
 
 /* Which parts each kind of job has. */
@@ -180,6 +205,7 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
         require(job->teacher->model, "#/teacher/model", "", p);
         require(job->teacher->weights, "#/teacher/weights", "", p);
         check_name(known, CATALOG_MODELS, "model", "#/teacher/model", job->teacher->model, p);
+        check_directions(job, p);
     }
     if (job->student) {
         require(job->student->model, "#/student/model", "", p);

@@ -34,7 +34,13 @@ static struct shape shape_of(const struct st_tensor *t)
 static struct graph *build(const struct cf_case *c, const struct loss_def *def, int64_t *batch)
 {
     struct graph *g = graph_new();
-    struct loss_args a = {NO_VALUE, NO_VALUE, NO_VALUE, NO_VALUE, NO_VALUE, NO_VALUE, 1};
+    struct loss_args a = {.logits = NO_VALUE,
+                          .features = NO_VALUE,
+                          .labels = NO_VALUE,
+                          .teacher_logits = NO_VALUE,
+                          .teacher_features = NO_VALUE,
+                          .directions = NO_VALUE,
+                          .temperature = 1};
     value_id value;
 
     a.temperature = js_real(js_get(c->hyper, "T"), 1);

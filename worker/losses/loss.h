@@ -15,6 +15,8 @@ struct loss_args {
     value_id teacher_logits;   /* [B,C] */
     value_id teacher_features; /* [B,D] */
     value_id directions;       /* [C,D]: class means, each divided by its norm */
+    bool mixed;                /* images are mixtures of two classes, */
+    value_id direction; /* and this [B,D] is that of the centre which is mixed as the image is */
     double temperature;
 };
 
@@ -29,8 +31,14 @@ struct loss_def {
     const char *name;
     unsigned uses;
     const char *params; /* fields of LossSpec beyond weight and ramp_epochs, comma-separated */
+    /* Right for mixed images as it is: reads no label, or through loss_direction alone. Others are built
+     * for both labels, and their values weighed. */
+    bool takes_mixed;
     value_id (*build)(struct graph *g, const struct loss_args *a);
 };
+
+/* [B,D]: where each sample is to point. */
+value_id loss_direction(struct graph *g, const struct loss_args *a);
 
 extern const struct loss_def loss_ce, loss_kd, loss_nd;
 

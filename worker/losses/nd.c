@@ -9,7 +9,7 @@ static const double smallest_norm = 1e-12;
 
 static value_id build(struct graph *g, const struct loss_args *a)
 {
-    value_id along = g_row_sum(g, g_mul(g, a->features, g_gather(g, a->directions, a->labels)));
+    value_id along = g_row_sum(g, g_mul(g, a->features, loss_direction(g, a)));
     value_id student = g_row_norm(g, a->features), teacher = g_row_norm(g, a->teacher_features);
     value_id floor = g_affine(g, 0, teacher, smallest_norm);
     value_id norm = g_max(g, g_max(g, student, teacher), floor);
@@ -20,5 +20,6 @@ static value_id build(struct graph *g, const struct loss_args *a)
 const struct loss_def loss_nd = {
     .name = "nd",
     .uses = USES_TEACHER_FEATURES | USES_CLASS_MEANS,
+    .takes_mixed = true,
     .build = build,
 };
