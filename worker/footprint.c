@@ -38,6 +38,17 @@ static size_t gradient_regions(int lanes, int ranks)
     return (size_t)lane_tree_regions(lanes / ranks) + (ranks > 1);
 }
 
+/* Of a class's direction, what it is the direction of; running ones also as the sum of a step. */
+static size_t direction_bytes(const struct replica *r, const JobSpec *job)
+{
+    size_t kept = sizeof(double) + sizeof(float);
+    size_t all = (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width);
+
+    if (job->teacher && job->teacher->directions == DISTILLD__TEACHER_SPEC__DIRECTIONS__EMA)
+        kept += sizeof(__int128);
+    return all * kept;
+}
+
 void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec *job, int ranks,
                     const struct dataset *train, const struct dataset *val,
                     const struct dataset *test)
@@ -63,6 +74,7 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
                                                            flat_grad_count(&r->flat) * sizeof(float)
                                                      : 0},
             {"between plans", r->staging_bytes},
+            {"class means", direction_bytes(r, job)},
             {"loader", r->cfg.n_lane_sizes ? loader_memory(&loader) : 0},
             {"threads and buffers", REST},
             {"data", dataset_memory(train) + dataset_memory(val) + dataset_memory(test)},

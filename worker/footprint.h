@@ -8,7 +8,7 @@
 #include "worker/replica.h"
 
 enum {
-    FOOTPRINT_ROWS = 11
+    FOOTPRINT_ROWS = 12
 };
 
 struct footprint {
