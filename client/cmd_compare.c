@@ -176,7 +176,8 @@ static bool compare_files(struct ctl *c, const struct side *a, const struct side
 /* What is compared as a number. */
 static struct json *figures(const struct side *s)
 {
-    static const char *const parts[] = {"final", "best (test)", "train"};
+    static const char *const parts[] = {"final", "best (test)", "final (val)", "best (val)",
+                                        "train"};
     struct json *all = js_new_object();
 
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {

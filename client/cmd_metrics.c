@@ -17,7 +17,8 @@ static const struct opt rows[] = {
     OPT(struct metrics, names, OPT_MANY, "name",
         "every point of this series: loss/total, top1, norm/ratio, cos/class_mean, ...",
         .value = "N"),
-    OPT(struct metrics, split, OPT_TEXT, "split", "only this split: train or test", .value = "S"),
+    OPT(struct metrics, split, OPT_TEXT, "split", "only this split: train, val or test",
+        .value = "S"),
 };
 
 static const struct out_column summary_columns[] = {

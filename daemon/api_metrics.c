@@ -35,6 +35,14 @@ static void add_queue(struct prom *p, const struct daemon *d)
     prom_histogram(p, &d->schedule_seconds);
 }
 
+static void add_checkpoints(struct prom *p, const struct daemon *d)
+{
+    prom_family(
+        p, "distilld_checkpoint_write_seconds", PROM_HISTOGRAM,
+        "Duration of checkpoints that workers wrote, as they told since the daemon was started.");
+    prom_histogram(p, &d->checkpoint_seconds);
+}
+
 /* Of the attempt that was silent longest; there is no sample while none is connected. */
 static void add_heartbeat(struct prom *p, const struct daemon *d)
 {
@@ -89,6 +97,7 @@ void api_metrics(struct daemon *d, struct request *r)
     add_jobs(&p, counts);
     add_queue(&p, d);
     add_heartbeat(&p, d);
+    add_checkpoints(&p, d);
     prom_end(&p);
     reply_text(r, prom_content_type(&p), buf_text(&p.text));
     buf_free(&p.text);

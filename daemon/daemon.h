@@ -56,7 +56,7 @@ struct daemon {
     bool stopping;
     bool paused;          /* no job starts */
     uint64_t submissions; /* accepted, since the start */
-    struct histogram schedule_seconds;
+    struct histogram schedule_seconds, checkpoint_seconds;
 };
 
 /* The entry of a job that is not over; NULL for others. */

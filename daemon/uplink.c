@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "daemon/uplink.h"
 
+#include <math.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -237,6 +238,9 @@ static bool on_progress(struct uplink_peer *p, struct active *a, const Envelope 
                                 .eta_s = g->eta_s,
                                 .images_per_s = g->images_per_s};
     snprintf(to->phase, sizeof(to->phase), "%s", g->phase ? g->phase : "");
+    for (size_t i = 0; i < g->n_checkpoint_write_s; i++)
+        if (isfinite(g->checkpoint_write_s[i]) && g->checkpoint_write_s[i] >= 0)
+            histogram_add(&p->uplink->daemon->checkpoint_seconds, g->checkpoint_write_s[i]);
     lifecycle_tell(p->uplink->daemon, "progress", a->job->id, job_progress_json(a->job));
     return true;
 }

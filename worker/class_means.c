@@ -1,5 +1,6 @@
 /* Class means: given by the job, taken from the cache, or made by one pass of the teacher over the
  * training set in chunks dealt to the ranks. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,30 +10,59 @@
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
+#include "proto/base/rng.h"
 #include "proto/base/str.h"
+#include "proto/wire/pbjson.h"
 #include "worker/data/loader.h"
 #include "worker/session.h"
 
-/* What the evaluation view does to a pixel, as text: part of the provenance. */
+static bool augments(const struct session *s)
+{
+    return s->job->teacher->means->transform == DISTILLD__MEANS_SPEC__TRANSFORM__TRAIN;
+}
+
+/* What is done to images: their view, and seed and number of views where they are random. free(). */
+static char *view_text(const struct session *s)
+{
+    const Distilld__MeansSpec *m = s->job->teacher->means;
+    struct json *augment;
+    char *settings, *text;
+
+    if (!augments(s))
+        return str_dup("eval");
+    augment = pbjson_write(&s->job->data->augment->base);
+    js_delete(augment, "mix"); /* not done here */
+    settings = js_text(augment, JS_COMPACT | JS_SORTED);
+    text = str_fmt("train seed=%" PRIu64 " passes=%d augment=%s", m->seed, m->passes, settings);
+    free(settings);
+    js_free(augment);
+    return text;
+}
+
+/* The same with what is done to a pixel: part of the provenance. free(). */
 static char *transform_text(const struct session *s)
 {
     const double *mean, *std;
+    char *view = view_text(s);
     struct buf b = buf_new(0);
 
     session_normalisation(s->job, &mean, &std);
-    buf_fmt(&b, "eval mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1], mean[2], std[0],
-            std[1], std[2]);
+    buf_fmt(&b, "%s mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", view, mean[0], mean[1], mean[2],
+            std[0], std[1], std[2]);
     if (dataset_encoded(s->train))
         buf_fmt(&b, " resize=%d centre=%d", session_resize(s->job), dataset_size(s->train));
     if (job_models_teacher_norm(&s->models, &mean, &std))
         buf_fmt(&b, ", for the teacher mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1],
                 mean[2], std[0], std[1], std[2]);
+    free(view);
     return buf_take(&b);
 }
 
-static void show(struct session *s, int64_t done, int64_t total, double began)
+/* done: images of this rank so far, over all passes. */
+static void show(struct session *s, int64_t done, double began)
 {
     double seconds = clock_mono_s() - began;
+    int64_t total = s->samples / s->size * s->job->teacher->means->passes;
     struct progress_state p = {.phase = "class means", .done = done, .total = total};
 
     if (s->rank != 0)
@@ -44,27 +74,43 @@ static void show(struct session *s, int64_t done, int64_t total, double began)
 }
 
 /* This rank's chunks, added up. */
-static bool add_chunks(struct session *s, struct means_sums *sums, struct error *err)
+static bool add_chunks(struct session *s, struct loader *l, struct means_sums *sums, int64_t before,
+                       double began, struct error *err)
 {
     const struct nets *n = &s->replica->cfg.nets;
-    struct loader *l = loader_open_chunks(s->train, &s->augment, s->chunk, s->rank, s->size, err);
     float *logits = NEW_ARRAY(float, (size_t)(s->chunk * n->classes));
     float *features = NEW_ARRAY(float, (size_t)(s->chunk * n->teacher_width));
     const struct batch *b;
-    double began = clock_mono_s();
-    int64_t done = 0;
-    bool ok = l != NULL;
+    int64_t done = before;
+    bool ok = true;
 
     while (ok && (b = loader_next(l))) {
         replica_teacher(s->replica, b->images, b->count, logits, features);
         ok = means_sums_add(sums, features, b->labels, b->count, b->samples, err);
         done += b->count;
-        show(s, done, s->samples / s->size, began);
+        show(s, done, began);
     }
     ok = ok && loader_ended(l, err);
-    loader_close(l);
     free(features);
     free(logits);
+    return ok;
+}
+
+static bool add_passes(struct session *s, struct means_sums *sums, struct error *err)
+{
+    const Distilld__MeansSpec *m = s->job->teacher->means;
+    struct augment views = s->augment;
+    double began = clock_mono_s();
+    bool ok = true;
+
+    views.seed = rng_key(m->seed, RNG_MEANS);
+    for (int pass = 0; ok && pass < m->passes; pass++) {
+        struct loader *l = loader_open_views(s->train, &views, s->chunk, s->rank, s->size,
+                                             augments(s) ? pass : -1, err);
+
+        ok = l && add_chunks(s, l, sums, s->samples / s->size * pass, began, err);
+        loader_close(l);
+    }
     return ok;
 }
 
@@ -76,7 +122,7 @@ static bool compute(struct session *s, const struct means_provenance *p, struct 
     bool ok;
 
     means_sums_init(&sums, (int)n->classes, (int)n->teacher_width);
-    ok = coll_agree(s->coll, add_chunks(s, &sums, err), err);
+    ok = coll_agree(s->coll, add_passes(s, &sums, err), err);
     if (ok) {
         coll_sum_i128(s->coll, sums.sums, all);
         coll_sum_i64(s->coll, sums.counts, (size_t)n->classes);
@@ -138,14 +184,6 @@ static bool load_given(struct session *s, const char *path, const struct means_p
     return err_wrap(err, "teacher.class_means");
 }
 
-/* Means that nothing could be compared with are not made. */
-static bool wanted(const struct session *s)
-{
-    const struct nets *n = &s->replica->cfg.nets;
-
-    return !n->student || n->projector || n->student_width == n->teacher_width;
-}
-
 bool session_class_means(struct session *s, struct error *err)
 {
     const char *given = s->job->teacher->class_means;
@@ -156,19 +194,18 @@ bool session_class_means(struct session *s, struct error *err)
                                  .isa = backend_isa(),
                                  .chunk = (int)s->chunk,
                                  .threads = s->job->resources->threads};
-    bool ok = true;
+    bool ok;
 
     pulse_phase("class means");
-    if (wanted(s)) {
-        ok = strcmp(given, "auto") == 0 ? make(s, &p, err)
-                                        : coll_agree(s->coll, load_given(s, given, &p, err), err);
-        if (ok) {
-            replica_set_directions(s->replica, s->means.unit);
-            path = rundir_file(&s->dir, "class_means.safetensors");
-            ok = s->rank != 0 || means_save(&s->means, path, err);
-            free(path);
-            ok = coll_agree(s->coll, ok, err);
-        }
+    ok = strcmp(given, "auto") == 0 ? make(s, &p, err)
+                                    : coll_agree(s->coll, load_given(s, given, &p, err), err);
+    if (ok) {
+        replica_set_directions(s->replica, s->means.unit);
+        replica_set_centres(s->replica, s->means.mean);
+        path = rundir_file(&s->dir, "class_means.safetensors");
+        ok = s->rank != 0 || means_save(&s->means, path, err);
+        free(path);
+        ok = coll_agree(s->coll, ok, err);
     }
     free(transform);
     return ok;

@@ -196,7 +196,7 @@ static void show_memory(struct report *r, const struct footprint *f, int ranks)
 
 /* The plans of a job whose data are these. */
 static bool inspect_plans(struct report *r, const JobSpec *job, const struct dataset *train,
-                          const struct dataset *test, struct error *err)
+                          const struct dataset *val, const struct dataset *test, struct error *err)
 {
     bool trains =
         job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL;
@@ -217,7 +217,7 @@ static bool inspect_plans(struct report *r, const JobSpec *job, const struct dat
     if (replica)
         show_plans(r, replica);
     if (replica && trains) {
-        footprint_plan(&f, replica, job, job->resources->ranks, train, test);
+        footprint_plan(&f, replica, job, job->resources->ranks, train, val, test);
         show_memory(r, &f, job->resources->ranks);
     }
     job_models_close(&models);
@@ -237,9 +237,12 @@ static bool inspect_job(struct report *r, const char *command, struct error *err
     JobSpec *job = session_job(&request, err);
     struct dataset *train = job ? open_split(job, SPLIT_TRAIN, err) : NULL;
     struct dataset *test = train ? open_split(job, SPLIT_TEST, err) : NULL;
-    bool ok = test && inspect_plans(r, job, train, test, err);
+    bool held_out = test && job->data->val_fraction > 0;
+    struct dataset *val = held_out ? open_split(job, SPLIT_VAL, err) : NULL;
+    bool ok = test && (val || !held_out) && inspect_plans(r, job, train, val, test, err);
 
     dataset_close(train);
+    dataset_close(val);
     dataset_close(test);
     job_free(job);
     return ok;

@@ -51,7 +51,7 @@ static bool run_evaluation(struct session *s, const struct run_options *o, struc
     double sums[SUM_COUNT];
 
     (void)o;
-    return session_evaluate(s, sums, err) &&
+    return session_evaluate(s, &s->test_set, sums, err) &&
            (s->rank != 0 || result_write_evaluation(s, sums, err));
 }
 

@@ -1,4 +1,4 @@
-/* Evaluation: every test image once, in chunks dealt to the ranks. Each chunk's sums have their own row in
+/* Evaluation: every image of a set once, in chunks dealt to the ranks. Each chunk's sums have their own row in
  * a table, and the rows are added in the order of the chunks, so the ranks do not show. */
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +11,15 @@
 #include "worker/stats.h"
 
 /* |t| of the chunk's images: from the teacher the first time, remembered afterwards. */
-static const double *norms_of(struct session *s, const struct batch *b, float *logits,
-                              float *features)
+static const double *norms_of(const struct session *s, const struct eval_set *set,
+                              const struct batch *b, float *logits, float *features)
 {
     const struct nets *n = &s->replica->cfg.nets;
-    double *norms = s->teacher_norms + b->index * s->chunk;
+    double *norms = set->teacher_norms + b->index * s->chunk;
 
     if (!n->teacher)
         return NULL;
-    if (!s->has_teacher_norms) {
+    if (!set->has_teacher_norms) {
         replica_teacher(s->replica, b->images, b->count, logits, features);
         for (int64_t i = 0; i < b->count; i++)
             norms[i] = stats_norm(features + i * n->teacher_width, n->teacher_width);
@@ -27,10 +27,10 @@ static const double *norms_of(struct session *s, const struct batch *b, float *l
     return norms;
 }
 
-static void show(struct session *s, int64_t done, double began)
+static void show(struct session *s, const struct eval_set *set, int64_t done, double began)
 {
     double seconds = clock_mono_s() - began;
-    int64_t total = (dataset_count(s->test) + s->size - 1) / s->size;
+    int64_t total = (dataset_count(set->data) + s->size - 1) / s->size;
     struct progress_state p = {.phase = "eval", .done = done, .total = total};
 
     if (s->rank != 0)
@@ -40,29 +40,30 @@ static void show(struct session *s, int64_t done, double began)
     progress_show(&s->progress, &p);
 }
 
-bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *err)
+bool session_evaluate(struct session *s, struct eval_set *set, double sums[SUM_COUNT],
+                      struct error *err)
 {
     const struct nets *n = &s->replica->cfg.nets;
-    int64_t chunks = (dataset_count(s->test) + s->chunk - 1) / s->chunk, done = 0;
+    int64_t chunks = (dataset_count(set->data) + s->chunk - 1) / s->chunk, done = 0;
     double *table = NEW_ARRAY(double, (size_t)chunks *SUM_COUNT), began = clock_mono_s();
     float *logits = NEW_ARRAY(float, (size_t)(s->chunk * n->classes));
     float *features = NEW_ARRAY(float, (size_t)(s->chunk * n->teacher_width));
-    struct loader *l = loader_open_chunks(s->test, &s->augment, s->chunk, s->rank, s->size, err);
+    struct loader *l = loader_open_chunks(set->data, &s->augment, s->chunk, s->rank, s->size, err);
     const struct batch *b;
     bool ok = coll_agree(s->coll, l != NULL, err);
 
     pulse_phase("eval");
     while (ok && (b = loader_next(l))) {
-        replica_eval(s->replica, b->images, b->labels, b->count, norms_of(s, b, logits, features),
-                     table + b->index * SUM_COUNT);
+        replica_eval(s->replica, b->images, b->labels, b->count,
+                     norms_of(s, set, b, logits, features), table + b->index * SUM_COUNT);
         done += b->count;
-        show(s, done, began);
+        show(s, set, done, began);
     }
     if (ok)
         ok = coll_agree(s->coll, loader_ended(l, err), err);
     loader_close(l);
     if (ok) {
-        s->has_teacher_norms = true;
+        set->has_teacher_norms = true;
         coll_merge_table(s->coll, table, (size_t)chunks * SUM_COUNT);
         memset(sums, 0, SUM_COUNT * sizeof(*sums));
         for (int64_t c = 0; c < chunks; c++)

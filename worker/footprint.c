@@ -40,13 +40,29 @@ static size_t gradient_regions(int lanes, int ranks)
     return (size_t)lane_tree_regions(lanes / ranks) + (ranks > 1);
 }
 
+/* Of a class's direction, what it is the direction of; running ones also as the sum of a step. */
+static size_t direction_bytes(const struct replica *r, const JobSpec *job)
+{
+    size_t kept = sizeof(double) + sizeof(float);
+    size_t all = (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width);
+
+    if (job->teacher && job->teacher->directions == DISTILLD__TEACHER_SPEC__DIRECTIONS__EMA)
+        kept += sizeof(__int128);
+    return all * kept;
+}
+
 void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec *job, int ranks,
-                    const struct dataset *train, const struct dataset *test)
+                    const struct dataset *train, const struct dataset *val,
+                    const struct dataset *test)
 {
     const int lanes = job->train->lanes;
     const size_t params = r->flat.param_count * sizeof(float);
-    const struct train_loader_config loader = {
-        .data = train, .batch = job->train->batch, .lanes = lanes, .lane_hi = lanes / ranks};
+    const struct mix mix = {.prob = 0};
+    const struct train_loader_config loader = {.data = train,
+                                               .mix = r->cfg.nets.mixes ? &mix : NULL,
+                                               .batch = job->train->batch,
+                                               .lanes = lanes,
+                                               .lane_hi = lanes / ranks};
 
     *f = (struct footprint){
         .rows = {
@@ -60,9 +76,10 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
                                                            flat_grad_count(&r->flat) * sizeof(float)
                                                      : 0},
             {"between plans", r->staging_bytes},
+            {"class means", direction_bytes(r, job)},
             {"loader", r->cfg.n_lane_sizes ? loader_memory(&loader) : 0},
             {"threads and buffers", REST},
-            {"data", dataset_memory(train) + (test ? dataset_memory(test) : 0)},
+            {"data", dataset_memory(train) + dataset_memory(val) + dataset_memory(test)},
         }};
     for (size_t i = 0; i < FOOTPRINT_ROWS; i++)
         f->total += f->rows[i].bytes;

@@ -8,7 +8,7 @@
 #include "worker/replica.h"
 
 enum {
-    FOOTPRINT_ROWS = 11
+    FOOTPRINT_ROWS = 12
 };
 
 struct footprint {
@@ -19,9 +19,10 @@ struct footprint {
     size_t total;
 };
 
-/* One of `ranks` alike. test may be NULL. */
+/* One of `ranks` alike. val and test may be NULL. */
 void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec *job, int ranks,
-                    const struct dataset *train, const struct dataset *test);
+                    const struct dataset *train, const struct dataset *val,
+                    const struct dataset *test);
 /* The same of this process as it is now: what is in memory, has no file behind it and is not executable; 0
  * where the system does not tell. */
 size_t footprint_now(void);

@@ -204,11 +204,44 @@ static void teacher_inputs(const struct nets *n, struct graph *g, int64_t batch,
     }
 }
 
+/* What is told of mixed images: the partners' labels, the share of an image's own, and where it points. */
+struct mixed {
+    value_id partners, share;
+};
+
+static struct mixed add_mixture(const struct nets *n, struct graph *g, int64_t batch,
+                                struct loss_args *a)
+{
+    if (!n->mixes)
+        return (struct mixed){NO_VALUE, NO_VALUE};
+    a->mixed = true;
+    if (n->teacher)
+        a->direction = graph_input(g, "direction", DT_REAL, shape2(batch, n->teacher_width));
+    return (struct mixed){graph_input(g, "partners", DT_INDEX, shape1(batch)),
+                          graph_input(g, "share", DT_REAL, shape1(batch))};
+}
+
+/* A loss that knows one label: share * that of the image's own + (1 - share) * that of its partner's. */
+static value_id build_loss(struct graph *g, const struct loss_def *loss, const struct loss_args *a,
+                           const struct mixed *m)
+{
+    struct loss_args partner = *a;
+    value_id own = loss->build(g, a), other;
+
+    if (!a->mixed || !loss->by_label)
+        return own;
+    partner.labels = m->partners;
+    other = loss->build(g, &partner);
+    own = g_mul(g, m->share, g_sub(g, own, other));
+    return g_add(g, other, own);
+}
+
 struct graph *nets_train_graph(const struct nets *n, int64_t batch)
 {
     struct model_outputs out;
     struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
     struct loss_args a = {.student = out, .directions = NO_VALUE};
+    struct mixed mixed;
     char name[32];
 
     a.features = project(n, g, true, out.features, batch);
@@ -217,13 +250,14 @@ struct graph *nets_train_graph(const struct nets *n, int64_t batch)
     if (n->teacher)
         a.directions =
             graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
+    mixed = add_mixture(n, g, batch, &a);
     for (size_t i = 0; i < n->n_losses; i++) {
         const struct nets_loss *l = &n->losses[i];
         size_t first = g->nodes.n;
         value_id value, seed;
 
         a.params = &l->params;
-        value = l->def->build(g, &a);
+        value = build_loss(g, l->def, &a, &mixed);
         snprintf(name, sizeof(name), "loss/%s", l->def->name);
         graph_name_layer(g, first, name);
         graph_mark_output(g, value, name);

@@ -36,6 +36,7 @@ struct nets {
     int64_t student_width; /* features of the student; 0 without one */
     bool projector;        /* student features are mapped to the teacher's width */
     bool dropout;          /* the projector has a mask */
+    bool mixes;            /* training images are mixed in pairs */
     struct nets_loss losses[NETS_MAX_LOSSES];
     size_t n_losses;
     struct nets_teacher_value teacher_values[NETS_MAX_TEACHER_VALUES];
@@ -59,7 +60,8 @@ bool nets_in_student(const char *name);
 struct graph *nets_teacher_graph(const struct nets *n, int64_t batch, bool with_taps);
 
 /* Student in training form, for one lane of `batch` samples, with losses and gradients.
- *   in:  images, labels, teacher_NAME, directions, mask, seed/KIND [batch]
+ *   in:  images, labels, teacher_NAME, directions, mask, seed/KIND [batch]; where images are mixed,
+ *        partners (labels) and share [batch], direction [batch, width]
  *   out: logits, features, projected, loss/KIND [batch]; gradients and batch statistics to the sinks
  * Inputs that no loss reads are pruned. */
 struct graph *nets_train_graph(const struct nets *n, int64_t batch);

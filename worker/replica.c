@@ -10,6 +10,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
+#include "worker/means/means.h"
 #include "worker/stats.h"
 
 enum {
@@ -25,6 +26,7 @@ struct replica_staging {
     float *logits, *features, *projected;    /* of a lane or chunk */
     float *mask;
     float *seeds;
+    float *shares, *direction; /* of a lane of mixed images */
     float *losses[NETS_MAX_LOSSES];
 };
 
@@ -85,6 +87,8 @@ static struct replica_staging *staging_new(struct replica *r)
     s->projected = staged(r, lane * teacher);
     s->mask = staged(r, lane * student);
     s->seeds = staged(r, lane * NETS_MAX_LOSSES);
+    s->shares = staged(r, n->mixes ? lane : 0);
+    s->direction = staged(r, n->mixes ? lane * teacher : 0);
     for (size_t i = 0; i < n->n_losses; i++)
         s->losses[i] = staged(r, lane);
     return s;
@@ -104,6 +108,8 @@ static void staging_free(struct replica_staging *s)
     free(s->projected);
     free(s->mask);
     free(s->seeds);
+    free(s->shares);
+    free(s->direction);
     for (size_t i = 0; i < NETS_MAX_LOSSES; i++)
         free(s->losses[i]);
     free(s);
@@ -321,6 +327,11 @@ void replica_set_directions(struct replica *r, const float *unit)
     r->has_directions = true;
 }
 
+void replica_set_centres(struct replica *r, const double *centres)
+{
+    r->centres = centres;
+}
+
 void replica_refresh(struct replica *r)
 {
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
@@ -398,6 +409,36 @@ static void fill_mask(const struct replica *r, const struct lane *lane)
     }
 }
 
+/* Where each image points: from nothing to the centre that is mixed of its classes' as it is itself. The
+ * centres keep their lengths in it (paper.md 2.5, without the smoothing over the batch). */
+static void fill_direction(const struct replica *r, const struct lane *lane)
+{
+    const int width = (int)r->cfg.nets.teacher_width;
+    double *centre = NEW_ARRAY(double, (size_t)width);
+
+    for (int64_t i = 0; r->centres && i < lane->count; i++) {
+        const double *own = r->centres + (int64_t)lane->labels[i] * width;
+        const double *other = r->centres + (int64_t)lane->partners[i] * width;
+
+        for (int k = 0; k < width; k++)
+            centre[k] = lane->share * own[k] + (1 - lane->share) * other[k];
+        means_direction(centre, width, r->staging->direction + i * width);
+    }
+    free(centre);
+}
+
+static void fill_mixture(const struct replica *r, const struct lane *lane)
+{
+    for (int64_t i = 0; i < lane->count; i++)
+        r->staging->shares[i] = (float)lane->share;
+    fill_direction(r, lane);
+}
+
+const int32_t *replica_labels(const struct replica *r, const struct lane *lane)
+{
+    return r->cfg.nets.mixes && lane->share < 0.5 ? lane->partners : lane->labels;
+}
+
 static struct plan *train_plan(const struct replica *r, int64_t count)
 {
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
@@ -437,6 +478,9 @@ static void bind_lane(struct replica *r, struct plan *p, const struct lane *lane
     }
     plan_bind_name(p, "directions", r->directions);
     plan_bind_name(p, "mask", s->mask);
+    plan_bind_name(p, "partners", lane->partners);
+    plan_bind_name(p, "share", s->shares);
+    plan_bind_name(p, "direction", s->direction);
     plan_bind_name(p, "logits", s->logits);
     plan_bind_name(p, "features", s->features);
     plan_bind_name(p, "projected", s->projected);
@@ -463,7 +507,7 @@ static struct stats_batch stats_batch(const struct replica *r, const int32_t *la
 void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums)
 {
     const struct nets *n = &r->cfg.nets;
-    struct stats_batch batch = stats_batch(r, lane->labels, lane->count);
+    struct stats_batch batch = stats_batch(r, replica_labels(r, lane), lane->count);
     bool teacher = nets_uses(n) != 0;
     float share = (float)((double)lane->count / (double)lane->batch);
     struct plan *p;
@@ -478,6 +522,8 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
                     r->staging->teacher);
     if (n->dropout)
         fill_mask(r, lane);
+    if (n->mixes)
+        fill_mixture(r, lane);
     p = train_plan(r, lane->count);
     bind_lane(r, p, lane);
     plan_set_region(p, REGION_GRADS, grads);
@@ -494,6 +540,11 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
     for (size_t k = 0; k < n->n_losses; k++)
         for (int64_t i = 0; i < lane->count; i++)
             sums[SUM_LOSS + k] += (double)r->staging->losses[k][i];
+}
+
+const float *replica_teacher_features(const struct replica *r)
+{
+    return r->staging->teacher[TEACHER_FEATURES];
 }
 
 void replica_watch(struct replica *r, struct nonfinite *first)

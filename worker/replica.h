@@ -47,6 +47,7 @@ struct replica {
     void *arena;
     float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
+    const double *centres; /* classes x teacher_width; NULL until set */
     struct replica_staging *staging;
     size_t staging_bytes; /* with the directions */
     size_t record_bytes;  /* what compiling keeps besides constants: steps, kernels, their tables */
@@ -62,6 +63,8 @@ size_t replica_constants(const struct replica *r);
 void replica_init(struct replica *r);
 /* Class-mean directions, classes x teacher_width. */
 void replica_set_directions(struct replica *r, const float *unit);
+/* What they are the directions of, borrowed: mixed images point to what lies between two of them. */
+void replica_set_centres(struct replica *r, const double *centres);
 /* After parameters or buffers changed other than by replica_update. */
 void replica_refresh(struct replica *r);
 
@@ -69,14 +72,20 @@ void replica_refresh(struct replica *r);
 struct lane {
     const float *images;
     const int32_t *labels;
-    const int64_t *samples; /* indexes in the data set, for dropout */
-    int64_t count;          /* 0: contributes zeros */
-    int64_t batch;          /* samples of the whole batch */
+    const int64_t *samples;  /* indexes in the data set, for dropout */
+    const int32_t *partners; /* labels that the images are mixed with, where nets mix */
+    double share;            /* of an image in its mixture */
+    int64_t count;           /* 0: contributes zeros */
+    int64_t batch;           /* samples of the whole batch */
     int64_t epoch;
     const double *loss_weights; /* as summed, ramp included */
     double *norms;              /* out, count: |s| of each sample */
     double *teacher_norms;      /* out, count: |t|; left alone where losses ask for no teacher */
 };
+/* The label that has the greater share of each image. */
+const int32_t *replica_labels(const struct replica *r, const struct lane *lane);
+/* The teacher's features (count x width) of the lane that was computed last, where losses ask for it. */
+const float *replica_teacher_features(const struct replica *r);
 /* Forward, backward. grads (flat_grad_count floats) := the lane's share of the gradient of the mean over
  * the batch, and its share of the batch statistics. sums[SUM_COUNT] := sums over its samples. */
 void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums);

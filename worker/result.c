@@ -33,6 +33,8 @@ static struct json *described(const struct session *s)
     js_set(data, "source", js_new_string(s->job->data->source));
     js_set(data, "classes", js_new_int(dataset_classes(s->train)));
     js_set(data, "train_images", js_new_int(dataset_count(s->train)));
+    if (s->val)
+        js_set(data, "val_images", js_new_int(dataset_count(s->val)));
     js_set(data, "test_images", js_new_int(dataset_count(s->test)));
     add_skipped(skipped, s->train, "train");
     add_skipped(skipped, s->test, "test");
@@ -66,9 +68,11 @@ bool result_write_training(const struct session *s, const struct run_state *st,
     js_set(j, "steps", js_new_int(st->step));
     js_set(j, "seed", js_new_int((int64_t)s->job->train->seed));
     js_set(j, "final", figures(s, st->eval_sums, (double)dataset_count(s->test), true));
+    if (s->val)
+        js_set(j, "final (val)", figures(s, st->val_sums, (double)dataset_count(s->val), true));
     js_set(best, "top1", js_new_real(st->best_top1));
     js_set(best, "step", js_new_int(st->best_step));
-    js_set(j, "best (test)", best);
+    js_set(j, s->val ? "best (val)" : "best (test)", best);
     if (st->last_samples)
         js_set(j, "train", figures(s, st->last_sums, (double)st->last_samples, false));
     js_set(j, "resumed_from", resumed_from >= 0 ? js_new_int(resumed_from) : js_new_null());

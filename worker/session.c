@@ -220,6 +220,7 @@ bool session_configure(const JobSpec *job, const struct job_models *models, int6
     *lane_sizes = NEW_ARRAY(int64_t, 2 * (size_t)lanes);
     n->classes = classes;
     n->image_size = image_size;
+    n->mixes = samples && job->data->augment->mix;
     n->student = job_model_def(models->student);
     n->teacher = job_model_def(models->teacher);
     if (!configure_losses(job, n, err) || !nets_measure(n, err) ||
@@ -293,6 +294,7 @@ struct dataset_config session_dataset(const JobSpec *job)
                                    .classes = d->n_classes ? d->classes : NULL,
                                    .n_classes = d->n_classes,
                                    .train_limit = d->train_limit,
+                                   .val_fraction = d->val_fraction,
                                    .skip_corrupt = d->on_corrupt == DISTILLD__ON_CORRUPT__SKIP,
                                    .image_size = d->image_size,
                                    .decode_threads = d->decode_threads};
@@ -327,14 +329,32 @@ static void set_augmentation(struct session *s)
                                            .ratio = {a->ratio_min, a->ratio_max}};
 }
 
+static bool open_sets(struct session *s, struct error *err)
+{
+    const struct dataset_config cfg = session_dataset(s->job);
+
+    return (s->train = dataset_open(&cfg, SPLIT_TRAIN, err)) &&
+           (cfg.val_fraction == 0 || (s->val = dataset_open(&cfg, SPLIT_VAL, err))) &&
+           (s->test = dataset_open(&cfg, SPLIT_TEST, err));
+}
+
+static void set_mix(struct session *s)
+{
+    const Distilld__MixSpec *m = s->job->data->augment->mix;
+
+    if (m)
+        s->mix = (struct mix){.mixup_alpha = m->mixup_alpha,
+                              .cutmix_alpha = m->cutmix_alpha,
+                              .prob = m->prob,
+                              .switch_prob = m->switch_prob,
+                              .seed = s->job->train->seed};
+}
+
 static bool open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
-    const struct dataset_config cfg = session_dataset(s->job);
 
-    s->train = dataset_open(&cfg, SPLIT_TRAIN, err);
-    s->test = s->train ? dataset_open(&cfg, SPLIT_TEST, err) : NULL;
-    if (!s->test)
+    if (!open_sets(s, err))
         return err_wrap(err, "data.source");
     if (dataset_classes(s->train) != dataset_classes(s->test))
         return err_set(err, ERR_DATA, "%s: %d classes in the training set, %d in the test set",
@@ -344,6 +364,7 @@ static bool open_data(struct session *s, struct error *err)
                        "%s: images of %d pixels in the training set, of %d in the test set",
                        d->source, dataset_size(s->train), dataset_size(s->test));
     set_augmentation(s);
+    set_mix(s);
     return true;
 }
 
@@ -380,7 +401,8 @@ static bool hash_data(struct session *s, bool anew, struct error *err)
 {
     char *cache = session_cache_folder();
     bool ok = identity_of(s->train, cache, anew, s->data_sha256, NULL, err) &&
-              identity_of(s->test, cache, anew, s->test_sha256, NULL, err);
+              identity_of(s->test, cache, anew, s->test_sha256, NULL, err) &&
+              (!s->val || identity_of(s->val, cache, anew, s->val_sha256, NULL, err));
 
     free(cache);
     return ok;
@@ -455,6 +477,12 @@ static bool open_replica(struct session *s, struct error *err)
     return load_student(s, err);
 }
 
+static struct eval_set eval_set(const struct dataset *d)
+{
+    return (struct eval_set){
+        .data = d, .teacher_norms = d ? NEW_ARRAY(double, (size_t)dataset_count(d)) : NULL};
+}
+
 /* Where this rank stands, and how long the run is. */
 static bool set_course(struct session *s, struct error *err)
 {
@@ -471,7 +499,8 @@ static bool set_course(struct session *s, struct error *err)
     s->steps_per_epoch = sampler_steps(s->samples, t->batch);
     all = s->steps_per_epoch * t->epochs;
     s->total_steps = t->has_max_steps && t->max_steps < all ? t->max_steps : all;
-    s->teacher_norms = NEW_ARRAY(double, (size_t)dataset_count(s->test));
+    s->val_set = eval_set(s->val);
+    s->test_set = eval_set(s->test);
     return true;
 }
 
@@ -495,6 +524,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     pulse_phase("load");
     if (!open_outputs(s, r, err) || !coll_agree(s->coll, open_data(s, err), err) ||
         !session_skip_corrupt(s, s->train, r->verify_data, err) ||
+        (s->val && !session_skip_corrupt(s, s->val, r->verify_data, err)) ||
         !session_skip_corrupt(s, s->test, r->verify_data, err) ||
         !coll_agree(s->coll,
                     set_course(s, err) && job_models_open(&s->models, s->job, err) &&
@@ -507,7 +537,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
         tell_doubts(s);
     }
     return hash_inputs(s, r->verify_data, err) &&
-           (!s->job->teacher || session_class_means(s, err)) &&
+           (!s->job->teacher || session_directions(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }
 
@@ -528,10 +558,14 @@ void session_close(struct session *s, const char *state)
     job_models_close(&s->models);
     if (s->means.classes)
         means_free(&s->means);
+    means_ema_free(&s->ema);
+    free(s->classifier);
     dataset_close(s->train);
+    dataset_close(s->val);
     dataset_close(s->test);
     rundir_close(&s->dir);
-    free(s->teacher_norms);
+    free(s->val_set.teacher_norms);
+    free(s->test_set.teacher_norms);
     job_free(s->job);
     coll_close(s->coll);
     watch_end();

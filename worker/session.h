@@ -6,13 +6,22 @@
 #include "worker/collective/coll.h"
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
+#include "worker/data/mix.h"
 #include "worker/job_models.h"
+#include "worker/means/ema.h"
 #include "worker/means/means.h"
 #include "worker/replica.h"
 #include "worker/report/progress.h"
 #include "worker/report/uplink.h"
 #include "worker/rundir.h"
 #include "worker/weights.h"
+
+/* What evaluation walks over. */
+struct eval_set {
+    const struct dataset *data; /* NULL: the job has no such set */
+    double *teacher_norms;      /* |t| of the images in this rank's chunks */
+    bool has_teacher_norms;
+};
 
 struct session {
     JobSpec *job;
@@ -22,24 +31,26 @@ struct session {
     struct progress progress; /* rank 0 */
     struct uplink *uplink;    /* rank 0, under a daemon */
 
-    struct dataset *train, *test;
+    struct dataset *train, *val, *test; /* val: NULL where nothing is held out */
     struct augment augment;
+    struct mix mix; /* where the training graph mixes */
     char data_sha256[SHA256_HEX];
-    char test_sha256[SHA256_HEX]; /* rank 0 */
+    char val_sha256[SHA256_HEX], test_sha256[SHA256_HEX]; /* rank 0 */
 
     struct job_models models;
     struct weights teacher;
     char teacher_sha256[SHA256_HEX];
     struct class_means means; /* classes 0: none */
     const char *means_origin; /* "computed", "cached", "given"; NULL: none */
+    struct means_ema ema;     /* running ones, the same on all ranks; classes 0: none */
+    double *classifier;       /* rows of the teacher's last layer; NULL: not asked for */
 
     struct replica *replica;
     size_t memory_at_start; /* footprint_now() before anything of the job was made */
     int64_t samples, steps_per_epoch, total_steps;
     int64_t chunk; /* of the teacher and of evaluation: a function of the job alone */
     int lanes, lane_lo, lane_hi;
-    bool has_teacher_norms;
-    double *teacher_norms; /* |t| of the test images in this rank's chunks */
+    struct eval_set val_set, test_set;
 };
 
 /* What the command line says. */
@@ -82,12 +93,15 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
 enum uplink_stop session_stop_requested(const struct session *s);
 void session_catch_signals(void);
 
+/* directions.c: makes what the job takes as the directions of classes. */
+bool session_directions(struct session *s, struct error *err);
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
 bool session_class_means(struct session *s, struct error *err);
 /* skip_corrupt.c: leaves out images that cannot be decoded, where the job says so. On all ranks alike. */
 bool session_skip_corrupt(struct session *s, struct dataset *d, bool anew, struct error *err);
-/* evaluate.c: sums over the test set, in a fixed order, on all ranks. */
-bool session_evaluate(struct session *s, double sums[SUM_COUNT], struct error *err);
+/* evaluate.c: sums over a set, in a fixed order, on all ranks. */
+bool session_evaluate(struct session *s, struct eval_set *set, double sums[SUM_COUNT],
+                      struct error *err);
 
 /* The k-th figure of a mean over n samples by its metric name, and whether it exists for this job. */
 struct session_figure {

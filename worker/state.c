@@ -47,9 +47,11 @@ static void add_region(struct tensors *t, const char *prefix, const struct flat_
 }
 
 /* Everything of a checkpoint but its metadata; the same list serves for reading. */
-static void add_all(struct tensors *t, const struct replica *r, const struct run_state *st)
+static void add_all(struct tensors *t, const struct session *s, const struct run_state *st)
 {
+    const struct replica *r = s->replica;
     struct shape sums = shape1(SUM_COUNT), bins = shape1(NORMS_BINS);
+    struct shape classes = shape1(s->ema.classes), means = shape2(s->ema.classes, s->ema.width);
 
     add_region(t, "param/", r->flat.params.at, r->flat.params.n, r->params);
     add_region(t, "buffer/", r->flat.buffers.at, r->flat.buffers.n, r->buffers);
@@ -63,7 +65,12 @@ static void add_all(struct tensors *t, const struct replica *r, const struct run
     add(t, str_dup("norms/student"), ST_I64, &bins, st->norms.counts);
     add(t, str_dup("norms/teacher"), ST_I64, &bins, st->teacher_norms.counts);
     add(t, str_dup("sums/last_epoch"), ST_F64, &sums, st->last_sums);
+    add(t, str_dup("sums/val"), ST_F64, &sums, st->val_sums);
     add(t, str_dup("sums/eval"), ST_F64, &sums, st->eval_sums);
+    if (s->ema.classes) {
+        add(t, str_dup("ema/mean"), ST_F64, &means, s->ema.mean);
+        add(t, str_dup("ema/batches"), ST_I64, &classes, s->ema.batches);
+    }
 }
 
 /* Hash of what two runs must share. */
@@ -105,7 +112,7 @@ static void meta_free(struct metadata *m)
 }
 
 /* Its number grows with what a checkpoint must hold. */
-static const char checkpoint_format[] = "distilld-checkpoint-2";
+static const char checkpoint_format[] = "distilld-checkpoint-3";
 
 static struct metadata metadata_of(const struct session *s, const struct run_state *st)
 {
@@ -124,6 +131,7 @@ static struct metadata metadata_of(const struct session *s, const struct run_sta
     spec_sha256(s, hex);
     meta(&m, "spec_sha256", str_dup(hex));
     meta(&m, "data_sha256", str_dup(s->data_sha256));
+    meta(&m, "val_sha256", str_dup(s->val_sha256));
     meta(&m, "test_sha256", str_dup(s->test_sha256));
     meta(&m, "teacher_sha256", str_dup(s->teacher_sha256));
     means_sha256(s, hex);
@@ -157,7 +165,7 @@ bool state_save(const struct session *s, const struct run_state *st, struct erro
     char *dir = rundir_file(&s->dir, "checkpoints");
     bool ok;
 
-    add_all(&t, s->replica, st);
+    add_all(&t, s, st);
     ok = checkpoint_write(dir, st->step, t.list.at, t.list.n, m.list, m.n, note, err) &&
          checkpoint_prune(dir, s->job->checkpoint->keep, err);
     js_free(note);
@@ -189,6 +197,7 @@ static bool check_identity(const struct session *s, const struct checkpoint *c,
     } same[] = {
         {"spec_sha256", spec, "another job"},
         {"data_sha256", s->data_sha256, "other training data"},
+        {"val_sha256", s->val_sha256, "other validation data"},
         {"test_sha256", s->test_sha256, "other test data"},
         {"teacher_sha256", s->teacher_sha256, "another teacher"},
         {"class_means_sha256", means, "other class means"},
@@ -259,7 +268,7 @@ static bool restore(struct session *s, const struct checkpoint *c, bool allow_ot
     if (ok && st->step > s->total_steps)
         ok = err_set(err, ERR_DATA, "%s: step %" PRId64 " of a run of %" PRId64 " steps",
                      st_path(f), st->step, s->total_steps);
-    add_all(&t, s->replica, st);
+    add_all(&t, s, st);
     for (size_t i = 0; ok && i < t.list.n; i++)
         ok = read_tensor(f, &t.list.at[i], err);
     release(&t);
@@ -309,6 +318,12 @@ static void share(struct session *s, struct run_state *st)
     coll_bcast(s->coll, r->buffers, r->flat.buffer_count * sizeof(float), 0);
     for (int i = 0; i < OPTIM_MAX_STATES && r->cfg.optim->states[i]; i++)
         coll_bcast(s->coll, r->state[i], r->flat.param_count * sizeof(float), 0);
+    if (s->ema.classes) {
+        size_t classes = (size_t)s->ema.classes, width = (size_t)s->ema.width;
+
+        coll_bcast(s->coll, s->ema.mean, classes * width * sizeof(*s->ema.mean), 0);
+        coll_bcast(s->coll, s->ema.batches, classes * sizeof(*s->ema.batches), 0);
+    }
     replica_refresh(r);
 }
 

@@ -13,11 +13,12 @@ struct run_state {
     struct norms norms, teacher_norms; /* likewise */
     double last_sums[SUM_COUNT];       /* the same of the last finished epoch */
     int64_t last_samples;
-    double eval_sums[SUM_COUNT]; /* of the last evaluation */
-    int64_t eval_step;           /* when it was; -1: never */
-    double best_top1;            /* percent */
-    int64_t best_step;           /* -1: no evaluation yet */
-    int64_t metrics_bytes;       /* of metrics.jsonl at this step */
+    double val_sums[SUM_COUNT],
+        eval_sums[SUM_COUNT]; /* of the last evaluation; eval: the test set */
+    int64_t eval_step;        /* when it was; -1: never */
+    double best_top1;         /* percent, of the validation set where there is one */
+    int64_t best_step;        /* -1: no evaluation yet */
+    int64_t metrics_bytes;    /* of metrics.jsonl at this step */
 };
 
 /* Rank 0: writes checkpoints/step-*. Removes older ones beyond the job's `keep`. */

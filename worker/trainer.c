@@ -19,6 +19,7 @@
 #include "worker/footprint.h"
 #include "worker/report/metrics.h"
 #include "worker/result.h"
+#include "worker/running_means.h"
 #include "worker/state.h"
 
 enum {
@@ -31,6 +32,7 @@ struct trainer {
     struct loader *loader;
     struct metrics *metrics; /* rank 0 */
     struct lane_tree tree;
+    struct running_means running;
     const struct schedule_def *schedule;
     struct schedule_args schedule_args;
     struct optim_hyper hyper;
@@ -111,6 +113,8 @@ static void run_lane(struct trainer *t, const struct batch *b, int l, float *gra
     struct lane lane = {.images = b->images + at * image,
                         .labels = b->labels + at,
                         .samples = b->samples + at,
+                        .partners = b->partners ? b->partners + at : NULL,
+                        .share = b->share,
                         .count = sampler_cut(b->n, s->lanes, l + 1) - first,
                         .batch = b->n,
                         .epoch = b->epoch,
@@ -119,6 +123,7 @@ static void run_lane(struct trainer *t, const struct batch *b, int l, float *gra
                         .teacher_norms = teacher_norms(t) + first};
 
     replica_lane(s->replica, &lane, grads, t->table + l * SUM_COUNT);
+    running_means_add(&t->running, s, &lane);
 }
 
 static bool compares_norms(const struct trainer *t)
@@ -133,6 +138,7 @@ static const float *gradients(struct trainer *t, const struct batch *b)
     float *sum = NULL;
 
     memset(t->table, 0, table_length(t) * sizeof(*t->table));
+    running_means_begin(&t->running);
     for (int l = s->lane_lo; l < s->lane_hi; l++) {
         run_lane(t, b, l, lane_tree_slot(&t->tree));
         sum = lane_tree_push(&t->tree);
@@ -286,6 +292,8 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     if (!isfinite(total_loss(t, n)) || !isfinite(t->grad_norm))
         return diverged(t, b, grads, err);
     replica_update(s->replica, grads, &t->hyper);
+    if (!running_means_step(&t->running, s, err))
+        return false;
     t->steps_executed++;
     for (int i = 0; i < SUM_COUNT; i++)
         t->st.epoch_sums[i] += t->sums[i];
@@ -301,49 +309,76 @@ static bool step(struct trainer *t, const struct batch *b, struct error *err)
     return true;
 }
 
-static void log_evaluation(struct trainer *t, int64_t epoch)
+static void log_evaluation(struct trainer *t, const char *split, const struct eval_set *set,
+                           const double *sums)
 {
-    double n = (double)dataset_count(t->s->test);
+    double n = (double)dataset_count(set->data);
+    int64_t epoch = epoch_of(t, t->st.step - 1);
 
     for (size_t i = 0; i < n_session_figures; i++)
         if (session_has_figure(t->s, &session_figures[i], true))
-            metrics_add(t->metrics, t->st.step, epoch, "test", session_figures[i].name,
-                        session_figures[i].factor * t->st.eval_sums[session_figures[i].sum] / n);
+            metrics_add(t->metrics, t->st.step, epoch, split, session_figures[i].name,
+                        session_figures[i].factor * sums[session_figures[i].sum] / n);
 }
 
-/* Evaluates, logs, keeps the best student so far. */
+static double top1_of(const struct eval_set *set, const double *sums)
+{
+    return 100 * sums[SUM_TOP1] / (double)dataset_count(set->data);
+}
+
+static void tell_evaluation(struct trainer *t)
+{
+    struct session *s = t->s;
+    int64_t epoch = epoch_of(t, t->st.step - 1) + 1;
+    double test = top1_of(&s->test_set, t->st.eval_sums);
+
+    if (s->val)
+        progress_say(&s->progress, "epoch %" PRId64 ": val top-1 %.2f %%, test top-1 %.2f %%",
+                     epoch, top1_of(&s->val_set, t->st.val_sums), test);
+    else
+        progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch, test);
+}
+
+/* Evaluates, logs, keeps the best student so far: by the validation set where there is one. */
 static bool evaluate(struct trainer *t, struct error *err)
 {
     struct session *s = t->s;
-    int64_t epoch = epoch_of(t, t->st.step - 1);
     double top1;
     bool ok = true;
 
-    if (!session_evaluate(s, t->st.eval_sums, err))
+    if ((s->val && !session_evaluate(s, &s->val_set, t->st.val_sums, err)) ||
+        !session_evaluate(s, &s->test_set, t->st.eval_sums, err))
         return false;
     t->st.eval_step = t->st.step;
-    top1 = 100 * t->st.eval_sums[SUM_TOP1] / (double)dataset_count(s->test);
+    top1 = s->val ? top1_of(&s->val_set, t->st.val_sums) : top1_of(&s->test_set, t->st.eval_sums);
     if (t->st.best_step < 0 || top1 > t->st.best_top1) {
         t->st.best_top1 = top1;
         t->st.best_step = t->st.step;
         ok = s->rank != 0 || mine(t, state_save_student(s, &t->st, "best.safetensors", err));
     }
     if (ok && s->rank == 0) {
-        log_evaluation(t, epoch);
+        if (s->val)
+            log_evaluation(t, "val", &s->val_set, t->st.val_sums);
+        log_evaluation(t, "test", &s->test_set, t->st.eval_sums);
         ok = mine(t, metrics_flush(t->metrics, err));
-        progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch + 1, top1);
+        tell_evaluation(t);
     }
     return ok;
 }
 
 static bool save(struct trainer *t, struct error *err)
 {
+    double began = clock_mono_s();
+
     if (t->s->rank != 0)
         return true;
     if (!mine(t, metrics_sync(t->metrics, err)))
         return false;
     t->st.metrics_bytes = metrics_length(t->metrics);
-    return mine(t, state_save(t->s, &t->st, err));
+    if (!mine(t, state_save(t->s, &t->st, err)))
+        return false;
+    uplink_checkpoint(t->s->uplink, clock_mono_s() - began);
+    return true;
 }
 
 /* What each rank computed in this epoch and how long it took; outside the determinism contract. */
@@ -355,7 +390,7 @@ static void time_epoch(struct trainer *t)
     struct footprint planned;
     struct rusage usage;
 
-    footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->test);
+    footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->val, s->test);
     getrusage(RUSAGE_SELF, &usage);
     const double here[RANK_FIGURES] = {
         [RANK_SAMPLES] = (double)t->computed,
@@ -445,6 +480,7 @@ static bool open_loader(struct trainer *t, struct error *err)
     struct session *s = t->s;
     const struct train_loader_config cfg = {.data = s->train,
                                             .augment = &s->augment,
+                                            .mix = s->replica->cfg.nets.mixes ? &s->mix : NULL,
                                             .seed = s->job->train->seed,
                                             .first_epoch = epoch_of(t, t->st.step),
                                             .first_batch = t->st.step % s->steps_per_epoch,
@@ -495,8 +531,10 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
                        ? job->train->log_every_steps
                        : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;
     t->table = NEW_ARRAY(double, table_rows(t) + (size_t)s->size + 2 * (size_t)job->train->batch);
-    return state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err) &&
-           coll_agree(s->coll,
+    if (!state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err))
+        return false;
+    running_means_open(&t->running, s);
+    return coll_agree(s->coll,
                       lane_tree_init(&t->tree, s->lane_hi - s->lane_lo,
                                      flat_grad_count(&s->replica->flat), err) &&
                           open_metrics(t, err) && open_loader(t, err),
@@ -508,6 +546,7 @@ static void close_trainer(struct trainer *t)
     loader_close(t->loader);
     metrics_close(t->metrics);
     lane_tree_free(&t->tree);
+    running_means_close(&t->running);
     free(t->table);
 }
 

@@ -62,7 +62,7 @@ class Chart {
     this.element.plot?.destroy();
   }
 
-  /* list: [{key, label, colour, dots, steps, values}]; range: {min, max} of the steps of all charts */
+  /* list: [{key, label, colour, dots, dashes, steps, values}]; range: {min, max} of the steps of all charts */
   setData(list, range, weight) {
     const keys = list.map((s) => s.key);
 
@@ -92,6 +92,7 @@ class Chart {
 
   line(s, more) {
     return { stroke: colour(s), width: 1.75, spanGaps: true, show: !this.hidden.has(s.key),
+      ...(s.dashes ? { dash: [5, 4] } : {}),
       points: { size: 5, fill: colour(s), ...(s.dots ? { show: true } : {}) }, ...more };
   }
 
@@ -157,7 +158,7 @@ class Chart {
   }
 
   legendEntry(s) {
-    const swatch = h("span", { class: s.dots ? "swatch dots" : "swatch" });
+    const swatch = h("span", { class: `swatch${s.dots ? " dots" : ""}${s.dashes ? " dashes" : ""}` });
     const value = h("output", {});
     const button = h("button", { type: "button", "aria-pressed": String(!this.hidden.has(s.key)),
       title: "show or hide", onclick: () => this.toggle(s.key, button) }, swatch, s.label, " ", value);

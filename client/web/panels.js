@@ -29,8 +29,8 @@ function rank(panel, label) {
   return i < 0 ? Infinity : i;
 }
 
-/* The series of a panel, in a fixed order: a colour for each name; dots mark the test split where there
- * are both. */
+/* The series of a panel, in a fixed order: a colour for each name; where there are several splits, dots
+ * mark test and dashes val. */
 function pick(panel, set) {
   const found = [...set.all.values()]
     .filter((s) => PANELS.find((p) => p.take.test(s.name)) === panel)
@@ -41,7 +41,7 @@ function pick(panel, set) {
   const names = [...new Set(found.map((s) => s.name))];
 
   return found.map((s) => ({ ...s, colour: names.indexOf(s.name),
-    dots: splits.size > 1 && s.split === "test",
+    dots: splits.size > 1 && s.split === "test", dashes: s.split === "val",
     label: (LABELS[s.label] ?? s.label.replaceAll("_", " ")) + (splits.size > 1 ? ` (${s.split})` : "") }));
 }
 

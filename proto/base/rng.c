@@ -46,3 +46,27 @@ double rng_normal(uint64_t key, uint64_t index)
 
     return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
 }
+
+/* The logarithm of a Gamma variate of this shape: the variate itself vanishes where the shape is next to 0.
+ * By the method of Marsaglia and Tsang (2000), which draws until a value is accepted, mostly at once;
+ * shapes below 1 by G(a) = G(a + 1) U^(1/a). */
+static double log_gamma(uint64_t key, double shape)
+{
+    uint64_t tries = rng_key(key, 1);
+    double smaller = shape < 1 ? log(1 - rng_uniform(key, 0)) / shape : 0;
+    double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / sqrt(9 * d);
+
+    for (uint64_t i = 0;; i++) {
+        double x = rng_normal(tries, i), v = pow(1 + c * x, 3);
+
+        if (v > 0 && log(1 - rng_uniform(rng_key(key, 2), i)) < x * x / 2 + d - d * v + d * log(v))
+            return log(d * v) + smaller;
+    }
+}
+
+double rng_beta(uint64_t key, double a, double b)
+{
+    double x = log_gamma(rng_key(key, 1), a), y = log_gamma(rng_key(key, 2), b);
+
+    return 1 / (1 + exp(y - x));
+}

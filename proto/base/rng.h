@@ -17,6 +17,9 @@ enum rng_purpose {
     RNG_DROPOUT = 4,
     RNG_INIT = 5,
     RNG_SYNTHETIC = 6,
+    RNG_HOLD_OUT = 20,
+    RNG_MEANS = 21,
+    RNG_MIX = 22,
 };
 
 uint64_t rng_key(uint64_t key, uint64_t part);
@@ -29,5 +32,7 @@ uint64_t rng_below(uint64_t key, uint64_t index, uint64_t n);
 double rng_uniform(uint64_t key, uint64_t index);
 /* Standard normal, by Box and Muller; uses the two numbers 2*index and 2*index+1 of the stream. */
 double rng_normal(uint64_t key, uint64_t index);
+/* Beta with shapes a and b, both above 0; the key is used for this one value. */
+double rng_beta(uint64_t key, double a, double b);
 
 #endif

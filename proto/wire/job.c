@@ -43,6 +43,8 @@ static void normalize(JobSpec *job)
 {
     if (job->data)
         job->data->augment = or_default(job->data->augment, &distilld__augment_spec__descriptor);
+    if (job->teacher)
+        job->teacher->means = or_default(job->teacher->means, &distilld__means_spec__descriptor);
     job->optimizer = or_default(job->optimizer, &distilld__optimizer_spec__descriptor);
     job->schedule = or_default(job->schedule, &distilld__schedule_spec__descriptor);
     job->train = or_default(job->train, &distilld__train_spec__descriptor);

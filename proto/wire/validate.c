@@ -48,6 +48,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
     static const struct range ranges[] = {
         {"schema_version", 1, 1, false, false},
         {"data.train_limit", 1, any, false, false},
+        {"data.val_fraction", 0, 1, false, true},
         {"data.augment.pad_crop", 0, 16, false, false},
         {"data.augment.scale_min", 0, 1, true, false},
         {"data.augment.scale_max", 0, 1, true, false},
@@ -56,12 +57,18 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"data.image_size", 8, 1024, false, false},
         {"data.resize", 8, 4096, false, false},
         {"data.decode_threads", 1, 64, false, false},
+        {"data.augment.mix.mixup_alpha", 0, 1000, false, false},
+        {"data.augment.mix.cutmix_alpha", 0, 1000, false, false},
+        {"data.augment.mix.prob", 0, 1, false, false},
+        {"data.augment.mix.switch_prob", 0, 1, false, false},
         {"data.std.0", 0, any, true, false},
         {"data.std.1", 0, any, true, false},
         {"data.std.2", 0, any, true, false},
         {"teacher.std.0", 0, any, true, false},
         {"teacher.std.1", 0, any, true, false},
         {"teacher.std.2", 0, any, true, false},
+        {"teacher.means.passes", 1, 100, false, false},
+        {"teacher.ema_momentum", 0, 1, false, true},
         {"student.projector_dropout", 0, 1, false, true},
         {"losses.*.weight", 0, any, false, false},
         {"losses.*.temperature", 0, any, true, false},
@@ -203,6 +210,9 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
     check_view(data,
                known && data->source && *scheme ? catalog_find(known, CATALOG_DATA, scheme) : NULL,
                p);
+    if (data->augment->mix && data->augment->mix->mixup_alpha == 0 &&
+        data->augment->mix->cutmix_alpha == 0)
+        problems_add(p, "#/data/augment/mix", "needs a mixup_alpha or a cutmix_alpha above 0");
     check_channels("#/data", data->n_mean, data->n_std, p);
 }
 
@@ -256,6 +266,22 @@ static void check_student(const Distilld__StudentSpec *s, const struct catalog *
         problems_add(p, "#/student/graph", "the model is \"%s\", not \"onnx\"", s->model);
 }
 
+/* Settings of class means that nothing would read. */
+static void check_directions(const JobSpec *job, struct problems *p)
+{
+    const Distilld__TeacherSpec *t = job->teacher;
+    bool means = t->directions == DISTILLD__TEACHER_SPEC__DIRECTIONS__CLASS_MEANS;
+
+    if (!means && job->kind == DISTILLD__JOB_KIND__CLASS_MEANS)
+        problems_add(p, "#/teacher/directions", "must be \"class_means\" in a job that makes them");
+    if (!means && strcmp(t->class_means, "auto") != 0)
+        problems_add(p, "#/teacher/class_means", "is read with directions \"class_means\" alone");
+    if (t->means->passes > 1 && t->means->transform == DISTILLD__MEANS_SPEC__TRANSFORM__EVAL)
+        problems_add(p, "#/teacher/means/passes",
+                     "without augmentation (transform \"train\") all passes are alike, got %d",
+                     t->means->passes);
+}
+
 /* Which parts each kind of job has. */
 static void check_parts(const JobSpec *job, const struct catalog *known, struct problems *p)
 {
@@ -287,8 +313,10 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
         problems_add(p, "#/losses", "at least one loss is required%s", why);
     if (parts[job->kind].losses == NO && job->n_losses)
         problems_add(p, "#/losses", "a job of kind \"%s\" has no losses", kind);
-    if (job->teacher)
+    if (job->teacher) {
         check_teacher(job->teacher, known, p);
+        check_directions(job, p);
+    }
     if (job->student)
         check_student(job->student, known, p);
     if (job->student && parts[job->kind].student_weights == YES)

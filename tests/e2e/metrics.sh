@@ -81,6 +81,11 @@ sample distilld_queue_paused 0
 for name in distilld_schedule_cycle_seconds distilld_db_commit_seconds; do
     [[ $text == *$'\n'"${name}_count "[1-9]* ]] || fail "$name counts nothing: $text"
 done
+checkpoints() {
+    check
+    [[ $text == *$'\n'"distilld_checkpoint_write_seconds_count "[1-9]* ]]
+}
+within 20 checkpoints || fail "no checkpoint is counted: $text"
 [[ $text == *$'\n'"distilld_worker_heartbeat_age_seconds "[0-9]* ]] || fail "no heartbeat: $text"
 [[ $text != *job_[0-9]* ]] || fail "an id of a job among the labels"
 verb "$queued" cancel

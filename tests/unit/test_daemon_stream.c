@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -417,6 +418,48 @@ START_TEST(only_the_attempts_own_rank_is_heard)
 }
 END_TEST
 
+static void post_progress(int fd, double *checkpoints, size_t n)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__Progress p = DISTILLD__PROGRESS__INIT;
+
+    p.checkpoint_write_s = checkpoints;
+    p.n_checkpoint_write_s = n;
+    e.body_case = DISTILLD__ENVELOPE__BODY_PROGRESS;
+    e.progress = &p;
+    post(fd, &e);
+}
+
+START_TEST(times_of_checkpoints_are_counted)
+{
+    double first[] = {0.002, 0.3, NAN, -1, INFINITY}, second[] = {7};
+    struct daemon d;
+    struct job *j;
+    struct error err;
+    uint64_t n = 0;
+    int fd;
+
+    rig_open(&d, "checkpoints", 64);
+    j = start_attempt(&d, 1, 1, "secret");
+    d.uplink = uplink_start(&d, &err);
+    ck_assert_msg(d.uplink, "%s", err.msg);
+    fd = dial_uplink(&d);
+    post_hello(fd, j->id, "secret", 1);
+    post_progress(fd, first, ARRAY_LEN(first));
+    post_progress(fd, NULL, 0);
+    post_progress(fd, second, ARRAY_LEN(second));
+    ck_assert(!closed(&d, fd));
+    for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++)
+        n += d.checkpoint_seconds.counts[i];
+    ck_assert_uint_eq(n, 3);
+    ck_assert_uint_eq(d.checkpoint_seconds.counts[HISTOGRAM_BOUNDS], 1);
+    ck_assert_double_eq_tol(d.checkpoint_seconds.sum, 7.302, 1e-12);
+    close(fd);
+    uplink_stop(d.uplink);
+    rig_close(&d);
+}
+END_TEST
+
 #define LINE "{\"step\":1,\"epoch\":0,\"split\":\"train\",\"name\":\"lr\",\"value\":1}\n"
 
 START_TEST(nonsense_costs_the_connection_only)
@@ -480,4 +523,5 @@ END_TEST
 
 UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody, heartbeats_tell_life_and_find_the_dead,
           requests_in_one_breath_are_all_answered, it_stops_with_everything_open,
-          only_the_attempts_own_rank_is_heard, nonsense_costs_the_connection_only)
+          only_the_attempts_own_rank_is_heard, times_of_checkpoints_are_counted,
+          nonsense_costs_the_connection_only)

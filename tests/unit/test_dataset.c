@@ -138,6 +138,79 @@ START_TEST(chosen_classes_are_relabelled_in_the_order_asked_for)
 }
 END_TEST
 
+/* Images per class and split; the pixel tells them apart. */
+static void count_split(const struct dataset_config *cfg, enum split split, int counts[2],
+                        int seen[256])
+{
+    struct dataset *d = open_or_fail(cfg, split);
+
+    counts[0] = counts[1] = 0;
+    for (int64_t i = 0; i < dataset_count(d); i++) {
+        counts[dataset_label(d, i)]++;
+        seen[dataset_image(d, i)[0]]++;
+        ck_assert(i == 0 || dataset_image(d, i)[0] > dataset_image(d, i - 1)[0]);
+    }
+    dataset_close(d);
+}
+
+START_TEST(a_share_of_each_class_is_held_out)
+{
+    const int32_t wanted[] = {0, 1};
+    char *where = source("cifar100");
+    struct dataset_config cfg = {
+        .source = where, .classes = wanted, .n_classes = 2, .val_fraction = 0.2};
+    int labels[50], train[2], val[2], seen[256] = {0}, again[256] = {0};
+
+    for (int i = 0; i < 50; i++)
+        labels[i] = i % 5 == 0; /* 40 and 10 */
+    make_cifar100("train.bin", labels, 50);
+    count_split(&cfg, SPLIT_TRAIN, train, seen);
+    count_split(&cfg, SPLIT_VAL, val, seen);
+    ck_assert(train[0] == 32 && train[1] == 8 && val[0] == 8 && val[1] == 2);
+    for (int i = 0; i < 50; i++)
+        ck_assert_msg(seen[i] == 1, "image %d is in %d parts", i, seen[i]);
+
+    /* A greater share takes what a smaller one took, and more. */
+    memset(seen, 0, sizeof(seen));
+    count_split(&cfg, SPLIT_VAL, val, seen);
+    cfg.val_fraction = 0.5;
+    count_split(&cfg, SPLIT_VAL, val, again);
+    ck_assert(val[0] == 20 && val[1] == 5);
+    for (int i = 0; i < 50; i++)
+        ck_assert_int_le(seen[i], again[i]);
+    cfg.val_fraction = 0.999; /* something is left to train on */
+    count_split(&cfg, SPLIT_TRAIN, train, seen);
+    ck_assert(train[0] == 1 && train[1] == 1);
+    free(where);
+}
+END_TEST
+
+/* Images that were computed are kept once. */
+START_TEST(computed_images_are_divided_too)
+{
+    struct dataset_config cfg = {.source = "procedural:classes=4,train=40", .val_fraction = 0.25};
+    struct dataset *train = open_or_fail(&cfg, SPLIT_TRAIN), *val = open_or_fail(&cfg, SPLIT_VAL);
+    struct dataset *all = open_or_fail(&(struct dataset_config){.source = cfg.source}, SPLIT_TRAIN);
+    int64_t t = 0, v = 0;
+
+    ck_assert_int_eq(dataset_count(val), 12); /* 10 of each class: 2.5 are 3 */
+    ck_assert_uint_eq(dataset_memory(train) + dataset_memory(val), dataset_memory(all));
+    for (int64_t i = 0; i < dataset_count(all); i++) {
+        const uint8_t *image = dataset_image(all, i);
+
+        if (t < dataset_count(train) && memcmp(image, dataset_image(train, t), PIXELS) == 0)
+            t++;
+        else if (v < dataset_count(val) && memcmp(image, dataset_image(val, v), PIXELS) == 0)
+            v++;
+        else
+            ck_abort_msg("image %d is in no part", (int)i);
+    }
+    dataset_close(all);
+    dataset_close(train);
+    dataset_close(val);
+}
+END_TEST
+
 static void hash(const struct dataset_config *cfg, char hex[SHA256_HEX])
 {
     struct dataset *d = open_or_fail(cfg, SPLIT_TRAIN);
@@ -253,6 +326,8 @@ START_TEST(bad_requests_are_named)
 {
     const int32_t beyond[] = {3, 120}, twice[] = {3, 3}, absent[] = {4};
     char *where = source("cifar100");
+    struct dataset_config cfg;
+    struct error err;
 
     make_cifar100("train.bin", (int[]){3}, 1);
     expect_error(&(struct dataset_config){.source = where, .classes = beyond, .n_classes = 2},
@@ -267,6 +342,8 @@ START_TEST(bad_requests_are_named)
                  "unknown kind of data 'cifar1000'; did you mean 'cifar100'?");
     expect_error(&(struct dataset_config){.source = "/data/cifar"}, ERR_INVALID,
                  "expected KIND:DIR");
+    cfg = (struct dataset_config){.source = where, .val_fraction = 0.1};
+    ck_assert_error(dataset_open(&cfg, SPLIT_VAL, &err), err, "less than one image");
     free(where);
 }
 END_TEST
@@ -289,6 +366,7 @@ START_TEST(every_kind_says_what_it_takes)
 END_TEST
 
 UNIT_MAIN(cifar10_joins_its_training_files, cifar100_uses_fine_labels,
-          chosen_classes_are_relabelled_in_the_order_asked_for,
-          identity_covers_labels_pixels_and_order, bad_files_are_named_with_what_was_expected,
-          bad_records_can_be_skipped, bad_requests_are_named, every_kind_says_what_it_takes)
+          chosen_classes_are_relabelled_in_the_order_asked_for, a_share_of_each_class_is_held_out,
+          computed_images_are_divided_too, identity_covers_labels_pixels_and_order,
+          bad_files_are_named_with_what_was_expected, bad_records_can_be_skipped,
+          bad_requests_are_named, every_kind_says_what_it_takes)

@@ -164,6 +164,10 @@ END_TEST
 
 static void same_samples(const struct batch *whole, const struct batch *part)
 {
+    ck_assert(part->share == whole->share && !part->partners == !whole->partners);
+    if (part->partners)
+        ck_assert_mem_eq(part->partners, whole->partners + part->first,
+                         part->count * sizeof(int32_t));
     ck_assert(part->epoch == whole->epoch && part->index == whole->index && part->n == whole->n);
     ck_assert(part->first + part->count <= whole->n);
     ck_assert_mem_eq(part->samples, whole->samples + part->first, part->count * sizeof(int64_t));
@@ -172,8 +176,7 @@ static void same_samples(const struct batch *whole, const struct batch *part)
                      part->count * IMAGE * sizeof(float));
 }
 
-/* The tail of 3 samples is smaller than the lanes, so one rank of 4 has none of it. */
-START_TEST(ranks_share_out_the_batches_of_one)
+static void share_out(const struct mix *mix)
 {
     struct fixture f;
     struct loader *whole, *rank[LANES];
@@ -181,6 +184,7 @@ START_TEST(ranks_share_out_the_batches_of_one)
     int empty = 0;
 
     setup(&f, 35, 16);
+    f.cfg.mix = mix;
     for (int ranks = 2; ranks <= LANES; ranks *= 2) {
         whole = open_rank(&f, 0, 1);
         for (int r = 0; r < ranks; r++)
@@ -203,6 +207,52 @@ START_TEST(ranks_share_out_the_batches_of_one)
         loader_close(whole);
     }
     ck_assert_int_eq(empty, 3); /* once an epoch, with 4 ranks */
+    dataset_close(f.data);
+}
+
+/* The tail of 3 samples is smaller than the lanes, so one rank of 4 has none of it. */
+START_TEST(ranks_share_out_the_batches_of_one)
+{
+    const struct mix mix = {.mixup_alpha = 1, .prob = 1, .seed = unit_seed()};
+
+    share_out(NULL);
+    share_out(&mix);
+}
+END_TEST
+
+/* A lane's images are those of the unmixed batch, mixed by the draw of (epoch, batch). */
+START_TEST(batches_are_mixed_lane_by_lane)
+{
+    const struct mix mix = {.mixup_alpha = 1, .prob = 1, .seed = unit_seed()};
+    struct fixture f;
+    struct loader *plain, *mixed;
+    const struct batch *p, *m;
+
+    setup(&f, 43, 16);
+    plain = open_rank(&f, 0, 1);
+    f.cfg.mix = &mix;
+    mixed = open_rank(&f, 0, 1);
+    while ((p = loader_next(plain)) && (m = loader_next(mixed))) {
+        const struct mixture x = mix_draw(&mix, 32, p->epoch, p->index);
+
+        ck_assert(m->share == x.share && p->share == 1 && !p->partners);
+        for (int lane = 0; lane < LANES; lane++) {
+            int64_t from = sampler_cut(p->n, LANES, lane), to = sampler_cut(p->n, LANES, lane + 1);
+
+            for (int64_t i = from; i < to; i++) {
+                int64_t k = from + to - 1 - i;
+                float own = p->images[i * IMAGE + 500], other = p->images[k * IMAGE + 500];
+
+                ck_assert_int_eq(m->labels[i], p->labels[i]);
+                ck_assert_int_eq(m->partners[i], p->labels[k]);
+                ck_assert_double_eq_tol((double)m->images[i * IMAGE + 500],
+                                        x.share * (double)own + (1 - x.share) * (double)other,
+                                        1e-5);
+            }
+        }
+    }
+    loader_close(plain);
+    loader_close(mixed);
     dataset_close(f.data);
 }
 END_TEST
@@ -326,9 +376,34 @@ START_TEST(chunks_walk_the_set_once_and_are_dealt_to_ranks)
 }
 END_TEST
 
+START_TEST(chunks_are_seen_in_the_training_views_of_a_pass)
+{
+    struct fixture f;
+    struct loader *l;
+    const struct batch *b;
+    float image[IMAGE];
+
+    setup(&f, 20, 16);
+    for (int64_t pass = 0; pass < 2; pass++) {
+        l = loader_open_views(f.data, &f.augment, 8, 0, 1, pass, NULL);
+        while ((b = loader_next(l)) != NULL)
+            for (int64_t i = 0; i < b->count; i++) {
+                int64_t sample = b->samples[i];
+
+                ck_assert_int_eq(sample, b->index * 8 + i);
+                augment_train(&f.augment, pass, sample, dataset_image(f.data, sample), image);
+                ck_assert_mem_eq(image, b->images + i * IMAGE, sizeof(image));
+            }
+        loader_close(l);
+    }
+    dataset_close(f.data);
+}
+END_TEST
+
 UNIT_MAIN(shuffles_are_permutations_that_differ_by_epoch_and_seed, the_order_of_seed_1_is_fixed,
           shuffles_are_fair, nothing_is_dropped_padded_or_repeated,
           every_epoch_has_every_sample_once_in_the_shuffled_order,
-          ranks_share_out_the_batches_of_one, any_place_can_be_resumed,
+          ranks_share_out_the_batches_of_one, batches_are_mixed_lane_by_lane,
+          chunks_are_seen_in_the_training_views_of_a_pass, any_place_can_be_resumed,
           a_borrowed_batch_stays_as_it_is_while_others_are_prepared,
           closing_is_possible_at_any_time, chunks_walk_the_set_once_and_are_dealt_to_ranks)

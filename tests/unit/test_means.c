@@ -11,7 +11,7 @@
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 #include "worker/ckpt/safetensors.h"
-#include "worker/means/means.h"
+#include "worker/means/ema.h"
 
 enum {
     CLASSES = 5,
@@ -448,9 +448,41 @@ START_TEST(a_damaged_cache_file_is_never_used)
 }
 END_TEST
 
+START_TEST(running_means_follow_the_batches)
+{
+    static const float batch[3][2] = {{2, 0}, {4, 0}, {0, 3}};
+    static const int32_t own[3] = {0, 0, 2};
+    struct means_sums s;
+    struct means_ema e;
+    float unit[6];
+
+    means_sums_init(&s, 3, 2);
+    means_ema_init(&e, 3, 2, 0.75);
+    means_ema_unit(&e, unit);
+    for (int i = 0; i < 6; i++)
+        ck_assert(unit[i] == 0); /* before any batch no class has a direction */
+    ck_assert(means_sums_add(&s, batch[0], own, 3, samples, NULL));
+    means_ema_step(&e, &s); /* the first batch sets the mean */
+    ck_assert(e.mean[0] == 3 && e.mean[1] == 0 && e.mean[4] == 0 && e.mean[5] == 3);
+    means_sums_clear(&s);
+    ck_assert(means_sums_add(&s, (float[]){-1, 4}, own, 1, samples, NULL));
+    means_ema_step(&e, &s); /* 3/4 of (3, 0) and 1/4 of (-1, 4) */
+    ck_assert(e.mean[0] == 2 && e.mean[1] == 1);
+    ck_assert(e.mean[4] == 0 && e.mean[5] == 3); /* it was not in the batch */
+    ck_assert(e.batches[0] == 2 && e.batches[1] == 0 && e.batches[2] == 1);
+    means_ema_unit(&e, unit);
+    ck_assert_double_eq_tol((double)unit[0], 0.894427191, 1e-7);
+    ck_assert_double_eq_tol((double)unit[1], 0.447213595, 1e-7);
+    ck_assert(unit[2] == 0 && unit[3] == 0 && unit[4] == 0 && unit[5] == 1);
+    means_ema_free(&e);
+    means_sums_free(&s);
+}
+END_TEST
+
 UNIT_MAIN(sums_do_not_depend_on_order, parts_add_up_to_the_whole,
           means_and_directions_are_those_of_the_definition, truncation_acts_on_each_value,
           values_that_do_not_fit_are_named, classes_without_a_direction_are_refused,
           saving_what_was_loaded_gives_the_same_bytes, foreign_means_are_refused_with_both_sides,
           files_that_are_no_class_means_are_refused, keys_tell_provenances_apart,
-          the_cache_gives_back_what_it_was_given, a_damaged_cache_file_is_never_used)
+          the_cache_gives_back_what_it_was_given, running_means_follow_the_batches,
+          a_damaged_cache_file_is_never_used)

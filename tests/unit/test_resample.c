@@ -19,7 +19,7 @@ static struct pixels of_rgb(const uint8_t *rgb, int width, int height)
 }
 
 /* 3 x rows x cols; free(). */
-static uint8_t *resampled(const struct pixels *in, const struct window *w)
+static uint8_t *resampled(const struct pixels *in, const struct cutout *w)
 {
     struct resampler *r = resampler_new();
     uint8_t *out = NEW_ARRAY(uint8_t, 3 * (size_t)w->rows * (size_t)w->cols);
@@ -45,7 +45,7 @@ static void hold_against(const char *golden)
     struct image_rgb want = image_rig_ppm(golden);
     struct picture p = {0};
     struct pixels in;
-    struct window w;
+    struct cutout w;
     int x, y, width, height, resize, size;
     uint8_t *got;
     double sum = 0;
@@ -61,7 +61,7 @@ static void hold_against(const char *golden)
             5);
         in = of_rgb(p.rgb + 3 * (y * p.width + x), width, height);
         in.row = 3 * (ptrdiff_t)p.width;
-        w = (struct window){.width = size, .height = size, .cols = size, .rows = size};
+        w = (struct cutout){.width = size, .height = size, .cols = size, .rows = size};
     }
     ck_assert(want.width == size && want.height == size);
     got = resampled(&in, &w);
@@ -103,7 +103,7 @@ START_TEST(what_must_hold_for_any_size)
     for (int i = 0; i < 40; i++) {
         uint64_t key = rng_key(unit_seed(), (uint64_t)i);
         int width = 1 + (int)rng_below(key, 0, 60), height = 1 + (int)rng_below(key, 1, 60);
-        struct window whole = {.width = 1 + (int)rng_below(key, 2, 60),
+        struct cutout whole = {.width = 1 + (int)rng_below(key, 2, 60),
                                .height = 1 + (int)rng_below(key, 3, 60)},
                       part;
         struct image_rgb image = image_rig_make(1, width, height, key);
@@ -130,7 +130,7 @@ START_TEST(what_must_hold_for_any_size)
                                  (size_t)part.cols);
         free(some);
         free(all);
-        part = (struct window){width, height, 0, 0, width, height};
+        part = (struct cutout){width, height, 0, 0, width, height};
         all = resampled(&in, &part);
         ck_assert_mem_eq(all, planes, 3 * n);
         free(all);
@@ -211,7 +211,7 @@ START_TEST(the_middle_is_torchvisions)
 {
     static const struct {
         int width, height, resize, size;
-        struct window want;
+        struct cutout want;
     } cases[] = {
         {500, 375, 256, 224, {341, 256, 58, 16, 224, 224}}, /* 58.5 rounds to 58 */
         {375, 500, 256, 224, {256, 341, 16, 58, 224, 224}},
@@ -221,7 +221,7 @@ START_TEST(the_middle_is_torchvisions)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct window w =
+        struct cutout w =
             crop_centre(cases[i].width, cases[i].height, cases[i].resize, cases[i].size);
 
         ck_assert_msg(memcmp(&w, &cases[i].want, sizeof(w)) == 0,

@@ -20,7 +20,7 @@ run train "$tmp/teacher.json" --out "$tmp/teacher"
 run train "$tmp/job.json" --out "$tmp/out"
 
 # series NAME SPLIT: values in the order of steps
-series() { jq -r --arg name "$1" --arg split "${2:-train}" 'select(.name == $name and .split == $split) | .value' "$tmp/out/metrics.jsonl"; }
+series() { jq -r --arg name "$1" --arg split "${2:-train}" 'select(.name == $name and .split == $split) | .value' "$tmp/${of:-out}/metrics.jsonl"; }
 expect() { # WHAT GOT WANT
     [ "$2" = "$3" ] || fail "$1 is $(echo $2), not $(echo $3)"
 }
@@ -57,6 +57,17 @@ expect "steps" "$(jq -r '[.steps, .steps_executed, .resumed_from, .class_means, 
 best=$(series top1 test | sort -g | tail -1)
 [ "$(jq '."best (test)".top1 == '"$best" "$tmp/out/result.json")" = true ] || fail "best (test) is not $best"
 [ "$(jq '.final.top1 == '"$(series top1 test | tail -1)" "$tmp/out/result.json")" = true ] || fail "final top1"
+
+# Held out of the training set: a quarter has its own curves and chooses the best student.
+run train "$tmp/job.json" --out "$tmp/val" --set data.val_fraction=0.25
+of=val
+expect "images" "$(jq -c '.data | [.train_images, .val_images, .test_images]' "$tmp/val/result.json")" "[48,16,32]"
+best=$(series top1 val | sort -g | tail -1)
+expect "evaluations" "$(series top1 val | wc -l) $(series top1 test | wc -l)" "3 3"
+[ "$(jq '."best (val)".top1 == '"$best"' and (has("best (test)") | not)' "$tmp/val/result.json")" = true ] || fail "best (val) is not $best"
+[ "$(jq '."final (val)".top1 == '"$(series top1 val | tail -1)" "$tmp/val/result.json")" = true ] || fail "final (val)"
+cmp -s "$tmp/out/class_means.safetensors" "$tmp/val/class_means.safetensors" && fail "held out images are in the class means"
+of=
 
 # Class means in the cache that do not verify are made again, with a warning.
 truncate -s -1 "$tmp"/cache/class_means/*
@@ -105,7 +116,7 @@ expect "allow_other_isa" "$(jq .allow_other_isa "$tmp/isa/result.json")" true
 # One of an older version lacks something: it is refused by its format, not for what it happens to lack.
 cp -r "$tmp/out" "$tmp/older"
 for f in "$tmp"/older/checkpoints/*.safetensors; do
-    LC_ALL=C sed -i 's/distilld-checkpoint-2/distilld-checkpoint-1/' "$f"
+    LC_ALL=C sed -i 's/distilld-checkpoint-3/distilld-checkpoint-1/' "$f"
     jq --arg sha "$(sha256sum "$f" | cut -d' ' -f1)" '.sha256 = $sha' "${f%.safetensors}.json" >"$tmp/note"
     cp "$tmp/note" "${f%.safetensors}.json"
 done

@@ -69,10 +69,10 @@ struct box crop_random(const struct random_crop *c, uint64_t seed, int64_t epoch
     return fallback(c, width, height);
 }
 
-struct window crop_centre(int width, int height, int resize, int size)
+struct cutout crop_centre(int width, int height, int resize, int size)
 {
     int64_t w = width, h = height, side = resize;
-    struct window out = {.width = resize, .height = resize, .cols = size, .rows = size};
+    struct cutout out = {.width = resize, .height = resize, .cols = size, .rows = size};
 
     if (w < h)
         out.height = (int)(side * h / w);

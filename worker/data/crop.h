@@ -22,6 +22,6 @@ struct box crop_random(const struct random_crop *c, uint64_t seed, int64_t epoch
                        int width, int height);
 
 /* The shorter side becomes `resize`; the size x size pixels in the middle are what is shown. */
-struct window crop_centre(int width, int height, int resize, int size);
+struct cutout crop_centre(int width, int height, int resize, int size);
 
 #endif

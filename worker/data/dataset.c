@@ -87,6 +87,9 @@ const struct data_source *data_source_of(const char *source, struct error *err)
     return row;
 }
 
+static const char *const split_names[] = {
+    [SPLIT_TRAIN] = "train", [SPLIT_TEST] = "test", [SPLIT_VAL] = "val"};
+
 /* The folder aside, which may be known by several names. */
 static char *selection_text(const struct dataset_config *cfg, enum split split)
 {
@@ -98,9 +101,10 @@ static char *selection_text(const struct dataset_config *cfg, enum split split)
     text = str_ndup(cfg->source, strcspn(cfg->source, ":"));
     js_set(j, "kind", js_new_string(text));
     free(text);
-    js_set(j, "split", js_new_string(split == SPLIT_TRAIN ? "train" : "test"));
+    js_set(j, "split", js_new_string(split_names[split]));
     js_set(j, "classes", classes);
     js_set(j, "train_limit", js_new_int(cfg->train_limit));
+    js_set(j, "val_fraction", js_new_real(cfg->val_fraction));
     js_set(j, "skip_corrupt", js_new_bool(cfg->skip_corrupt));
     text = js_text(j, JS_COMPACT | JS_SORTED);
     js_free(j);
@@ -233,15 +237,22 @@ static bool fill(struct dataset *d, const struct dataset_config *cfg, enum split
                  struct error *err)
 {
     const struct data_source *row = data_source_of(cfg->source, err);
+    const enum split files = split == SPLIT_VAL ? SPLIT_TRAIN : split;
 
-    if (!row || !row->open(d, cfg->source + strlen(row->name) + 1, split, err))
+    if (!row || !row->open(d, cfg->source + strlen(row->name) + 1, files, err))
         return false;
     if (cfg->n_classes && !keep_classes(d, cfg, err))
         return false;
-    if (split == SPLIT_TRAIN && cfg->train_limit && (size_t)cfg->train_limit < d->images.n)
+    if (files == SPLIT_TRAIN && cfg->train_limit && (size_t)cfg->train_limit < d->images.n)
         d->images.n = (size_t)cfg->train_limit;
-    return d->images.n || err_set(err, ERR_DATA, "%s has no %s image of the classes asked for",
-                                  cfg->source, split == SPLIT_TRAIN ? "training" : "test");
+    if (!d->images.n)
+        return err_set(err, ERR_DATA, "%s has no %s image of the classes asked for", cfg->source,
+                       files == SPLIT_TRAIN ? "training" : "test");
+    if (files == SPLIT_TRAIN && cfg->val_fraction > 0)
+        source_hold_out(d, cfg->val_fraction, split == SPLIT_VAL);
+    return d->images.n ||
+           err_set(err, ERR_DATA, "val_fraction %g of each class of %s is less than one image",
+                   cfg->val_fraction, cfg->source);
 }
 
 struct dataset *dataset_open(const struct dataset_config *cfg, enum split split, struct error *err)
@@ -382,8 +393,11 @@ const char *dataset_skipped_why(const struct dataset *d, size_t k)
 
 size_t dataset_memory(const struct dataset *d)
 {
-    size_t pixels = 3 * (size_t)d->size * (size_t)d->size;
+    size_t pixels;
 
+    if (!d)
+        return 0;
+    pixels = 3 * (size_t)d->size * (size_t)d->size;
     return d->images.n * (sizeof(*d->images.at) + (d->made ? pixels : 0)) + d->text_bytes;
 }
 

@@ -16,7 +16,8 @@
 
 enum split {
     SPLIT_TRAIN,
-    SPLIT_TEST
+    SPLIT_TEST,
+    SPLIT_VAL, /* the part of the training images that is held out */
 };
 
 struct dataset_config {
@@ -24,6 +25,7 @@ struct dataset_config {
     const int32_t *classes; /* numbers to keep, relabelled 0, 1, ... in this order; NULL: all */
     size_t n_classes;
     int64_t train_limit; /* only the first so many training images (after `classes`); 0: all */
+    double val_fraction; /* of each class's training images, taken from SPLIT_TRAIN to SPLIT_VAL */
     bool skip_corrupt;   /* leave out records that are certainly bad, instead of failing */
     int image_size;      /* of encoded images, as they are shown; 0: 224 */
     int decode_threads;  /* that work on encoded images; 0: 1 */
@@ -67,7 +69,7 @@ void dataset_drop(struct dataset *d, const int64_t *marked);
 /* Records left out (skip_corrupt), and what was wrong with the first ones: the k-th sentence, or NULL. */
 int64_t dataset_skipped(const struct dataset *d);
 const char *dataset_skipped_why(const struct dataset *d, size_t k);
-/* Bytes that it takes besides mapped files. */
+/* Bytes that it takes besides mapped files; NULL: 0. */
 size_t dataset_memory(const struct dataset *d);
 
 /* Identity of the content: over (label as 4 little-endian bytes, pixels) of every image in order; over

@@ -104,7 +104,7 @@ static struct pixels whole_image(const struct framer *f, int64_t sample)
 
 static const uint8_t *show_centre(struct framer *f, const struct pixels *whole)
 {
-    const struct window w =
+    const struct cutout w =
         crop_centre(whole->width, whole->height, f->augment->resize, dataset_size(f->data));
 
     resample(f->resampler, whole, &w, f->frame);
@@ -114,7 +114,7 @@ static const uint8_t *show_centre(struct framer *f, const struct pixels *whole)
 static const uint8_t *show_box(struct framer *f, const struct pixels *whole, const struct box *b)
 {
     const int size = dataset_size(f->data);
-    const struct window w = {.width = size, .height = size, .cols = size, .rows = size};
+    const struct cutout w = {.width = size, .height = size, .cols = size, .rows = size};
     struct pixels part = *whole;
 
     part.base += b->top * part.row + b->left * part.step;

@@ -23,7 +23,7 @@ struct slot {
     struct loader *loader;
     struct batch batch; /* what the consumer sees; its pointers are those below */
     float *images;
-    int32_t *labels;
+    int32_t *labels, *partners;
     int64_t *samples;
 };
 
@@ -51,6 +51,7 @@ struct loader {
     pthread_mutex_t error_lock;
     int64_t error_at; /* place in the batch */
     struct error error;
+    int64_t pass; /* of the training views of chunks; -1: test views */
 };
 
 /* The image at place i of a batch cannot be used. */
@@ -103,6 +104,24 @@ static bool load(struct loader *l, struct slot *slot, crew_fn image)
     return l->error.code == ERR_NONE;
 }
 
+/* The lanes of a batch, each by itself. */
+static void mix_lanes(const struct loader *l, struct slot *slot)
+{
+    const struct train_loader_config *cfg = &l->train;
+    struct batch *b = &slot->batch;
+    const int size = dataset_size(l->data);
+    const struct mixture x = mix_draw(cfg->mix, size, b->epoch, b->index);
+
+    for (int lane = cfg->lane_lo; lane < cfg->lane_hi; lane++) {
+        int64_t at = sampler_cut(b->n, cfg->lanes, lane) - b->first;
+        int64_t n = sampler_cut(b->n, cfg->lanes, lane + 1) - b->first - at;
+
+        mix_lane(&x, size, slot->images + (size_t)at * l->image_floats, slot->labels + at,
+                 slot->partners + at, n);
+    }
+    b->share = x.share;
+}
+
 static bool prepare_batch(struct loader *l, struct slot *slot)
 {
     const struct train_loader_config *cfg = &l->train;
@@ -127,7 +146,11 @@ static bool prepare_batch(struct loader *l, struct slot *slot)
         slot->samples[i] = sample;
         slot->labels[i] = dataset_label(l->data, sample);
     }
-    return load(l, slot, load_train);
+    if (!load(l, slot, load_train))
+        return false;
+    if (cfg->mix)
+        mix_lanes(l, slot);
+    return true;
 }
 
 static bool prepare_chunk(struct loader *l, struct slot *slot)
@@ -138,6 +161,7 @@ static bool prepare_chunk(struct loader *l, struct slot *slot)
 
     if (left <= 0)
         return false;
+    b->epoch = l->pass; /* of a training view */
     b->index = l->index;
     b->n = b->count = left < l->chunk ? left : l->chunk;
     surplus = (size_t)(l->chunk - b->count);
@@ -149,7 +173,7 @@ static bool prepare_chunk(struct loader *l, struct slot *slot)
     memset(slot->labels + b->count, 0, surplus * sizeof(*slot->labels));
     memset(slot->images + (size_t)b->count * l->image_floats, 0,
            surplus * l->image_floats * sizeof(float));
-    return load(l, slot, load_eval);
+    return load(l, slot, l->pass < 0 ? load_eval : load_train);
 }
 
 static void *run(void *arg)
@@ -184,12 +208,16 @@ static bool make_slot(struct loader *l, struct slot *slot, struct error *err)
 
     slot->loader = l;
     slot->labels = NEW_ARRAY(int32_t, (size_t)l->room);
+    slot->partners = l->train.mix ? NEW_ARRAY(int32_t, (size_t)l->room) : NULL;
     slot->samples = NEW_ARRAY(int64_t, (size_t)l->room);
     slot->images = mem_try_aligned(64, bytes);
     if (!slot->images)
         return err_set(err, ERR_TOO_LARGE, "no memory for a batch of %zu bytes", bytes);
-    slot->batch =
-        (struct batch){.images = slot->images, .labels = slot->labels, .samples = slot->samples};
+    slot->batch = (struct batch){.images = slot->images,
+                                 .labels = slot->labels,
+                                 .samples = slot->samples,
+                                 .partners = slot->partners,
+                                 .share = 1};
     return chan_send(l->empty, slot);
 }
 
@@ -223,7 +251,8 @@ static int64_t room_of(const struct train_loader_config *cfg)
 size_t loader_memory(const struct train_loader_config *cfg)
 {
     size_t size = (size_t)dataset_size(cfg->data);
-    size_t sample = 3 * size * size * sizeof(float) + sizeof(int32_t) + sizeof(int64_t);
+    size_t sample =
+        3 * size * size * sizeof(float) + (cfg->mix ? 2 : 1) * sizeof(int32_t) + sizeof(int64_t);
 
     return SLOTS * (size_t)room_of(cfg) * sample +
            (size_t)dataset_count(cfg->data) * sizeof(int64_t) +
@@ -248,8 +277,9 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
     return start(l, err);
 }
 
-struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
-                                  int64_t chunk, int rank, int ranks, struct error *err)
+struct loader *loader_open_views(const struct dataset *data, const struct augment *augment,
+                                 int64_t chunk, int rank, int ranks, int64_t pass,
+                                 struct error *err)
 {
     struct loader *l = NEW(struct loader);
 
@@ -260,7 +290,14 @@ struct loader *loader_open_chunks(const struct dataset *data, const struct augme
     l->index = rank;
     l->chunk = l->room = chunk;
     l->ranks = ranks;
+    l->pass = pass;
     return start(l, err);
+}
+
+struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
+                                  int64_t chunk, int rank, int ranks, struct error *err)
+{
+    return loader_open_views(data, augment, chunk, rank, ranks, -1, err);
 }
 
 const struct batch *loader_next(struct loader *l)
@@ -292,6 +329,7 @@ void loader_close(struct loader *l)
     for (int i = 0; i < SLOTS; i++) {
         free(l->slots[i].images);
         free(l->slots[i].labels);
+        free(l->slots[i].partners);
         free(l->slots[i].samples);
     }
     crew_free(l->crew);

@@ -9,6 +9,7 @@
 
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
+#include "worker/data/mix.h"
 
 struct batch {
     int64_t epoch;
@@ -18,12 +19,15 @@ struct batch {
     const float *images;   /* count x 3 x size x size; a chunk has room for the full chunk size, the
                               surplus behind count is zero */
     const int32_t *labels; /* count; the surplus of a chunk is 0 */
-    const int64_t *samples; /* count: indexes in the data set */
+    const int64_t *samples;  /* count: indexes in the data set */
+    const int32_t *partners; /* count: the labels that the images are mixed with */
+    double share;            /* of an image in its mixture (mix.h); 1: they are not mixed */
 };
 
 struct train_loader_config {
     const struct dataset *data;
     const struct augment *augment;
+    const struct mix *mix; /* NULL: images are not mixed */
     uint64_t seed;
     int64_t first_epoch, first_batch; /* where to begin (resume) */
     int64_t last_epoch;               /* ends before this epoch */
@@ -35,6 +39,11 @@ struct loader;
 struct loader *loader_open_train(const struct train_loader_config *cfg, struct error *err);
 struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
                                   int64_t chunk, int rank, int ranks, struct error *err);
+
+/* The same chunks in training views, those of epoch `pass` by the augment's own seed. */
+struct loader *loader_open_views(const struct dataset *data, const struct augment *augment,
+                                 int64_t chunk, int rank, int ranks, int64_t pass,
+                                 struct error *err);
 
 /* Bytes that a training loader takes. */
 size_t loader_memory(const struct train_loader_config *cfg);

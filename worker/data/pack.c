@@ -61,7 +61,7 @@ static void planes_to_rgb(const uint8_t *planes, size_t plane, uint8_t *rgb)
 static bool make_smaller(struct packer *k, const struct picture *p, const struct pack_options *o,
                          struct parcel *out)
 {
-    struct window w = crop_centre(p->width, p->height, o->size, o->size);
+    struct cutout w = crop_centre(p->width, p->height, o->size, o->size);
     const struct pixels in = {p->rgb, 3 * (ptrdiff_t)p->width, 3, 1, p->width, p->height};
     size_t plane;
 

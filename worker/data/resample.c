@@ -141,7 +141,7 @@ static void along_columns(const struct taps *taps, int cols, const uint8_t *rows
         out[x] = rounded(sums[x]);
 }
 
-void resample(struct resampler *r, const struct pixels *in, const struct window *w, uint8_t *out)
+void resample(struct resampler *r, const struct pixels *in, const struct cutout *w, uint8_t *out)
 {
     const struct taps *last;
     size_t plane;

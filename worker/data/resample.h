@@ -15,7 +15,7 @@ struct pixels {
 };
 
 /* The whole of the pixels becomes width x height, of which cols x rows from (left, top) are made. */
-struct window {
+struct cutout {
     int width, height;
     int left, top, cols, rows;
 };
@@ -26,6 +26,6 @@ struct resampler *resampler_new(void);
 void resampler_free(struct resampler *r); /* NULL is fine */
 
 /* out: 3 x rows x cols, channel by channel. */
-void resample(struct resampler *r, const struct pixels *in, const struct window *w, uint8_t *out);
+void resample(struct resampler *r, const struct pixels *in, const struct cutout *w, uint8_t *out);
 
 #endif

@@ -62,6 +62,8 @@ const char *source_text(struct dataset *d, const char *s);
 bool imagefolder_read(const struct dataset *d, const struct image *image, struct buf *scratch,
                       const uint8_t **data, size_t *len, struct error *err);
 bool shard_intact(const struct image *image, struct error *err);
+/* Keeps only the validation part of the training images (hold_out.c), or only the rest. */
+void source_hold_out(struct dataset *d, double fraction, bool validation);
 
 /* What a row's `open` does: fills the fields above from the part behind the colon. On failure
  * dataset_close releases what is there. */

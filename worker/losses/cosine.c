@@ -4,7 +4,7 @@
 
 static value_id build(struct graph *g, const struct loss_args *a)
 {
-    value_id along = term_dot(g, a->features, g_gather(g, a->directions, a->labels));
+    value_id along = term_dot(g, a->features, loss_direction(g, a));
 
     return g_affine(g, -1, g_div(g, along, term_norm(g, a->features)), 1);
 }

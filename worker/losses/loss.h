@@ -39,6 +39,8 @@ struct loss_args {
     value_id features;                     /* [B,D], the student's, behind the projector if any */
     value_id labels;                       /* [B] */
     value_id directions;                   /* [C,D]: class means, each divided by its norm */
+    bool mixed;         /* images are mixtures of two classes, */
+    value_id direction; /* and this [B,D] is that of the centre which is mixed as the image is */
     const struct loss_params *params;
 };
 
@@ -54,12 +56,18 @@ struct loss_def {
     const char *name;
     unsigned uses;
     const char *params; /* of loss_param_table, comma-separated: those that it reads */
+    /* Reads labels other than through loss_direction: on mixed images it is built for both labels, and the
+     * values are weighed. */
+    bool by_label;
     /* A failure stays in the graph. */
     value_id (*build)(struct graph *g, const struct loss_args *a);
     /* What makes the term useless for so many classes, or in a lane of so many samples: a sentence, or
      * NULL. */
     const char *(*doubt)(int64_t classes, int64_t lane);
 };
+
+/* [B,D]: where each sample is to point. */
+value_id loss_direction(struct graph *g, const struct loss_args *a);
 
 extern const struct loss_def loss_ce, loss_kd, loss_dkd, loss_dist, loss_reviewkd, loss_nd, loss_cosine,
     loss_infonce, loss_sifn, loss_hafn, loss_l2, loss_norm_l2, loss_hint;

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "proto/base/mem.h"
+#include "worker/engine/ops/ops.h"
 #include "worker/losses/loss.h"
 
 const struct loss_def *const loss_registry[] = {
@@ -27,4 +28,9 @@ const struct loss_def *loss_find(const char *name)
         if (strcmp(loss_registry[i]->name, name) == 0)
             return loss_registry[i];
     return NULL;
+}
+
+value_id loss_direction(struct graph *g, const struct loss_args *a)
+{
+    return a->mixed ? a->direction : g_gather(g, a->directions, a->labels);
 }

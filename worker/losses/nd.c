@@ -6,7 +6,7 @@
 
 static value_id build(struct graph *g, const struct loss_args *a)
 {
-    value_id along = term_dot(g, a->features, g_gather(g, a->directions, a->labels));
+    value_id along = term_dot(g, a->features, loss_direction(g, a));
     value_id student = g_row_norm(g, a->features), teacher = term_norm(g, a->teacher.features);
 
     return g_affine(g, -1, g_div(g, along, g_max(g, student, teacher)), 1);

@@ -24,11 +24,17 @@ void means_sums_free(struct means_sums *s);
 bool means_sums_add(struct means_sums *s, const float *features, const int32_t *labels, int64_t n,
                     const int64_t *samples, struct error *err);
 
+void means_sums_clear(struct means_sums *s);
+/* Coordinate i of the mean of class c, which has samples. */
+double means_sums_mean(const struct means_sums *s, int c, int i);
+/* unit := mean / |mean|; false, and zeros, when the norm is below 1e-6 or no number. */
+bool means_direction(const double *mean, int width, float *unit);
+
 /* What the means were made from; two sets with the same provenance are the same bytes. */
 struct means_provenance {
     const char *teacher_sha256; /* of the tensors, not of the file */
     const char *data_sha256;
-    const char *transform; /* "eval", mean and std included */
+    const char *transform; /* "eval" or "train" with seed, passes and augmentation; mean and std */
     const char *isa;       /* effective instruction set of the engine, with its version */
     int chunk, threads;
 };

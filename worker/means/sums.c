@@ -58,6 +58,36 @@ bool means_sums_add(struct means_sums *s, const float *features, const int32_t *
     return true;
 }
 
+void means_sums_clear(struct means_sums *s)
+{
+    memset(s->sums, 0, (size_t)s->classes * (size_t)s->width * sizeof(*s->sums));
+    memset(s->counts, 0, (size_t)s->classes * sizeof(*s->counts));
+}
+
+double means_sums_mean(const struct means_sums *s, int c, int i)
+{
+    return (double)s->sums[(size_t)c * (size_t)s->width + (size_t)i] / one / (double)s->counts[c];
+}
+
+static double norm_of(const double *x, int n)
+{
+    double squares = 0;
+
+    for (int i = 0; i < n; i++)
+        squares += x[i] * x[i];
+    return sqrt(squares);
+}
+
+bool means_direction(const double *mean, int width, float *unit)
+{
+    double norm = norm_of(mean, width);
+    bool ok = norm >= min_norm && isfinite(norm);
+
+    for (int i = 0; i < width; i++)
+        unit[i] = ok ? (float)(mean[i] / norm) : 0;
+    return ok;
+}
+
 static void copy_provenance(struct class_means *m, const struct means_provenance *p)
 {
     ASSERT(strlen(p->isa) < sizeof(m->isa));
@@ -72,19 +102,12 @@ static void copy_provenance(struct class_means *m, const struct means_provenance
 bool means_set_unit(struct class_means *m, int c, struct error *err)
 {
     const size_t at = (size_t)c * (size_t)m->width;
-    const double *mean = m->mean + at;
-    double squares = 0;
 
-    for (int i = 0; i < m->width; i++)
-        squares += mean[i] * mean[i];
-    if (!(sqrt(squares) >= min_norm))
-        return err_set(err, ERR_DATA,
-                       "the mean feature of class %d has norm %g (%" PRId64
-                       " images): expected at least %g",
-                       c, sqrt(squares), m->counts[c], min_norm);
-    for (int i = 0; i < m->width; i++)
-        m->unit[at + (size_t)i] = (float)(mean[i] / sqrt(squares));
-    return true;
+    return means_direction(m->mean + at, m->width, m->unit + at) ||
+           err_set(err, ERR_DATA,
+                   "the mean feature of class %d has norm %g (%" PRId64
+                   " images): expected at least %g",
+                   c, norm_of(m->mean + at, m->width), m->counts[c], min_norm);
 }
 
 static bool finish_class(struct class_means *m, const struct means_sums *s, int c,
@@ -96,8 +119,7 @@ static bool finish_class(struct class_means *m, const struct means_sums *s, int 
         return err_set(err, ERR_DATA, "class %d has no training image, so it has no mean", c);
     m->counts[c] = s->counts[c];
     for (int i = 0; i < s->width; i++)
-        m->mean[at + (size_t)i] =
-            (double)s->sums[at + (size_t)i] / one / (double)s->counts[c];
+        m->mean[at + (size_t)i] = means_sums_mean(s, c, i);
     return means_set_unit(m, c, err);
 }
 

@@ -20,6 +20,7 @@
 #include "proto/base/pulse.h"
 #include "proto/base/socket.h"
 #include "proto/base/str.h"
+#include "proto/base/vec.h"
 #include "proto/wire/control.pb-c.h"
 #include "proto/wire/frame.h"
 #include "worker/report/token.h"
@@ -31,7 +32,9 @@ enum {
     POLL_MS = 200,
     HEARTBEAT_S = 5,
     DRAIN_S = 10,
-    RETRY_MS = 500
+    RETRY_MS = 500,
+    MAX_CHECKPOINTS =
+        1024 /* times that are kept for a daemon that is away; later ones are not told */
 };
 
 struct uplink {
@@ -41,10 +44,11 @@ struct uplink {
     pthread_t thread;
     atomic_int stop;      /* enum uplink_stop */
     atomic_bool closing;  /* the job is over: drain, then end */
-    pthread_mutex_t lock; /* guards progress and its flag */
+    pthread_mutex_t lock; /* guards progress, its flag and checkpoints */
     struct progress_state progress;
     char phase[32];
     bool progress_new;
+    VEC(double) checkpoints; /* how long they took, not told yet */
     const char *goodbye;
     /* Of the thread alone: */
     int fd; /* -1: not connected */
@@ -164,7 +168,7 @@ static void post_progress(struct uplink *u)
     bool is_new;
 
     pthread_mutex_lock(&u->lock);
-    is_new = u->progress_new;
+    is_new = u->progress_new || u->checkpoints.n;
     u->progress_new = false;
     p.has_step = p.has_total_steps = p.has_epoch = p.has_eta_s = p.has_images_per_s = 1;
     p.step = u->progress.done;
@@ -173,6 +177,10 @@ static void post_progress(struct uplink *u)
     p.eta_s = u->progress.eta_s;
     p.images_per_s = u->progress.images_per_s;
     memcpy(phase, u->phase, sizeof(phase));
+    p.checkpoint_write_s = u->checkpoints.at;
+    p.n_checkpoint_write_s = u->checkpoints.n;
+    u->checkpoints.at = NULL;
+    u->checkpoints.n = u->checkpoints.cap = 0;
     pthread_mutex_unlock(&u->lock);
     if (!is_new)
         return;
@@ -180,6 +188,7 @@ static void post_progress(struct uplink *u)
     e.body_case = DISTILLD__ENVELOPE__BODY_PROGRESS;
     e.progress = &p;
     post(u, &e);
+    free(p.checkpoint_write_s);
 }
 
 static void post_heartbeat(struct uplink *u)
@@ -314,6 +323,7 @@ static void *run(void *arg)
             nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
     }
     if (u->welcome) {
+        post_progress(u);
         post_goodbye(u);
         write_socket(u);
     }
@@ -363,6 +373,16 @@ void uplink_progress(struct uplink *u, const struct progress_state *s)
     pthread_mutex_unlock(&u->lock);
 }
 
+void uplink_checkpoint(struct uplink *u, double seconds)
+{
+    if (!u)
+        return;
+    pthread_mutex_lock(&u->lock);
+    if (u->checkpoints.n < MAX_CHECKPOINTS)
+        vec_push(&u->checkpoints, seconds);
+    pthread_mutex_unlock(&u->lock);
+}
+
 enum uplink_stop uplink_stop_requested(const struct uplink *u)
 {
     return u ? (enum uplink_stop)atomic_load(&u->stop) : UPLINK_GO_ON;
@@ -376,6 +396,7 @@ void uplink_close(struct uplink *u, const char *state)
     atomic_store(&u->closing, true);
     pthread_join(u->thread, NULL);
     pthread_mutex_destroy(&u->lock);
+    vec_free(&u->checkpoints);
     buf_free(&u->in);
     buf_free(&u->out);
     free(u->where);

@@ -20,6 +20,8 @@ enum uplink_stop {
 struct uplink *uplink_open(const char *metrics_path, int ranks);
 /* NULL is fine in all of these. */
 void uplink_progress(struct uplink *u, const struct progress_state *s);
+/* A checkpoint is on disk; writing it took so long. */
+void uplink_checkpoint(struct uplink *u, double seconds);
 enum uplink_stop uplink_stop_requested(const struct uplink *u);
 /* Waits until everything is acknowledged, but no longer than some seconds; says goodbye. */
 void uplink_close(struct uplink *u, const char *state);
