@@ -61,14 +61,13 @@ static void look(void *arg)
 {
     struct survey *s = arg;
     const struct worker_tool tool = {s->daemon->settings.worker, s->cache};
-    const char *const words[] = {s->set.source, NULL};
-    const char *sha256;
+    const char *const words[] = {"--json", s->set.source, NULL};
 
     s->set.manifest = worker_ask(&tool, "manifest", words, &s->err);
     if (!s->set.manifest)
         return;
-    sha256 = js_string(js_get(s->set.manifest, "sha256"), "");
-    snprintf(s->set.sha256, sizeof(s->set.sha256), "%s", sha256);
+    ref_data_sha256(js_string(js_path(s->set.manifest, "train.data_sha256"), ""),
+                    js_string(js_path(s->set.manifest, "test.data_sha256"), ""), s->set.sha256);
 }
 
 /* The same again is no conflict: the answer to the first request may have been lost. */

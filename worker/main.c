@@ -13,6 +13,8 @@ static const struct cmd commands[] = {
     {"inspect", "what a job or model would compute: layers, steps, memory", cmd_inspect},
     {"conformance", "run golden vectors from reference implementations", cmd_conformance},
     {"export", "write trained weights as an ONNX model", cmd_export},
+    {"describe", "what a file of weights is, as JSON", cmd_describe},
+    {"manifest", "what a data set holds: images, classes, hashes", cmd_manifest},
     {"catalog", "print the names that a job may use, as JSON", cmd_catalog},
 };
 

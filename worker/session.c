@@ -20,6 +20,7 @@
 #include "worker/data/sampler.h"
 #include "worker/fault.h"
 #include "worker/footprint.h"
+#include "worker/registered.h"
 #include "worker/report/watch.h"
 
 const struct session_figure session_figures[] = {
@@ -330,6 +331,15 @@ static void tell_skipped(struct session *s, const struct dataset *d, const char 
         progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
 }
 
+static bool is_registered(const struct session *s, struct error *err)
+{
+    char *cache = session_cache_folder();
+    bool ok = registered_check(s->job->data->source, cache, err);
+
+    free(cache);
+    return ok;
+}
+
 static void hash_data(struct session *s, bool anew)
 {
     char *cache = session_cache_folder();
@@ -456,6 +466,8 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
         tell_skipped(s, s->train, "training");
         tell_skipped(s, s->test, "test");
     }
+    if (!coll_agree(s->coll, s->rank != 0 || is_registered(s, err), err))
+        return false;
     hash_inputs(s, r->verify_data);
     return (!s->job->teacher || session_class_means(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);

@@ -1,5 +1,6 @@
 #include "proto/wire/ref.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/str.h"
@@ -58,4 +59,12 @@ bool ref_parse_dataset(const char *text, struct ref *out, struct error *err)
     const char *name = ref_is_dataset(text) ? text + strlen(REF_DATASET) : text;
 
     return take_name(name, strlen(name), out, err);
+}
+
+void ref_data_sha256(const char *train, const char *test, char hex[SHA256_HEX])
+{
+    char *both = str_fmt("%s %s", train, test);
+
+    sha256_of(both, strlen(both), hex);
+    free(both);
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "proto/base/error.h"
+#include "proto/base/sha256.h"
 
 enum {
     REF_NAME_SIZE = 64 /* with the NUL */
@@ -29,5 +30,8 @@ bool ref_is_dataset(const char *text);
 /* "NAME" or "NAME@VERSION", with or without "model:" in front. */
 bool ref_parse_model(const char *text, struct ref *out, struct error *err);
 bool ref_parse_dataset(const char *text, struct ref *out, struct error *err);
+
+/* Identity of a data set as a whole, from those of its two splits. */
+void ref_data_sha256(const char *train, const char *test, char hex[SHA256_HEX]);
 
 #endif
