@@ -143,8 +143,7 @@ static const char *type_of(const char *name)
     return NULL;
 }
 
-static int open_artifact(const struct daemon *d, const char *id, const char *name,
-                         struct stat *st)
+static int open_artifact(const struct daemon *d, const char *id, const char *name, struct stat *st)
 {
     int dir = type_of(name) ? open_dir(d, id) : -1;
     int fd = dir >= 0 ? open_below(dir, name, st) : -1;

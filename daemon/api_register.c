@@ -114,8 +114,8 @@ static bool take_job(struct registration *g, struct error *err)
         snprintf(g->job, sizeof(g->job), "%s", j->id);
         snprintf(g->kind, sizeof(g->kind), "%s", j->kind);
         g->fd = api_open_artifact(g->daemon, j->id, artifact);
-        ok = g->fd >= 0 ||
-             err_set(err, ERR_NOT_FOUND, "job %s has no file \"%s\"", j->id, artifact);
+        ok =
+            g->fd >= 0 || err_set(err, ERR_NOT_FOUND, "job %s has no file \"%s\"", j->id, artifact);
         if (str_ends(artifact, ".onnx"))
             g->described = daemon_job_path(g->daemon, j->id, "out/student.safetensors");
     }
@@ -247,8 +247,7 @@ static struct json *about(const struct registration *g)
 
 static struct model model_of(const struct registration *g)
 {
-    struct model m = {
-        .size = g->blob.size, .created_ms = clock_wall_ms(), .about = about(g)};
+    struct model m = {.size = g->blob.size, .created_ms = clock_wall_ms(), .about = about(g)};
 
     snprintf(m.name, sizeof(m.name), "%s", text_of(g, "name"));
     snprintf(m.kind, sizeof(m.kind), "%s", g->kind);

@@ -172,8 +172,7 @@ static bool collect(struct daemon *d, const char *folder, struct error *err)
 bool blobs_open(struct daemon *d, struct error *err)
 {
     char *folder = blob_folder(d);
-    bool ok =
-        file_make_dirs(folder, 0700, err) && uploads_open(d, err) && collect(d, folder, err);
+    bool ok = file_make_dirs(folder, 0700, err) && uploads_open(d, err) && collect(d, folder, err);
 
     free(folder);
     return ok || err_wrap(err, "files of the registry");

@@ -47,7 +47,7 @@ struct daemon {
     struct http *http;
     struct uplink *uplink;
     struct hosts *hosts;
-    struct piece *pieces; /* of uploads, which are coming in: api_uploads.c */
+    struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
     VEC(struct active *) active; /* in the order of arrival */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */

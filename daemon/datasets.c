@@ -90,9 +90,9 @@ bool dataset_find(struct store *s, const char *name, struct dataset *out, struct
 bool datasets_page(struct store *s, int64_t before, int64_t limit, dataset_fn fn, void *arg,
                    struct error *err)
 {
-    struct db_stmt *q = db_prepare(
-        store_state(s), "SELECT " COLUMNS " FROM dataset WHERE seq < ? ORDER BY seq DESC LIMIT ?",
-        err);
+    struct db_stmt *q =
+        db_prepare(store_state(s),
+                   "SELECT " COLUMNS " FROM dataset WHERE seq < ? ORDER BY seq DESC LIMIT ?", err);
     enum db_result got;
     struct dataset set;
 

@@ -297,7 +297,7 @@ static enum MHD_Result settle(struct http_exchange *x)
 
 static enum MHD_Result answer(struct http_exchange *x)
 {
-    void (*then)(struct request *r, void *arg) = x->then;
+    void (*then)(struct request * r, void *arg) = x->then;
 
     x->then = NULL;
     if (then)

@@ -67,8 +67,7 @@ bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZ
 }
 
 /* Our own environment, less what speaks of the daemon, and what the ranks must know. */
-static void add_environment(struct words *w, struct daemon *d, const struct job *j,
-                            const char *dir)
+static void add_environment(struct words *w, struct daemon *d, const struct job *j, const char *dir)
 {
     struct ref_use data;
 

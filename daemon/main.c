@@ -373,7 +373,8 @@ static bool start(struct daemon *d, struct error *err)
     d->started_ms = clock_wall_ms();
     start_timers(d);
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
-        !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err) || !hosts_open(d, err))
+        !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
+        !lifecycle_load(d, err) || !hosts_open(d, err))
         return false;
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))

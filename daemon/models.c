@@ -87,8 +87,8 @@ bool model_by_tensors(struct store *s, const char *tensors_sha256, struct model 
                       struct error *err)
 {
     struct db_stmt *q = db_prepare(
-        store_state(s),
-        "SELECT " COLUMNS " FROM model WHERE tensors_sha256=? ORDER BY seq LIMIT 1", err);
+        store_state(s), "SELECT " COLUMNS " FROM model WHERE tensors_sha256=? ORDER BY seq LIMIT 1",
+        err);
 
     if (!q)
         return false;
@@ -162,9 +162,8 @@ bool models_page(struct store *s, int64_t before, int64_t limit, const char *nam
 
 bool model_versions(struct store *s, const char *name, model_fn fn, void *arg, struct error *err)
 {
-    struct db_stmt *q =
-        db_prepare(store_state(s),
-                   "SELECT " COLUMNS " FROM model WHERE name=? ORDER BY version DESC", err);
+    struct db_stmt *q = db_prepare(
+        store_state(s), "SELECT " COLUMNS " FROM model WHERE name=? ORDER BY version DESC", err);
 
     if (!q)
         return false;

@@ -47,8 +47,7 @@ static bool find_dataset(struct daemon *d, const char *text, struct target *t, s
 {
     struct dataset set;
 
-    if (!ref_parse_dataset(text, &t->ref, err) ||
-        !dataset_find(d->store, t->ref.name, &set, err))
+    if (!ref_parse_dataset(text, &t->ref, err) || !dataset_find(d->store, t->ref.name, &set, err))
         return false;
     memcpy(t->sha256, set.sha256, sizeof(t->sha256));
     t->pinned = str_dup(text);
@@ -139,8 +138,7 @@ bool refs_note(struct daemon *d, const struct job *j, struct error *err)
         const char *name = name_in(spec, &fields[i]);
         struct target t = {.plain = NULL};
 
-        ok = !name ||
-             (fields[i].find(d, name, &t, err) && note(d, j->id, &fields[i], &t, err));
+        ok = !name || (fields[i].find(d, name, &t, err) && note(d, j->id, &fields[i], &t, err));
         target_fini(&t);
     }
     js_free(spec);

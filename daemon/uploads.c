@@ -89,8 +89,8 @@ static enum db_result find_same(struct daemon *d, const char *sha256, int64_t si
 
 static bool add(struct daemon *d, const struct upload *u, struct error *err)
 {
-    struct db_stmt *q = db_prepare(
-        store_state(d->store), "INSERT INTO upload(" COLUMNS ") VALUES(?,?,?,?,?,?)", err);
+    struct db_stmt *q = db_prepare(store_state(d->store),
+                                   "INSERT INTO upload(" COLUMNS ") VALUES(?,?,?,?,?,?)", err);
 
     if (!q)
         return false;
@@ -163,8 +163,8 @@ bool upload_remove(struct daemon *d, const struct upload *u, struct error *err)
 /* What unfinished uploads still ask of the disk. */
 static bool outstanding(struct daemon *d, int64_t *count, int64_t *bytes, struct error *err)
 {
-    struct db_stmt *q = db_prepare(store_state(d->store),
-                                   "SELECT " COLUMNS " FROM upload WHERE NOT complete", err);
+    struct db_stmt *q =
+        db_prepare(store_state(d->store), "SELECT " COLUMNS " FROM upload WHERE NOT complete", err);
     enum db_result got = DB_FAILED;
     struct upload u;
 
@@ -247,8 +247,7 @@ bool uploads_open(struct daemon *d, struct error *err)
     struct dirent *e;
 
     while (dir && (e = readdir(dir))) {
-        if (e->d_name[0] == '.' || upload_find(d, e->d_name, &u, &why) ||
-            why.code != ERR_NOT_FOUND)
+        if (e->d_name[0] == '.' || upload_find(d, e->d_name, &u, &why) || why.code != ERR_NOT_FOUND)
             continue;
         path = part_path(d, e->d_name);
         unlink(path);
@@ -263,9 +262,8 @@ bool uploads_open(struct daemon *d, struct error *err)
 /* One that has been given up. DB_DONE: there is none. */
 static enum db_result find_old(struct daemon *d, struct upload *out, struct error *err)
 {
-    struct db_stmt *q =
-        db_prepare(store_state(d->store),
-                   "SELECT " COLUMNS " FROM upload WHERE touched_ms < ? LIMIT 1", err);
+    struct db_stmt *q = db_prepare(
+        store_state(d->store), "SELECT " COLUMNS " FROM upload WHERE touched_ms < ? LIMIT 1", err);
 
     if (!q)
         return DB_FAILED;

@@ -8,8 +8,8 @@
 
 enum {
     UPLOAD_ID_SIZE = 80,
-    UPLOADS_MAX = 64,  /* unfinished at a time */
-    UPLOAD_HOURS = 24, /* since something came of it */
+    UPLOADS_MAX = 64,        /* unfinished at a time */
+    UPLOAD_HOURS = 24,       /* since something came of it */
     UPLOAD_SPARE = 256 << 20 /* bytes of the disk that no upload may take */
 };
 

@@ -35,8 +35,7 @@ static char *text_of(int fd, size_t *len)
     return buf_take(&b);
 }
 
-static bool start(struct run *r, char *const *argv, char *const *env, pid_t *pid,
-                  struct error *err)
+static bool start(struct run *r, char *const *argv, char *const *env, pid_t *pid, struct error *err)
 {
     posix_spawn_file_actions_t actions;
     int code;

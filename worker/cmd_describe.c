@@ -17,8 +17,8 @@ int cmd_describe(const struct cmd *cmd, struct opt_words words)
             .value = "N", .lo = 1, .hi = 1 << 20),
         OPT(struct describe_request, image_size, OPT_INT, "size", "pixels per side of its images",
             .value = "N", .lo = 8, .hi = 1024),
-        OPT(struct describe_request, mean, OPT_TEXT, "mean",
-            "of the channels, for pixels in 0..1", .value = "R,G,B"),
+        OPT(struct describe_request, mean, OPT_TEXT, "mean", "of the channels, for pixels in 0..1",
+            .value = "R,G,B"),
         OPT(struct describe_request, std, OPT_TEXT, "std", "the same for the deviation",
             .value = "R,G,B"),
     };

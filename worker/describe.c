@@ -100,8 +100,8 @@ static bool check_tensors(const char *path, const struct facts *x, struct error 
 
     if (x->model && !model)
         return false;
-    if (!model || !x->classes || !str_int(x->classes, 1, MAX_CLASSES, &classes) ||
-        !x->image_size || !str_int(x->image_size, 1, MAX_SIZE, &size))
+    if (!model || !x->classes || !str_int(x->classes, 1, MAX_CLASSES, &classes) || !x->image_size ||
+        !str_int(x->image_size, 1, MAX_SIZE, &size))
         return true;
     ok = weights_open(&w, "weights", path, model, size, classes, err);
     weights_close(&w);

@@ -50,8 +50,7 @@ bool ref_parse_model(const char *text, struct ref *out, struct error *err)
     if (!take_name(name, n, out, err))
         return false;
     return !name[n] || str_int(name + n + 1, 1, INT32_MAX, &out->version) ||
-           err_set(err, ERR_INVALID, "expected a version after the @, got \"%.40s\"",
-                   name + n + 1);
+           err_set(err, ERR_INVALID, "expected a version after the @, got \"%.40s\"", name + n + 1);
 }
 
 bool ref_parse_dataset(const char *text, struct ref *out, struct error *err)
