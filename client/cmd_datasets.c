@@ -5,7 +5,6 @@
 
 #include "client/cmd.h"
 #include "client/ctl.h"
-#include "client/labels.h"
 #include "client/url.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
@@ -15,7 +14,7 @@
 
 struct datasets {
     const char *action, *name, *source;
-    opt_list labels;
+    opt_list sets;
 };
 
 static const struct opt rows[] = {
@@ -23,7 +22,7 @@ static const struct opt rows[] = {
     OPT(struct datasets, name, ARG_MAYBE, "DATASET", "the name"),
     OPT(struct datasets, source, ARG_MAYBE, "SOURCE",
         "add: where the data are, as a job has it: cifar100:DIR, idx:DIR, ..."),
-    OPT(struct datasets, labels, OPT_MANY, "label", "add: a label", .value = "KEY=VALUE"),
+    OPT(struct datasets, sets, OPT_MANY, "set", "add: labels.KEY", .value = "A=VALUE"),
 };
 
 static const struct out_column columns[] = {
@@ -103,27 +102,40 @@ static char *absolute(const char *source)
     return text;
 }
 
+/* NULL with err. */
+static struct json *request_of(const struct datasets *o, struct error *err)
+{
+    struct json *body = js_new_object();
+    char *source = absolute(o->source);
+    bool ok = true;
+
+    js_set(body, "name", js_new_string(o->name));
+    js_set(body, "source", js_new_string(source));
+    free(source);
+    for (size_t i = 0; ok && i < o->sets.n; i++)
+        ok = job_set(body, o->sets.at[i], err);
+    if (ok)
+        return body;
+    js_free(body);
+    return NULL;
+}
+
 static bool add(struct ctl *c, const struct datasets *o, struct error *err)
 {
-    struct json *body = js_new_object(), *labels = labels_json(&o->labels, err), *set = NULL;
-    struct http_request r = {
-        .method = "POST", .path = "/api/v1/datasets", .body = body, .patient = true};
-    char *source = o->source ? absolute(o->source) : NULL;
+    struct http_request r = {.method = "POST", .path = "/api/v1/datasets", .patient = true};
+    struct json *body, *set;
 
-    if (!source)
-        err_set(err, ERR_INVALID, "datasets add: SOURCE is missing");
-    js_set(body, "name", js_new_string(o->name));
-    js_set(body, "source", source ? js_new_string(source) : js_new_null());
-    js_set(body, "labels", labels ? labels : js_new_null());
-    if (source && labels)
-        set = ctl_ask(c, &r, err);
+    if (!o->source)
+        return err_set(err, ERR_INVALID, "datasets add: SOURCE is missing");
+    body = request_of(o, err);
+    r.body = body;
+    set = body ? ctl_ask(c, &r, err) : NULL;
     if (set && c->json)
         out_json(set);
     else if (set)
         printf("%s\n", js_string(js_get(set, "sha256"), ""));
     js_free(set);
     js_free(body);
-    free(source);
     return set;
 }
 

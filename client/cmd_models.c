@@ -7,7 +7,6 @@
 #include "client/cmd.h"
 #include "client/ctl.h"
 #include "client/download.h"
-#include "client/labels.h"
 #include "client/upload.h"
 #include "client/url.h"
 #include "proto/base/clock.h"
@@ -15,13 +14,13 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/base/table.h"
+#include "proto/wire/job.h"
 #include "proto/wire/ref.h"
 
 struct models {
     const char *action, *name, *file;
-    const char *job, *artifact, *architecture, *mean, *std, *dir;
-    int64_t classes, size;
-    opt_list labels;
+    const char *job, *dir;
+    opt_list sets;
     bool quiet;
 };
 
@@ -32,20 +31,10 @@ static const struct opt rows[] = {
     OPT(struct models, file, ARG_MAYBE, "FILE", "add: the weights to upload"),
     OPT(struct models, job, OPT_TEXT, "job", "add: what a job has made, instead of a FILE",
         .value = "ID"),
-    OPT(struct models, artifact, OPT_TEXT, "artifact",
-        "with --job: best.safetensors or student.onnx, instead of student.safetensors",
-        .value = "NAME"),
-    OPT(struct models, architecture, OPT_TEXT, "model",
-        "add: whose weights they are; this and the next four are for files that do not say it",
-        .value = "NAME"),
-    OPT(struct models, classes, OPT_INT, "classes", "how many it tells apart", .value = "N",
-        .lo = 1, .hi = 1 << 20),
-    OPT(struct models, size, OPT_INT, "size", "pixels per side of its images", .value = "N",
-        .lo = 8, .hi = 1024),
-    OPT(struct models, mean, OPT_TEXT, "mean", "of the channels, for pixels in 0..1",
-        .value = "R,G,B"),
-    OPT(struct models, std, OPT_TEXT, "std", "the same for the deviation", .value = "R,G,B"),
-    OPT(struct models, labels, OPT_MANY, "label", "add: a label", .value = "KEY=VALUE"),
+    OPT(struct models, sets, OPT_MANY, "set",
+        "add: labels.KEY; artifact, with --job: best.safetensors or student.onnx; and where a "
+        "FILE does not say it: architecture, classes, image_size, mean, std",
+        .value = "A=VALUE"),
     OPT(struct models, dir, OPT_TEXT, "out", "fetch: folder to put it in; made if missing",
         .letter = 'o', .value = "DIR", .fallback = "."),
     OPT(struct models, quiet, OPT_FLAG, "quiet", "no progress on standard error", .letter = 'q'),
@@ -193,49 +182,20 @@ static bool show(struct ctl *c, const struct models *o, struct error *err)
 
 /* -- add --------------------------------------------------------------------------------------- */
 
-static void set_text(struct json *to, const char *key, const char *text)
-{
-    if (text)
-        js_set(to, key, js_new_string(text));
-}
-
-static bool set_channels(struct json *to, const char *key, const char *text, struct error *err)
-{
-    char *list = text ? str_fmt("[%s]", text) : NULL;
-    struct json *j = list ? js_parse(list, strlen(list), NULL) : NULL;
-
-    free(list);
-    if (text && js_len(j) != 3) {
-        js_free(j);
-        return err_set(err, ERR_INVALID,
-                       "--%s: expected three numbers such as 0.5,0.5,0.5, got \"%s\"", key, text);
-    }
-    if (j)
-        js_set(to, key, j);
-    return true;
-}
-
 /* What is to be registered, but for the file. NULL with err. */
 static struct json *request_of(const struct models *o, struct error *err)
 {
-    struct json *body = js_new_object(), *labels = labels_json(&o->labels, err);
+    struct json *body = js_new_object();
 
     js_set(body, "name", js_new_string(o->name));
-    set_text(body, "job", o->job);
-    set_text(body, "artifact", o->artifact);
-    set_text(body, "architecture", o->architecture);
-    if (o->classes)
-        js_set(body, "classes", js_new_int(o->classes));
-    if (o->size)
-        js_set(body, "image_size", js_new_int(o->size));
-    if (labels && set_channels(body, "mean", o->mean, err) &&
-        set_channels(body, "std", o->std, err)) {
-        js_set(body, "labels", labels);
-        return body;
-    }
-    js_free(labels);
-    js_free(body);
-    return NULL;
+    if (o->job)
+        js_set(body, "job", js_new_string(o->job));
+    for (size_t i = 0; i < o->sets.n; i++)
+        if (!job_set(body, o->sets.at[i], err)) {
+            js_free(body);
+            return NULL;
+        }
+    return body;
 }
 
 static struct json *register_model(struct ctl *c, const struct models *o, struct error *err)

@@ -13,7 +13,7 @@
 #include "proto/base/vec.h"
 
 enum {
-    OUTPUT_MAX = 4 << 20
+    OUTPUT_MAX = 1 << 20
 };
 
 /* Its two streams end in memory: nobody has to read while it runs. */
@@ -86,10 +86,13 @@ static bool failed(const struct run *r, const char *command, struct error *err)
 
 static struct json *output(const struct run *r, const char *command, struct error *err)
 {
+    bool fits = lseek(r->out, 0, SEEK_END) <= OUTPUT_MAX;
     size_t len;
     char *text = text_of(r->out, &len);
-    struct json *j = js_parse(text, len, err);
+    struct json *j = fits ? js_parse(text, len, err) : NULL;
 
+    if (!fits)
+        err_set(err, ERR_TOO_LARGE, "it is more than %d bytes", OUTPUT_MAX);
     if (!j) {
         err_wrap(err, "what `distill-worker %s` prints", command);
         err->code = ERR_FAILED;
