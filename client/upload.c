@@ -102,10 +102,18 @@ static bool send_piece(struct state *s, char *block, struct error *err)
     return true;
 }
 
+/* A server that is not there, or still has to do with a piece of a client that has gone. */
+static bool may_pass(const struct patience *p, const struct error *err)
+{
+    const struct error silence = {.code = ERR_UNREACHABLE};
+
+    return patience_left(p, err->code == ERR_CONFLICT ? &silence : err);
+}
+
 /* After a failure: true when it goes on, from where the server says. */
 static bool recover(struct state *s, struct patience *p, struct error *err)
 {
-    while (patience_left(p, err)) {
+    while (may_pass(p, err)) {
         patience_wait(p);
         ctl_renew(s->ctl);
         if (ask(s, err))
