@@ -134,7 +134,7 @@ cmp "$state/blobs/$(sha "$tmp/large")" "$tmp/large" || fail "the upload has othe
 cmp "$state/blobs/$(sha "$tmp/weights")" "$tmp/weights" || fail "the model has other bytes"
 # A client that was killed: the next one goes on.
 head -c 40000000 /dev/urandom >"$tmp/large"
-ctl models add large "$tmp/large" >"$tmp/out" 2>"$tmp/err" &
+"$builddir/distillctl" --state "$state" models add large "$tmp/large" >"$tmp/out" 2>"$tmp/err" &
 client=$!
 within 30 grown 0 || fail "no upload begins"
 kill -9 $client 2>/dev/null
@@ -144,6 +144,31 @@ if [ -n "$(ls "$state/uploads")" ]; then
     grep -q 'going on after' "$tmp/err" || fail "it did not go on: $(cat "$tmp/err")"
 fi
 cmp "$state/blobs/$(sha "$tmp/large")" "$tmp/large" || fail "the upload has other bytes"
+
+# -- A disk that refuses: nothing is taken, and the upload goes on where it was --
+stop_daemon
+listen=127.0.0.1:0
+DISTILLD_FAULT=io:rename:2+ start_daemon # the first is that of the address
+head -c 50000 /dev/urandom >"$tmp/refused"
+begin 50000 "$(sha "$tmp/refused")"
+id=$(body .id)
+piece "$id" 0 "$tmp/refused"
+problem 503 io "a rename that fails"
+[ ! -e "$state/blobs/$(sha "$tmp/refused")" ] || fail "a refused file is there"
+api GET "/api/v1/uploads/$id"
+[ "$code $(body .complete)" = "200 false" ] || fail "the upload after a refusal: $code $text"
+stop_daemon
+DISTILLD_FAULT=io:write:3 start_daemon
+begin 50000 "$(sha "$tmp/refused")"
+piece "$(body .id)" "$(body .offset)" "$tmp/refused"
+[ "$code" = 503 ] || fail "a write that fails: $code $text"
+begin 50000 "$(sha "$tmp/refused")"
+id=$(body .id) offset=$(body .offset)
+tail -c +$((offset + 1)) "$tmp/refused" >"$tmp/more"
+piece "$id" "$offset" "$tmp/more"
+[ "$code $(body .sha256)" = "200 $(sha "$tmp/refused")" ] || fail "after the refusals: $code $text"
+stop_daemon
+start_daemon
 
 # -- Bad requests, and limits --
 for body in '{}' '{"size_bytes":0}' '{"size_bytes":-1}' '{"size_bytes":"1"}' '{"size_bytes":1,"sha256":"x"}' '{"size_bytes":1,"x":1}' '[]'; do
