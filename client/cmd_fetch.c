@@ -5,6 +5,7 @@
 #include "client/cmd.h"
 #include "client/ctl.h"
 #include "client/download.h"
+#include "client/url.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -68,7 +69,8 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct fetch *o = opts;
     char *path = destination(o, err);
-    struct download d = {.id = o->id, .name = o->name, .path = path, .quiet = o->quiet || c->json};
+    char *url = url_artifact(o->id, o->name);
+    struct download d = {.url = url, .name = o->name, .path = path, .quiet = o->quiet || c->json};
     int64_t bytes = 0;
     bool ok = path && download(c, &d, &bytes, err);
 
@@ -76,6 +78,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
         print_done(c, path, bytes);
     else if (err->code == ERR_NOT_FOUND)
         add_known(c, o->id, err);
+    free(url);
     free(path);
     return ok;
 }

@@ -3,7 +3,6 @@
 
 #include "client/cmd.h"
 #include "client/ctl.h"
-#include "client/url.h"
 #include "client/view.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
@@ -37,40 +36,6 @@ static void add_row(struct out_table *t, const struct json *job)
         out_duration(out_age(js_string(js_get(job, "created_at"), NULL), clock_wall_ms()), text));
 }
 
-/* Adds the jobs of one page to `all`; the token of the next page, or NULL with or without err. */
-static char *read_page(struct ctl *c, const char *token, struct json *all, struct error *err)
-{
-    struct buf path = buf_new(0);
-    struct json *page;
-    const char *next;
-    char *copy;
-
-    buf_str(&path, "/api/v1/jobs");
-    url_query(&path, "page_token", token);
-    page = ctl_call(c, NULL, buf_text(&path), NULL, err);
-    for (size_t i = 0; i < js_len(js_get(page, "items")); i++)
-        js_push(all, js_copy(js_at(js_get(page, "items"), i)));
-    next = js_string(js_get(page, "next_page_token"), NULL);
-    copy = next ? str_dup(next) : NULL;
-    js_free(page);
-    buf_free(&path);
-    return copy;
-}
-
-static bool read_all(struct ctl *c, struct json *all, struct error *err)
-{
-    char *token = NULL;
-
-    err_clear(err);
-    do {
-        char *next = read_page(c, token, all, err);
-
-        free(token);
-        token = next;
-    } while (token);
-    return err->code == ERR_NONE;
-}
-
 static void print_table(const struct ctl *c, const struct json *jobs)
 {
     struct out_table t = OUT_TABLE(columns);
@@ -86,18 +51,15 @@ static void print_table(const struct ctl *c, const struct json *jobs)
 
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
-    struct json *all = js_new_object(), *items = js_new_array();
-    bool ok;
+    struct json *all = ctl_list(c, "/api/v1/jobs", err);
 
     (void)opts;
-    js_set(all, "items", items);
-    ok = read_all(c, items, err);
-    if (ok && c->json)
+    if (all && c->json)
         out_json(all);
-    else if (ok)
-        print_table(c, items);
+    else if (all)
+        print_table(c, js_get(all, "items"));
     js_free(all);
-    return ok;
+    return all;
 }
 
 const struct command cmd_list = {

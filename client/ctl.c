@@ -114,11 +114,10 @@ struct http *ctl_http(struct ctl *c, struct error *err)
     return c->http;
 }
 
-struct json *ctl_call(struct ctl *c, const char *method, const char *path, const struct json *body,
-                      struct error *err)
+struct json *ctl_ask(struct ctl *c, struct http_request *r, struct error *err)
 {
     struct http *h = ctl_http(c, err);
-    struct json *answer = h ? http_call(h, method, path, body, err) : NULL;
+    struct json *answer = h ? http_ask(h, r, err) : NULL;
     const struct json *errors = h ? js_get(http_problem(h), "errors") : NULL;
 
     if (errors) {
@@ -126,6 +125,54 @@ struct json *ctl_call(struct ctl *c, const char *method, const char *path, const
         c->errors = js_copy(errors);
     }
     return answer;
+}
+
+struct json *ctl_call(struct ctl *c, const char *method, const char *path, const struct json *body,
+                      struct error *err)
+{
+    struct http_request r = {.method = method, .path = path, .body = body};
+
+    return ctl_ask(c, &r, err);
+}
+
+/* Adds the items of one page to `all`; the token of the next page, or NULL with or without err. */
+static char *read_page(struct ctl *c, const char *list, const char *token, struct json *all,
+                       struct error *err)
+{
+    struct buf path = buf_new(0);
+    struct json *page;
+    const char *next;
+    char *copy;
+
+    buf_str(&path, list);
+    url_query(&path, "page_token", token);
+    page = ctl_call(c, NULL, buf_text(&path), NULL, err);
+    for (size_t i = 0; i < js_len(js_get(page, "items")); i++)
+        js_push(all, js_copy(js_at(js_get(page, "items"), i)));
+    next = js_string(js_get(page, "next_page_token"), NULL);
+    copy = next ? str_dup(next) : NULL;
+    js_free(page);
+    buf_free(&path);
+    return copy;
+}
+
+struct json *ctl_list(struct ctl *c, const char *path, struct error *err)
+{
+    struct json *all = js_new_object(), *items = js_new_array();
+    char *token = NULL;
+
+    js_set(all, "items", items);
+    err_clear(err);
+    do {
+        char *next = read_page(c, path, token, items, err);
+
+        free(token);
+        token = next;
+    } while (token);
+    if (err->code == ERR_NONE)
+        return all;
+    js_free(all);
+    return NULL;
 }
 
 struct json *ctl_job(struct ctl *c, const char *method, const char *id, const char *rest,

@@ -42,6 +42,10 @@ void ctl_renew(struct ctl *c);
 /* http_call to that server; keeps the list of errors of a refusal in c->errors. */
 struct json *ctl_call(struct ctl *c, const char *method, const char *path, const struct json *body,
                       struct error *err);
+/* Any request to it, as by http_ask. */
+struct json *ctl_ask(struct ctl *c, struct http_request *r, struct error *err);
+/* {"items": [...]} of all pages of a list. */
+struct json *ctl_list(struct ctl *c, const char *path, struct error *err);
 /* The same for /api/v1/jobs/ID + rest. */
 struct json *ctl_job(struct ctl *c, const char *method, const char *id, const char *rest,
                      struct error *err);

@@ -5,91 +5,31 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/url.h"
-#include "proto/base/clock.h"
+#include "client/hash.h"
+#include "client/meter.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 enum {
-    MAX_ETAG = 1024,
-    BAR_CELLS = 20
+    MAX_ETAG = 1024
 };
-
-static const double redraw_s = 0.1, line_s = 1;
 
 struct state {
     const struct download *d;
     struct http *http;
-    struct term term;
     struct file_writer to;
     char *etag_path;
-    char *etag;    /* of what the part holds; NULL: it cannot be gone on with */
-    int64_t have;  /* bytes in the part */
-    int64_t total; /* -1: not known */
-    /* progress of this run */
-    int64_t had;
-    double began, shown;
-    int64_t tenths; /* that have a line */
+    char *etag;         /* of what the part holds; NULL: it cannot be gone on with */
+    struct meter meter; /* its `have` are the bytes in the part */
 };
 
-/* -- Progress ------------------------------------------------------------------------------------- */
-
-/* "42 %  12.3 MB of 50.1 MB  3.1 MB/s  ETA 12s" */
-static void describe(const struct state *s, struct buf *b)
-{
-    double seconds = clock_mono_s() - s->began;
-    double rate = seconds > 0 ? (double)(s->have - s->had) / seconds : 0;
-    char text[OUT_TEXT];
-
-    if (s->total > 0)
-        buf_fmt(b, "%3" PRId64 " %%  ", 100 * s->have / s->total);
-    buf_str(b, out_bytes(s->have, text));
-    if (s->total > 0)
-        buf_fmt(b, " of %s", out_bytes(s->total, text));
-    buf_fmt(b, "  %s/s", out_bytes((int64_t)rate, text));
-    if (s->total > 0 && rate > 0)
-        buf_fmt(b, "  ETA %s", out_duration((double)(s->total - s->have) / rate, text));
-}
-
-static void redraw(const struct state *s)
-{
-    struct buf line = buf_new(0);
-
-    if (s->total > 0) {
-        out_bar(&line, (double)s->have / (double)s->total, BAR_CELLS);
-        buf_str(&line, " ");
-    }
-    describe(s, &line);
-    fprintf(stderr, "\r%s  %s\x1b[K", buf_text(&line), s->d->name);
-    buf_free(&line);
-}
-
-static void print_line(const struct state *s)
-{
-    struct buf line = buf_new(0);
-
-    describe(s, &line);
-    fprintf(stderr, "%s: %s\n", s->d->name, buf_text(&line));
-    buf_free(&line);
-}
-
-/* On a terminal a line that is drawn over; elsewhere a line for each tenth, when that takes a while. */
 static bool on_tick(double received, double total, void *arg, struct error *err)
 {
-    struct state *s = arg;
-    double now = clock_mono_s();
-    int64_t tenths = s->total > 0 ? 10 * s->have / s->total : 0;
-
     (void)received;
     (void)total;
     (void)err;
-    if (s->d->quiet || s->began <= 0 || now - s->shown < (s->term.tty ? redraw_s : line_s) ||
-        (!s->term.tty && tenths == s->tenths))
-        return true;
-    s->shown = now;
-    s->tenths = tenths;
-    (s->term.tty ? redraw : print_line)(s);
+    meter_show(&((struct state *)arg)->meter);
     return true;
 }
 
@@ -98,7 +38,7 @@ static void tell_resumed(const struct state *s)
     char text[OUT_TEXT];
 
     if (!s->d->quiet)
-        fprintf(stderr, "%s: going on after %s\n", s->d->name, out_bytes(s->have, text));
+        fprintf(stderr, "%s: going on after %s\n", s->d->name, out_bytes(s->meter.have, text));
 }
 
 /* -- The part ------------------------------------------------------------------------------------- */
@@ -118,7 +58,7 @@ static bool note_etag(struct state *s, const char *etag, struct error *err)
 
 static bool forget(struct state *s, struct error *err)
 {
-    s->have = 0;
+    s->meter.have = 0;
     return file_writer_restart(&s->to, err) && note_etag(s, NULL, err);
 }
 
@@ -126,10 +66,10 @@ static bool open_part(struct state *s, struct error *err)
 {
     char *part = str_fmt("%s.part", s->d->path);
     struct buf etag = buf_new(MAX_ETAG);
-    bool ok = file_writer_reopen(&s->to, s->d->path, part, 0666, &s->have, err);
+    bool ok = file_writer_reopen(&s->to, s->d->path, part, 0666, &s->meter.have, err);
 
-    if (ok && s->have && file_read(s->etag_path, &etag, NULL) && etag.len && etag.data[0] == '"' &&
-        !strpbrk(etag.data, "\r\n"))
+    if (ok && s->meter.have && file_read(s->etag_path, &etag, NULL) && etag.len &&
+        etag.data[0] == '"' && !strpbrk(etag.data, "\r\n"))
         s->etag = str_dup(etag.data);
     else if (ok)
         ok = forget(s, err);
@@ -143,8 +83,8 @@ static void close_part(struct state *s, bool done, struct error *err)
 {
     if (done) {
         unlink(s->etag_path);
-    } else if (s->to.path && s->etag && s->have) {
-        err_wrap(err, "%s keeps %" PRId64 " bytes for the next time", s->to.tmp, s->have);
+    } else if (s->to.path && s->etag && s->meter.have) {
+        err_wrap(err, "%s keeps %" PRId64 " bytes for the next time", s->to.tmp, s->meter.have);
         file_writer_keep(&s->to);
     } else if (s->to.path) {
         unlink(s->etag_path);
@@ -161,19 +101,20 @@ static bool take_range(struct state *s, struct error *err)
     int64_t first, last;
 
     if (range &&
-        sscanf(range, "bytes %" SCNd64 "-%" SCNd64 "/%" SCNd64, &first, &last, &s->total) == 3 &&
-        first == s->have && last == s->total - 1)
+        sscanf(range, "bytes %" SCNd64 "-%" SCNd64 "/%" SCNd64, &first, &last, &s->meter.total) ==
+            3 &&
+        first == s->meter.have && last == s->meter.total - 1)
         return true;
-    return err_set(err, ERR_FAILED, "asked for the bytes from %" PRId64 " on, got \"%s\"", s->have,
-                   range ? range : "no Content-Range");
+    return err_set(err, ERR_FAILED, "asked for the bytes from %" PRId64 " on, got \"%s\"",
+                   s->meter.have, range ? range : "no Content-Range");
 }
 
 static bool take_whole(struct state *s, struct error *err)
 {
     const char *length = http_answer_header(s->http, "Content-Length");
 
-    if (!length || !str_int(length, 0, INT64_MAX, &s->total))
-        s->total = -1;
+    if (!length || !str_int(length, 0, INT64_MAX, &s->meter.total))
+        s->meter.total = -1;
     return forget(s, err) && note_etag(s, http_answer_header(s->http, "ETag"), err);
 }
 
@@ -186,9 +127,7 @@ static bool on_begin(void *arg, struct error *err)
         return false;
     if (rest)
         tell_resumed(s);
-    s->had = s->have;
-    s->began = s->shown = clock_mono_s();
-    s->tenths = s->total > 0 ? 10 * s->have / s->total : 0;
+    meter_begin(&s->meter);
     return true;
 }
 
@@ -198,7 +137,7 @@ static bool on_bytes(const char *bytes, size_t len, void *arg, struct error *err
 
     if (!file_writer_add(&s->to, bytes, len, err))
         return false;
-    s->have += (int64_t)len;
+    s->meter.have += (int64_t)len;
     return true;
 }
 
@@ -213,7 +152,7 @@ static bool request(struct state *s, const char *path, struct error *err)
     char range[40];
 
     if (s->etag) {
-        snprintf(range, sizeof(range), "bytes=%" PRId64 "-", s->have);
+        snprintf(range, sizeof(range), "bytes=%" PRId64 "-", s->meter.have);
         r.range = range;
         r.if_range = s->etag;
     }
@@ -233,31 +172,45 @@ static bool transfer(struct state *s, const char *path, struct error *err)
     return request(s, path, err);
 }
 
+/* A part with other bytes than it should have is no beginning of anything. */
+static bool verify(struct state *s, struct error *err)
+{
+    char hex[SHA256_HEX];
+
+    if (!s->d->sha256)
+        return true;
+    if (!hash_file(s->to.tmp, hex, err))
+        return false;
+    if (strcmp(hex, s->d->sha256) == 0)
+        return true;
+    forget(s, NULL);
+    return err_set(err, ERR_DATA, "%s: what came has the sha256 %s, not %s", s->d->name, hex,
+                   s->d->sha256);
+}
+
 static bool finish(struct state *s, struct error *err)
 {
-    if (s->total >= 0 && s->have != s->total)
+    if (s->meter.total >= 0 && s->meter.have != s->meter.total)
         return err_set(err, ERR_FAILED, "%s has %" PRId64 " bytes, %" PRId64 " came", s->d->name,
-                       s->total, s->have);
-    return file_writer_commit(&s->to, err);
+                       s->meter.total, s->meter.have);
+    return verify(s, err) && file_writer_commit(&s->to, err);
 }
 
 bool download(struct ctl *c, const struct download *d, int64_t *bytes_out, struct error *err)
 {
-    struct state s = {.d = d, .http = ctl_http(c, err), .term = c->err, .total = -1};
-    char *path;
+    struct state s = {.d = d,
+                      .http = ctl_http(c, err),
+                      .meter = {.name = d->name, .term = c->err, .quiet = d->quiet, .total = -1}};
     bool ok;
 
     if (!s.http)
         return false;
     s.etag_path = str_fmt("%s.part.etag", d->path);
-    path = url_artifact(d->id, d->name);
-    ok = open_part(&s, err) && transfer(&s, path, err) && finish(&s, err);
-    if (s.term.tty && s.shown > s.began)
-        fputs("\r\x1b[K", stderr);
+    ok = open_part(&s, err) && transfer(&s, d->url, err) && finish(&s, err);
+    meter_end(&s.meter);
     close_part(&s, ok, err);
-    *bytes_out = s.have;
+    *bytes_out = s.meter.have;
     free(s.etag);
     free(s.etag_path);
-    free(path);
     return ok;
 }

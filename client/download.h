@@ -1,4 +1,4 @@
-/* One artifact into a file. What has come stands in PATH.part, and in PATH.part.etag which version it is
+/* One file of the server's into one of ours. What has come stands in PATH.part, and in PATH.part.etag which version it is
  * of, until all of it is there; a download that was interrupted goes on with the rest (Range, If-Range), or
  * starts over if the server has another version or knows no ranges. */
 #ifndef CLIENT_DOWNLOAD_H
@@ -7,9 +7,11 @@
 #include "client/ctl.h"
 
 struct download {
-    const char *id, *name; /* the job, its artifact */
-    const char *path;      /* where to */
-    bool quiet;            /* no progress on standard error */
+    const char *url;    /* its address on the server: "/api/v1/..." */
+    const char *name;   /* for people */
+    const char *path;   /* where to */
+    const char *sha256; /* that it must have; NULL: whatever comes */
+    bool quiet;         /* no progress on standard error */
 };
 
 /* *bytes_out: of the whole file. */

@@ -12,7 +12,8 @@ enum {
     MAX_ANSWER = 256 << 20,
     MAX_PROBLEM = 1 << 20,
     CONNECT_SECONDS = 5,
-    SILENT_SECONDS = 40 /* the server's heartbeat comes every 15 s */
+    SILENT_SECONDS = 40, /* the server's heartbeat comes every 15 s */
+    ALIVE_SECONDS = 30   /* between questions whether a silent server is there */
 };
 
 struct http {
@@ -159,8 +160,10 @@ static struct curl_slist *headers(const struct http *h, const struct http_reques
         list = add_header(list, "Authorization", bearer);
         free(bearer);
     }
-    if (r->body)
-        list = add_header(list, "Content-Type", "application/json");
+    if (r->body || r->bytes)
+        list = add_header(list, "Content-Type", r->bytes ? r->type : "application/json");
+    if (r->upload_offset)
+        list = add_header(list, "Upload-Offset", r->upload_offset);
     if (h->key) {
         char *quoted = str_fmt("\"%s\"", h->key);
 
@@ -197,8 +200,11 @@ static void configure(struct http *h, struct transfer *t, const char *url, struc
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, t->request->patient ? 0L : 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)SILENT_SECONDS);
+    curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(c, CURLOPT_TCP_KEEPIDLE, (long)ALIVE_SECONDS);
+    curl_easy_setopt(c, CURLOPT_TCP_KEEPINTVL, (long)ALIVE_SECONDS);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, t->message);
@@ -212,12 +218,18 @@ static void configure(struct http *h, struct transfer *t, const char *url, struc
     }
 }
 
-static void set_method(CURL *c, const char *method, const char *body)
+static void set_method(CURL *c, const struct http_request *r, const char *body)
 {
-    if (method)
-        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
-    if (body)
+    if (r->method)
+        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
+    if (r->bytes) {
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->n_bytes);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, r->bytes);
+    } else if (body) {
         curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, body);
+    } else if (r->method) {
+        curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, "");
+    }
 }
 
 /* Whether it broke off after the connection stood. */
@@ -261,7 +273,7 @@ bool http_send(struct http *h, const struct http_request *r, struct error *err)
     js_free(h->problem);
     h->problem = NULL;
     configure(h, &t, url, list);
-    set_method(h->curl, r->method, r->method && !body ? "" : body);
+    set_method(h->curl, r, body);
     rc = curl_easy_perform(h->curl);
     h->lost = was_lost(h->curl, rc);
     ok = judge(h, &t, rc, err);
@@ -278,21 +290,28 @@ static bool collect(const char *bytes, size_t len, void *arg, struct error *err)
            err_set(err, ERR_TOO_LARGE, "the answer is larger than %d MB", MAX_ANSWER >> 20);
 }
 
-struct json *http_call(struct http *h, const char *method, const char *path,
-                       const struct json *body, struct error *err)
+struct json *http_ask(struct http *h, struct http_request *r, struct error *err)
 {
     struct buf answer = buf_new(MAX_ANSWER);
-    struct http_request r = {
-        .method = method, .path = path, .body = body, .sink = collect, .arg = &answer};
     struct json *j = NULL;
 
-    if (http_send(h, &r, err)) {
+    r->sink = collect;
+    r->arg = &answer;
+    if (http_send(h, r, err)) {
         j = answer.len ? js_parse(answer.data, answer.len, err) : js_new_null();
         if (!j) {
-            err_wrap(err, "%s%s", h->server, path);
+            err_wrap(err, "%s%s", h->server, r->path);
             err->code = ERR_FAILED;
         }
     }
     buf_free(&answer);
     return j;
+}
+
+struct json *http_call(struct http *h, const char *method, const char *path,
+                       const struct json *body, struct error *err)
+{
+    struct http_request r = {.method = method, .path = path, .body = body};
+
+    return http_ask(h, &r, err);
 }

@@ -28,6 +28,11 @@ struct http_request {
     const char *method; /* NULL: GET */
     const char *path;
     const struct json *body;
+    const void *bytes; /* a body that is no JSON, and its type */
+    size_t n_bytes;
+    const char *type;
+    const char *upload_offset;    /* Upload-Offset, or NULL */
+    bool patient;                 /* the answer may take minutes, in which nothing comes */
     const char *accept;           /* NULL: application/json */
     const char *last_id;          /* Last-Event-ID, or NULL */
     const char *range, *if_range; /* or NULL */
@@ -46,7 +51,10 @@ bool http_lost(const struct http *h);
  * the answer's body then stands in http_problem. */
 bool http_send(struct http *h, const struct http_request *r, struct error *err);
 
-/* A request whose answer is JSON, which is returned; JSON null for an empty answer; NULL with err. */
+/* A request whose answer is JSON, which is returned; JSON null for an empty answer; NULL with err. Sets
+ * sink and arg. */
+struct json *http_ask(struct http *h, struct http_request *r, struct error *err);
+/* The same for a plain one. */
 struct json *http_call(struct http *h, const char *method, const char *path,
                        const struct json *body, struct error *err);
 

@@ -28,6 +28,29 @@ void api_job_logs(struct daemon *d, struct request *r);
 void api_job_artifacts(struct daemon *d, struct request *r);
 void api_job_artifact(struct daemon *d, struct request *r);
 
+/* api_uploads.c */
+void api_upload_create(struct daemon *d, struct request *r);
+void api_upload_get(struct daemon *d, struct request *r);
+void api_upload_begin(struct daemon *d, struct request *r); /* of a piece: its headers are there */
+void api_upload_append(struct daemon *d, struct request *r);
+void api_upload_delete(struct daemon *d, struct request *r);
+
+/* api_models.c */
+void api_model_list(struct daemon *d, struct request *r);
+void api_model_get(struct daemon *d, struct request *r);
+void api_model_version(struct daemon *d, struct request *r);
+void api_model_file(struct daemon *d, struct request *r);
+void api_model_lineage(struct daemon *d, struct request *r);
+void api_model_delete(struct daemon *d, struct request *r);
+/* api_register.c */
+void api_model_add(struct daemon *d, struct request *r);
+
+/* api_datasets.c */
+void api_dataset_add(struct daemon *d, struct request *r);
+void api_dataset_list(struct daemon *d, struct request *r);
+void api_dataset_get(struct daemon *d, struct request *r);
+void api_dataset_delete(struct daemon *d, struct request *r);
+
 /* sse.c */
 void api_events(struct daemon *d, struct request *r);
 
@@ -54,6 +77,8 @@ const struct job *api_find_job(struct daemon *d, const char *id, struct job **ow
                                struct error *err);
 /* Answers 404 and returns NULL when there is no job params[0]. */
 const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned);
+/* A file of the job's run directory for reading; -1 when there is none. */
+int api_open_artifact(const struct daemon *d, const char *id, const char *name);
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns

@@ -143,23 +143,38 @@ static const char *type_of(const char *name)
     return NULL;
 }
 
+static int open_artifact(const struct daemon *d, const char *id, const char *name, struct stat *st)
+{
+    int dir = type_of(name) ? open_dir(d, id) : -1;
+    int fd = dir >= 0 ? open_below(dir, name, st) : -1;
+
+    if (dir >= 0)
+        close(dir);
+    return fd;
+}
+
+int api_open_artifact(const struct daemon *d, const char *id, const char *name)
+{
+    struct stat st;
+
+    return open_artifact(d, id, name, &st);
+}
+
 void api_job_artifact(struct daemon *d, struct request *r)
 {
     struct job *owned;
     const struct job *j = api_job_of(d, r, &owned);
-    const char *name = r->params[1], *type = type_of(name);
-    int dir = j && type ? open_dir(d, j->id) : -1, fd;
+    const char *name = r->params[1];
     struct stat st;
+    int fd;
 
     if (!j)
         return;
-    fd = dir >= 0 ? open_below(dir, name, &st) : -1;
+    fd = open_artifact(d, j->id, name, &st);
     if (fd >= 0)
-        reply_file(r, type, fd, &st);
+        reply_file(r, type_of(name), fd, &st);
     else
         problem_reply(r, "not_found", NULL, "job %s has no file \"%.200s\"", j->id, name);
-    if (dir >= 0)
-        close(dir);
     job_destroy(owned);
 }
 

@@ -7,16 +7,13 @@
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
+#include "daemon/listing.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
+#include "daemon/refs.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
-
-enum {
-    PAGE_DEFAULT = 100,
-    PAGE_MAX = 500
-};
 
 const struct job *api_find_job(struct daemon *d, const char *id, struct job **owned,
                                struct error *err)
@@ -108,6 +105,7 @@ static JobSpec *read_spec(struct daemon *d, struct request *r)
 
     if (!j)
         return NULL;
+    refs_pin(d, j, &p);
     spec = job_from_json(j, &p);
     if (spec) {
         job_validate(spec, &d->catalog, &p);
@@ -169,10 +167,7 @@ void api_job_submit(struct daemon *d, struct request *r)
 
 struct page {
     struct daemon *daemon;
-    struct json *items;
-    size_t n, limit;
-    int64_t last_seq;
-    bool more;
+    struct listing list;
 };
 
 static void add_to_page(struct job *take_job, void *arg)
@@ -180,12 +175,8 @@ static void add_to_page(struct job *take_job, void *arg)
     struct page *p = arg;
     struct active *a = daemon_active(p->daemon, take_job->id);
 
-    p->more = p->n == p->limit;
-    if (!p->more) {
-        js_push(p->items, job_json(a ? a->job : take_job, true));
-        p->last_seq = take_job->seq;
-        p->n++;
-    }
+    if (listing_has_room(&p->list))
+        listing_add(&p->list, take_job->seq, job_json(a ? a->job : take_job, true));
     job_destroy(take_job);
 }
 
@@ -222,57 +213,18 @@ static bool take_list(struct request *r, struct job_filter *f, char **label, str
     return true;
 }
 
-/* Where the page begins and how long it is. False when the answer was given. */
-static bool take_place(struct daemon *d, struct request *r, const char *query, int64_t *limit,
-                       int64_t *before)
-{
-    const char *token = http_query(r, "page_token");
-
-    *before = 0;
-    if (!api_number(r, "page_size", 1, PAGE_MAX, PAGE_DEFAULT, limit))
-        return false;
-    if (!token || page_token_read(d->token, query, token, before))
-        return true;
-    problem_reply(r, "bad_request", NULL,
-                  "page_token: expected the next_page_token of a page of the same list, got "
-                  "\"%.60s\"",
-                  token);
-    return false;
-}
-
-static void reply_page(struct daemon *d, struct request *r, const struct page *p, const char *query)
-{
-    struct json *answer = js_new_object();
-    char token[PAGE_TOKEN_SIZE];
-
-    js_set(answer, "items", p->items);
-    if (p->more) {
-        char *link;
-
-        page_token(d->token, query, p->last_seq, token);
-        link = str_fmt("</api/v1/jobs?page_size=%zu&page_token=%s%s>; rel=\"next\"", p->limit,
-                       token, query);
-        http_add_header(r, "Link", link);
-        free(link);
-    }
-    js_set(answer, "next_page_token", p->more ? js_new_string(token) : js_new_null());
-    reply_json(r, 200, answer);
-}
-
 static void list(struct daemon *d, struct request *r, const struct job_filter *f, const char *query)
 {
     struct page page = {.daemon = d};
-    int64_t limit, before;
+    struct listing *l = &page.list;
     struct error err;
 
-    if (!take_place(d, r, query, &limit, &before))
+    if (!listing_begin(d, r, query, l))
         return;
-    page.items = js_new_array();
-    page.limit = (size_t)limit;
-    if (store_jobs_page(d->store, before, limit + 1, f, add_to_page, &page, &err)) {
-        reply_page(d, r, &page, query);
+    if (store_jobs_page(d->store, l->before, (int64_t)l->limit + 1, f, add_to_page, &page, &err)) {
+        listing_reply(d, r, l, "/api/v1/jobs", query);
     } else {
-        js_free(page.items);
+        listing_drop(l);
         problem_reply_error(r, &err);
     }
 }
@@ -293,9 +245,12 @@ void api_job_get(struct daemon *d, struct request *r)
 {
     struct job *owned;
     const struct job *j = api_job_of(d, r, &owned);
+    struct json *answer = j ? job_json(j, true) : NULL;
 
-    if (j)
-        reply_json(r, 200, job_json(j, true));
+    if (answer) {
+        js_set(answer, "uses", refs_json(d, j->id));
+        reply_json(r, 200, answer);
+    }
     job_destroy(owned);
 }
 

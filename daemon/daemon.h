@@ -17,6 +17,7 @@ struct settings {
     const char *hostfile, *launch_agent, *network, *advertise;
     opt_list hosts;
     int64_t slots;
+    int64_t upload_bytes;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
     double host_retry_s, lease_s, silence_s;
     bool help, version;
@@ -46,11 +47,12 @@ struct daemon {
     struct http *http;
     struct uplink *uplink;
     struct hosts *hosts;
+    struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
     VEC(struct active *) active; /* in the order of arrival */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */
     uv_timer_t heartbeat;        /* sse.c */
-    uv_timer_t hourly;           /* idempotency.c */
+    uv_timer_t hourly;           /* main.c: forgets what is old */
     uint64_t beats;              /* heartbeats so far */
     int64_t started_ms;
     bool stopping;

@@ -40,13 +40,14 @@ struct http {
     int open_handles;
     unsigned idle_spins;
     bool stopping;
-    http_handler handle;
+    const struct http_service *service;
     void *arg;
     size_t body_bytes;
     struct conns conns;
     struct http_stream *streams;
     size_t n_streams;
     size_t n_answers; /* given, but not sent to the end */
+    size_t n_working;
 };
 
 /* An answer that goes on. */
@@ -67,6 +68,10 @@ struct http_exchange {
     struct request request;
     enum MHD_Result queued;
     int64_t began_ns;
+    uv_work_t work;
+    void (*run)(void *arg); /* what is being done elsewhere; NULL: nothing */
+    void (*then)(struct request *r, void *arg);
+    void *run_arg;
     VEC(char *) texts;   /* decoded parameters */
     VEC(char *) headers; /* names and values to send, in turn */
 };
@@ -252,6 +257,8 @@ static void exchange_free(struct http_exchange *x)
     for (size_t i = 0; i < HTTP_PARAMS; i++)
         free(x->request.params[i]);
     buf_free(&x->request.body);
+    if (x->request.sink)
+        x->request.sink->free(x->request.sink_arg);
     free(x);
 }
 
@@ -271,19 +278,68 @@ static void on_completed(void *arg, struct MHD_Connection *c, void **ctx,
     *ctx = NULL;
 }
 
-static enum MHD_Result answer(struct http_exchange *x)
+/* The request has its answer, or work that will give it one. */
+static enum MHD_Result settle(struct http_exchange *x)
 {
     struct request *r = &x->request;
 
     conn_enter(x->conn, CONN_ANSWER, now_ms());
     allow_silence(x, 0); /* as long as it likes: see look_at */
-    x->http->handle(r, x->http->arg);
+    if (x->run)
+        return MHD_YES;
     if (!r->status)
         http_reply(r, 500, "text/plain", "no answer", 9);
     if (r->status >= 400 || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
         log_info("request method=%s path=%.200s status=%d ms=%.1f", r->method, r->path, r->status,
                  (double)(clock_mono_ns() - x->began_ns) / 1e6);
     return x->queued;
+}
+
+static enum MHD_Result answer(struct http_exchange *x)
+{
+    void (*then)(struct request * r, void *arg) = x->then;
+
+    x->then = NULL;
+    if (then)
+        then(&x->request, x->run_arg);
+    else
+        x->http->service->handle(&x->request, x->http->arg);
+    return settle(x);
+}
+
+static void on_work(uv_work_t *w)
+{
+    struct http_exchange *x = w->data;
+
+    x->run(x->run_arg);
+}
+
+/* libmicrohttpd then asks for the answer once more. */
+static void on_work_done(uv_work_t *w, int status)
+{
+    struct http_exchange *x = w->data;
+    struct http *h = x->http;
+
+    (void)status;
+    x->run = NULL;
+    h->n_working--;
+    MHD_resume_connection(x->connection);
+    pump(h);
+}
+
+void http_work(struct request *r, void (*work)(void *arg),
+               void (*then)(struct request *r, void *arg), void *arg)
+{
+    struct http_exchange *x = r->exchange;
+
+    ASSERT(!x->run && !r->status);
+    x->run = work;
+    x->then = then;
+    x->run_arg = arg;
+    x->work.data = x;
+    x->http->n_working++;
+    MHD_suspend_connection(x->connection);
+    uv_queue_work(x->http->poll.loop, &x->work, on_work, on_work_done);
 }
 
 static void refuse(struct request *r, const char *code, const char *fmt, ...)
@@ -331,8 +387,8 @@ static bool announced_too_large(const struct http_exchange *x)
     return text && !str_int(text, 0, (int64_t)x->http->body_bytes, &n);
 }
 
-/* What can be told from the headers. True when there is something to refuse. */
-static bool check_headers(struct http_exchange *x)
+/* What can be told from the headers. */
+static void check_headers(struct http_exchange *x)
 {
     struct request *r = &x->request;
     size_t uri = strlen(r->path) + length_of(x, MHD_GET_ARGUMENT_KIND);
@@ -346,17 +402,31 @@ static bool check_headers(struct http_exchange *x)
     else if (headers > HTTP_HEADERS_MAX)
         refuse(r, "headers_too_large", "headers may have at most %d bytes, got %zu",
                HTTP_HEADERS_MAX, headers);
-    else if (announced_too_large(x))
+}
+
+static enum MHD_Result begin(struct http_exchange *x)
+{
+    struct request *r = &x->request;
+
+    check_headers(x);
+    if (!r->refusal)
+        x->http->service->begin(r, x->http->arg);
+    if (r->status)
+        return settle(x);
+    if (!r->refusal && !r->sink && announced_too_large(x))
         refuse_body(x);
-    if (r->refusal)
-        http_add_header(r, "Connection", "close");
-    return r->refusal;
+    if (!r->refusal)
+        return MHD_YES;
+    http_add_header(r, "Connection", "close");
+    return answer(x);
 }
 
 static enum MHD_Result take_body(struct http_exchange *x, const char *data, size_t len)
 {
     x->conn->received += len;
-    if (!x->request.refusal && !buf_add(&x->request.body, data, len)) {
+    if (x->request.sink && x->request.sink->take(x->request.sink_arg, data, len))
+        return MHD_YES;
+    if (!x->request.sink && !x->request.refusal && !buf_add(&x->request.body, data, len)) {
         buf_free(&x->request.body);
         refuse_body(x);
     }
@@ -373,7 +443,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
     (void)version;
     if (!x) {
         *ctx = x = exchange_new(arg, c, method, url);
-        return check_headers(x) ? answer(x) : MHD_YES;
+        return begin(x);
     }
     *len = 0;
     return n ? take_body(x, data, n) : answer(x);
@@ -583,11 +653,11 @@ static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
 }
 
 struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
-                        http_handler handle, void *arg, struct error *err)
+                        const struct http_service *service, void *arg, struct error *err)
 {
     struct http *h = NEW(struct http);
 
-    h->handle = handle;
+    h->service = service;
     h->arg = arg;
     h->body_bytes = limits->body_bytes;
     h->conns.limits = limits->connections;
@@ -639,6 +709,8 @@ void http_stop(struct http *h)
     uv_timer_stop(&h->timer);
     uv_timer_stop(&h->sweep);
     fd = MHD_quiesce_daemon(h->mhd);
+    while (h->n_working)
+        uv_run(h->poll.loop, UV_RUN_ONCE);
     finish_answers(h);
     /* A suspended connection would make MHD_stop_daemon abort the process. */
     resume_streams(h);

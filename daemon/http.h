@@ -1,8 +1,9 @@
 /* HTTP/1.1: libmicrohttpd driven by the libuv loop. The only file that knows the former.
  *
  * A request reaches the handler once its body is complete, on the loop's thread; the handler gives
- * exactly one answer before it returns. A stream is an answer that goes on: its reader is asked for
- * bytes whenever there is room, says 0 when it has none, and is asked again after http_wake. */
+ * exactly one answer before it returns, or has something done first that takes a while (http_work). A
+ * stream is an answer that goes on: its reader is asked for bytes whenever there is room, says 0 when it
+ * has none, and is asked again after http_wake. */
 #ifndef DAEMON_HTTP_H
 #define DAEMON_HTTP_H
 
@@ -29,9 +30,18 @@ struct http_limits {
 
 struct http;
 
+/* Where a body goes that is not kept in memory. */
+struct http_sink {
+    /* False: the rest may be dropped. The handler tells why when the body is over. */
+    bool (*take)(void *arg, const char *data, size_t len);
+    void (*free)(void *arg); /* with the request, whether all of the body came or not */
+};
+
 struct request {
     const char *method, *path; /* the path as sent, without the query */
     struct buf body;
+    const struct http_sink *sink; /* NULL: the body is in `body` */
+    void *sink_arg;
     const char *refusal;       /* NULL, or the code of the problem: it breaks a limit */
     char refusal_text[160];    /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
@@ -39,12 +49,16 @@ struct request {
     struct http_exchange *exchange;
 };
 
-typedef void (*http_handler)(struct request *r, void *arg);
+struct http_service {
+    /* The headers are there, the body is still to come: may answer already, or give the request a sink. */
+    void (*begin)(struct request *r, void *arg);
+    void (*handle)(struct request *r, void *arg);
+};
 
 /* listen_fd: a bound, listening socket, which becomes the server's. */
 struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
-                        http_handler handle, void *arg, struct error *err);
-/* Takes no more connections; finishes answers, as far as their readers take them within a moment, and
+                        const struct http_service *service, void *arg, struct error *err);
+/* Takes no more connections; waits for work; finishes answers, as far as their readers take them within a moment, and
  * streams, whose readers are asked until they have nothing more. The handles are closed when the loop has
  * run once more. */
 void http_stop(struct http *h); /* NULL is fine */
@@ -57,6 +71,11 @@ const char *http_query_nth(struct request *r, const char *name, size_t n);
 
 /* Percent-decoding in place; false for a broken escape or a NUL byte. */
 bool http_decode(char *text);
+
+/* Instead of an answer: `work` is done on another thread, and `then`, back on the loop's, answers (or asks
+ * for more work). It is called in any case, also when the client has gone. */
+void http_work(struct request *r, void (*work)(void *arg),
+               void (*then)(struct request *r, void *arg), void *arg);
 
 /* To be called before the answer. */
 void http_add_header(struct request *r, const char *name, const char *value);

@@ -9,8 +9,7 @@
 #include "proto/base/str.h"
 
 enum {
-    STATUS = 202, /* of all that is kept: refusals are not, what was wrong can be put right */
-    SWEEP_MS = 3600 * 1000
+    STATUS = 202 /* of all that is kept: refusals are not, what was wrong can be put right */
 };
 
 static bool add_char(struct buf *b, char c)
@@ -122,18 +121,11 @@ bool idempotency_keep(struct daemon *d, const struct job *j, void *i, struct err
     return ok;
 }
 
-static void on_sweep(uv_timer_t *t)
+void idempotency_expire(struct daemon *d)
 {
-    struct daemon *d = t->data;
     int64_t before = clock_wall_ms() - IDEMPOTENCY_DAYS * INT64_C(24) * 3600 * 1000;
     struct error err;
 
     if (!store_replies_forget(d->store, before, &err))
         log_warn("old answers cannot be forgotten error=\"%s\"", err.msg);
-}
-
-void idempotency_start(struct daemon *d)
-{
-    d->hourly.data = d;
-    uv_timer_start(&d->hourly, on_sweep, 0, SWEEP_MS);
 }

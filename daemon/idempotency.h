@@ -25,7 +25,7 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
 /* Within the transaction that carries the request out; `i` is a struct idempotency. */
 bool idempotency_keep(struct daemon *d, const struct job *j, void *i, struct error *err);
 
-/* Forgets answers that are too old, now and each hour. */
-void idempotency_start(struct daemon *d);
+/* Forgets answers that are too old. */
+void idempotency_expire(struct daemon *d);
 
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/procs.h"
+#include "daemon/refs.h"
 #include "daemon/uplink.h"
 #include "proto/base/file.h"
 #include "proto/base/json.h"
@@ -50,12 +51,14 @@ bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZ
 {
     char *dir = daemon_attempt_path(d, j), *out = daemon_job_path(d, j->id, "out");
     char *spec = daemon_job_path(d, j->id, "job.json"), *path = str_path(dir, "token");
+    char *text = refs_plain(d, j, err);
     bool ok;
 
     secret_new("dwa_", token);
-    ok = file_make_dirs(out, 0755, err) && file_make_dirs(dir, 0700, err) &&
+    ok = text && file_make_dirs(out, 0755, err) && file_make_dirs(dir, 0700, err) &&
          file_replace(path, token, strlen(token), 0600, err) &&
-         file_replace(spec, j->spec, strlen(j->spec), 0644, err);
+         file_replace(spec, text, strlen(text), 0644, err);
+    free(text);
     free(path);
     free(spec);
     free(out);
@@ -64,9 +67,10 @@ bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZ
 }
 
 /* Our own environment, less what speaks of the daemon, and what the ranks must know. */
-static void add_environment(struct words *w, const struct daemon *d, const struct job *j,
-                            const char *dir)
+static void add_environment(struct words *w, struct daemon *d, const struct job *j, const char *dir)
 {
+    struct ref_use data;
+
     for (char **v = environ; *v; v++)
         if (!str_starts(*v, "DISTILLD_") || str_starts(*v, "DISTILLD_FAULT="))
             add_copy(w, *v);
@@ -78,6 +82,8 @@ static void add_environment(struct words *w, const struct daemon *d, const struc
                    d->state_dir));
     add(w, str_fmt("DISTILLD_TOKEN_FILE=%s/token", dir));
     add(w, str_fmt("DISTILLD_CACHE=%s/cache", d->state_dir));
+    if (refs_use(d, j->id, "data.source", &data))
+        add(w, str_fmt("DISTILLD_DATA_SHA256=%s", data.sha256));
     vec_push(&w->list, NULL);
 }
 

@@ -6,6 +6,7 @@
 
 #include "daemon/attempts.h"
 #include "daemon/launch.h"
+#include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -38,7 +39,7 @@ bool lifecycle_submit(struct daemon *d, const JobSpec *spec, const struct lifecy
         return false;
     id_next(last, now, id);
     j = job_new(id, spec, now);
-    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
+    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) && refs_note(d, j, err) &&
          store_event_add(d->store, events_next_id(d->events), now, j, err) &&
          (!also || also->store(d, j, also->arg, err)) && store_commit(d->store, err);
     if (!ok) {
@@ -169,6 +170,17 @@ bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err)
     return already;
 }
 
+static bool can_run_again(struct daemon *d, const struct job *j, struct error *err)
+{
+    char *spec;
+
+    if (!job_fsm_find(j->state, EV_RETRY))
+        return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", j->id);
+    spec = refs_plain(d, j, err);
+    free(spec);
+    return spec;
+}
+
 bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
 {
     struct active *a = daemon_active(d, id);
@@ -182,9 +194,9 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
     j = store_job_get(d->store, id, err);
     if (!j)
         return false;
-    if (!job_fsm_find(j->state, EV_RETRY)) {
+    if (!can_run_again(d, j, err)) {
         job_destroy(j);
-        return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", id);
+        return false;
     }
     a = daemon_add_active(d, j);
     if (!lifecycle_apply(d, a, EV_RETRY, NULL, err)) {

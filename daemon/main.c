@@ -24,7 +24,8 @@
 #include "daemon/secret.h"
 #include "daemon/sse.h"
 #include "daemon/uplink.h"
-#include "daemon/worker_catalog.h"
+#include "daemon/uploads.h"
+#include "daemon/worker_tool.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -36,6 +37,7 @@ enum {
     RING_EVENTS = 16384,
     RING_BYTES = 32 << 20,
     CONFIG_MAX = 1 << 20,
+    HOUR_MS = 3600 * 1000,
     BACKLOG = 512
 };
 
@@ -85,6 +87,8 @@ static const struct opt rows[] = {
     OPT(struct settings, web, OPT_TEXT, "web", "folder of the dashboard's files", .value = "DIR"),
     OPT(struct settings, body_bytes, OPT_INT, "max-body", "bytes of a request's body", .value = "N",
         .fallback = "1048576", .lo = 1024, .hi = 64 << 20),
+    OPT(struct settings, upload_bytes, OPT_INT, "max-upload", "bytes of an uploaded file",
+        .value = "N", .fallback = "68719476736", .lo = 1, .hi = INT64_C(1) << 50),
     OPT(struct settings, connections_per_address, OPT_INT, "connections-per-address",
         "connections at a time from one address (default: 64, loopback excepted)", .value = "N",
         .fallback = "0", .hi = 65536),
@@ -336,7 +340,7 @@ static bool open_http(struct daemon *d, struct error *err)
         close(fd);
         return false;
     }
-    d->http = http_start(&d->loop, fd, &limits, routes_dispatch, d, err);
+    d->http = http_start(&d->loop, fd, &limits, &routes_service, d, err);
     return d->http;
 }
 
@@ -346,22 +350,37 @@ static void start_timers(struct daemon *d)
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
     uv_timer_init(&d->loop, &d->hourly);
-    d->tick.data = d->schedule.data = d->heartbeat.data = d;
+    d->tick.data = d->schedule.data = d->heartbeat.data = d->hourly.data = d;
+}
+
+static void on_hour(uv_timer_t *t)
+{
+    idempotency_expire(t->data);
+    uploads_expire(t->data);
+}
+
+static bool load_catalog(struct daemon *d, struct error *err)
+{
+    if (!worker_catalog_load(d->settings.worker, &d->catalog, err))
+        return false;
+    /* What the worker does not know: api_datasets.c. */
+    catalog_add(&d->catalog, CATALOG_DATA, (struct catalog_entry){.name = "dataset"});
+    return true;
 }
 
 static bool start(struct daemon *d, struct error *err)
 {
     d->started_ms = clock_wall_ms();
     start_timers(d);
-    if (!open_state(d, err) || !open_events(d, err) ||
-        !worker_catalog_load(d->settings.worker, &d->catalog, err) ||
-        !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err) || !hosts_open(d, err))
+    if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
+        !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
+        !lifecycle_load(d, err) || !hosts_open(d, err))
         return false;
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
         return false;
     sse_start(d);
-    idempotency_start(d);
+    uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
     attempts_watch(d);
     sched_soon(d);
     log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",

@@ -30,7 +30,8 @@ const struct problem_kind problem_kinds[] = {
     {"too_large", 413, "Too large", "The body has more bytes than the daemon takes."},
     {"uri_too_long", 414, "Address too long", "The address of the request has too many bytes."},
     {"unsupported_media_type", 415, "Unsupported media type",
-     "A body must be JSON and be sent with `Content-Type: application/json`."},
+     "A body must be JSON and be sent with `Content-Type: application/json`; a piece of an upload "
+     "is sent as `application/partial-upload`."},
     {"range_not_satisfiable", 416, "No such part",
      "The header Range asks for bytes beyond the end of the file."},
     {"invalid", 422, "Invalid",

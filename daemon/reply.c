@@ -88,22 +88,22 @@ static void reply_part(struct request *r, const char *type, int take_fd, uint64_
     free(range);
 }
 
-void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st)
+/* etag: NULL for none. */
+static void reply_tagged(struct request *r, const char *type, int take_fd, const struct stat *st,
+                         const char *etag)
 {
     const char *wanted = strcmp(r->method, "GET") == 0 ? http_header(r, "Range") : NULL;
     uint64_t size = (uint64_t)st->st_size, from = 0, count = size;
     enum range_kind kind = RANGE_WHOLE;
-    char etag[ETAG_SIZE];
-    bool tagged = etag_of_file(st, clock_wall_ms(), etag);
 
     http_add_header(r, "Accept-Ranges", "bytes");
-    if (tagged)
+    if (etag)
         add_tag(r, etag);
-    if (tagged && is_known(r, etag)) {
+    if (etag && is_known(r, etag)) {
         http_reply_file(r, 304, type, take_fd, 0, size);
         return;
     }
-    if (wanted && range_holds(r, tagged ? etag : NULL))
+    if (wanted && range_holds(r, etag))
         kind = range_parse(wanted, strlen(wanted), size, &from, &count);
     switch (kind) {
     case RANGE_WHOLE: http_reply_file(r, 200, type, take_fd, 0, size); break;
@@ -113,4 +113,49 @@ void reply_file(struct request *r, const char *type, int take_fd, const struct s
         reply_outside(r, size);
         break;
     }
+}
+
+void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st)
+{
+    char etag[ETAG_SIZE];
+    bool tagged = etag_of_file(st, clock_wall_ms(), etag);
+
+    reply_tagged(r, type, take_fd, st, tagged ? etag : NULL);
+}
+
+static unsigned hex_digit(char c)
+{
+    return c <= '9' ? (unsigned)(c - '0') : (unsigned)(c - 'a') + 10;
+}
+
+/* RFC 9530: "sha-256=:BASE64:". Each three bytes of the hash are six digits of it, and four characters; the
+ * 32 bytes leave two over. */
+static char *repr_digest(const char *sha256)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct buf b = buf_new(0);
+
+    buf_str(&b, "sha-256=:");
+    for (; *sha256; sha256 += sha256[4] ? 6 : 4) {
+        unsigned bits = 0, n = sha256[4] ? 6 : 4;
+
+        for (unsigned i = 0; i < 6; i++)
+            bits = bits << 4 | (i < n ? hex_digit(sha256[i]) : 0);
+        for (unsigned i = 0; i < (n == 6 ? 4 : 3); i++)
+            buf_add(&b, &letters[bits >> (18 - 6 * i) & 63], 1);
+    }
+    buf_str(&b, "=:");
+    return buf_take(&b);
+}
+
+void reply_content(struct request *r, const char *type, int take_fd, const struct stat *st,
+                   const char *sha256)
+{
+    char *etag = str_fmt("\"%s\"", sha256), *digest = repr_digest(sha256);
+
+    http_add_header(r, "Repr-Digest", digest);
+    reply_tagged(r, type, take_fd, st, etag);
+    free(etag);
+    free(digest);
 }

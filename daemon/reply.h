@@ -15,5 +15,8 @@ void reply_bytes(struct request *r, int status, const char *type, const void *da
 void reply_text(struct request *r, const char *type, const char *text);
 /* A file, or the part of it that Range asks for. Takes fd, of which st is the state. */
 void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st);
+/* The same for a file that never changes, and whose hash is known. */
+void reply_content(struct request *r, const char *type, int take_fd, const struct stat *st,
+                   const char *sha256);
 
 #endif

@@ -21,6 +21,21 @@ const struct route routes[] = {
     {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, api_job_logs},
     {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, api_job_artifacts},
     {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, api_job_artifact},
+    {"POST", "/api/v1/uploads", ACCESS_WRITE, api_upload_create},
+    {"GET", "/api/v1/uploads/{id}", ACCESS_READ, api_upload_get},
+    {"PATCH", "/api/v1/uploads/{id}", ACCESS_WRITE, api_upload_append},
+    {"DELETE", "/api/v1/uploads/{id}", ACCESS_WRITE, api_upload_delete},
+    {"GET", "/api/v1/models", ACCESS_READ, api_model_list},
+    {"POST", "/api/v1/models", ACCESS_WRITE, api_model_add},
+    {"GET", "/api/v1/models/{name}", ACCESS_READ, api_model_get},
+    {"GET", "/api/v1/models/{name}/versions/{version}", ACCESS_READ, api_model_version},
+    {"DELETE", "/api/v1/models/{name}/versions/{version}", ACCESS_WRITE, api_model_delete},
+    {"GET", "/api/v1/models/{name}/versions/{version}/file", ACCESS_READ, api_model_file},
+    {"GET", "/api/v1/models/{name}/versions/{version}/lineage", ACCESS_READ, api_model_lineage},
+    {"GET", "/api/v1/datasets", ACCESS_READ, api_dataset_list},
+    {"POST", "/api/v1/datasets", ACCESS_WRITE, api_dataset_add},
+    {"GET", "/api/v1/datasets/{name}", ACCESS_READ, api_dataset_get},
+    {"DELETE", "/api/v1/datasets/{name}", ACCESS_WRITE, api_dataset_delete},
     {"GET", "/api/v1/queue", ACCESS_READ, api_queue},
     {"POST", "/api/v1/queue:pause", ACCESS_WRITE, api_queue_pause},
     {"POST", "/api/v1/queue:resume", ACCESS_WRITE, api_queue_resume},
@@ -39,6 +54,12 @@ const struct route routes[] = {
     {"GET", "/vendor/{file}", ACCESS_PUBLIC, api_web_vendor},
 };
 const size_t n_routes = ARRAY_LEN(routes);
+
+/* Those whose body is not kept in memory, and what takes it (http_service.begin). */
+static const struct {
+    void (*handle)(struct daemon *d, struct request *r);
+    void (*begin)(struct daemon *d, struct request *r);
+} takers[] = {{api_upload_append, api_upload_begin}};
 
 static void clear(char *params[HTTP_PARAMS])
 {
@@ -121,7 +142,22 @@ static bool decode(struct request *r)
     return true;
 }
 
-void routes_dispatch(struct request *r, void *daemon)
+/* Whoever may not do what the route does is refused when the body is over, as elsewhere. */
+static void begin(struct request *r, void *daemon)
+{
+    struct buf allow = buf_new(0);
+    const struct route *route = find(r, &allow);
+    struct error err;
+
+    for (size_t i = 0; route && i < ARRAY_LEN(takers); i++)
+        if (takers[i].handle == route->handle && auth_check(daemon, r, route->access, &err) &&
+            decode(r))
+            takers[i].begin(daemon, r);
+    clear(r->params);
+    buf_free(&allow);
+}
+
+static void dispatch(struct request *r, void *daemon)
 {
     struct buf allow = buf_new(0);
     const struct route *route = find(r, &allow);
@@ -145,3 +181,5 @@ void routes_dispatch(struct request *r, void *daemon)
     }
     buf_free(&allow);
 }
+
+const struct http_service routes_service = {begin, dispatch};

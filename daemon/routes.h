@@ -15,8 +15,8 @@ struct route {
 extern const struct route routes[];
 extern const size_t n_routes;
 
-/* What http_start calls; arg is the daemon. */
-void routes_dispatch(struct request *r, void *daemon);
+/* What http_start takes; its arg is the daemon. */
+extern const struct http_service routes_service;
 
 /* True when the path fits; params then hold copies of what {..} stands for, still encoded. */
 bool routes_match(const char *pattern, const char *path, char *params[HTTP_PARAMS]);

@@ -50,6 +50,31 @@ static const char *const state_schema[] = {
     "ALTER TABLE attempt ADD COLUMN placement TEXT NOT NULL DEFAULT '';"
     "UPDATE attempt SET placement = '" HOST_ALONE ":' || (SELECT ranks FROM job WHERE id = job)",
     "ALTER TABLE job ADD COLUMN lost_hosts INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE upload("
+    "  id TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL,"
+    "  complete INTEGER NOT NULL, created_ms INTEGER NOT NULL, touched_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE model("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  name TEXT NOT NULL, version INTEGER NOT NULL, kind TEXT NOT NULL, sha256 TEXT NOT NULL,"
+    "  tensors_sha256 TEXT NOT NULL, size INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    "  job TEXT REFERENCES job(id), about TEXT NOT NULL, UNIQUE(name, version)) STRICT;"
+    "CREATE INDEX model_sha256 ON model(sha256);"
+    "CREATE INDEX model_tensors ON model(tensors_sha256);"
+    "CREATE TABLE model_name(name TEXT PRIMARY KEY, versions INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE model_parent("
+    "  child INTEGER NOT NULL REFERENCES model(seq) ON DELETE CASCADE, role TEXT NOT NULL,"
+    "  parent INTEGER NOT NULL REFERENCES model(seq),"
+    "  PRIMARY KEY(child, role)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX model_child ON model_parent(parent);"
+    "CREATE TABLE dataset("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, source TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL, created_ms INTEGER NOT NULL, labels TEXT NOT NULL,"
+    "  manifest TEXT NOT NULL) STRICT;"
+    "CREATE TABLE job_use("
+    "  job TEXT NOT NULL REFERENCES job(id), field TEXT NOT NULL, name TEXT NOT NULL,"
+    "  version INTEGER NOT NULL, sha256 TEXT NOT NULL,"
+    "  PRIMARY KEY(job, field)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_use_name ON job_use(name)",
 };
 
 static const char *const metrics_schema[] = {
@@ -112,6 +137,11 @@ bool store_commit(struct store *s, struct error *err)
 void store_rollback(struct store *s)
 {
     db_rollback(s->state);
+}
+
+struct db *store_state(struct store *s)
+{
+    return s->state;
 }
 
 const struct histogram *store_commit_seconds(const struct store *s)

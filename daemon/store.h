@@ -9,10 +9,14 @@
 #include "daemon/job.h"
 #include "proto/base/sha256.h"
 
+struct db;
 struct store;
 
 struct store *store_open(const char *state_dir, struct error *err);
 void store_close(struct store *s); /* NULL is fine */
+
+/* state.db, for the files that keep tables of their own there (models.c, datasets.c, uploads.c, refs.c). */
+struct db *store_state(struct store *s);
 
 /* Changes between begin and commit become durable together, or not at all. */
 bool store_begin(struct store *s, struct error *err);

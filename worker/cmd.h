@@ -23,6 +23,7 @@ int cmd_eval(const struct cmd *cmd, struct opt_words words);
 int cmd_inspect(const struct cmd *cmd, struct opt_words words);
 int cmd_conformance(const struct cmd *cmd, struct opt_words words);
 int cmd_export(const struct cmd *cmd, struct opt_words words);
+int cmd_describe(const struct cmd *cmd, struct opt_words words);
 int cmd_manifest(const struct cmd *cmd, struct opt_words words);
 int cmd_pack(const struct cmd *cmd, struct opt_words words);
 int cmd_catalog(const struct cmd *cmd, struct opt_words words);

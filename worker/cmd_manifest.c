@@ -62,6 +62,7 @@ static struct json *split_json(const struct manifest_options *o, enum split spli
         j = js_new_object();
         js_set(j, "data_sha256", js_new_string(hex));
         js_set(j, "images", js_new_int(dataset_count(d)));
+        js_set(j, "image_size", js_new_int(dataset_size(d)));
         js_set(j, "skipped", js_new_int(dataset_skipped(d)));
         js_set(j, "skipped_why", skipped_json(d));
         js_set(j, "classes", classes_json(d));

@@ -39,6 +39,11 @@ static bool whole(const struct tensor_file *f, const char *key, const char *opti
                    option);
 }
 
+static bool is_onnx(const struct tensor_file *f)
+{
+    return strcmp(tensor_file_format(f), "onnx") == 0;
+}
+
 static const char *either(const char *given, const struct tensor_file *f, const char *key)
 {
     return given ? given : tensor_file_meta(f, key);
@@ -48,7 +53,7 @@ static bool find_facts(const struct export_request *r, const struct tensor_file 
                        struct error *err)
 {
     x->model = either(r->model, f, "model");
-    if (!x->model && tensor_file_is_onnx(f))
+    if (!x->model && is_onnx(f))
         x->model = "onnx";
     if (!x->model)
         return err_set(err, ERR_INVALID, "%s does not say its model; give --model",
@@ -163,7 +168,7 @@ static bool export_model(const struct export_request *r, struct error *err)
 
     if (ok) {
         request.model = x.model;
-        if (!r->graph && !tensor_file_is_onnx(f))
+        if (!r->graph && !is_onnx(f))
             request.graph = NULL;
         m = job_model_open(&request, err);
         ok = m && export_content(r, &x, job_model_def(m), err);

@@ -130,12 +130,6 @@ const struct model_def *job_model_def(const struct job_model *m)
     return m ? &m->def : NULL;
 }
 
-/* What the weights are in, if that is a graph too. */
-static const char *graph_in(const char *weights)
-{
-    return weights && str_ends(weights, ".onnx") ? weights : NULL;
-}
-
 static bool open_teacher(struct job_models *m, const JobSpec *job, struct error *err)
 {
     const Distilld__TeacherSpec *t = job->teacher;
@@ -144,7 +138,7 @@ static bool open_teacher(struct job_models *m, const JobSpec *job, struct error 
     if (!t)
         return true;
     r.model = t->model;
-    r.graph = graph_in(t->weights);
+    r.graph = t->weights; /* read with the model "onnx" alone */
     r.features = t->features;
     session_normalisation(job, &r.data_mean, &r.data_std);
     r.own_mean = t->n_mean ? t->mean : NULL;
@@ -162,7 +156,7 @@ static bool open_student(struct job_models *m, const JobSpec *job, struct error 
     if (!s)
         return true;
     r.model = s->model;
-    r.graph = s->graph ? s->graph : graph_in(s->weights);
+    r.graph = s->graph ? s->graph : s->weights;
     r.features = s->features;
     m->student = job_model_open(&r, err);
     return m->student;

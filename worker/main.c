@@ -13,6 +13,7 @@ static const struct cmd commands[] = {
     {"inspect", "what a job or model would compute: layers, steps, memory", cmd_inspect},
     {"conformance", "run golden vectors from reference implementations", cmd_conformance},
     {"export", "write trained weights or class means for other programs", cmd_export},
+    {"describe", "what a file of weights is, as JSON", cmd_describe},
     {"manifest", "what a data set holds: images, classes, hashes, bad files", cmd_manifest},
     {"pack", "make one file of folders of images", cmd_pack},
     {"catalog", "print the names that a job may use, as JSON", cmd_catalog},

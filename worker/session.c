@@ -20,6 +20,7 @@
 #include "worker/data/sampler.h"
 #include "worker/fault.h"
 #include "worker/footprint.h"
+#include "worker/registered.h"
 #include "worker/report/watch.h"
 
 const struct session_figure session_figures[] = {
@@ -396,6 +397,15 @@ static void tell_doubts(struct session *s)
     }
 }
 
+static bool is_registered(const struct session *s, struct error *err)
+{
+    char *cache = session_cache_folder();
+    bool ok = registered_check(s->job->data->source, cache, err);
+
+    free(cache);
+    return ok;
+}
+
 /* Rank 0. */
 static bool hash_data(struct session *s, bool anew, struct error *err)
 {
@@ -536,6 +546,8 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
         tell_skipped(s, s->test, "test");
         tell_doubts(s);
     }
+    if (!coll_agree(s->coll, s->rank != 0 || is_registered(s, err), err))
+        return false;
     return hash_inputs(s, r->verify_data, err) &&
            (!s->job->teacher || session_directions(s, err)) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);

@@ -11,6 +11,7 @@
 #include "worker/onnx/model.h"
 
 struct format {
+    const char *name;
     bool (*looks)(const void *data, size_t len);
     void *(*open)(const void *data, size_t len, const char *name, struct error *err);
     void (*close)(void *file);
@@ -122,10 +123,10 @@ static const char *meta_st(const void *file, const char *key)
 /* The first that fits. A file that is none of them is a damaged safetensors file to those who read the
  * message. */
 static const struct format formats[] = {
-    {zip_looks, open_pth, close_pth, pth_list, no_meta},
-    {looks_old, refuse_old, NULL, NULL, NULL},
-    {looks_onnx, open_onnx, close_onnx, onnx_list, onnx_meta},
-    {looks_anything, open_st, close_st, st_list, meta_st},
+    {"pth", zip_looks, open_pth, close_pth, pth_list, no_meta},
+    {"pth", looks_old, refuse_old, NULL, NULL, NULL},
+    {"onnx", looks_onnx, open_onnx, close_onnx, onnx_list, onnx_meta},
+    {"safetensors", looks_anything, open_st, close_st, st_list, meta_st},
 };
 
 struct tensor_file *tensor_file_open(const char *path, struct error *err)
@@ -163,9 +164,9 @@ const char *tensor_file_path(const struct tensor_file *f)
     return f->path;
 }
 
-bool tensor_file_is_onnx(const struct tensor_file *f)
+const char *tensor_file_format(const struct tensor_file *f)
 {
-    return f->format->open == open_onnx;
+    return f->format->name;
 }
 
 const struct st_tensor *tensor_file_tensors(const struct tensor_file *f, size_t *n)

@@ -10,7 +10,8 @@ struct tensor_file;
 struct tensor_file *tensor_file_open(const char *path, struct error *err);
 void tensor_file_close(struct tensor_file *f); /* NULL is fine */
 const char *tensor_file_path(const struct tensor_file *f);
-bool tensor_file_is_onnx(const struct tensor_file *f);
+/* "safetensors", "pth" or "onnx" */
+const char *tensor_file_format(const struct tensor_file *f);
 /* Sorted by name. */
 const struct st_tensor *tensor_file_tensors(const struct tensor_file *f, size_t *n);
 /* A string of the metadata, or NULL. */

@@ -7,6 +7,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/wire/pbjson.h"
+#include "proto/wire/ref.h"
 
 /* A sub-message that was left out reads as its defaults. */
 static void *or_default(void *message, const ProtobufCMessageDescriptor *d)
@@ -165,7 +166,7 @@ static void visit_member(struct json *object, const char *key, const char *point
     const char *path = js_string(js_get(object, key), NULL);
     char *changed;
 
-    if (!path || (keyword && strcmp(path, keyword) == 0))
+    if (!path || (keyword && strcmp(path, keyword) == 0) || ref_is_model(path))
         return;
     changed = visit(pointer, path, arg);
     if (changed)
@@ -178,9 +179,9 @@ static void visit_source(struct json *data, job_path_fn visit, void *arg)
     const char *source = js_string(js_get(data, "source"), NULL), *rest;
     char scheme[32], *changed;
 
-    /* Sources with options (key=value) name no folder. */
+    /* Sources with options (key=value) name no folder; what a daemon knows by name neither. */
     if (!source || !job_split_source(source, scheme, sizeof(scheme), &rest) ||
-        strcmp(scheme, "procedural") == 0)
+        strcmp(scheme, "procedural") == 0 || ref_is_dataset(source))
         return;
     changed = visit("#/data/source", rest, arg);
     if (changed) {

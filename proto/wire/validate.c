@@ -228,7 +228,7 @@ static void check_graph(const char *part, const char *model, const char *file,
     char pointer[64];
 
     snprintf(pointer, sizeof(pointer), "%s/model", part);
-    if (is_onnx(model) && (!file || !str_ends(file, ".onnx")))
+    if (is_onnx(model) && (!file || str_ends(file, ".safetensors") || str_ends(file, ".pth")))
         problems_add(p, pointer, "\"onnx\" is the graph of an .onnx file, got %s",
                      file ? file : "none");
     snprintf(pointer, sizeof(pointer), "%s/features", part);

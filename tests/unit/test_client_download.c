@@ -116,7 +116,10 @@ static void check_holds(const char *name, const char *text, size_t row)
 static bool fetch_as(struct ctl c, bool quiet, struct error *err)
 {
     char *path = in_dir("file");
-    const struct download d = {.id = "job_1", .name = "a/file", .path = path, .quiet = quiet};
+    const struct download d = {.url = "/api/v1/jobs/job_1/artifacts/a%2Ffile",
+                               .name = "a/file",
+                               .path = path,
+                               .quiet = quiet};
     int64_t bytes;
     bool ok = download(&c, &d, &bytes, err);
 

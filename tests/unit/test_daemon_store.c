@@ -9,7 +9,7 @@
 
 #include "daemon/db.h"
 #include "daemon/ingest.h"
-#include "daemon/worker_catalog.h"
+#include "daemon/worker_tool.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "tests/unit/daemon_rig.h"

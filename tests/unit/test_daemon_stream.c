@@ -59,7 +59,7 @@ static struct sockaddr_in start_http(struct daemon *d)
     ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
     ck_assert_int_eq(listen(fd, 512), 0);
     ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    d->http = http_start(&d->loop, fd, &limits, routes_dispatch, d, &err);
+    d->http = http_start(&d->loop, fd, &limits, &routes_service, d, &err);
     ck_assert_msg(d->http, "%s", err.msg);
     sse_start(d);
     return a;

@@ -10,10 +10,10 @@ const { parse } = require("yaml");
 const service = new Service(build, process.argv[2]);
 const failures = [];
 
-async function ask(method, path, { body, headers = {} } = {}) {
+async function ask(method, path, { body, bytes, headers = {} } = {}) {
   return fetch(service.address + path, {
     method,
-    body: body && JSON.stringify(body),
+    body: bytes ?? (body && JSON.stringify(body)),
     headers: { Authorization: `Bearer ${service.token}`, ...(body && { "Content-Type": "application/json" }), ...headers },
   });
 }
@@ -72,6 +72,62 @@ const tiny = {
   student: { model: "resnet8" }, train: { epochs: 1, batch: 16, lanes: 2, seed: 1 },
 };
 
+async function uploads(c, bytes) {
+  const uploads = "/api/v1/uploads", one = `${uploads}/{id}`;
+  const piece = (from, to) => ({ bytes: bytes.subarray(from, to),
+    headers: { "Content-Type": "application/partial-upload", "Upload-Offset": String(from) } });
+  const { id } = await c.check("POST", uploads, uploads, { body: { size_bytes: bytes.length } }, 201);
+  const own = `${uploads}/${id}`;
+
+  await c.check("POST", uploads, uploads, { body: { size_bytes: 0, x: 1 } }, 422);
+  await c.check("PATCH", one, own, piece(0, 10), 204);
+  await c.check("PATCH", one, own, piece(0, 10), 409);
+  await c.check("PATCH", one, own, { body: {} }, 415);
+  await c.check("GET", one, own, {}, 200);
+  await c.check("GET", one, `${uploads}/upl_0`, {}, 404);
+  const { sha256 } = await c.check("PATCH", one, own, piece(10), 200);
+  await c.check("DELETE", one, own, {}, 204);
+  const again = { size_bytes: bytes.length, sha256 };
+  await c.check("POST", uploads, uploads, { body: again }, 201);
+  await c.check("POST", uploads, uploads, { body: again }, 200);
+}
+
+async function models(c, job) {
+  const models = "/api/v1/models", one = `${models}/{name}/versions/{version}`, own = `${models}/described/versions/1`;
+
+  await c.check("POST", models, models, { body: { name: "described", job, labels: { a: "b" } } }, 201);
+  await c.check("POST", models, models, { body: { name: "described", job } }, 200);
+  await c.check("POST", models, models, { body: { name: "A", mean: [1] } }, 422);
+  await c.check("GET", models, models, {}, 200);
+  await c.check("GET", `${models}/{name}`, `${models}/described`, {}, 200);
+  await c.check("GET", `${models}/{name}`, `${models}/nobody`, {}, 404);
+  await c.check("GET", one, own, {}, 200);
+  await c.check("GET", one, `${models}/described/versions/x`, {}, 404);
+  await c.check("GET", `${one}/lineage`, `${own}/lineage`, {}, 200);
+  await c.check("GET", `${one}/file`, `${own}/file`, {}, 200);
+  await c.check("GET", `${one}/file`, `${own}/file`, { headers: { Range: "bytes=0-3" } }, 206);
+  await c.check("GET", `${one}/file`, `${own}/file`, { headers: { Range: "bytes=9999999-" } }, 416);
+  const named = { ...tiny, student: { weights: "model:described" }, data: { source: "dataset:described" } };
+  const { id } = await c.check("POST", "/api/v1/jobs", "/api/v1/jobs", { body: named }, 202);
+  await c.check("GET", "/api/v1/jobs/{id}", `/api/v1/jobs/${id}`, {}, 200);
+  await c.check("DELETE", one, own, {}, 409);
+  await until("the end of the job", async () => (await service.job(id)).finished_at);
+  await c.check("DELETE", one, own, {}, 204);
+}
+
+async function registry(c, job) {
+  const sets = "/api/v1/datasets", one = `${sets}/{name}`, body = { name: "described", source: tiny.data.source };
+
+  await uploads(c, Buffer.from("a small file of no known format"));
+  await c.check("POST", sets, sets, { body }, 201);
+  await c.check("POST", sets, sets, { body }, 200);
+  await c.check("POST", sets, sets, { body: { name: "described", source: "idx:here" } }, 422);
+  await c.check("GET", sets, sets, {}, 200);
+  await c.check("GET", one, `${sets}/described`, {}, 200);
+  await models(c, job);
+  await c.check("DELETE", one, `${sets}/described`, {}, 204);
+}
+
 async function run() {
   const document = parse(await (await ask("GET", "/api/v1/openapi.yaml")).text()), c = new Checker(document);
   const jobs = "/api/v1/jobs";
@@ -102,6 +158,7 @@ async function run() {
   for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
     await c.check("POST", path, path, {}, 200);
   await c.check("POST", "/api/v1/session", "/api/v1/session", {}, 204);
+  await registry(c, id);
   for (const code of document.components.schemas.ProblemCode.enum)
     await c.check("GET", "/problems/{code}", `/problems/${code}`, {}, 200);
 

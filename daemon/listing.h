@@ -1,0 +1,26 @@
+/* A page of a list (page.h) as an answer: {"items", "next_page_token"} and Link: rel="next". */
+#ifndef DAEMON_LISTING_H
+#define DAEMON_LISTING_H
+
+#include "daemon/daemon.h"
+
+struct listing {
+    struct json *items;
+    size_t n, limit; /* ask for limit + 1 rows: the last tells that there are more */
+    int64_t before;  /* where the page begins; 0: at the first row */
+    int64_t last;
+    bool more;
+};
+
+/* Reads page_size and page_token. query: the list's own parameters, as page_add_parameter makes them.
+ * False when the answer was given. */
+bool listing_begin(struct daemon *d, struct request *r, const char *query, struct listing *l);
+/* True while there is room for a row, which listing_add then takes. */
+bool listing_has_room(struct listing *l);
+void listing_add(struct listing *l, int64_t seq, struct json *take_item);
+/* path: of the list. */
+void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
+                   const char *query);
+void listing_drop(struct listing *l);
+
+#endif

@@ -1,0 +1,152 @@
+#define _GNU_SOURCE
+#include "daemon/worker_tool.h"
+
+#include <errno.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proto/base/str.h"
+#include "proto/base/vec.h"
+
+enum {
+    OUTPUT_MAX = 1 << 20
+};
+
+/* Its two streams end in memory: nobody has to read while it runs. */
+struct run {
+    int out, said;
+    int status; /* as waitpid gives it */
+};
+
+static char *text_of(int fd, size_t *len)
+{
+    struct buf b = buf_new(OUTPUT_MAX);
+    char block[4096];
+    ssize_t n;
+    off_t at = 0;
+
+    while ((n = pread(fd, block, sizeof(block), at)) > 0 && buf_add(&b, block, (size_t)n))
+        at += n;
+    *len = b.len;
+    return buf_take(&b);
+}
+
+static bool start(struct run *r, char *const *argv, char *const *env, pid_t *pid, struct error *err)
+{
+    posix_spawn_file_actions_t actions;
+    int code;
+
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", 0, 0);
+    posix_spawn_file_actions_adddup2(&actions, r->out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, r->said, STDERR_FILENO);
+    code = posix_spawn(pid, argv[0], &actions, NULL, argv, env);
+    posix_spawn_file_actions_destroy(&actions);
+    return code == 0 || err_set(err, ERR_IO, "starting %s: %s", argv[0], strerror(code));
+}
+
+static bool run(struct run *r, char *const *argv, char *const *env, struct error *err)
+{
+    pid_t pid;
+
+    if (r->out < 0 || r->said < 0)
+        return err_set(err, ERR_IO, "memfd: %s", strerror(errno));
+    if (!start(r, argv, env, &pid, err))
+        return false;
+    while (waitpid(pid, &r->status, 0) < 0)
+        if (errno != EINTR)
+            return err_set(err, ERR_IO, "waitpid: %s", strerror(errno));
+    return true;
+}
+
+/* "distill-worker manifest: /data: no such folder\n" is what it has to say; the first line of it. */
+static bool failed(const struct run *r, const char *command, struct error *err)
+{
+    int status = WIFEXITED(r->status) ? WEXITSTATUS(r->status) : -1;
+    char *prefix = str_fmt("distill-worker %s: ", command);
+    size_t len;
+    char *text = text_of(r->said, &len), *at = text;
+    enum err_code code = status == 2 ? ERR_INVALID : status == 65 ? ERR_DATA : ERR_FAILED;
+
+    if (str_starts(at, prefix))
+        at += strlen(prefix);
+    at[strcspn(at, "\n")] = '\0';
+    if (*at)
+        err_set(err, code, "%s", at);
+    else
+        err_set(err, code, "`distill-worker %s` ended with wait status %d", command, r->status);
+    free(text);
+    free(prefix);
+    return false;
+}
+
+static struct json *output(const struct run *r, const char *command, struct error *err)
+{
+    bool fits = lseek(r->out, 0, SEEK_END) <= OUTPUT_MAX;
+    size_t len;
+    char *text = text_of(r->out, &len);
+    struct json *j = fits ? js_parse(text, len, err) : NULL;
+
+    if (!fits)
+        err_set(err, ERR_TOO_LARGE, "it is more than %d bytes", OUTPUT_MAX);
+    if (!j) {
+        err_wrap(err, "what `distill-worker %s` prints", command);
+        err->code = ERR_FAILED;
+    }
+    free(text);
+    return j;
+}
+
+/* Our environment, with the worker's cache. NULL at the end; only the first entry may be owned. */
+static char **environment(const struct worker_tool *t)
+{
+    VEC(char *) list = {0};
+
+    if (t->cache)
+        vec_push(&list, str_fmt("DISTILLD_CACHE=%s", t->cache));
+    for (char **v = environ; *v; v++)
+        if (!t->cache || !str_starts(*v, "DISTILLD_CACHE="))
+            vec_push(&list, *v);
+    vec_push(&list, NULL);
+    return list.at;
+}
+
+struct json *worker_ask(const struct worker_tool *t, const char *command, const char *const *words,
+                        struct error *err)
+{
+    VEC(char *) argv = {0};
+    struct run r = {memfd_create("out", MFD_CLOEXEC), memfd_create("said", MFD_CLOEXEC), 0};
+    char **env = environment(t);
+    struct json *j = NULL;
+
+    vec_push(&argv, str_dup(t->program));
+    vec_push(&argv, str_dup(command));
+    for (; words && *words; words++)
+        vec_push(&argv, str_dup(*words));
+    vec_push(&argv, NULL);
+    if (run(&r, argv.at, env, err) && (r.status == 0 || failed(&r, command, err)))
+        j = output(&r, command, err);
+    for (size_t i = 0; i < argv.n; i++)
+        free(argv.at[i]);
+    vec_free(&argv);
+    if (t->cache)
+        free(env[0]);
+    free(env);
+    close(r.out);
+    close(r.said);
+    return j;
+}
+
+bool worker_catalog_load(const char *worker, struct catalog *out, struct error *err)
+{
+    const struct worker_tool t = {.program = worker};
+    struct json *j = worker_ask(&t, "catalog", NULL, err);
+    bool ok = j && catalog_from_json(out, j, err);
+
+    js_free(j);
+    return ok || err_wrap(err, "asking %s what it can do", worker);
+}

@@ -1,0 +1,20 @@
+/* What only the worker can tell, asked of the worker itself: a command of its that prints JSON. */
+#ifndef DAEMON_WORKER_TOOL_H
+#define DAEMON_WORKER_TOOL_H
+
+#include "proto/base/json.h"
+#include "proto/wire/catalog.h"
+
+struct worker_tool {
+    const char *program, *cache; /* its DISTILLD_CACHE; NULL: as ours */
+};
+
+/* Runs `worker COMMAND WORD...` (words end with NULL) and reads what it prints. A failure is the worker's
+ * own sentence, as ERR_INVALID or ERR_DATA where its exit status says so. Any thread. */
+struct json *worker_ask(const struct worker_tool *t, const char *command, const char *const *words,
+                        struct error *err);
+
+/* `worker catalog` */
+bool worker_catalog_load(const char *worker, struct catalog *out, struct error *err);
+
+#endif
