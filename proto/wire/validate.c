@@ -291,6 +291,9 @@ void job_validate(const JobSpec *job, const struct catalog *known, struct proble
 {
     size_t told = p->list.n;
 
+    if (job->sweep)
+        problems_add(p, "#/sweep",
+                     "is for distilld, which makes many jobs of it: this is to be one");
     check_identity(job, p);
     check_ranges(job, p);
     check_data(job->data, known, p);
