@@ -48,6 +48,11 @@ int64_t sweep_baseline(const struct sweep *s)
     return s->baseline;
 }
 
+const struct json *sweep_base(const struct sweep *s)
+{
+    return s->base;
+}
+
 /* -- Points --------------------------------------------------------------------------------------- */
 
 /* How far apart the points are that differ in axis i alone. */
@@ -251,6 +256,8 @@ struct sweep *sweep_new(const struct json *spec, struct problems *p)
     struct sweep *s = NEW(struct sweep);
 
     s->whole = job_from_json(spec, p);
+    if (s->whole && spec_of(s) && !s->whole->has_kind)
+        problems_add(p, "#/kind", "is required: train, class_means, distill or eval");
     if (s->whole && spec_of(s) && p->list.n == told)
         check_grid(spec_of(s), p);
     if (s->whole && spec_of(s) && p->list.n == told) {

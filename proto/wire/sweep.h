@@ -27,6 +27,8 @@ int64_t sweep_seeds(const struct sweep *s);    /* of each point; at least 1 */
 int64_t sweep_parallel(const struct sweep *s); /* 0: as many as the slots allow */
 int64_t sweep_baseline(const struct sweep *s); /* the point that others are compared with */
 
+/* What all its jobs have: the spec without the sweep. Borrowed. */
+const struct json *sweep_base(const struct sweep *s);
 /* The spec of job k in JSON form. NULL where a value has no place: it is in a list that another value
  * has made too short, for example. */
 struct json *sweep_spec(const struct sweep *s, int64_t k, struct error *err);
