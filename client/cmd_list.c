@@ -9,6 +9,15 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
+struct list {
+    const char *sweep;
+};
+
+static const struct opt rows[] = {
+    OPT(struct list, sweep, OPT_TEXT, "sweep", "only the jobs that this sweep has made",
+        .value = "ID"),
+};
+
 static const struct out_column columns[] = {
     {"ID", false, false},  {"NAME", false, false}, {"KIND", false, false}, {"STATE", false, true},
     {"DONE", true, false}, {"ETA", true, false},   {"AGE", true, false},
@@ -38,7 +47,8 @@ static void add_row(struct out_table *t, const struct json *job)
 }
 
 /* Adds the jobs of one page to `all`; the token of the next page, or NULL with or without err. */
-static char *read_page(struct ctl *c, const char *token, struct json *all, struct error *err)
+static char *read_page(struct ctl *c, const struct list *o, const char *token, struct json *all,
+                       struct error *err)
 {
     struct buf path = buf_new(0);
     struct json *page;
@@ -46,6 +56,7 @@ static char *read_page(struct ctl *c, const char *token, struct json *all, struc
     char *copy;
 
     buf_str(&path, "/api/v1/jobs");
+    url_query(&path, "sweep", o->sweep);
     url_query(&path, "page_token", token);
     page = ctl_call(c, NULL, buf_text(&path), NULL, err);
     for (size_t i = 0; i < js_len(js_get(page, "items")); i++)
@@ -57,13 +68,13 @@ static char *read_page(struct ctl *c, const char *token, struct json *all, struc
     return copy;
 }
 
-static bool read_all(struct ctl *c, struct json *all, struct error *err)
+static bool read_all(struct ctl *c, const struct list *o, struct json *all, struct error *err)
 {
     char *token = NULL;
 
     err_clear(err);
     do {
-        char *next = read_page(c, token, all, err);
+        char *next = read_page(c, o, token, all, err);
 
         free(token);
         token = next;
@@ -89,9 +100,8 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     struct json *all = js_new_object(), *items = js_new_array();
     bool ok;
 
-    (void)opts;
     js_set(all, "items", items);
-    ok = read_all(c, items, err);
+    ok = read_all(c, opts, items, err);
     if (ok && c->json)
         out_json(all);
     else if (ok)
@@ -103,5 +113,9 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 const struct command cmd_list = {
     .name = "list",
     .summary = "List the jobs, newest first",
+    .text = "The jobs that a sweep has made are left out, unless --sweep asks for them.",
+    .rows = rows,
+    .n_rows = ARRAY_LEN(rows),
+    .size = sizeof(struct list),
     .run = run,
 };
