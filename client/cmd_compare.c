@@ -364,14 +364,14 @@ const struct command cmd_compare = {
     .name = "compare",
     .summary = "Show how two jobs differ, or the points of a sweep",
     .text =
-        "Of a sweep: mean and deviation over the seeds for each combination of values, and how "
-        "far it is from the baseline, with an interval in which the difference lies with 95 % "
-        "confidence: seed by seed (Student), or between two groups where they have fewer than two "
-        "seeds in common (Welch). Of twenty combinations without any effect, one will show one.\n"
         "Of two jobs: fields of their specs, figures they reached, metrics at equal steps, time, "
-        "and files, "
-        "which are read where their lengths agree. Exit status 0 also when they differ; with "
-        "--json the member \"identical\" says it.",
+        "and files, which are read where their lengths agree. Exit status 0 also when they differ; "
+        "with --json the member \"identical\" says it. Of a sweep: mean and deviation over the "
+        "seeds "
+        "for each combination of values, and how far it is from the baseline, with the interval "
+        "in which the difference lies with 95 % confidence: seed by seed (Student), or between two "
+        "groups where fewer than two seeds are in both (Welch). Of twenty combinations without "
+        "any effect, one will show one.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct options),

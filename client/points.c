@@ -146,10 +146,9 @@ static void add_table(const struct json *summary, const char *name, const struct
                       struct buf *b)
 {
     static const struct out_column columns[] = {
-        {"POINT", true, false},       {"VALUES", false, false},
-        {"N", true, false},           {"MEAN", true, false},
-        {"\xc2\xb1 SD", true, false}, {"DIFFERENCE", true, false},
-        {"INTERVAL", false, false},   {"", false, false}};
+        {"POINT", true, false},     {"VALUES", false, false},     {"N", true, false},
+        {"MEAN", true, false},      {"\xc2\xb1 SD", true, false}, {"DIFFERENCE", true, false},
+        {"INTERVAL", false, false}, {"VERDICT", false, false}};
     const struct json *items = js_get(summary, "items");
     struct out_table t = OUT_TABLE(columns);
 
