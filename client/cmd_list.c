@@ -34,7 +34,7 @@ static void add_row(struct out_table *t, const struct json *job)
     done = view_fraction(&v);
     out_cell(t, "%s", v.id);
     out_cell(t, "%s", v.name);
-    out_cell(t, "%s", v.kind);
+    out_cell(t, "%s", v.sweep ? "sweep" : v.kind);
     out_cell(t, "%s", v.state);
     if (isfinite(done))
         out_cell(t, "%.0f %%", floor(100 * done));

@@ -374,8 +374,7 @@ bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_
 {
     struct db_stmt *q = db_prepare(s->state,
                                    "SELECT id FROM job WHERE sweep=? AND state IN"
-                                   " ('failed','cancelled') AND sweep_round < ?"
-                                   " ORDER BY sweep_index LIMIT 1",
+                                   " ('failed','cancelled') AND sweep_round < ? LIMIT 1",
                                    err);
     enum db_result got;
 

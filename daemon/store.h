@@ -43,8 +43,8 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
 /* Jobs in each state. */
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
 
-/* The first job of a sweep that did not succeed in an earlier attempt of the sweep and has not been put
- * into the queue in this one; "" for none. */
+/* A job of a sweep that did not succeed in an earlier attempt of the sweep and has not been put into the
+ * queue in this one; "" for none. */
 bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_SIZE],
                       struct error *err);
 /* The jobs of a sweep with numbers first <= k < end, in this order. */

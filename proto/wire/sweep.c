@@ -244,7 +244,10 @@ static void read_axes(struct sweep *s)
 
 static void check_grid(const Distilld__SweepSpec *spec, struct problems *p)
 {
-    for (size_t i = 0; i < spec->n_grid; i++)
+    if (spec->n_grid > SWEEP_MAX_FIELDS)
+        problems_add(p, "#/sweep/grid", "at most %d fields, got %zu", SWEEP_MAX_FIELDS,
+                     spec->n_grid);
+    for (size_t i = 0; i < spec->n_grid && i < SWEEP_MAX_FIELDS; i++)
         check_field(spec, i, p);
     check_size(spec, p);
     check_seeds(spec, p);

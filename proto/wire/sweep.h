@@ -12,6 +12,7 @@
 
 enum {
     SWEEP_MAX_JOBS = 1000000000,
+    SWEEP_MAX_FIELDS = 64,
     SWEEP_MAX_VALUES = 4096 /* of all fields together: each is tried when the sweep is submitted */
 };
 

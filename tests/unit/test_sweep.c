@@ -285,6 +285,11 @@ START_TEST(there_are_limits)
     ck_assert(strstr(err.msg, "#/sweep/grid: at most 4096 values, got 4097"));
     ck_assert(strstr(err.msg, "#/sweep: at most 1000000000 jobs, got 1e+10"));
     problems_free(&p);
+    for (int i = 0; i < SWEEP_MAX_FIELDS; i++)
+        js_push(js_path(spec, "sweep.grid"), js_copy(js_path(spec, "sweep.grid.0")));
+    ck_assert_ptr_null(sweep_new(spec, &p));
+    ck_assert_error(problems_none(&p, &err), err, "#/sweep/grid: at most 64 fields, got 69");
+    problems_free(&p);
     js_free(spec);
 }
 END_TEST
