@@ -6,6 +6,7 @@
 #include "client/cmd.h"
 #include "client/compare.h"
 #include "client/ctl.h"
+#include "client/points.h"
 #include "client/url.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
@@ -14,11 +15,14 @@
 
 struct options {
     const char *a, *b;
+    opt_list figures;
 };
 
 static const struct opt rows[] = {
-    OPT(struct options, a, ARG_ONE, "A", "a job"),
-    OPT(struct options, b, ARG_ONE, "B", "the job that is compared with it"),
+    OPT(struct options, a, ARG_ONE, "A", "a job, or a sweep alone"),
+    OPT(struct options, b, ARG_MAYBE, "B", "the job that is compared with it"),
+    OPT(struct options, figures, OPT_MANY, "figure",
+        "of a sweep: a figure of its jobs' results (final.top1 and best.top1)", .value = "NAME"),
 };
 
 /* What the server says of one of the two. */
@@ -331,9 +335,8 @@ static void print_all(const struct ctl *c, const struct json *all)
     buf_free(&b);
 }
 
-static bool run(struct ctl *c, const void *opts, struct error *err)
+static bool compare_two(struct ctl *c, const struct options *o, struct error *err)
 {
-    const struct options *o = opts;
     struct side a = {.id = o->a}, b = {.id = o->b};
     struct json *all = ask(c, &a, err) && ask(c, &b, err) ? compare(c, &a, &b, err) : NULL;
 
@@ -347,12 +350,29 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     return all;
 }
 
+static bool run(struct ctl *c, const void *opts, struct error *err)
+{
+    const struct options *o = opts;
+
+    if (!o->b)
+        return points_show(c, o->a, &o->figures, err);
+    if (o->figures.n)
+        return err_set(err, ERR_INVALID, "--figure is for a sweep; two jobs have all compared");
+    return compare_two(c, o, err);
+}
+
 const struct command cmd_compare = {
     .name = "compare",
-    .summary = "Show how two jobs differ",
-    .text = "Fields of their specs, figures they reached, metrics at equal steps, time, and files, "
-            "which are read where their lengths agree. Exit status 0 also when they differ; with "
-            "--json the member \"identical\" says it.",
+    .summary = "Show how two jobs differ, or the points of a sweep",
+    .text =
+        "Of two jobs: fields of their specs, figures they reached, metrics at equal steps, time, "
+        "and files, which are read where their lengths agree. Exit status 0 also when they differ; "
+        "with --json the member \"identical\" says it. Of a sweep: mean and deviation over the "
+        "seeds "
+        "for each combination of values, and how far it is from the baseline, with the interval "
+        "in which the difference lies with 95 % confidence: seed by seed (Student), or between two "
+        "groups where fewer than two seeds are in both (Welch). Of twenty combinations without "
+        "any effect, one will show one.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct options),

@@ -3,10 +3,20 @@
 
 #include "client/cmd.h"
 #include "client/ctl.h"
+#include "client/url.h"
 #include "client/view.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+
+struct list {
+    const char *sweep;
+};
+
+static const struct opt rows[] = {
+    OPT(struct list, sweep, OPT_TEXT, "sweep", "only the jobs that this sweep has made",
+        .value = "ID"),
+};
 
 static const struct out_column columns[] = {
     {"ID", false, false},  {"NAME", false, false}, {"KIND", false, false}, {"STATE", false, true},
@@ -24,7 +34,7 @@ static void add_row(struct out_table *t, const struct json *job)
     done = view_fraction(&v);
     out_cell(t, "%s", v.id);
     out_cell(t, "%s", v.name);
-    out_cell(t, "%s", v.kind);
+    out_cell(t, "%s", v.sweep ? "sweep" : v.kind);
     out_cell(t, "%s", v.state);
     if (isfinite(done))
         out_cell(t, "%.0f %%", floor(100 * done));
@@ -51,9 +61,14 @@ static void print_table(const struct ctl *c, const struct json *jobs)
 
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
-    struct json *all = ctl_list(c, "/api/v1/jobs", err);
+    const struct list *o = opts;
+    struct buf path = buf_new(0);
+    struct json *all;
 
-    (void)opts;
+    buf_str(&path, "/api/v1/jobs");
+    url_query(&path, "sweep", o->sweep);
+    all = ctl_list(c, buf_text(&path), err);
+    buf_free(&path);
     if (all && c->json)
         out_json(all);
     else if (all)
@@ -65,5 +80,9 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 const struct command cmd_list = {
     .name = "list",
     .summary = "List the jobs, newest first",
+    .text = "The jobs that a sweep has made are left out, unless --sweep asks for them.",
+    .rows = rows,
+    .n_rows = ARRAY_LEN(rows),
+    .size = sizeof(struct list),
     .run = run,
 };

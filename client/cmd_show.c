@@ -118,6 +118,7 @@ static void describe(const struct json *job, struct buf *b)
         {"epochs", "spec.train.epochs", add_value},
         {"batch", "spec.train.batch", add_value},
         {"seed", "spec.train.seed", add_value},
+        {"sweep", "sweep", add_result},
         {"result", "result", add_result},
     };
 

@@ -1,13 +1,14 @@
 #include "client/cmd.h"
 #include "client/ctl.h"
 #include "client/follow.h"
+#include "client/preview.h"
 #include "client/spec.h"
 #include "proto/base/mem.h"
 
 struct submit {
     const char *spec;
     opt_list sets;
-    bool wait;
+    bool wait, dry_run;
     double timeout_s;
 };
 
@@ -15,13 +16,24 @@ static const struct opt rows[] = {
     SPEC_ROWS(struct submit),
     OPT(struct submit, wait, OPT_FLAG, "wait",
         "stay until the job has ended; the exit status is the job's"),
+    OPT(struct submit, dry_run, OPT_FLAG, "dry-run",
+        "submit nothing: check the spec here and show it with its defaults, or the jobs of a "
+        "sweep"),
     OPT(struct submit, timeout_s, OPT_REAL, "timeout",
         "with --wait: give up after S seconds (exit status 4; the job goes on)", .value = "S"),
 };
 
-static bool run(struct ctl *c, const void *opts, struct error *err)
+static bool preview(struct ctl *c, const struct submit *o, struct error *err)
 {
-    const struct submit *o = opts;
+    struct json *spec = spec_load(c, o->spec, &o->sets, err);
+    bool ok = spec && spec_check(c, spec, err) && preview_show(c, spec, err);
+
+    js_free(spec);
+    return ok;
+}
+
+static bool submit(struct ctl *c, const struct submit *o, struct error *err)
+{
     struct json *job = spec_submit(c, o->spec, &o->sets, err);
     const char *id = js_string(js_get(job, "id"), NULL);
     bool ok = job;
@@ -37,6 +49,13 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     }
     js_free(job);
     return ok;
+}
+
+static bool run(struct ctl *c, const void *opts, struct error *err)
+{
+    const struct submit *o = opts;
+
+    return o->dry_run ? preview(c, o, err) : submit(c, o, err);
 }
 
 const struct command cmd_submit = {

@@ -2,7 +2,6 @@
 #include "client/ctl.h"
 #include "client/spec.h"
 #include "proto/base/mem.h"
-#include "proto/wire/validate.h"
 
 struct validate {
     const char *spec;
@@ -12,20 +11,6 @@ struct validate {
 static const struct opt rows[] = {
     SPEC_ROWS(struct validate),
 };
-
-static bool valid_here(struct ctl *c, const struct json *spec, struct error *err)
-{
-    struct problems problems = {0};
-    JobSpec *job = job_from_json(spec, &problems);
-    bool ok;
-
-    if (job)
-        job_validate(job, NULL, &problems);
-    ok = ctl_no_problems(c, &problems, err);
-    job_free(job);
-    problems_free(&problems);
-    return ok;
-}
 
 static void print_verdict(const struct ctl *c, const char *path, const char *unchecked)
 {
@@ -50,7 +35,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     const struct validate *o = opts;
     struct json *spec = spec_load(c, o->spec, &o->sets, err), *answer = NULL;
     struct error asked = {0};
-    bool ok = spec && valid_here(c, spec, err);
+    bool ok = spec && spec_check(c, spec, err);
 
     if (ok) {
         answer = ctl_call(c, "POST", "/api/v1/jobs?validate_only=true", spec, &asked);

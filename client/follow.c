@@ -77,6 +77,7 @@ static bool is_news(const struct followed *j)
     const struct view *v = &j->view;
 
     return strcmp(j->state, v->state) != 0 || j->epoch != v->epoch ||
+           (v->sweep && j->step != v->step) ||
            (j->step != v->step && clock_mono_s() - j->printed_at >= line_every_s);
 }
 

@@ -10,7 +10,8 @@
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
-#include "proto/wire/job.h"
+#include "proto/wire/sweep.h"
+#include "proto/wire/validate.h"
 
 static const double patience_s = 30; /* of a submission whose answer was lost */
 
@@ -47,6 +48,23 @@ struct json *spec_load(struct ctl *c, const char *path, const opt_list *sets, st
     }
     buf_free(&text);
     return spec;
+}
+
+static void check_job(const JobSpec *job, struct problems *p, void *arg)
+{
+    (void)arg;
+    job_validate(job, NULL, p);
+}
+
+bool spec_check(struct ctl *c, const struct json *spec, struct error *err)
+{
+    struct problems problems = {0};
+    JobSpec *job = sweep_check(spec, check_job, NULL, &problems);
+    bool ok = ctl_no_problems(c, &problems, err);
+
+    job_free(job);
+    problems_free(&problems);
+    return ok;
 }
 
 static void new_key(char key[33])

@@ -14,7 +14,9 @@
  * .yaml and .yml YAML, others YAML unless they begin with a brace; the lines of YAML are kept in
  * c->lines. NULL with ERR_INVALID, also when there is no such file. */
 struct json *spec_load(struct ctl *c, const char *path, const opt_list *sets, struct error *err);
-/* The same, submitted: the server's job object. */
+/* Holds a spec against the rules that need no server, a sweep with each of its values. */
+bool spec_check(struct ctl *c, const struct json *spec, struct error *err);
+/* SPEC, submitted: the server's job object. */
 struct json *spec_submit(struct ctl *c, const char *path, const opt_list *sets, struct error *err);
 
 #endif

@@ -59,7 +59,7 @@ void view_job(struct view *v, const struct json *job)
         {"state", offsetof(struct view, state), sizeof(v->state)},
     };
     const struct json *reason = js_get(job, "reason"), *progress = js_get(job, "progress");
-    const struct json *finished = js_get(job, "finished_at");
+    const struct json *finished = js_get(job, "finished_at"), *sweep = js_get(job, "sweep");
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         take_text((char *)v + texts[i].offset, texts[i].size, js_get(job, texts[i].key));
@@ -70,6 +70,11 @@ void view_job(struct view *v, const struct json *job)
     if (js_kind(progress) == JS_OBJECT)
         take_progress(v, progress);
     v->attempt = js_int(js_get(job, "attempt"), v->attempt);
+    if (js_get(sweep, "total")) {
+        v->sweep = true;
+        v->running = js_int(js_get(sweep, "running"), 0);
+        v->failed = js_int(js_get(sweep, "failed"), 0);
+    }
     if (finished)
         v->finished = js_kind(finished) == JS_STRING;
 }
@@ -108,6 +113,16 @@ double view_fraction(const struct view *v)
                                               : (double)NAN;
 }
 
+static void sweep_progress(const struct view *v, struct buf *b)
+{
+    buf_fmt(b, "%3.0f %%  job %" PRId64 "/%" PRId64, floor(100 * view_fraction(v)), v->step,
+            v->total_steps);
+    if (v->running)
+        buf_fmt(b, "  %" PRId64 " running", v->running);
+    if (v->failed)
+        buf_fmt(b, "  %" PRId64 " failed", v->failed);
+}
+
 void view_progress(const struct view *v, bool bar, struct buf *b)
 {
     double done = view_fraction(v);
@@ -116,6 +131,10 @@ void view_progress(const struct view *v, bool bar, struct buf *b)
     if (bar) {
         out_bar(b, isfinite(done) ? done : 0, BAR_CELLS);
         buf_str(b, "  ");
+    }
+    if (v->sweep) {
+        sweep_progress(v, b);
+        return;
     }
     if (isfinite(done))
         buf_fmt(b, "%3.0f %%  step %" PRId64 "/%" PRId64, floor(100 * done), v->step,

@@ -31,6 +31,8 @@ struct view {
     int64_t step, total_steps, epoch, attempt;
     double eta_s;
     bool finished;
+    bool sweep;              /* its steps are jobs */
+    int64_t running, failed; /* of a sweep's jobs */
     int64_t figure_step[VIEW_FIGURES];
     double figure[VIEW_FIGURES]; /* NAN: not known */
 };

@@ -18,6 +18,9 @@ void api_queue_resume(struct daemon *d, struct request *r);
 /* api_resize.c */
 void api_job_resize(struct daemon *d, struct request *r);
 
+/* api_summary.c */
+void api_job_summary(struct daemon *d, struct request *r);
+
 /* api_history.c */
 void api_job_attempts(struct daemon *d, struct request *r);
 void api_job_events(struct daemon *d, struct request *r);

@@ -11,6 +11,7 @@
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/refs.h"
+#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
@@ -96,41 +97,59 @@ struct json *api_body(struct request *r, const char *what)
     return j;
 }
 
-/* NULL when the answer was given. */
-static JobSpec *read_spec(struct daemon *d, struct request *r)
+static void check_job(const JobSpec *spec, struct problems *p, void *daemon)
 {
-    struct problems p = {0};
-    struct json *j = api_body(r, "a job");
-    JobSpec *spec;
+    const struct daemon *d = daemon;
 
-    if (!j)
-        return NULL;
-    refs_pin(d, j, &p);
-    spec = job_from_json(j, &p);
-    if (spec) {
-        job_validate(spec, &d->catalog, &p);
-        check_here(d, spec, &p);
-    }
-    js_free(j);
-    if (p.list.n) {
-        problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
-                      p.list.n == 1 ? "" : "s");
-        job_free(spec);
-        spec = NULL;
-    }
-    problems_free(&p);
-    return spec;
+    job_validate(spec, &d->catalog, p);
+    check_here(d, spec, p);
 }
 
-static void submit(struct daemon *d, struct request *r, const JobSpec *spec,
+/* A job that has no id yet. */
+static struct job *make_job(const JobSpec *spec, const struct json *written)
+{
+    struct job *j = job_new("", spec, clock_wall_ms());
+    struct problems none = {0};
+    struct sweep *s = sweep_new(written, &none);
+
+    if (s)
+        job_become_sweep(j, written, s);
+    sweep_free(s);
+    return j;
+}
+
+/* The job of the body, or NULL when the answer was given. */
+static struct job *read_job(struct daemon *d, struct request *r)
+{
+    struct problems p = {0};
+    struct json *written = api_body(r, "a job");
+    struct job *j = NULL;
+    JobSpec *spec;
+
+    if (!written)
+        return NULL;
+    refs_pin(d, written, &p);
+    spec = sweep_check(written, check_job, d, &p);
+    if (p.list.n)
+        problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
+                      p.list.n == 1 ? "" : "s");
+    else
+        j = make_job(spec, written);
+    js_free(written);
+    job_free(spec);
+    problems_free(&p);
+    return j;
+}
+
+static void submit(struct daemon *d, struct request *r, struct job *take_job,
                    struct idempotency *idempotency)
 {
     const struct lifecycle_also also = {idempotency_keep, idempotency};
+    struct job *j = take_job;
     struct error err;
-    struct job *j;
     char *location;
 
-    if (!lifecycle_submit(d, spec, idempotency->key[0] ? &also : NULL, &j, &err)) {
+    if (!lifecycle_submit(d, j, idempotency->key[0] ? &also : NULL, &err)) {
         problem_reply_error(r, &err);
         return;
     }
@@ -146,21 +165,22 @@ void api_job_submit(struct daemon *d, struct request *r)
     bool validate = only && strcmp(only, "true") == 0;
     struct idempotency idempotency;
     struct json *answer;
-    JobSpec *spec;
+    struct job *j;
 
     if (!validate && !idempotency_begin(d, r, &idempotency))
         return;
-    spec = read_spec(d, r);
-    if (!spec)
+    j = read_job(d, r);
+    if (!j)
         return;
-    if (validate) {
-        answer = js_new_object();
-        js_set(answer, "spec", job_to_json(spec));
-        reply_json(r, 200, answer);
-    } else {
-        submit(d, r, spec, &idempotency);
+    if (!validate) {
+        submit(d, r, j, &idempotency);
+        return;
     }
-    job_free(spec);
+    answer = js_new_object();
+    js_set(answer, "spec", js_parse(j->spec, strlen(j->spec), NULL));
+    js_set(answer, "jobs", js_new_int(job_is_sweep(j) ? j->sweep.total : 1));
+    reply_json(r, 200, answer);
+    job_destroy(j);
 }
 
 /* -- Reading ----------------------------------------------------------------------------------- */
@@ -193,11 +213,13 @@ static bool split_label(const char *text, char **key, const char **value)
 /* Which list is meant, as the query says. False when the answer was given. */
 static bool take_list(struct request *r, struct job_filter *f, char **label, struct buf *query)
 {
-    static const char *const names[] = {"state", "kind", "name", "label"};
+    static const char *const names[] = {"state", "kind", "name", "label", "sweep"};
     const char *state = http_query(r, "state");
 
-    *f = (struct job_filter){
-        .state = JOB_STATE_COUNT, .kind = http_query(r, "kind"), .name = http_query(r, "name")};
+    *f = (struct job_filter){.state = JOB_STATE_COUNT,
+                             .kind = http_query(r, "kind"),
+                             .name = http_query(r, "name"),
+                             .sweep = http_query(r, "sweep")};
     if (state && !job_state_parse(state, &f->state)) {
         problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);
         return false;

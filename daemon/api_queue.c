@@ -7,15 +7,19 @@
 static void reply_queue(struct daemon *d, struct request *r)
 {
     struct json *j = js_new_object();
-    int64_t waiting = 0;
+    int64_t waiting = 0, sweeps = 0;
 
-    for (size_t i = 0; i < d->active.n; i++)
-        waiting += d->active.at[i]->job->state == JOB_QUEUED;
+    for (size_t i = 0; i < d->active.n; i++) {
+        const struct job *one = d->active.at[i]->job;
+
+        sweeps += job_is_sweep(one);
+        waiting += one->state == JOB_QUEUED && !job_is_sweep(one);
+    }
     js_set(j, "paused", js_new_bool(d->paused));
     js_set(j, "slots", js_new_int(d->settings.slots));
     js_set(j, "used_slots", js_new_int(hosts_used(d)));
     js_set(j, "waiting", js_new_int(waiting));
-    js_set(j, "running", js_new_int((int64_t)d->active.n - waiting));
+    js_set(j, "running", js_new_int((int64_t)d->active.n - waiting - sweeps));
     reply_json(r, 200, j);
 }
 

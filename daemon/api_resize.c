@@ -35,6 +35,8 @@ static void check_ranks(const struct daemon *d, const struct job *j, int64_t ran
     if (strcmp(j->kind, "train") != 0 && strcmp(j->kind, "distill") != 0)
         problems_add(p, "#/ranks", "expected a job of kind train or distill, got one of kind %s",
                      j->kind);
+    else if (job_is_sweep(j))
+        problems_add(p, "#/ranks", "job %s is a sweep; its jobs have ranks, one by one", j->id);
     else if (!job_ranks_fit(ranks, lanes, &err))
         problems_add(p, "#/ranks", "%s", err.msg);
     else if (!hosts_can_take(d, ranks, j->threads, &err))

@@ -34,7 +34,7 @@ enum {
 
 static bool has_attempt(const struct active *a)
 {
-    return a->job->state == JOB_STARTING || a->job->state == JOB_RUNNING;
+    return (a->job->state == JOB_STARTING || a->job->state == JOB_RUNNING) && !job_is_sweep(a->job);
 }
 
 /* -- The end ----------------------------------------------------------------------------------- */
@@ -282,7 +282,7 @@ static void on_tick(uv_timer_t *t)
     for (size_t i = d->active.n; i-- > 0;) {
         struct active *a = d->active.at[i];
 
-        waiting |= a->job->state == JOB_QUEUED;
+        waiting |= a->job->state == JOB_QUEUED || job_is_sweep(a->job);
         if (!has_attempt(a))
             continue;
         announce_log(d, a);

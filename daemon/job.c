@@ -29,10 +29,45 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     return j;
 }
 
+void job_become_sweep(struct job *j, const struct json *spec, const struct sweep *s)
+{
+    free(j->spec);
+    j->spec = js_text(spec, JS_COMPACT);
+    snprintf(j->name, sizeof(j->name), "%s", js_string(js_get(spec, "name"), j->name));
+    j->sweep = (struct job_sweep){.total = sweep_jobs(s), .parallel = sweep_parallel(s)};
+    job_sweep_count(j);
+}
+
+static int64_t made_within(const struct job *j, enum job_state first, enum job_state last)
+{
+    int64_t n = 0;
+
+    for (enum job_state s = first; s <= last; s++)
+        n += j->sweep.made[s];
+    return n;
+}
+
+int64_t job_sweep_made(const struct job *j)
+{
+    return made_within(j, JOB_QUEUED, JOB_CANCELLED);
+}
+
+int64_t job_sweep_going(const struct job *j)
+{
+    return made_within(j, JOB_QUEUED, JOB_RUNNING);
+}
+
+void job_sweep_count(struct job *j)
+{
+    j->progress.step = made_within(j, JOB_SUCCEEDED, JOB_CANCELLED);
+    j->progress.total_steps = j->sweep.total;
+}
+
 void job_destroy(struct job *j)
 {
     if (!j)
         return;
+    free(j->origin.place);
     free(j->spec);
     free(j->result);
     free(j->placement);
@@ -94,6 +129,33 @@ static struct json *embedded(const char *text)
     return j ? j : js_new_null();
 }
 
+static struct json *sweep_json(const struct job *job)
+{
+    const int64_t *made = job->sweep.made;
+    struct json *j = js_new_object();
+
+    js_set(j, "total", js_new_int(job->sweep.total));
+    js_set(j, "next", js_new_int(job_sweep_made(job)));
+    js_set(j, "queued", js_new_int(made[JOB_QUEUED]));
+    js_set(j, "running", js_new_int(made[JOB_STARTING] + made[JOB_RUNNING]));
+    js_set(j, "done", js_new_int(made[JOB_SUCCEEDED]));
+    js_set(j, "failed", js_new_int(made[JOB_FAILED]));
+    js_set(j, "cancelled", js_new_int(made[JOB_CANCELLED]));
+    return j;
+}
+
+static struct json *origin_json(const struct job_origin *o)
+{
+    struct json *j = js_new_object(), *place = embedded(o->place);
+
+    js_set(j, "parent", js_new_string(o->sweep));
+    js_set(j, "index", js_new_int(o->index));
+    for (void *it = js_first(place); it; it = js_next(place, it))
+        js_set(j, js_key(it), js_copy(js_value(it)));
+    js_free(place);
+    return j;
+}
+
 struct json *job_json(const struct job *job, bool with_spec)
 {
     struct json *j = js_new_object();
@@ -113,6 +175,10 @@ struct json *job_json(const struct job *job, bool with_spec)
     js_set(j, "priority", js_new_int(job->priority));
     js_set(j, "placement", job->placement ? js_new_string(job->placement) : js_new_null());
     js_set(j, "result", embedded(job->result));
+    js_set(j, "sweep",
+           job_is_sweep(job)      ? sweep_json(job)
+           : job->origin.sweep[0] ? origin_json(&job->origin)
+                                  : js_new_null());
     if (with_spec)
         js_set(j, "spec", embedded(job->spec));
     return j;

@@ -8,7 +8,7 @@
 #include "daemon/ids.h"
 #include "daemon/job_fsm.h"
 #include "proto/base/json.h"
-#include "proto/wire/job.h"
+#include "proto/wire/sweep.h"
 
 /* Why a job is in its state: a word for programs and a sentence for people. */
 struct reason {
@@ -20,6 +20,21 @@ struct job_progress {
     int64_t step, total_steps, epoch;
     double eta_s, images_per_s; /* negative: unknown */
     char phase[32];
+};
+
+/* Of a job that is a sweep: it runs nothing itself, the daemon makes other jobs of it (sweeps.h). */
+struct job_sweep {
+    int64_t total;                 /* jobs that it will have been in the end; 0: it is no sweep */
+    int64_t parallel;              /* of them at a time; 0: as many as the slots allow */
+    int64_t made[JOB_STATE_COUNT]; /* so far, by their state */
+};
+
+/* Of a job that a sweep has made. */
+struct job_origin {
+    char sweep[JOB_ID_SIZE]; /* ""; it was submitted by itself */
+    int64_t index;           /* its number in the sweep */
+    int64_t round;           /* the attempt of the sweep in which it came into the queue */
+    char *place;             /* JSON text: {"point", "values", "seed"} */
 };
 
 struct job {
@@ -42,11 +57,26 @@ struct job {
     bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
     int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
     struct job_progress progress;
+    struct job_sweep sweep;
+    struct job_origin origin;
 };
 
 /* From a spec that has passed validation. */
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms);
+/* Makes a sweep of it, which keeps the spec as it was written. */
+void job_become_sweep(struct job *j, const struct json *spec, const struct sweep *s);
 void job_destroy(struct job *j); /* NULL is fine */
+
+static inline bool job_is_sweep(const struct job *j)
+{
+    return j->sweep.total > 0;
+}
+
+/* Jobs that a sweep has made, and those of them that are not over. */
+int64_t job_sweep_made(const struct job *j);
+int64_t job_sweep_going(const struct job *j);
+/* The progress of a sweep, in jobs, after `made` has changed. */
+void job_sweep_count(struct job *j);
 
 /* What it holds or, in the queue, waits for. */
 static inline int64_t job_slots(const struct job *j)

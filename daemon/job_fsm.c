@@ -9,6 +9,7 @@ static const struct job_transition table[] = {
     {JOB_QUEUED, EV_START, JOB_STARTING, ACT_LAUNCH},
     {JOB_QUEUED, EV_CANCEL, JOB_CANCELLED, ACT_SCHEDULE},
     {JOB_QUEUED, EV_RESIZE, JOB_QUEUED, ACT_SCHEDULE},
+    {JOB_QUEUED, EV_BEGIN, JOB_RUNNING, ACT_NOTHING},
 
     {JOB_STARTING, EV_HELLO, JOB_RUNNING, ACT_NOTHING},
     {JOB_STARTING, EV_CANCEL, JOB_STARTING, ACT_STOP_ATTEMPT},
@@ -33,8 +34,8 @@ static const struct job_transition table[] = {
 
 static const char *const state_names[] = {"queued",    "starting", "running",
                                           "succeeded", "failed",   "cancelled"};
-static const char *const event_names[] = {"start",   "hello",   "done",   "again", "bad",
-                                          "stopped", "resized", "cancel", "retry", "resize"};
+static const char *const event_names[] = {"start",   "hello",  "done",  "again",  "bad",  "stopped",
+                                          "resized", "cancel", "retry", "resize", "begin"};
 
 const struct job_transition *job_fsm_find(enum job_state from, enum job_event event)
 {

@@ -25,6 +25,7 @@ enum job_event {
     EV_CANCEL,  /* a user does not want it any more */
     EV_RETRY,   /* a user wants it after all */
     EV_RESIZE,  /* a user wants other ranks */
+    EV_BEGIN,   /* a sweep begins to make its jobs */
     JOB_EVENT_COUNT
 };
 

@@ -8,6 +8,7 @@
 #include "daemon/launch.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
+#include "daemon/sweeps.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
@@ -27,30 +28,41 @@ static void tell_state(struct daemon *d, const struct job *j)
         lifecycle_tell(d, "end", j->id, job_json(j, false));
 }
 
-bool lifecycle_submit(struct daemon *d, const JobSpec *spec, const struct lifecycle_also *also,
-                      struct job **out, struct error *err)
+static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_also *also,
+                      struct error *err)
 {
-    int64_t now = clock_wall_ms();
-    char last[JOB_ID_SIZE], id[JOB_ID_SIZE];
-    struct job *j;
+    char last[JOB_ID_SIZE];
     bool ok;
 
     if (!store_last_job_id(d->store, last, err))
         return false;
-    id_next(last, now, id);
-    j = job_new(id, spec, now);
+    id_next(last, j->created_ms, j->id);
     ok = store_begin(d->store, err) && store_job_add(d->store, j, err) && refs_note(d, j, err) &&
-         store_event_add(d->store, events_next_id(d->events), now, j, err) &&
+         store_event_add(d->store, events_next_id(d->events), j->created_ms, j, err) &&
          (!also || also->store(d, j, also->arg, err)) && store_commit(d->store, err);
-    if (!ok) {
+    if (!ok)
         store_rollback(d->store);
+    return ok;
+}
+
+bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifecycle_also *also,
+                      struct error *err)
+{
+    struct job *j = take_job;
+
+    if (!store_new(d, j, also, err)) {
         job_destroy(j);
         return false;
     }
-    *out = daemon_add_active(d, j)->job;
     d->submissions++;
-    log_info("job accepted job=%s kind=%s name=\"%s\"", j->id, j->kind, j->name);
+    log_info("job accepted job=%s kind=%s name=\"%s\"%s%s", j->id, j->kind, j->name,
+             j->origin.sweep[0] ? " sweep=" : "", j->origin.sweep);
     tell_state(d, j);
+    sweeps_note(d, j, JOB_STATE_COUNT);
+    if (job_is_final(j->state))
+        job_destroy(j);
+    else
+        daemon_add_active(d, j);
     sched_soon(d);
     return true;
 }
@@ -70,13 +82,15 @@ static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, str
 static void change(struct job *j, enum job_event event, const struct reason *reason, int64_t now)
 {
     j->reason = reason ? *reason : (struct reason){.code = ""};
+    if (event == EV_BEGIN)
+        j->attempt++;
     if (event == EV_START) {
         j->attempt++;
         j->attempt_ranks = j->ranks;
         j->resize_requested = false;
-        if (!j->started_ms)
-            j->started_ms = now;
     }
+    if ((event == EV_START || event == EV_BEGIN) && !j->started_ms)
+        j->started_ms = now;
     if (event == EV_CANCEL)
         j->cancel_requested = true;
     if (event == EV_RETRY) {
@@ -111,6 +125,8 @@ static bool store_change(struct daemon *d, const struct job *j, enum job_event e
 
 static void act(struct daemon *d, struct active *a, enum job_action action)
 {
+    if (a && job_is_sweep(a->job))
+        action = ACT_SCHEDULE; /* that is where its jobs are looked after */
     switch (action) {
     case ACT_NOTHING: break;
     case ACT_LAUNCH: attempts_launch(d, a); break;
@@ -142,6 +158,7 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
              a->job->attempt, reason ? " reason=\"" : "", reason ? reason->message : "",
              reason ? "\"" : "");
     tell_state(d, a->job);
+    sweeps_note(d, a->job, before.state);
     if (job_is_final(t->to)) {
         daemon_drop_active(d, a);
         a = NULL;
@@ -195,6 +212,10 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
     if (!j)
         return false;
     if (!can_run_again(d, j, err)) {
+        job_destroy(j);
+        return false;
+    }
+    if (!sweeps_take_back(d, j, err)) {
         job_destroy(j);
         return false;
     }

@@ -9,9 +9,10 @@ struct lifecycle_also {
     bool (*store)(struct daemon *d, const struct job *j, void *arg, struct error *err);
     void *arg;
 };
-/* Accepts a job: true once it is on disk. *out is borrowed. also: NULL is fine. */
-bool lifecycle_submit(struct daemon *d, const JobSpec *spec, const struct lifecycle_also *also,
-                      struct job **out, struct error *err);
+/* Accepts a job, which gets its id: true once it is on disk. Then the daemon has it; the caller may go on
+ * reading it unless it is over already. also: NULL is fine. */
+bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifecycle_also *also,
+                      struct error *err);
 
 /* Applies an event to a job that is not over. reason: NULL clears it. When the job is over after it, `a`
  * is gone. ERR_CONFLICT when the event has no place in the job's state; after an error nothing has

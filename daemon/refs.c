@@ -106,8 +106,58 @@ static void pin(struct daemon *d, struct json *spec, const struct field *f, stru
     target_fini(&t);
 }
 
+/* The value of a sweep for such a field; take_value is its place. */
+static struct json *pin_value(struct daemon *d, const struct field *f, const char *pointer,
+                              struct json *take_value, struct problems *p)
+{
+    const char *text = js_string(take_value, NULL);
+    struct target t = {.plain = NULL};
+    struct json *pinned = take_value;
+    struct error err;
+
+    if (!text || !f->is_ref(text))
+        return take_value;
+    if (f->find(d, text, &t, &err))
+        pinned = js_new_string(t.pinned);
+    else
+        problems_add(p, pointer, "%s", err.msg);
+    if (pinned != take_value)
+        js_free(take_value);
+    target_fini(&t);
+    return pinned;
+}
+
+static void pin_values(struct daemon *d, const struct field *f, struct json *axis, size_t i,
+                       struct problems *p)
+{
+    const struct json *values = js_get(axis, "values");
+    struct json *pinned = js_new_array();
+
+    for (size_t k = 0; k < js_len(values); k++) {
+        char *pointer = str_fmt("#/sweep/grid/%zu/values/%zu", i, k);
+
+        js_push(pinned, pin_value(d, f, pointer, js_copy(js_at(values, k)), p));
+        free(pointer);
+    }
+    js_set(axis, "values", pinned);
+}
+
+static void pin_sweep(struct daemon *d, const struct field *f, const struct json *grid,
+                      struct problems *p)
+{
+    for (size_t i = 0; i < js_len(grid); i++) {
+        struct json *axis = js_at(grid, i);
+
+        if (strcmp(js_string(js_get(axis, "field"), ""), f->name) == 0 &&
+            js_kind(js_get(axis, "values")) == JS_ARRAY)
+            pin_values(d, f, axis, i, p);
+    }
+}
+
 void refs_pin(struct daemon *d, struct json *spec, struct problems *p)
 {
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        pin_sweep(d, &fields[i], js_path(spec, "sweep.grid"), p);
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
         if (name_in(spec, &fields[i]))
             pin(d, spec, &fields[i], p);

@@ -9,8 +9,8 @@
 #include "proto/wire/problems.h"
 #include "proto/wire/ref.h"
 
-/* Pins the names in a spec as it came, and fills in the `model` of weights that are named so. Adds what
- * is wrong with them. */
+/* Pins the names in a spec as it came, also those among the values of a sweep, and fills in the `model` of
+ * weights that are named so. Adds what is wrong with them. */
 void refs_pin(struct daemon *d, struct json *spec, struct problems *p);
 /* Within the transaction that adds the job: notes what its names stand for. */
 bool refs_note(struct daemon *d, const struct job *j, struct error *err);

@@ -15,6 +15,7 @@ const struct route routes[] = {
     {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_WRITE, api_job_cancel},
     {"POST", "/api/v1/jobs/{id}:retry", ACCESS_WRITE, api_job_retry},
     {"POST", "/api/v1/jobs/{id}:resize", ACCESS_WRITE, api_job_resize},
+    {"GET", "/api/v1/jobs/{id}/summary", ACCESS_READ, api_job_summary},
     {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, api_job_attempts},
     {"GET", "/api/v1/jobs/{id}/events", ACCESS_READ, api_job_events},
     {"GET", "/api/v1/jobs/{id}/metrics/series", ACCESS_READ, api_job_series},

@@ -7,6 +7,7 @@
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/queue.h"
+#include "daemon/sweeps.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
@@ -64,17 +65,19 @@ static void start(struct daemon *d, struct active *a, const int64_t *given)
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    struct place_host *hosts = hosts_free(d);
+    struct place_host *hosts;
     double began = clock_mono_s();
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
     size_t ahead = 0;
     int64_t left = 0;
 
+    sweeps_pass(d);
+    hosts = hosts_free(d);
     for (size_t i = 0; i < d->active.n; i++) {
         const struct job *j = d->active.at[i]->job;
 
-        if (j->state != JOB_QUEUED)
+        if (j->state != JOB_QUEUED || job_is_sweep(j))
             continue;
         vec_push(&waiting, d->active.at[i]);
         vec_push(&queue, (struct queue_job){.ranks = j->ranks,

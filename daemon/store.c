@@ -75,6 +75,15 @@ static const char *const state_schema[] = {
     "  version INTEGER NOT NULL, sha256 TEXT NOT NULL,"
     "  PRIMARY KEY(job, field)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX job_use_name ON job_use(name)",
+    "ALTER TABLE job ADD COLUMN sweep_total INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN sweep_parallel INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN sweep TEXT REFERENCES job(id);"
+    "ALTER TABLE job ADD COLUMN sweep_index INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN sweep_round INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN sweep_place TEXT;"
+    "CREATE UNIQUE INDEX job_of_sweep ON job(sweep, sweep_index) WHERE sweep IS NOT NULL;"
+    "CREATE INDEX job_sweep ON job(sweep);"
+    "CREATE INDEX job_sweep_state ON job(sweep, state)",
 };
 
 static const char *const metrics_schema[] = {
@@ -153,8 +162,10 @@ const struct histogram *store_commit_seconds(const struct store *s)
 
 bool store_job_add(struct store *s, struct job *j, struct error *err)
 {
-    static const char sql[] = "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads,"
-                              " created_ms, state, priority) VALUES(?,?,?,?,?,?,?,?,?,?)";
+    static const char sql[] =
+        "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"
+        " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
+        " sweep_index, sweep_round, sweep_place) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -169,6 +180,15 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 8, j->created_ms);
     db_bind_text(q, 9, job_state_name(j->state));
     db_bind_int(q, 10, j->priority);
+    db_bind_text(q, 11, j->reason.code);
+    db_bind_text(q, 12, j->reason.message);
+    db_bind_int(q, 13, j->finished_ms);
+    db_bind_int(q, 14, j->sweep.total);
+    db_bind_int(q, 15, j->sweep.parallel);
+    db_bind_text(q, 16, j->origin.sweep[0] ? j->origin.sweep : NULL);
+    db_bind_int(q, 17, j->origin.index);
+    db_bind_int(q, 18, j->origin.round);
+    db_bind_text(q, 19, j->origin.place);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -181,7 +201,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
         " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
-        " lost_hosts=?17"
+        " lost_hosts=?17, sweep_round=?18"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -205,6 +225,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 15, j->attempt_ranks);
     db_bind_int(q, 16, j->resize_requested);
     db_bind_int(q, 17, j->lost_hosts);
+    db_bind_int(q, 18, j->origin.round);
     if (!db_run(q, err))
         return false;
     return db_changes(s->state) == 1 ||
@@ -217,9 +238,35 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
     " resize_requested, lost_hosts,"                                                     \
-    " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt)"
+    " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place"
 
-static struct job *read_job(struct db_stmt *q)
+static void read_origin(struct db_stmt *q, struct job_origin *o)
+{
+    snprintf(o->sweep, sizeof(o->sweep), "%s", db_text(q, 28));
+    o->index = db_int(q, 29);
+    o->round = db_int(q, 30);
+    o->place = db_is_null(q, 31) ? NULL : str_dup(db_text(q, 31));
+}
+
+/* The index of sweeps and states counts them. */
+static void count_made(struct store *s, struct job *j)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT state, count(*) FROM job WHERE sweep=? GROUP BY state", NULL);
+    enum job_state state;
+
+    if (!q)
+        return;
+    db_bind_text(q, 1, j->id);
+    while (db_step(q, NULL) == DB_ROW)
+        if (job_state_parse(db_text(q, 0), &state))
+            j->sweep.made[state] = db_int(q, 1);
+    db_reset(q);
+    job_sweep_count(j);
+}
+
+static struct job *read_job(struct store *s, struct db_stmt *q)
 {
     struct job *j = NEW(struct job);
 
@@ -250,6 +297,10 @@ static struct job *read_job(struct db_stmt *q)
     j->resize_requested = db_int(q, 23);
     j->lost_hosts = db_int(q, 24);
     j->placement = db_is_null(q, 25) ? NULL : str_dup(db_text(q, 25));
+    j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
+    read_origin(q, &j->origin);
+    if (job_is_sweep(j))
+        count_made(s, j);
     return j;
 }
 
@@ -264,7 +315,7 @@ struct job *store_job_get(struct store *s, const char *id, struct error *err)
     db_bind_text(q, 1, id);
     got = db_step(q, err);
     if (got == DB_ROW)
-        j = read_job(q);
+        j = read_job(s, q);
     else if (got == DB_DONE)
         err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
     db_reset(q);
@@ -282,12 +333,13 @@ bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err
     return got != DB_FAILED;
 }
 
-static bool each_job(struct db_stmt *q, store_job_fn fn, void *arg, struct error *err)
+static bool each_job(struct store *s, struct db_stmt *q, store_job_fn fn, void *arg,
+                     struct error *err)
 {
     enum db_result got;
 
     while ((got = db_step(q, err)) == DB_ROW)
-        fn(read_job(q), arg);
+        fn(read_job(s, q), arg);
     db_reset(q);
     return got == DB_DONE;
 }
@@ -299,12 +351,12 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
                                    " ('queued','starting','running') ORDER BY seq",
                                    err);
 
-    return q && each_job(q, fn, arg, err);
+    return q && each_job(s, q, fn, arg, err);
 }
 
 /* Two texts, because the index of states serves only a plain comparison. */
 #define PAGE_SQL(and_state)                                                         \
-    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND " and_state                 \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state \
     " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?5 IS NULL OR"       \
     " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))" \
     " ORDER BY seq DESC LIMIT ?2"
@@ -326,7 +378,8 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
     db_bind_text(q, 6, f->label_value);
     if (!any)
         db_bind_text(q, 7, job_state_name(f->state));
-    return each_job(q, fn, arg, err);
+    db_bind_text(q, 8, f->sweep);
+    return each_job(s, q, fn, arg, err);
 }
 
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err)
@@ -341,6 +394,51 @@ bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct e
             counts[state] = db_int(q, 1);
     if (q)
         db_reset(q);
+    return got == DB_DONE;
+}
+
+/* -- Sweeps ------------------------------------------------------------------------------------- */
+
+bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_SIZE],
+                      struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT id FROM job WHERE sweep=? AND state IN"
+                                   " ('failed','cancelled') AND sweep_round < ? LIMIT 1",
+                                   err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, sweep->id);
+    db_bind_int(q, 2, sweep->attempt);
+    got = db_step(q, err);
+    snprintf(out, JOB_ID_SIZE, "%s", got == DB_ROW ? db_text(q, 0) : "");
+    db_reset(q);
+    return got != DB_FAILED;
+}
+
+bool store_sweep_jobs(struct store *s, const char *sweep, int64_t first, int64_t end,
+                      void (*fn)(const struct sweep_row *row, void *arg), void *arg,
+                      struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT sweep_index, id, state, result FROM job WHERE sweep=?"
+                                   " AND sweep_index >= ? AND sweep_index < ? ORDER BY sweep_index",
+                                   err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, sweep);
+    db_bind_int(q, 2, first);
+    db_bind_int(q, 3, end);
+    while ((got = db_step(q, err)) == DB_ROW) {
+        const struct sweep_row row = {db_int(q, 0), db_text(q, 1), db_text(q, 2), db_text(q, 3)};
+
+        fn(&row, arg);
+    }
+    db_reset(q);
     return got == DB_DONE;
 }
 

@@ -39,12 +39,26 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 struct job_filter {
     enum job_state state;
     const char *kind, *name, *label, *label_value;
+    const char *sweep; /* those that it has made; NULL: those that no sweep has made */
 };
 /* At most `limit` of those jobs that came before `before` (0: all), newest first. */
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err);
 /* Jobs in each state. */
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
+
+/* A job of a sweep that did not succeed in an earlier attempt of the sweep and has not been put into the
+ * queue in this one; "" for none. */
+bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_SIZE],
+                      struct error *err);
+/* The jobs of a sweep with numbers first <= k < end, in this order. */
+struct sweep_row {
+    int64_t index;
+    const char *id, *state, *result; /* result "": none */
+};
+bool store_sweep_jobs(struct store *s, const char *sweep, int64_t first, int64_t end,
+                      void (*fn)(const struct sweep_row *row, void *arg), void *arg,
+                      struct error *err);
 
 /* Answers that may have to be given again, by Idempotency-Key. */
 struct stored_reply {

@@ -2,6 +2,7 @@
 import { BASE, jobPath } from "./api.js";
 import { h } from "./dom.js";
 import { bytes, clock, duration } from "./format.js";
+import { valuesText } from "./sweep.js";
 
 function losses(list) {
   return list?.map((l) => `${l.weight ?? 1} × ${l.kind}${l.ramp_epochs ? ` (ramp ${l.ramp_epochs})` : ""}`)
@@ -31,6 +32,7 @@ const FACTS = [
   ["Epochs", (j) => j.spec?.train?.epochs],
   ["Batch", (j) => j.spec?.train && `${j.spec.train.batch} in ${j.spec.train.lanes} lanes`],
   ["Seed", (j) => j.spec?.train?.seed],
+  ["In the sweep", (j) => j.sweep?.values && valuesText(j.sweep.values)],
   ["Ranks", (j) => j.ranks],
   ["Attempt", (j) => j.attempt],
   ["Created", (j) => j.created_at && clock(j.created_at)],

@@ -10,7 +10,7 @@ import { LogTail } from "./log.js";
 import { Pace } from "./pace.js";
 import { Panels } from "./panels.js";
 import { SeriesSet } from "./series.js";
-import { isGoing } from "./store.js";
+import { isGoing, isOfSweep, isSweep, pageOf } from "./store.js";
 import { Tiles } from "./tiles.js";
 
 /* Running: what a job that is being cancelled says. */
@@ -42,6 +42,7 @@ export class JobPage {
   }
 
   build() {
+    this.up = h("a", { hidden: true }, " · its sweep");
     this.name = h("h1", {}, this.id);
     this.sub = h("p", { class: "sub" });
     this.chip = new StateChip();
@@ -53,7 +54,7 @@ export class JobPage {
       this.buildFigures(),
       h("div", { class: "columns" }, this.details.element, this.files.element), this.log.element);
     this.element = h("article", {},
-      h("nav", { class: "crumbs", "aria-label": "up" }, h("a", { href: "#/" }, "← All jobs")),
+      h("nav", { class: "crumbs", "aria-label": "up" }, h("a", { href: "#/" }, "← All jobs"), this.up),
       h("header", { class: "title" }, this.name, this.chip.element, this.actions.element),
       this.sub, this.body);
   }
@@ -171,6 +172,10 @@ export class JobPage {
       setText(this.sub, this.missing ? "There is no such job." : "Loading…");
       return;
     }
+    if (isSweep(job) && !this.closed)
+      location.replace(pageOf(job));
+    show(this.up, isOfSweep(job));
+    this.up.setAttribute("href", `#/sweeps/${job.sweep?.parent}`);
     this.title = job.name || job.id;
     setText(this.name, this.title);
     setText(this.sub, [job.id, job.kind?.replace("_", " "),

@@ -4,7 +4,7 @@ import { h, setText, show } from "./dom.js";
 import { ageSeconds, clock, count, duration, fixed } from "./format.js";
 import { finalTop1, ProgressBar, remaining, StateChip } from "./jobview.js";
 import { Pace } from "./pace.js";
-import { isFinished } from "./store.js";
+import { isFinished, isOfSweep, isSweep, pageOf } from "./store.js";
 
 const TITLES = [["Job"], ["State"], ["Kind"], ["Progress"], ["ETA", "num"], ["Top-1", "num"], ["Age", "num"]];
 const MORE = 100;      /* rows at first, and with each click */
@@ -13,7 +13,7 @@ const SNAPSHOT = 500;  /* finished jobs of one state that the event stream tells
 
 class Row {
   constructor(id) {
-    this.link = h("a", { href: `#/jobs/${id}` });
+    this.link = h("a", {});
     this.kind = h("td", {});
     this.eta = h("td", { class: "num", "data-label": "ETA" });
     this.top1 = h("td", { class: "num", "data-label": "Top-1" });
@@ -26,8 +26,9 @@ class Row {
   }
 
   update(job, figure) {
+    this.link.setAttribute("href", pageOf(job));
     setText(this.link, job.name || job.id);
-    setText(this.kind, (job.kind ?? "").replace("_", " "));
+    setText(this.kind, isSweep(job) ? "sweep" : (job.kind ?? "").replace("_", " "));
     setText(this.eta, duration(remaining(job)));
     setText(this.top1, fixed(figure, 2));
     setText(this.age, duration(ageSeconds(job.created_at)));
@@ -112,7 +113,7 @@ export class ListPage {
   figure(job) {
     if (finalTop1(job) !== undefined)
       return finalTop1(job);
-    if (!this.measured.has(job.id) && job.state === "running")
+    if (!this.measured.has(job.id) && job.state === "running" && !isSweep(job))
       this.ask(job.id);
     return this.measured.get(job.id);
   }
@@ -126,7 +127,7 @@ export class ListPage {
   }
 
   draw() {
-    const all = this.store.ordered();
+    const all = this.store.ordered().filter((job) => !isOfSweep(job));
     const words = this.filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = words.length ? all.filter((job) => matches(job, words)) : all;
 

@@ -7,9 +7,11 @@ import { ListPage } from "./list.js";
 import { SignInPage } from "./signin.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
+import { SweepPage } from "./sweep.js";
 
 const ROUTES = [
   [/^#\/jobs\/(\w+)$/, (id) => new JobPage(store, id)],
+  [/^#\/sweeps\/(\w+)$/, (id) => new SweepPage(store, id)],
   [/^/, () => new ListPage(store)],
 ];
 

@@ -38,6 +38,18 @@ export function isFinished(job) {
   return Boolean(job.finished_at);
 }
 
+export function isSweep(job) {
+  return Boolean(job.sweep?.total);
+}
+
+export function isOfSweep(job) {
+  return Boolean(job.sweep?.parent);
+}
+
+export function pageOf(job) {
+  return isSweep(job) ? `#/sweeps/${job.id}` : `#/jobs/${job.id}`;
+}
+
 export function doneShare(job) {
   const { step, total_steps: total } = job.progress ?? {};
 

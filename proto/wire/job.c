@@ -125,39 +125,59 @@ static struct json *parse_value(const char *text)
     return j ? j : js_new_string(text);
 }
 
+/* The member `key` of an object, made if it is missing, or the element of that number; NULL for neither. */
+static struct json *step_into(struct json *at, const char *key)
+{
+    struct json *next = js_kind(at) == JS_OBJECT ? js_get(at, key) : NULL;
+    int64_t i;
+
+    if (js_kind(at) == JS_ARRAY && str_int(key, 0, (int64_t)js_len(at) - 1, &i))
+        return js_at(at, (size_t)i);
+    if (js_kind(at) != JS_OBJECT || !*key || js_kind(next) != JS_NULL)
+        return next;
+    next = js_new_object();
+    js_set(at, key, next);
+    return next;
+}
+
+bool job_put(struct json *spec, const char *path, struct json *take_value, struct error *err)
+{
+    struct json *at = spec;
+    const char *p = path;
+    int depth = 0;
+
+    for (size_t n; at && p[n = strcspn(p, ".")]; p += n + 1) {
+        char *key = str_ndup(p, n);
+
+        at = ++depth < JS_MAX_DEPTH ? step_into(at, key) : NULL;
+        free(key);
+        if (!at)
+            err_set(err, ERR_INVALID, "\"%.*s\" is no member of an object here",
+                    (int)(p + n - path), path);
+    }
+    if (at && (js_kind(at) != JS_OBJECT || !*p)) {
+        err_set(err, ERR_INVALID, "\"%s\" is no member of an object here", path);
+        at = NULL;
+    }
+    if (at)
+        js_set(at, p, take_value);
+    else
+        js_free(take_value);
+    return at;
+}
+
 bool job_set(struct json *spec, const char *assignment, struct error *err)
 {
     const char *eq = strchr(assignment, '=');
-    struct json *at = spec;
-    const char *p = assignment;
+    char *path;
+    bool ok;
 
     if (!eq || eq == assignment)
         return err_set(err, ERR_INVALID, "--set %s: expected a.b=VALUE", assignment);
-    for (;;) {
-        size_t n = strcspn(p, ".=");
-        char *key = str_ndup(p, n);
-        bool last = p[n] == '=';
-        struct json *next = NULL;
-        int64_t i;
-
-        p += n + 1;
-        if (js_kind(at) == JS_ARRAY) {
-            if (str_int(key, 0, (int64_t)js_len(at) - 1, &i) && !last)
-                next = js_at(at, (size_t)i);
-        } else if (js_kind(at) == JS_OBJECT && n) {
-            if (last)
-                js_set(at, key, parse_value(eq + 1));
-            else if (js_kind(next = js_get(at, key)) == JS_NULL)
-                js_set(at, key, next = js_new_object());
-        }
-        free(key);
-        if (last && js_kind(at) == JS_OBJECT && n)
-            return true;
-        if (!next)
-            return err_set(err, ERR_INVALID, "--set %s: \"%.*s\" is no member of an object here",
-                           assignment, (int)(p - 1 - assignment), assignment);
-        at = next;
-    }
+    path = str_ndup(assignment, (size_t)(eq - assignment));
+    ok = job_put(spec, path, parse_value(eq + 1), err) || err_wrap(err, "--set %s", assignment);
+    free(path);
+    return ok;
 }
 
 static void visit_member(struct json *object, const char *key, const char *pointer,
@@ -193,7 +213,7 @@ static void visit_source(struct json *data, job_path_fn visit, void *arg)
     free(changed);
 }
 
-void job_visit_paths(struct json *spec, job_path_fn visit, void *arg)
+static void visit_spec(struct json *spec, job_path_fn visit, void *arg)
 {
     struct json *teacher = js_get(spec, "teacher"), *student = js_get(spec, "student");
 
@@ -202,6 +222,44 @@ void job_visit_paths(struct json *spec, job_path_fn visit, void *arg)
     visit_member(teacher, "class_means", "#/teacher/class_means", "auto", visit, arg);
     visit_member(student, "weights", "#/student/weights", NULL, visit, arg);
     visit_member(student, "graph", "#/student/graph", NULL, visit, arg);
+}
+
+/* Whether a value for a field holds a path shows in a spec that has nothing else. */
+static struct json *visit_value(const char *field, const struct json *value, job_path_fn visit,
+                                void *arg)
+{
+    struct json *spec = js_new_object(), *changed;
+
+    if (job_put(spec, field, js_copy(value), NULL))
+        visit_spec(spec, visit, arg);
+    changed = js_copy(js_path(spec, field));
+    js_free(spec);
+    return changed ? changed : js_copy(value);
+}
+
+static void visit_grid(const struct json *grid, job_path_fn visit, void *arg)
+{
+    for (size_t i = 0; i < js_len(grid); i++) {
+        const struct json *values = js_get(js_at(grid, i), "values");
+        const char *field = js_string(js_get(js_at(grid, i), "field"), "");
+        struct json *changed = js_new_array();
+
+        for (size_t k = 0; js_kind(values) == JS_ARRAY && k < js_len(values); k++)
+            js_push(changed, visit_value(field, js_at(values, k), visit, arg));
+        if (js_kind(values) == JS_ARRAY)
+            js_set(js_at(grid, i), "values", changed);
+        else
+            js_free(changed);
+    }
+}
+
+void job_visit_paths(struct json *spec, job_path_fn visit, void *arg)
+{
+    const struct json *grid = js_path(spec, "sweep.grid");
+
+    visit_spec(spec, visit, arg);
+    if (js_kind(grid) == JS_ARRAY)
+        visit_grid(grid, visit, arg);
 }
 
 static char *make_absolute(const char *pointer, const char *path, void *base)

@@ -24,8 +24,11 @@ void job_free(JobSpec *job); /* NULL is fine */
 /* The normalised form: every default written out, fields in the order of job.proto. */
 struct json *job_to_json(const JobSpec *job);
 
+/* Puts a value in its place by path, `a.b.0.c`. Objects on the way are made; list elements must exist.
+ * The value is released where that fails. */
+bool job_put(struct json *spec, const char *path, struct json *take_value, struct error *err);
 /* One `a.b.0.c=VALUE` applied to a spec in JSON form. VALUE is JSON if it reads as JSON, else a
- * string. Objects on the way are made; list elements must exist. */
+ * string. */
 bool job_set(struct json *spec, const char *assignment, struct error *err);
 
 /* Applies the assignments to a spec that was read from `path`, and makes relative paths absolute by the
@@ -39,7 +42,7 @@ const char *job_file(const char *path);
 struct json *job_load(const char *path, const char *base, const char *const *sets, size_t n_sets,
                       struct error *err);
 
-/* Calls visit for each path in the spec; a changed string is put back. */
+/* Calls visit for each path in the spec, also in the grid of its sweep; a changed string is put back. */
 typedef char *(*job_path_fn)(const char *pointer, const char *path, void *arg); /* NULL: keep */
 void job_visit_paths(struct json *spec, job_path_fn visit, void *arg);
 

@@ -216,6 +216,17 @@ static bool is_map(const ProtobufCFieldDescriptor *f)
            strcmp(d->fields[0].name, "key") == 0 && strcmp(d->fields[1].name, "value") == 0;
 }
 
+/* A message that stands for any JSON value, whose text is its only field. */
+static bool is_json(const ProtobufCMessageDescriptor *d)
+{
+    return strcmp(d->name, "distilld.Json") == 0;
+}
+
+static char **text_of(const ProtobufCMessage *m)
+{
+    return member(m, m->descriptor->fields[0].offset);
+}
+
 /* A new, zeroed element at the end of a repeated field, which has room for a power of two of them. */
 static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 {
@@ -358,12 +369,16 @@ static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const
 {
     ProtobufCMessage *m;
 
-    if (js_kind(j) != JS_OBJECT) {
+    if (js_kind(j) != JS_OBJECT && !is_json(d)) {
         wrong_type(at, "an object", j, p);
         return NULL;
     }
     m = mem_calloc(1, d->sizeof_message);
     protobuf_c_message_init(d, m);
+    if (is_json(d)) {
+        *text_of(m) = js_text(j, JS_COMPACT);
+        return m;
+    }
     for (void *it = js_first(j); it; it = js_next(j, it)) {
         const ProtobufCFieldDescriptor *f =
             protobuf_c_message_descriptor_get_field_by_name(d, js_key(it));
@@ -433,8 +448,11 @@ static struct json *write_list(const ProtobufCMessage *m, const ProtobufCFieldDe
 struct json *pbjson_write(const ProtobufCMessage *m)
 {
     const ProtobufCMessageDescriptor *d = m->descriptor;
-    struct json *j = js_new_object();
+    struct json *j;
 
+    if (is_json(d))
+        return js_parse(*text_of(m), strlen(*text_of(m)), NULL);
+    j = js_new_object();
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &d->fields[i];
 

@@ -8,6 +8,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/wire/pbjson.h"
+#include "proto/wire/ref.h"
 
 /* Limits of single numbers. "losses.*." stands for every loss. */
 struct range {
@@ -237,12 +238,20 @@ static void check_graph(const char *part, const char *model, const char *file,
                      model);
 }
 
+/* What weights of the registry are weights of, the daemon knows. */
+static void require_model(const char *model, const char *weights, const char *pointer,
+                          struct problems *p)
+{
+    if (!weights || !ref_is_model(weights))
+        require(model, pointer, "", p);
+}
+
 static void check_teacher(const Distilld__TeacherSpec *t, const struct catalog *known,
                           struct problems *p)
 {
     bool json = str_ends(t->class_means, ".json");
 
-    require(t->model, "#/teacher/model", "", p);
+    require_model(t->model, t->weights, "#/teacher/model", p);
     require(t->weights, "#/teacher/weights", "", p);
     check_name(known, CATALOG_MODELS, "model", "#/teacher/model", t->model, p);
     check_graph("#/teacher", t->model, t->weights, t->features, p);
@@ -259,7 +268,7 @@ static void check_teacher(const Distilld__TeacherSpec *t, const struct catalog *
 static void check_student(const Distilld__StudentSpec *s, const struct catalog *known,
                           struct problems *p)
 {
-    require(s->model, "#/student/model", "", p);
+    require_model(s->model, s->weights, "#/student/model", p);
     check_name(known, CATALOG_MODELS, "model", "#/student/model", s->model, p);
     check_graph("#/student", s->model, s->graph ? s->graph : s->weights, s->features, p);
     if (s->graph && s->model && !is_onnx(s->model))
@@ -496,6 +505,9 @@ void job_validate(const JobSpec *job, const struct catalog *known, struct proble
 {
     size_t told = p->list.n;
 
+    if (job->sweep)
+        problems_add(p, "#/sweep",
+                     "is for distilld, which makes many jobs of it: this is to be one");
     check_identity(job, p);
     check_ranges(job, p);
     check_data(job->data, known, p);

@@ -11,7 +11,7 @@ enum {
     JOB_MAX_THREADS = 1024
 };
 
-/* Adds a problem for each rule that is broken. Names of models, losses, ... are held against
+/* Adds a problem for each rule that is broken, by one job: for a sweep there is sweep_check. Names of models, losses, ... are held against
  * `known`, unless it is NULL. */
 void job_validate(const JobSpec *job, const struct catalog *known, struct problems *p);
 

@@ -64,6 +64,33 @@ sed -e "s/'16'/16/" -e '/momentu/d' -e '/^optimizer/d' "$tmp/job" >"$tmp/good.ya
 is 0 validate "$tmp/good.yaml"
 is 0 validate - <"$tmp/good.yaml"
 
+# A sweep shows its jobs before they are made, and its mistakes where they stand.
+is 0 submit --dry-run "$tmp/good.yaml"
+says '"momentum": 0.9'
+cat "$tmp/good.yaml" - >"$tmp/sweep.yaml" <<'T'
+sweep:
+  grid:
+    - field: student.weights
+      values: [a.safetensors, null]
+    - {field: optimizer.lr, values: [0.1, 0.2]}
+  seeds: 5..6
+T
+is 0 validate "$tmp/sweep.yaml"
+is 0 submit --dry-run "$tmp/sweep.yaml"
+[ "$(wc -l <"$tmp/out")" = 9 ] || fail "not eight jobs: $(cat "$tmp/out")"
+says "  0      0  student.weights=$tmp/a.safetens"
+grep -qE '^ +7 +3  student.weights=null, optimizer.lr=0.2 +6$' "$tmp/out" || fail "the last job: $(cat "$tmp/out")"
+is 0 --json submit --dry-run "$tmp/sweep.yaml" --set 'sweep.seeds="1..90000"' --set sweep.grid.1.values=[1,2,3,4,5,6]
+jq -e '.total == 1080000 and (.items | length == 1000) and .items[999].seed == 1000' "$tmp/out" >/dev/null || fail "jobs: $(tail -c 300 "$tmp/out")"
+is 2 submit --dry-run "$tmp/sweep.yaml" --set sweep.grid.1.values=[1,-1]
+says '#/sweep/grid/1/values/1 (line 12): must be greater than 0, got -1'
+sed -i 's/optimizer.lr/optimizer.rl/' "$tmp/sweep.yaml"
+is 2 validate "$tmp/sweep.yaml"
+says '#/sweep/grid/1/values/0 (line 12): unknown field; did you mean "lr"?'
+"${builddir:-.}/distill-worker" train <("$ctl" --json submit --dry-run "$tmp/good.yaml" | jq '.sweep = {seeds: [1]}') --out "$tmp/run" 2>"$tmp/err"
+[ $? -eq 2 ] || fail "the worker takes a sweep"
+says '#/sweep: is for distilld'
+
 # Files are what their names say.
 cp "$tmp/good.yaml" "$tmp/wrong.json"
 is 2 validate "$tmp/wrong.json"

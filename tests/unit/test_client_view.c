@@ -44,6 +44,21 @@ START_TEST(a_line_tells_what_is_known)
 }
 END_TEST
 
+START_TEST(a_sweep_counts_jobs)
+{
+    struct buf b = buf_new(0);
+    struct view v;
+
+    view_init(&v);
+    feed(&v, view_job,
+         "{\"state\":\"running\",\"progress\":{\"step\":3,\"total_steps\":8,\"epoch\":0},"
+         "\"sweep\":{\"total\":8,\"done\":2,\"failed\":1,\"running\":2}}");
+    view_progress(&v, false, &b);
+    ck_assert_str_eq(buf_text(&b), " 37 %  job 3/8  2 running  1 failed");
+    buf_free(&b);
+}
+END_TEST
+
 START_TEST(before_the_first_step_there_is_no_percentage)
 {
     struct buf b = buf_new(0);
@@ -108,6 +123,6 @@ START_TEST(the_outcome_is_the_exit_status)
 }
 END_TEST
 
-UNIT_MAIN(a_line_tells_what_is_known, before_the_first_step_there_is_no_percentage,
-          older_points_do_not_replace_newer_ones, parts_of_a_job_leave_the_rest_alone,
-          the_outcome_is_the_exit_status)
+UNIT_MAIN(a_sweep_counts_jobs, a_line_tells_what_is_known,
+          before_the_first_step_there_is_no_percentage, older_points_do_not_replace_newer_ones,
+          parts_of_a_job_leave_the_rest_alone, the_outcome_is_the_exit_status)

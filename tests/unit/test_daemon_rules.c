@@ -21,10 +21,10 @@ START_TEST(every_event_has_its_place_or_none)
 {
     /* -: no place; else the first letter of the next state. */
     static const char *const want[JOB_STATE_COUNT] = {
-        /* start hello done again bad stopped resized cancel retry resize */
-        [JOB_QUEUED] = "t------c-q",  [JOB_STARTING] = "-rsqfcqt-t",
-        [JOB_RUNNING] = "--sqfcqr-r", [JOB_SUCCEEDED] = "----------",
-        [JOB_FAILED] = "--------q-",  [JOB_CANCELLED] = "--------q-",
+        /* start hello done again bad stopped resized cancel retry resize begin */
+        [JOB_QUEUED] = "t------c-qr",  [JOB_STARTING] = "-rsqfcqt-t-",
+        [JOB_RUNNING] = "--sqfcqr-r-", [JOB_SUCCEEDED] = "-----------",
+        [JOB_FAILED] = "--------q--",  [JOB_CANCELLED] = "--------q--",
     };
     static const char letters[] = "qtrsfc"; /* starting is t */
 

@@ -187,6 +187,33 @@ async function inlineScript(browser) {
   console.log("ok: an inline script does not run, and is noticed");
 }
 
+/* The figures of the page are those of the summary, and come without a reload. */
+async function seeSweep(browser) {
+  const reader = await Reader.open(browser, service.address);
+  const page = await reader.visit(await service.ctl("dashboard"));
+  const id = await service.submit("rates", { ...TEACHER, student: { model: "resnet8" }, sweep: { seeds: [1, 2],
+    grid: [{ field: "optimizer.lr", values: [0.1, 0.02] }] } });
+
+  await page.getByRole("link", { name: "rates" }).click();
+  await page.getByRole("row", { name: "optimizer.lr = 0.1" }).first().waitFor();
+  await page.evaluate(() => { window.untouched = true; });
+  await chip(page, "succeeded");
+  const { items } = await service.get(`/jobs/${id}/summary`);
+  await page.getByText("4 of 4 jobs done").waitFor();
+  await page.getByText("one seed").waitFor({ state: "hidden" });
+  const figure = (item) => item.figures["final.top1"].mean;
+  await until("the means of the summary", async () => JSON.stringify(await page.evaluate(() =>
+    [...document.querySelector("table").querySelectorAll("tbody tr")].map((tr) => Number(tr.children[2].textContent)))) ===
+    JSON.stringify(items.map((item) => Number(figure(item).toPrecision(4)))));
+  assert.equal(await page.evaluate(() => window.untouched), true, "the page was not loaded again");
+  await page.getByRole("link", { name: "seed 2" }).first().click();
+  await page.getByRole("link", { name: "its sweep" }).waitFor();
+  await page.goto(`${service.address}/#/jobs/${id}`);
+  await page.waitForURL(`${service.address}/#/sweeps/${id}`);
+  await reader.leave();
+  console.log("ok: a sweep shows its points as they come");
+}
+
 async function all(browser, weights) {
   const { reader, page } = await open(browser);
   const spec = { ...STUDENT, teacher: { model: "resnet14", weights } };
@@ -199,6 +226,7 @@ async function all(browser, weights) {
   await killAndStart(reader, [page, waiting], student);
   await Promise.all([follow(reader, page, waiting, student, diverging), signIn(browser),
     withoutCharts(browser), inlineScript(browser)]);
+  await seeSweep(browser);
 }
 
 const [browser, weights] = await Promise.all([launch(), service.train("teacher", TEACHER), service.start()]);

@@ -5,7 +5,8 @@ import { pathToFileURL } from "node:url";
 const web = pathToFileURL(`${process.env.srcdir}/client/web/`);
 const { SeriesSet, align, known, smooth } = await import(new URL("series.js", web));
 const format = await import(new URL("format.js", web));
-const { Store, doneShare } = await import(new URL("store.js", web));
+const { Store, doneShare, isOfSweep, pageOf } = await import(new URL("store.js", web));
+const { pointTexts, progressText, valuesText } = await import(new URL("sweep.js", web));
 
 const seed = Number(process.env.TEST_SEED ?? Date.now() % 2147483647) || 1;
 let state = seed % 2147483647;
@@ -105,6 +106,37 @@ const tests = {
     assert.deepEqual([...store.jobs.values()].map((j) => [j.id, j.name, j.state]), [["a", "n", "failed"]]);
     store.take("snapshot", { items: [] });
     assert.equal(store.jobs.size, 0);
+  },
+
+  "a point of a sweep tells its values, figures, and what its interval says"() {
+    const difference = { value: 1.5, low: 0.5, high: 2.5, method: "paired", pairs: 3, contains_zero: false };
+    const figure = (change, n = 3) => ({ n, mean: 72.5312, sd: n > 1 ? 0.25 : null,
+      difference: change && { ...difference, ...change } });
+    const rows = [
+      [figure({}), "+1.5", "+0.5 to +2.5", "higher"],
+      [figure({ value: -1.5, low: -2.5, high: -0.5 }), "-1.5", "-2.5 to -0.5", "lower"],
+      [figure({ low: -0.5, contains_zero: true }), "+1.5", "-0.5 to +2.5", "contains 0: may be chance"],
+      [figure({ low: null, high: null, contains_zero: null }, 1), "+1.5", "–", "one seed: no interval"],
+      [figure(null), "–", "–", "the baseline has no job yet"],
+      [figure(null, 0), "–", "–", "no job yet"],
+    ];
+
+    for (const [f, change, interval, verdict] of rows)
+      assert.deepEqual(pointTexts({ baseline: 0 }, { point: 1, values: { "a.b": 2 }, figures: { f } }, "f"),
+        { values: "a.b = 2", mean: "72.53", sd: f.n > 1 ? "0.25" : "–", difference: change, interval, verdict });
+    assert.equal(pointTexts({ baseline: 1 }, { point: 1, values: {}, figures: { f: figure(null) } }, "f").verdict,
+      "the baseline");
+    assert.equal(valuesText({ model: "resnet8", losses: [{ kind: "ce" }] }), "model = resnet8, losses = [{\"kind\":\"ce\"}]");
+    assert.equal(valuesText({}), "as submitted");
+    assert.equal(progressText({ total: 1000000, done: 2, running: 1, queued: 0, failed: 1, cancelled: 0 }),
+      "2 of 1,000,000 jobs done · 1 running · 1 failed");
+  },
+
+  "a sweep has a page of its own, and its jobs stand there"() {
+    assert.equal(pageOf({ id: "x", sweep: { total: 4 } }), "#/sweeps/x");
+    assert.equal(pageOf({ id: "x", sweep: { parent: "y" } }), "#/jobs/x");
+    assert.equal(pageOf({ id: "x" }), "#/jobs/x");
+    assert.deepEqual([{ parent: "y" }, { total: 1 }, null].map((sweep) => isOfSweep({ sweep })), [true, false, false]);
   },
 };
 

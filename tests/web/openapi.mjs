@@ -128,6 +128,24 @@ async function registry(c, job) {
   await c.check("DELETE", one, `${sets}/described`, {}, 204);
 }
 
+async function sweep(c, jobs) {
+  const grid = [{ field: "optimizer.lr", values: [0.1, 0.01] }, { field: "labels.a", values: [null, "c"] }];
+  const body = { ...tiny, sweep: { grid, seeds: ["1..2"], parallel: 1, baseline: { "optimizer.lr": 0.01 } } };
+  const { id } = await c.check("POST", jobs, jobs, { body }, 202), own = `${jobs}/${id}`;
+  const summary = () => c.check("GET", `${jobs}/{id}/summary`, `${own}/summary?figure=final.top1`, {}, 200);
+
+  await c.check("POST", jobs, `${jobs}?validate_only=true`, { body }, 200);
+  await c.check("POST", jobs, jobs, { body: { ...tiny, sweep: {} } }, 422);
+  await until("two points", async () => (await service.job(id)).sweep.done >= 3);
+  await summary();
+  await c.check("POST", `${jobs}/{id}:cancel`, `${own}:cancel`, {}, 202);
+  await until("the end of the sweep", async () => (await service.job(id)).finished_at);
+  if (!(await summary()).items.some((item) => item.figures["final.top1"].n))
+    failures.push("a summary of nothing");
+  await c.check("GET", jobs, `${jobs}?sweep=${id}`, {}, 200);
+  await c.check("GET", `${jobs}/{id}/summary`, `${own}/summary?first=4`, {}, 400);
+}
+
 async function run() {
   const document = parse(await (await ask("GET", "/api/v1/openapi.yaml")).text()), c = new Checker(document);
   const jobs = "/api/v1/jobs";
@@ -152,6 +170,7 @@ async function run() {
   await c.check("GET", file, `${own}/artifacts/result.json`, {}, 200);
   await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=0-3" } }, 206);
   await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=999999-" } }, 416);
+  await sweep(c, jobs);
   for (const path of ["/api/v1/queue", "/api/v1/catalog", "/api/v1/version", "/api/v1/openapi.yaml", "/healthz", "/readyz",
     "/metrics", "/"])
     await c.check("GET", path, path, {}, 200);

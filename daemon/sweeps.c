@@ -1,0 +1,193 @@
+#include "daemon/sweeps.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/lifecycle.h"
+#include "daemon/refs.h"
+#include "daemon/sched.h"
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/wire/validate.h"
+
+void sweeps_note(struct daemon *d, const struct job *j, enum job_state before)
+{
+    struct active *a = j->origin.sweep[0] ? daemon_active(d, j->origin.sweep) : NULL;
+
+    if (!a || j->state == before)
+        return;
+    if (before != JOB_STATE_COUNT)
+        a->job->sweep.made[before]--;
+    a->job->sweep.made[j->state]++;
+    job_sweep_count(a->job);
+    lifecycle_tell(d, "state", a->job->id, job_json(a->job, false));
+    sched_soon(d);
+}
+
+bool sweeps_take_back(struct daemon *d, struct job *j, struct error *err)
+{
+    struct active *a = j->origin.sweep[0] ? daemon_active(d, j->origin.sweep) : NULL;
+
+    if (j->origin.sweep[0] && (!a || a->job->cancel_requested))
+        return err_set(err, ERR_CONFLICT,
+                       "job %s belongs to sweep %s, which is over: run the sweep again", j->id,
+                       j->origin.sweep);
+    if (a)
+        j->origin.round = a->job->attempt;
+    return true;
+}
+
+/* -- Making jobs ---------------------------------------------------------------------------------- */
+
+static char *place_text(const struct sweep *s, int64_t k)
+{
+    struct json *place = js_new_object();
+    char *text;
+
+    js_set(place, "point", js_new_int(k / sweep_seeds(s)));
+    js_set(place, "values", sweep_values(s, k / sweep_seeds(s)));
+    js_set(place, "seed", sweep_seed(s, k));
+    text = js_text(place, JS_COMPACT);
+    js_free(place);
+    return text;
+}
+
+/* The spec of job k. What is wrong with it shows only now if it is the combination of values. */
+static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k,
+                          struct error *why)
+{
+    struct json *j = sweep_spec(s, k, why);
+    struct problems p = {0};
+    JobSpec *spec;
+
+    if (j)
+        refs_pin(d, j, &p); /* what its values name */
+    spec = job_from_json(j ? j : sweep_base(s), &p);
+    job_validate(spec, &d->catalog, &p);
+    if (j)
+        problems_none(&p, why);
+    problems_free(&p);
+    js_free(j);
+    return spec;
+}
+
+/* Job k of a sweep, not stored yet. One that cannot be run has failed. */
+static struct job *make_job(struct daemon *d, const struct job *parent, const struct sweep *s,
+                            int64_t k)
+{
+    struct error why = {0};
+    JobSpec *spec = read_spec(d, s, k, &why);
+    struct job *j = job_new("", spec, clock_wall_ms());
+
+    memcpy(j->origin.sweep, parent->id, sizeof(j->origin.sweep));
+    j->origin.index = k;
+    j->origin.round = parent->attempt;
+    j->origin.place = place_text(s, k);
+    if (why.code) {
+        j->state = JOB_FAILED;
+        j->finished_ms = j->created_ms;
+        reason_set(&j->reason, "invalid", "%s", why.msg);
+    }
+    job_free(spec);
+    return j;
+}
+
+static bool make_next(struct daemon *d, const struct job *parent, struct error *err)
+{
+    struct json *spec = js_parse(parent->spec, strlen(parent->spec), err);
+    struct problems p = {0};
+    struct sweep *s = spec ? sweep_new(spec, &p) : NULL;
+    bool ok = s && lifecycle_submit(d, make_job(d, parent, s, job_sweep_made(parent)), NULL, err);
+
+    if (spec && !s)
+        problems_none(&p, err);
+    problems_free(&p);
+    sweep_free(s);
+    js_free(spec);
+    return ok;
+}
+
+/* Puts one more job into the queue: of those to be done again, else a new one, if there is one. */
+static bool queue_one(struct daemon *d, struct active *a, struct error *err)
+{
+    char id[JOB_ID_SIZE] = "";
+
+    if (!a->all_redone && !store_sweep_redo(d->store, a->job, id, err))
+        return false;
+    if (id[0])
+        return lifecycle_retry(d, id, err);
+    a->all_redone = true;
+    return job_sweep_made(a->job) == a->job->sweep.total || make_next(d, a->job, err);
+}
+
+static bool has_room(const struct daemon *d, const struct job *j)
+{
+    return !d->paused && !j->sweep.made[JOB_QUEUED] &&
+           (!j->sweep.parallel || job_sweep_going(j) < j->sweep.parallel);
+}
+
+/* -- The end -------------------------------------------------------------------------------------- */
+
+static bool end(struct daemon *d, struct active *a, struct error *err)
+{
+    const struct job_sweep *s = &a->job->sweep;
+    struct reason why;
+
+    if (s->made[JOB_SUCCEEDED] == s->total)
+        return lifecycle_apply(d, a, EV_DONE, NULL, err);
+    if (a->job->cancel_requested) {
+        reason_set(&why, "cancelled", "%s", "cancelled by a user");
+        return lifecycle_apply(d, a, EV_STOPPED, &why, err);
+    }
+    reason_set(&why, "jobs_failed",
+               "of %" PRId64 " jobs %" PRId64 " failed and %" PRId64 " were cancelled", s->total,
+               s->made[JOB_FAILED], s->made[JOB_CANCELLED]);
+    return lifecycle_apply(d, a, EV_BAD, &why, err);
+}
+
+/* From the end, because what is over leaves the list. */
+static bool cancel_jobs(struct daemon *d, const struct job *parent, struct error *err)
+{
+    bool ok = true;
+
+    for (size_t i = d->active.n; i-- > 0;) {
+        const struct job *j = d->active.at[i]->job;
+
+        if (strcmp(j->origin.sweep, parent->id) == 0)
+            ok &= lifecycle_cancel(d, j->id, err);
+    }
+    return ok;
+}
+
+/* -- The pass ------------------------------------------------------------------------------------- */
+
+static bool advance(struct daemon *d, struct active *a, struct error *err)
+{
+    const struct job *j = a->job;
+    bool more = !j->cancel_requested && (!a->all_redone || job_sweep_made(j) < j->sweep.total);
+
+    if (j->state == JOB_QUEUED)
+        return d->paused || lifecycle_apply(d, a, EV_BEGIN, NULL, err);
+    if (more)
+        return !has_room(d, j) || queue_one(d, a, err);
+    if (!job_sweep_going(j))
+        return end(d, a, err);
+    return !j->cancel_requested || cancel_jobs(d, j, err);
+}
+
+void sweeps_pass(struct daemon *d)
+{
+    VEC(struct active *) sweeps = {0};
+    struct error err;
+
+    /* Only its own end takes one of them out of the list. */
+    for (size_t i = 0; i < d->active.n; i++)
+        if (job_is_sweep(d->active.at[i]->job))
+            vec_push(&sweeps, d->active.at[i]);
+    for (size_t i = 0; i < sweeps.n; i++)
+        if (!advance(d, sweeps.at[i], &err))
+            log_error("a sweep cannot go on yet error=\"%s\"", err.msg);
+    vec_free(&sweeps);
+}
