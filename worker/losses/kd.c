@@ -17,6 +17,5 @@ const struct loss_def loss_kd = {
     .name = "kd",
     .uses = USES_TEACHER_LOGITS,
     .params = "temperature",
-    .takes_mixed = true,
     .build = build,
 };

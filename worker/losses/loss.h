@@ -31,13 +31,11 @@ struct loss_def {
     const char *name;
     unsigned uses;
     const char *params; /* fields of LossSpec beyond weight and ramp_epochs, comma-separated */
-    /* Right for mixed images as it is: reads no label, or through loss_direction alone. Others are built
-     * for both labels, and their values weighed. */
-    bool takes_mixed;
     value_id (*build)(struct graph *g, const struct loss_args *a);
 };
 
-/* [B,D]: where each sample is to point. */
+/* [B,D]: where each sample is to point. A term that reads labels by themselves is built for both classes of a
+ * mixed image, and its values are weighed (nets.c). */
 value_id loss_direction(struct graph *g, const struct loss_args *a);
 
 extern const struct loss_def loss_ce, loss_kd, loss_nd;

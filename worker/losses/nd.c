@@ -20,6 +20,5 @@ static value_id build(struct graph *g, const struct loss_args *a)
 const struct loss_def loss_nd = {
     .name = "nd",
     .uses = USES_TEACHER_FEATURES | USES_CLASS_MEANS,
-    .takes_mixed = true,
     .build = build,
 };
