@@ -1,5 +1,5 @@
-/* Class means: given by the job, taken from the cache, or made by one pass of the teacher over the
- * training set in chunks dealt to the ranks. */
+/* Class means: given by the job, taken from the cache, or made by passes of the teacher over the training
+ * set in chunks dealt to the ranks. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +73,7 @@ static void show(struct session *s, int64_t done, double began)
     uplink_progress(s->uplink, &p);
 }
 
-/* This rank's chunks, added up. */
+/* This rank's chunks of a pass, added up; `before`: its images in earlier ones. */
 static bool add_chunks(struct session *s, struct loader *l, struct means_sums *sums, int64_t before,
                        double began, struct error *err)
 {

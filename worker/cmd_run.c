@@ -48,11 +48,12 @@ static bool run_class_means(struct session *s, const struct run_options *o, stru
 
 static bool run_evaluation(struct session *s, const struct run_options *o, struct error *err)
 {
-    double sums[SUM_COUNT];
+    double val[SUM_COUNT] = {0}, test[SUM_COUNT];
 
     (void)o;
-    return session_evaluate(s, &s->test_set, sums, err) &&
-           (s->rank != 0 || result_write_evaluation(s, sums, err));
+    return (!s->val || session_evaluate(s, &s->val_set, val, err)) &&
+           session_evaluate(s, &s->test_set, test, err) &&
+           (s->rank != 0 || result_write_evaluation(s, val, test, err));
 }
 
 /* What was written to result.json, on standard output: whole for programs, the figures for people. */

@@ -221,14 +221,16 @@ static struct mixed add_mixture(const struct nets *n, struct graph *g, int64_t b
                           graph_input(g, "share", DT_REAL, shape1(batch))};
 }
 
-/* A loss that knows one label: share * that of the image's own + (1 - share) * that of its partner's. */
+/* Where images are mixed, a loss that reads labels is share * that of the image's own + (1 - share) * that
+ * of its partner's. */
 static value_id build_loss(struct graph *g, const struct loss_def *loss, const struct loss_args *a,
                            const struct mixed *m)
 {
     struct loss_args partner = *a;
+    int read = graph_uses(g, a->labels);
     value_id own = loss->build(g, a), other;
 
-    if (!a->mixed || !loss->by_label)
+    if (!a->mixed || graph_uses(g, a->labels) == read)
         return own;
     partner.labels = m->partners;
     other = loss->build(g, &partner);

@@ -409,8 +409,8 @@ static void fill_mask(const struct replica *r, const struct lane *lane)
     }
 }
 
-/* Where each image points: from nothing to the centre that is mixed of its classes' as it is itself. The
- * centres keep their lengths in it (paper.md 2.5, without the smoothing over the batch). */
+/* Where each image points: to the centre that is mixed of its two classes' as the image is of theirs. In the
+ * mixture centres have their lengths (paper.md 2.5, without the smoothing over the batch). */
 static void fill_direction(const struct replica *r, const struct lane *lane)
 {
     const int width = (int)r->cfg.nets.teacher_width;

@@ -56,6 +56,14 @@ static struct json *figures(const struct session *s, const double *sums, double 
     return j;
 }
 
+static void add_final(struct json *to, const struct session *s, const double *val,
+                      const double *test)
+{
+    js_set(to, "final", figures(s, test, (double)dataset_count(s->test), true));
+    if (s->val)
+        js_set(to, "final (val)", figures(s, val, (double)dataset_count(s->val), true));
+}
+
 bool result_write_training(const struct session *s, const struct run_state *st,
                            int64_t resumed_from, int64_t steps_executed, bool other_isa,
                            struct error *err)
@@ -67,9 +75,7 @@ bool result_write_training(const struct session *s, const struct run_state *st,
     js_set(j, "epochs", js_new_int(s->job->train->epochs));
     js_set(j, "steps", js_new_int(st->step));
     js_set(j, "seed", js_new_int((int64_t)s->job->train->seed));
-    js_set(j, "final", figures(s, st->eval_sums, (double)dataset_count(s->test), true));
-    if (s->val)
-        js_set(j, "final (val)", figures(s, st->val_sums, (double)dataset_count(s->val), true));
+    add_final(j, s, st->val_sums, st->eval_sums);
     js_set(best, "top1", js_new_real(st->best_top1));
     js_set(best, "step", js_new_int(st->best_step));
     js_set(j, s->val ? "best (val)" : "best (test)", best);
@@ -96,14 +102,14 @@ bool result_write_class_means(const struct session *s, struct error *err)
     return ok;
 }
 
-bool result_write_evaluation(const struct session *s, const double sums[SUM_COUNT],
-                             struct error *err)
+bool result_write_evaluation(const struct session *s, const double val[SUM_COUNT],
+                             const double test[SUM_COUNT], struct error *err)
 {
     struct json *j = described(s);
     bool ok;
 
     js_set(j, "model", js_new_string(s->job->student->model));
-    js_set(j, "final", figures(s, sums, (double)dataset_count(s->test), true));
+    add_final(j, s, val, test);
     ok = rundir_write_json(&s->dir, "result.json", j, err);
     js_free(j);
     return ok;

@@ -9,8 +9,9 @@ bool result_write_training(const struct session *s, const struct run_state *st,
                            int64_t resumed_from, int64_t steps_executed, bool other_isa,
                            struct error *err);
 bool result_write_class_means(const struct session *s, struct error *err);
-bool result_write_evaluation(const struct session *s, const double sums[SUM_COUNT],
-                             struct error *err);
+/* val: not read where nothing is held out. */
+bool result_write_evaluation(const struct session *s, const double val[SUM_COUNT],
+                             const double test[SUM_COUNT], struct error *err);
 
 void result_time_start(const struct session *s, int64_t resumed_from);
 /* What is told of each rank. */

@@ -151,7 +151,9 @@ static void open_bench(struct bench *b)
                              .classes = CLASSES,
                              .image_size = SIZE,
                              .mixes = true,
-                             .losses = {{&loss_ce, 1}, {&loss_kd, 4}, {&loss_nd, 1}},
+                             .losses = {{.def = &loss_ce},
+                                        {.def = &loss_kd, .params = {.temperature = 4}},
+                                        {.def = &loss_nd}},
                              .n_losses = 3};
     ck_assert_ok(nets_measure(&cfg.nets, &err), err);
     b->r = replica_open(&cfg, tensor, NULL, &err);

@@ -143,4 +143,9 @@ J
 run eval "$tmp/eval.json" --out "$tmp/eval"
 [ "$(jq .final.top1 "$tmp/eval/result.json")" = "$(jq .final.top1 "$tmp/out/result.json")" ] || fail "eval gives another top1"
 run eval "$tmp/eval.json" --out "$tmp/eval"
+run eval "$tmp/eval.json" --out "$tmp/eval2" --set student.weights="$tmp/val/student.safetensors" --set data.val_fraction=0.25
+[ "$(jq '."final (val)".top1' "$tmp/eval2/result.json")" = "$(jq '."final (val)".top1' "$tmp/val/result.json")" ] || fail "eval gives another val top1"
+# Without a teacher images are mixed for cross-entropy alone.
+run train "$tmp/teacher.json" --out "$tmp/mixed" --set 'data.augment.mix={"cutmix_alpha":1}'
+differ "$tmp/teacher" "$tmp/mixed" "mixed images"
 exit 0

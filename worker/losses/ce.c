@@ -14,4 +14,4 @@ static value_id build(struct graph *g, const struct loss_args *a)
     return g_sub(g, label, even);
 }
 
-const struct loss_def loss_ce = {.name = "ce", .by_label = true, .params = "label_smoothing", .build = build};
+const struct loss_def loss_ce = {.name = "ce", .params = "label_smoothing", .build = build};

@@ -52,7 +52,6 @@ static const char *doubt(int64_t classes, int64_t lane)
 
 const struct loss_def loss_dkd = {
     .name = "dkd",
-    .by_label = true,
     .uses = USES_TEACHER_LOGITS,
     .params = "temperature,alpha,beta",
     .build = build,

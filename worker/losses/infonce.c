@@ -16,7 +16,6 @@ static value_id build(struct graph *g, const struct loss_args *a)
 
 const struct loss_def loss_infonce = {
     .name = "infonce",
-    .by_label = true,
     .uses = USES_CLASS_MEANS,
     .params = "tau",
     .build = build,

@@ -56,9 +56,6 @@ struct loss_def {
     const char *name;
     unsigned uses;
     const char *params; /* of loss_param_table, comma-separated: those that it reads */
-    /* Reads labels other than through loss_direction: on mixed images it is built for both labels, and the
-     * values are weighed. */
-    bool by_label;
     /* A failure stays in the graph. */
     value_id (*build)(struct graph *g, const struct loss_args *a);
     /* What makes the term useless for so many classes, or in a lane of so many samples: a sentence, or
@@ -66,7 +63,8 @@ struct loss_def {
     const char *(*doubt)(int64_t classes, int64_t lane);
 };
 
-/* [B,D]: where each sample is to point. */
+/* [B,D]: where each sample is to point. A term that reads labels by themselves is built for both classes of a
+ * mixed image, and its values are weighed (nets.c). */
 value_id loss_direction(struct graph *g, const struct loss_args *a);
 
 extern const struct loss_def loss_ce, loss_kd, loss_dkd, loss_dist, loss_reviewkd, loss_nd, loss_cosine,
