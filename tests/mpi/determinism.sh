@@ -51,6 +51,18 @@ for n in 1 3; do
         fail "class means of $n ranks differ"
 done
 
+# AdamW counts its steps, also through a crash; the rate follows a cosine after a warm-up.
+jq '.optimizer = {kind: "adamw", lr: 0.002, weight_decay: 0.05, decay_vectors: false} |
+    .schedule = {kind: "cosine", warmup_epochs: 1, min_lr: 0.00001}' "$tmp/job.json" >"$tmp/adamw.json"
+must 1 train "$tmp/adamw.json" --out "$tmp/adamw"
+DISTILLD_FAULT=rank:0,step:5,kind:exit ranks 2 train "$tmp/adamw.json" --out "$tmp/adamw2" && fail "no crash"
+must 2 train "$tmp/adamw.json" --out "$tmp/adamw2"
+from=$(jq .resumed_from "$tmp/adamw2/result.json")
+[ "$from" = 3 ] || fail "AdamW was resumed from $from, not 3"
+same "$tmp/adamw" "$tmp/adamw2" "AdamW through a crash"
+must 1 train "$tmp/adamw.json" --out "$tmp/decayed" --set optimizer.decay_vectors=true
+differ "$tmp/adamw" "$tmp/decayed" "decay of vectors"
+
 # A teacher of another width, so that there is a projector, and dropout in it. 137 = 64 + 64 + 9: the last
 # batch gives lanes of 2, 2, 2 and 3 samples.
 data=${data/130/137}
