@@ -39,18 +39,6 @@ must 2 train "$tmp/job.json" --out "$tmp/cached"
 [ "$(jq .class_means "$tmp/cached/result.json")" = '"cached"' ] || fail "the cache was not used"
 same "$tmp/one" "$tmp/cached" "class means from the cache"
 
-# Class means alone, on any number of ranks, are those that the job computed.
-cat >"$tmp/means.json" <<J
-{"kind":"class_means","data":{$data},
- "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},"train":{"batch":64}}
-J
-for n in 1 3; do
-    rm -rf "$tmp/cache"
-    must $n class-means "$tmp/means.json" --out "$tmp/means$n"
-    cmp -s "$tmp/means$n/class_means.safetensors" "$tmp/one/class_means.safetensors" ||
-        fail "class means of $n ranks differ"
-done
-
 # AdamW counts its steps, also through a crash; the rate follows a cosine after a warm-up.
 jq '.optimizer = {kind: "adamw", lr: 0.002, weight_decay: 0.05, decay_vectors: false} |
     .schedule = {kind: "cosine", warmup_epochs: 1, min_lr: 0.00001}' "$tmp/job.json" >"$tmp/adamw.json"
@@ -62,6 +50,18 @@ from=$(jq .resumed_from "$tmp/adamw2/result.json")
 same "$tmp/adamw" "$tmp/adamw2" "AdamW through a crash"
 must 1 train "$tmp/adamw.json" --out "$tmp/decayed" --set optimizer.decay_vectors=true
 differ "$tmp/adamw" "$tmp/decayed" "decay of vectors"
+
+# Class means alone, on any number of ranks, are those that the job computed.
+cat >"$tmp/means.json" <<J
+{"kind":"class_means","data":{$data},
+ "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},"train":{"batch":64}}
+J
+for n in 1 3; do
+    rm -rf "$tmp/cache"
+    must $n class-means "$tmp/means.json" --out "$tmp/means$n"
+    cmp -s "$tmp/means$n/class_means.safetensors" "$tmp/one/class_means.safetensors" ||
+        fail "class means of $n ranks differ"
+done
 
 # A teacher of another width, so that there is a projector, and dropout in it. 137 = 64 + 64 + 9: the last
 # batch gives lanes of 2, 2, 2 and 3 samples.
