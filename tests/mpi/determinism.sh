@@ -39,6 +39,18 @@ must 2 train "$tmp/job.json" --out "$tmp/cached"
 [ "$(jq .class_means "$tmp/cached/result.json")" = '"cached"' ] || fail "the cache was not used"
 same "$tmp/one" "$tmp/cached" "class means from the cache"
 
+# AdamW counts its steps, also through a crash; the rate follows a cosine after a warm-up.
+jq '.optimizer = {kind: "adamw", lr: 0.002, weight_decay: 0.05, decay_vectors: false} |
+    .schedule = {kind: "cosine", warmup_epochs: 1, min_lr: 0.00001}' "$tmp/job.json" >"$tmp/adamw.json"
+must 1 train "$tmp/adamw.json" --out "$tmp/adamw"
+DISTILLD_FAULT=rank:0,step:5,kind:exit ranks 2 train "$tmp/adamw.json" --out "$tmp/adamw2" && fail "no crash"
+must 2 train "$tmp/adamw.json" --out "$tmp/adamw2"
+from=$(jq .resumed_from "$tmp/adamw2/result.json")
+[ "$from" = 3 ] || fail "AdamW was resumed from $from, not 3"
+same "$tmp/adamw" "$tmp/adamw2" "AdamW through a crash"
+must 1 train "$tmp/adamw.json" --out "$tmp/decayed" --set optimizer.decay_vectors=true
+differ "$tmp/adamw" "$tmp/decayed" "decay of vectors"
+
 # Class means alone, on any number of ranks, are those that the job computed.
 cat >"$tmp/means.json" <<J
 {"kind":"class_means","data":{$data},

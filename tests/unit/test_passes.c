@@ -85,6 +85,21 @@ static struct graph *shortcut(void)
     return g;
 }
 
+/* A value whose parts go separate ways, as in a ShuffleNet. */
+static struct graph *split(void)
+{
+    struct graph *g = graph_new();
+    value_id x = graph_input(g, "x", DT_REAL, shape4(2, 32, 4, 4)), part[2];
+
+    graph_want_grad(g, x);
+    g_split(g, g_relu(g, x), 1, (const int64_t[]){16, 16}, 2, part);
+    part[1] = g_clip(g, part[1], 0, 6);
+    x = g_channel_shuffle(g, g_concat(g, 1, part, 2), 2);
+    graph_mark_output(g, x, "y");
+    graph_seed(g, x, graph_input(g, "up", DT_REAL, shape4(2, 32, 4, 4)));
+    return g;
+}
+
 /* Losses on given features and logits, and their gradients. */
 static struct graph *losses(void)
 {
@@ -193,10 +208,8 @@ static const struct {
     const char *name;
     struct graph *(*build)(void);
 } goldens[] = {
-    {"frozen", frozen},
-    {"training", training},
-    {"shortcut", shortcut},
-    {"losses", losses},
+    {"frozen", frozen}, {"training", training}, {"shortcut", shortcut},
+    {"split", split},   {"losses", losses},
 };
 
 /* UPDATE_GOLDEN=1 writes the files anew, to be read before they are committed. */

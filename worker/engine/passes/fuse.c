@@ -1,7 +1,10 @@
 /* A convolution can add its bias, add a residual and clamp at zero while its result is in registers; so
  * can a batch norm in training, which then also rounds once only. On the way back the ReLU stays a step of
  * its own: the gradient of a batch norm reads what comes back twice, and cutting it off both times took
- * longer (4 % of a step) than doing it once in place. */
+ * longer (4 % of a step) than doing it once in place.
+ *
+ * Two parts of a value that go separate ways come back as two gradients, each padded with zeros to the whole
+ * and added: that is one value beside the other. */
 #include "worker/engine/ops/ops.h"
 #include "worker/engine/passes/pass.h"
 
@@ -38,7 +41,7 @@ static void absorb(struct graph *g, node_id at, value_id conv_out, value_id resi
     graph_replace_node(g, at, &op_fused_conv, in, n_in, &attr);
 }
 
-static void fuse_add(struct graph *g, node_id id)
+static bool fuse_add(struct graph *g, node_id id)
 {
     const struct node *n = &g->nodes.at[id];
 
@@ -47,9 +50,10 @@ static void fuse_add(struct graph *g, node_id id)
 
         if (conv && conv->n_in == 3 && n->in[0] != n->in[1]) {
             absorb(g, id, n->in[k], n->in[1 - k], false);
-            return;
+            return true;
         }
     }
+    return false;
 }
 
 /* The only node that reads v, or NO_NODE. */
@@ -94,6 +98,45 @@ static void fuse_batch_norm(struct graph *g, node_id id)
     graph_replace_node(g, id, &op_fused_batch_norm_train, in, add == NO_NODE ? 3 : 4, &attr);
 }
 
+/* The PadAxis that made v for this reader alone. */
+static const struct node *open_pad(const struct graph *g, value_id v)
+{
+    const struct value *x = &g->values.at[v];
+
+    if (x->kind != VALUE_TEMP || x->output || graph_uses(g, v) != 1 ||
+        g->nodes.at[x->producer].op != &op_pad_axis)
+        return NULL;
+    return &g->nodes.at[x->producer];
+}
+
+/* `first` has zeros where `second` has values, behind its own, and nowhere else. */
+static bool complete(const struct graph *g, const struct node *first, const struct node *second)
+{
+    const struct pad_attr *a = first->attr, *b = second->attr;
+
+    return a->axis == b->axis && a->before == 0 && b->after == 0 &&
+           b->before == graph_shape(g, first->in[0])->dim[a->axis];
+}
+
+static void fuse_parts(struct graph *g, node_id id)
+{
+    const struct node *n = &g->nodes.at[id];
+
+    for (int k = 0; k < 2; k++) {
+        const struct node *a = open_pad(g, n->in[k]), *b = open_pad(g, n->in[1 - k]);
+
+        if (a && b && complete(g, a, b)) {
+            const struct concat_attr attr = {.axis = ((const struct pad_attr *)a->attr)->axis};
+            value_id in[] = {a->in[0], b->in[0]};
+
+            graph_remove_node(g, (node_id)(a - g->nodes.at));
+            graph_remove_node(g, (node_id)(b - g->nodes.at));
+            graph_replace_node(g, id, &op_concat, in, 2, &attr);
+            return;
+        }
+    }
+}
+
 bool pass_fuse(struct compiler *c, struct error *err)
 {
     struct graph *g = c->g;
@@ -104,8 +147,8 @@ bool pass_fuse(struct compiler *c, struct error *err)
 
         if (n->op == &op_batch_norm_train)
             fuse_batch_norm(g, (node_id)i);
-        else if (n->op == &op_add)
-            fuse_add(g, (node_id)i);
+        else if (n->op == &op_add && !fuse_add(g, (node_id)i))
+            fuse_parts(g, (node_id)i);
         else if (n->op == &op_relu && open_conv(g, n->in[0]))
             absorb(g, (node_id)i, n->in[0], NO_VALUE, true);
     }
