@@ -139,6 +139,20 @@ struct graph *nets_teacher_graph(const struct nets *n, int64_t batch, bool with_
     return g;
 }
 
+bool nets_loss_spans_batch(const struct nets_loss *l)
+{
+    return l->params.scope == SCOPE_BATCH;
+}
+
+bool nets_span_batch(const struct nets *n)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < n->n_losses; i++)
+        any |= nets_loss_spans_batch(&n->losses[i]);
+    return any;
+}
+
 bool nets_reads_taps(const struct nets *n)
 {
     return nets_uses(n) & USES_TEACHER_TAPS;
@@ -199,67 +213,53 @@ static void teacher_inputs(const struct nets *n, struct graph *g, int64_t batch,
 
         s.dim[0] = batch;
         snprintf(name, sizeof(name), "teacher_%s", n->teacher_values[i].name);
-        *output_at(teacher, i) =
-            s.rank ? graph_input(g, name, DT_REAL, s) : NO_VALUE;
+        *output_at(teacher, i) = s.rank ? graph_input(g, name, DT_REAL, s) : NO_VALUE;
     }
 }
 
-/* What is told of mixed images: the partners' labels, the share of an image's own, and where it points. */
-struct mixed {
-    value_id partners, share;
-};
-
-static struct mixed add_mixture(const struct nets *n, struct graph *g, int64_t batch,
-                                struct loss_args *a)
+/* What is told of mixed images. */
+static void add_mixture(const struct nets *n, struct graph *g, int64_t batch, struct loss_args *a)
 {
     if (!n->mixes)
-        return (struct mixed){NO_VALUE, NO_VALUE};
+        return;
     a->mixed = true;
+    a->partners = graph_input(g, "partners", DT_INDEX, shape1(batch));
+    a->share = graph_input(g, "share", DT_REAL, shape1(batch));
     if (n->teacher)
         a->direction = graph_input(g, "direction", DT_REAL, shape2(batch, n->teacher_width));
-    return (struct mixed){graph_input(g, "partners", DT_INDEX, shape1(batch)),
-                          graph_input(g, "share", DT_REAL, shape1(batch))};
 }
 
 /* Where images are mixed, a loss that reads labels is share * that of the image's own + (1 - share) * that
  * of its partner's. */
-static value_id build_loss(struct graph *g, const struct loss_def *loss, const struct loss_args *a,
-                           const struct mixed *m)
+static value_id build_loss(struct graph *g, const struct loss_def *loss, const struct loss_args *a)
 {
     struct loss_args partner = *a;
-    int read = graph_uses(g, a->labels);
+    int read = a->mixed ? graph_uses(g, a->labels) : 0;
     value_id own = loss->build(g, a), other;
 
     if (!a->mixed || graph_uses(g, a->labels) == read)
         return own;
-    partner.labels = m->partners;
+    partner.labels = a->partners;
     other = loss->build(g, &partner);
-    own = g_mul(g, m->share, g_sub(g, own, other));
+    own = g_mul(g, a->share, g_sub(g, own, other));
     return g_add(g, other, own);
 }
 
-struct graph *nets_train_graph(const struct nets *n, int64_t batch)
+/* Those over the whole batch, or the others. */
+static void add_losses(const struct nets *n, struct graph *g, int64_t batch, struct loss_args a,
+                       bool whole)
 {
-    struct model_outputs out;
-    struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
-    struct loss_args a = {.student = out, .directions = NO_VALUE};
-    struct mixed mixed;
     char name[32];
 
-    a.features = project(n, g, true, out.features, batch);
-    a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
-    teacher_inputs(n, g, batch, &a.teacher);
-    if (n->teacher)
-        a.directions =
-            graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
-    mixed = add_mixture(n, g, batch, &a);
     for (size_t i = 0; i < n->n_losses; i++) {
         const struct nets_loss *l = &n->losses[i];
         size_t first = g->nodes.n;
         value_id value, seed;
 
+        if (nets_loss_spans_batch(l) != whole)
+            continue;
         a.params = &l->params;
-        value = build_loss(g, l->def, &a, &mixed);
+        value = build_loss(g, l->def, &a);
         snprintf(name, sizeof(name), "loss/%s", l->def->name);
         graph_name_layer(g, first, name);
         graph_mark_output(g, value, name);
@@ -267,6 +267,38 @@ struct graph *nets_train_graph(const struct nets *n, int64_t batch)
         seed = graph_input(g, name, DT_REAL, shape1(batch));
         graph_seed(g, value, seed);
     }
+}
+
+struct graph *nets_train_graph(const struct nets *n, int64_t batch)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
+    struct loss_args a = {.student = out, .directions = NO_VALUE};
+
+    a.features = project(n, g, true, out.features, batch);
+    a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
+    teacher_inputs(n, g, batch, &a.teacher);
+    if (n->teacher)
+        a.directions = graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
+    add_mixture(n, g, batch, &a);
+    add_losses(n, g, batch, a, false);
+    if (nets_span_batch(n))
+        graph_seed(g, out.logits,
+                   graph_input(g, "seed/logits", DT_REAL, shape2(batch, n->classes)));
+    return g;
+}
+
+struct graph *nets_batch_graph(const struct nets *n, int64_t batch)
+{
+    struct graph *g = graph_new();
+    struct shape logits = shape2(batch, n->classes);
+    struct loss_args a = {.labels = NO_VALUE, .directions = NO_VALUE, .features = NO_VALUE};
+
+    a.student = a.teacher = (struct model_outputs){.features = NO_VALUE};
+    a.student.logits = graph_input(g, "logits", DT_REAL, logits);
+    a.teacher.logits = graph_input(g, "teacher_logits", DT_REAL, logits);
+    graph_want_grad(g, a.student.logits);
+    add_losses(n, g, batch, a, true);
     return g;
 }
 

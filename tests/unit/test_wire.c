@@ -115,6 +115,7 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"losses.2.tau=0.2", "#/losses/2/tau: loss \"nd\" has no tau"},
         {"losses.2.teacher_taps=post", "#/losses/2/teacher_taps: loss \"nd\" has no teacher_taps"},
         {"losses.2.mid_width=8", "#/losses/2/mid_width: loss \"nd\" has no mid_width"},
+        {"losses.2.scope=batch", "#/losses/2/scope: loss \"nd\" has no scope"},
         {"losses.2.teacher_taps=before", "expected one of post, pre"},
         {"losses.2.label_smoothing=1", "#/losses/2/label_smoothing: must be at least 0 and less"},
         {"losses.2.alpha=-1", "#/losses/2/alpha: must be at least 0, got -1"},
@@ -448,9 +449,8 @@ START_TEST(catalogs_travel_as_json)
 END_TEST
 
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
-          the_sample_is_valid, every_mistake_is_named_with_its_place,
-          a_loss_stops_after_it_starts, the_normalised_form_is_valid,
-          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
-          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
-          assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,
-          catalogs_travel_as_json)
+          the_sample_is_valid, every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
+          the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
+          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
+          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)

@@ -3,7 +3,8 @@
  * order), weighs them, and seeds the backward pass with weight * ramp / batch.
  *
  * B is the lane's share of the batch. A term that depends on more than one sample is defined over the
- * lane, and every sample of the lane has its value: so the sum over lanes weighs each by its size. */
+ * lane, and every sample of the lane has its value: so the sum over lanes weighs each by its size. One that
+ * reads logits alone may take the field `scope`: with "batch" it is built for the whole batch (whole.h). */
 #ifndef WORKER_LOSSES_LOSS_H
 #define WORKER_LOSSES_LOSS_H
 
@@ -17,6 +18,12 @@ enum loss_tap {
     TAP_PRE
 };
 
+/* What a loss that compares samples with each other is defined over (numbers of job.proto's Scope). */
+enum loss_scope {
+    SCOPE_LANE,
+    SCOPE_BATCH
+};
+
 /* Fields of LossSpec beyond those that every loss has, by their names there; what they mean, and their
  * defaults, stand in job.proto. */
 struct loss_params {
@@ -24,6 +31,7 @@ struct loss_params {
     double student_taps, teacher_taps; /* enum loss_tap */
     double mid_width;                  /* 0: left out */
     double layer;
+    double scope; /* enum loss_scope */
 };
 
 struct loss_param {
@@ -39,8 +47,9 @@ struct loss_args {
     value_id features;                     /* [B,D], the student's, behind the projector if any */
     value_id labels;                       /* [B] */
     value_id directions;                   /* [C,D]: class means, each divided by its norm */
-    bool mixed;         /* images are mixtures of two classes, */
-    value_id direction; /* and this [B,D] is that of the centre which is mixed as the image is */
+    bool mixed;                            /* images are mixtures of two classes: */
+    value_id partners, share; /* [B] the other label, and the share of an image's own */
+    value_id direction;       /* [B,D], of the centre which is mixed as the image is */
     const struct loss_params *params;
 };
 
@@ -67,8 +76,8 @@ struct loss_def {
  * mixed image, and its values are weighed (nets.c). */
 value_id loss_direction(struct graph *g, const struct loss_args *a);
 
-extern const struct loss_def loss_ce, loss_kd, loss_dkd, loss_dist, loss_reviewkd, loss_nd, loss_cosine,
-    loss_infonce, loss_sifn, loss_hafn, loss_l2, loss_norm_l2, loss_hint;
+extern const struct loss_def loss_ce, loss_kd, loss_dkd, loss_dist, loss_reviewkd, loss_nd,
+    loss_cosine, loss_infonce, loss_sifn, loss_hafn, loss_l2, loss_norm_l2, loss_hint;
 
 /* All of them, for look-up by name. */
 extern const struct loss_def *const loss_registry[];
