@@ -384,17 +384,26 @@ static void tell_skipped(struct session *s, const struct dataset *d, const char 
         progress_say(&s->progress, "  %s", dataset_skipped_why(d, k));
 }
 
+static int64_t smallest(const int64_t *sizes, size_t n)
+{
+    int64_t least = INT64_MAX;
+
+    for (size_t i = 0; i < n; i++)
+        least = sizes[i] < least ? sizes[i] : least;
+    return least;
+}
+
 /* What a loss of the job cannot do with this data is told, but no mistake. */
 static void tell_doubts(struct session *s)
 {
     const struct replica_config *c = &s->replica->cfg;
-    int64_t smallest = INT64_MAX;
 
-    for (size_t i = 0; i < c->n_lane_sizes; i++)
-        smallest = c->lane_sizes[i] < smallest ? c->lane_sizes[i] : smallest;
     for (size_t i = 0; i < c->nets.n_losses; i++) {
         const struct loss_def *def = c->nets.losses[i].def;
-        const char *doubt = def->doubt ? def->doubt(c->nets.classes, smallest) : NULL;
+        int64_t samples = nets_loss_spans_batch(&c->nets.losses[i])
+                              ? smallest(c->batch_sizes, c->n_batch_sizes)
+                              : smallest(c->lane_sizes, c->n_lane_sizes);
+        const char *doubt = def->doubt ? def->doubt(c->nets.classes, samples) : NULL;
 
         if (doubt)
             progress_say(&s->progress, "warning: loss \"%s\": %s", def->name, doubt);

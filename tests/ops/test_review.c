@@ -220,8 +220,11 @@ START_TEST(networks_that_cannot_be_compared_are_refused)
 
     ck_assert_error(graph_ok(g, &err), err, "the student has 1, the teacher 2");
     graph_free(g);
+    g = between(&loss_reviewkd, &params, 0, 0);
+    ck_assert_error(graph_ok(g, &err), err, "the student has 0, the teacher 0");
+    graph_free(g);
     g = between(&loss_hint, &params, 2, 3);
-    ck_assert_error(graph_ok(g, &err), err, "layer is 2, but the student's last stage is 1");
+    ck_assert_error(graph_ok(g, &err), err, "layer is 2; stages of the student: 1");
     graph_free(g);
 }
 END_TEST

@@ -85,7 +85,7 @@ paste "$tmp/lane1.values" "$tmp/batch1.values" |
 cmp -s "$tmp/lane2.values" "$tmp/batch2.values" && fail "two lanes are the batch"
 
 # What cannot be compared is refused, before anything is computed.
-refuse 2 'layer is 5, but the .*last stage is 3' train "$tmp/job.json" --out "$tmp/no" --set losses.12.layer=5
+refuse 2 'layer is 5; stages of the student: 3' train "$tmp/job.json" --out "$tmp/no" --set losses.12.layer=5
 refuse 2 'loss "nd" has no tau' train "$tmp/job.json" --out "$tmp/no" --set losses.5.tau=2
 refuse 2 'needs a teacher' train "$tmp/teacher.json" --out "$tmp/no" --set 'losses=[{"kind":"hint"}]'
 exit 0

@@ -50,10 +50,10 @@ static value_id build(struct graph *g, const struct loss_args *a)
     return g_add(g, inter, intra);
 }
 
-static const char *doubt(int64_t classes, int64_t lane)
+static const char *doubt(int64_t classes, int64_t samples)
 {
     (void)classes;
-    return lane > 1 ? NULL : "in a lane of one sample its part along the batch is constant";
+    return samples > 1 ? NULL : "of a single sample its part along columns is constant";
 }
 
 const struct loss_def loss_dist = {

@@ -44,9 +44,9 @@ static value_id build(struct graph *g, const struct loss_args *a)
     return g_add(g, label, others);
 }
 
-static const char *doubt(int64_t classes, int64_t lane)
+static const char *doubt(int64_t classes, int64_t samples)
 {
-    (void)lane;
+    (void)samples;
     return classes > 2 ? NULL : "with two classes its part among the other classes is always 0";
 }
 

@@ -11,8 +11,8 @@ static value_id stage(struct graph *g, const struct model_outputs *m, const char
     value_id v;
 
     if (k >= m->n_taps)
-        return graph_fail(g, ERR_INVALID, "hint: layer is %d, but the %s's last stage is %d", k,
-                          whose, m->n_taps - 1);
+        return graph_fail(g, ERR_INVALID, "hint: layer is %d; stages of the %s: %d", k, whose,
+                          loss_stages(m));
     v = (tap == TAP_PRE ? m->preact_taps : m->taps)[k];
     return v >= 0
                ? v

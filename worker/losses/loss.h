@@ -53,6 +53,12 @@ struct loss_args {
     const struct loss_params *params;
 };
 
+/* Stages whose outputs can be compared, the stem (number 0 of the taps) not counted. */
+static inline int loss_stages(const struct model_outputs *m)
+{
+    return m->n_taps > 0 ? m->n_taps - 1 : 0;
+}
+
 /* What a term reads besides what the student gives, and labels. */
 enum loss_uses {
     USES_TEACHER_LOGITS = 1,
@@ -67,9 +73,9 @@ struct loss_def {
     const char *params; /* of loss_param_table, comma-separated: those that it reads */
     /* A failure stays in the graph. */
     value_id (*build)(struct graph *g, const struct loss_args *a);
-    /* What makes the term useless for so many classes, or in a lane of so many samples: a sentence, or
+    /* What makes the term useless for so many classes, or samples that are seen together: a sentence, or
      * NULL. */
-    const char *(*doubt)(int64_t classes, int64_t lane);
+    const char *(*doubt)(int64_t classes, int64_t samples);
 };
 
 /* [B,D]: where each sample is to point. A term that reads labels by themselves is built for both classes of a

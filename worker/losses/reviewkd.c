@@ -29,35 +29,40 @@ static int64_t mid_width(struct graph *g, const struct loss_args *a)
     return pooled < MOST_CHANNELS ? pooled : MOST_CHANNELS;
 }
 
-static value_id build(struct graph *g, const struct loss_args *a)
+/* One level; *residual is what is left from the deeper one and for the next. */
+static value_id compare(struct graph *g, const struct loss_args *a, int k, value_id *residual)
 {
     const struct net net = {.g = g, .training = true, .prefix = ""};
-    int levels = a->student.n_taps;
-    value_id residual = NO_VALUE, sum = NO_VALUE;
+    value_id x = level(g, &a->student, k, a->params->student_taps);
+    value_id t = level(g, &a->teacher, k, a->params->teacher_taps);
+    struct net_scope scope;
     struct abf_form form;
+    struct shape s;
 
-    if (a->student.features < 0 || a->teacher.features < 0)
-        return NO_VALUE;
-    if (levels != a->teacher.n_taps)
+    if (x < 0 || t < 0)
+        return graph_fail(g, ERR_INVALID, "reviewkd: the %s has no outputs before the ReLU",
+                          x < 0 ? "student" : "teacher");
+    s = *graph_shape(g, t);
+    form = (struct abf_form){
+        .mid = mid_width(g, a), .out = s.dim[1], .height = s.dim[2], .width = s.dim[3]};
+    x = abf_build(net_enter(&scope, &net, "abfs.%d.", k), &form, x, residual);
+    return hcl_build(g, x, t);
+}
+
+static value_id build(struct graph *g, const struct loss_args *a)
+{
+    int stages = loss_stages(&a->student);
+    value_id residual = NO_VALUE, sum;
+
+    if (!stages || stages != loss_stages(&a->teacher))
         return graph_fail(g, ERR_INVALID,
                           "reviewkd compares stage with stage: the student has %d, the teacher %d",
-                          levels - 1, a->teacher.n_taps - 1);
-    form.mid = mid_width(g, a);
-    for (int k = 0; k < levels; k++) {
-        value_id x = level(g, &a->student, k, a->params->student_taps);
-        value_id t = level(g, &a->teacher, k, a->params->teacher_taps), term;
-        struct net_scope scope;
-
-        if (x < 0 || t < 0)
-            return graph_fail(g, ERR_INVALID, "reviewkd: the %s has no outputs before the ReLU",
-                              x < 0 ? "student" : "teacher");
-        form.out = graph_shape(g, t)->dim[1];
-        form.height = graph_shape(g, t)->dim[2];
-        form.width = graph_shape(g, t)->dim[3];
-        x = abf_build(net_enter(&scope, &net, "abfs.%d.", k), &form, x, &residual);
-        term = hcl_build(g, x, t);
-        sum = k ? g_add(g, sum, term) : term;
-    }
+                          stages, loss_stages(&a->teacher));
+    if (a->student.features < 0 || a->teacher.features < 0)
+        return NO_VALUE;
+    sum = compare(g, a, 0, &residual);
+    for (int k = 1; k <= stages; k++)
+        sum = g_add(g, sum, compare(g, a, k, &residual));
     return sum;
 }
 
