@@ -5,8 +5,7 @@
 #include "proto/base/mem.h"
 
 struct submit {
-    const char *spec;
-    opt_list sets;
+    struct spec_source from;
     bool wait;
     double timeout_s;
 };
@@ -22,7 +21,7 @@ static const struct opt rows[] = {
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct submit *o = opts;
-    struct json *job = spec_submit(c, o->spec, &o->sets, err);
+    struct json *job = spec_submit(c, &o->from, err);
     const char *id = js_string(js_get(job, "id"), NULL);
     bool ok = job;
 
@@ -44,7 +43,7 @@ const struct command cmd_submit = {
     .summary = "Submit a job and print its id",
     .text =
         "Relative paths in SPEC are taken from the folder of the file. Nothing but the id goes to "
-        "standard output.",
+        "standard output. With --preset the job is one of the paper's experiments.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct submit),

@@ -36,6 +36,7 @@ struct nets {
     int64_t student_width; /* features of the student; 0 without one */
     bool projector;        /* student features are mapped to the teacher's width */
     bool dropout;          /* the projector has a mask */
+    bool trap;             /* it changes the student's first values: projector_trap */
     struct nets_loss losses[NETS_MAX_LOSSES];
     size_t n_losses;
     struct nets_teacher_value teacher_values[NETS_MAX_TEACHER_VALUES];

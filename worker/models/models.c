@@ -15,6 +15,7 @@ static const struct model_facts wide = {
     .image_size = 32, .classes = 100, .renames = linear_renames};
 static const struct model_facts imagenet = {
     .image_size = 224, .classes = 1000, .prefix = "imagenet_"};
+static const struct model_facts imagenet_named = {.image_size = 224, .classes = 1000};
 
 /* Where forms for CIFAR and for ImageNet clash, one has its data set in the name. */
 const struct model_def model_registry[] = {
@@ -45,7 +46,7 @@ const struct model_def model_registry[] = {
     {"resnet101", resnet_imagenet_build, 101, 1, &imagenet},
     {"resnet152", resnet_imagenet_build, 152, 1, &imagenet},
     {"mobilenetv1", mobilenetv1_build, 0, 0, &imagenet},
-    {"imagenet_mobilenetv2", mobilenetv2_imagenet_build, 0, 0, &imagenet},
+    {"imagenet_mobilenetv2", mobilenetv2_imagenet_build, 0, 0, &imagenet_named},
 };
 const size_t model_registry_len = sizeof(model_registry) / sizeof(model_registry[0]);
 
