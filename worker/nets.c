@@ -201,8 +201,7 @@ static void teacher_inputs(const struct nets *n, struct graph *g, int64_t batch,
 
         s.dim[0] = batch;
         snprintf(name, sizeof(name), "teacher_%s", n->teacher_values[i].name);
-        *output_at(teacher, i) =
-            s.rank ? graph_input(g, name, DT_REAL, s) : NO_VALUE;
+        *output_at(teacher, i) = s.rank ? graph_input(g, name, DT_REAL, s) : NO_VALUE;
     }
 }
 
@@ -217,8 +216,7 @@ struct graph *nets_train_graph(const struct nets *n, int64_t batch)
     a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
     teacher_inputs(n, g, batch, &a.teacher);
     if (n->teacher)
-        a.directions =
-            graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
+        a.directions = graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
     for (size_t i = 0; i < n->n_losses; i++) {
         const struct nets_loss *l = &n->losses[i];
         size_t first = g->nodes.n;

@@ -376,8 +376,8 @@ static void run_teacher(struct replica *r, struct plan *teacher, const float *im
 void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,
                      float *features)
 {
-    float *const values[NETS_MAX_TEACHER_VALUES] = {[TEACHER_LOGITS] = logits,
-                                                    [TEACHER_FEATURES] = features};
+    float *const values[NETS_MAX_TEACHER_VALUES] = {
+        [TEACHER_LOGITS] = logits, [TEACHER_FEATURES] = features};
 
     run_teacher(r, r->teacher, images, count, values);
 }

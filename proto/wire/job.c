@@ -78,8 +78,8 @@ const char *job_kind_name(const JobSpec *job)
 
 double job_loss_number(const LossSpec *loss, const char *field)
 {
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(
-        &distilld__loss_spec__descriptor, field);
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(&distilld__loss_spec__descriptor, field);
     const void *at;
 
     ASSERT(f && f->label == PROTOBUF_C_LABEL_OPTIONAL);

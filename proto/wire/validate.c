@@ -209,8 +209,8 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
 static void check_loss_fields(const LossSpec *loss, size_t i, const struct catalog_entry *e,
                               struct problems *p)
 {
-    static const struct catalog_entry all = {
-        .params = "kind,weight,ramp_epochs,start_epoch,stop_epoch"};
+    static const struct catalog_entry all = {.params =
+                                                 "kind,weight,ramp_epochs,start_epoch,stop_epoch"};
     LossSpec fresh = DISTILLD__LOSS_SPEC__INIT;
     struct json *set = pbjson_write(&loss->base), *usual;
 

@@ -14,11 +14,13 @@ fail() {
 
 layers=layer.conv2d,layer.batchnorm,layer.relu,layer.relu6,layer.maxpool,layer.avgpool,layer.globalavgpool
 layers+=,layer.linear,layer.channel_shuffle,layer.nearest,layer.gate_mix
-whole=loss.ce,loss.kd,loss.nd,$layers,optim.sgd,optim.adamw,centers
+losses=loss.ce,loss.kd,loss.dkd,loss.dist,loss.nd,loss.cos,loss.infonce,loss.sifn,loss.hafn,loss.norml2
+losses+=,loss.hcl,block.abf
+whole=$losses,$layers,optim.sgd,optim.adamw,centers
 "$worker" conformance "$SHARED/vectors" --kinds $whole >"$tmp/whole" ||
     { grep -v '"pass"' "$tmp/whole"; fail "--kinds $whole: status $?"; }
-"$worker" conformance "$SHARED/vectors" --kinds $layers --backend ref >"$tmp/ref" ||
-    { grep -v '"pass"' "$tmp/ref"; fail "--kinds $layers --backend ref: status $?"; }
+"$worker" conformance "$SHARED/vectors" --kinds $losses,$layers --backend ref >"$tmp/ref" ||
+    { grep -v '"pass"' "$tmp/ref"; fail "--kinds $losses,$layers --backend ref: status $?"; }
 
 "$worker" conformance "$SHARED/vectors" --kinds model,trajectory >"$tmp/some"
 # The case's line: CASE must have passed, or be off by no more than so many tolerances.
@@ -34,7 +36,8 @@ done
 # A row of a trajectory is allowed ten times what two float32 runs of PyTorch happened to miss it by, which
 # for some rows is next to nothing: a third such run, its weights off by half a last bit, misses
 # kdpp_r8x4_r20 by 1.8 tolerances. So one tolerance would test luck on processors with other kernels.
-for case in ce_r20 kdpp_r56_r20 kdpp_r56_r20_natural kdpp_r8x4_r20; do
+for case in ce_r20 kdpp_r56_r20 kdpp_r56_r20_natural kdpp_r8x4_r20 kdpp_r8x4_sv2 dkdpp_r56_r20 distpp_r56_r20 \
+    reviewkdpp_r56_r20; do
     must $case 2
     jq -c 'select(.case == "'$case'") | {case, error_over_tolerance, worst}' "$tmp/some"
 done

@@ -480,9 +480,8 @@ static void open_logits(struct rig *r, const struct loss_def *def, struct loss_p
 static void open_dkd(struct rig *r, double alpha, double beta, int64_t classes,
                      const double *student, const double *teacher, double label)
 {
-    open_logits(r, &loss_dkd,
-                (struct loss_params){.temperature = 2, .alpha = alpha, .beta = beta}, 1, classes,
-                student, teacher, &label);
+    open_logits(r, &loss_dkd, (struct loss_params){.temperature = 2, .alpha = alpha, .beta = beta},
+                1, classes, student, teacher, &label);
 }
 
 /* T^2 KL = TCKD + (1 - p_t,y) NCKD */
@@ -534,8 +533,8 @@ START_TEST(dkd_is_finite_for_any_logits)
     static const double far[][3] = {{1e4, -1e4, 0}, {-1e4, 1e4, 1e4}, {0, 0, 0}};
 
     for (size_t i = 0; i < ARRAY_LEN(far) * ARRAY_LEN(far); i++) {
-        const struct loss_case c = {
-            &loss_dkd, false, 1, 3, WIDTH, {.temperature = 1, .alpha = 1, .beta = 8}};
+        const struct loss_case c = {&loss_dkd, false, 1,
+                                    3,         WIDTH, {.temperature = 1, .alpha = 1, .beta = 8}};
         struct rig r;
 
         rig_open(&r, build(&c, true), "cpu");
@@ -792,12 +791,13 @@ START_TEST(a_loss_reads_the_fields_that_its_row_lists)
 
             graph_free(g);
             /* Taps are 0 or 1, whole numbers stay below the number of stages. */
-            *value = strstr(loss_param_table[k].name, "taps") ? 1 - *value
+            *value = strstr(loss_param_table[k].name, "taps")         ? 1 - *value
                      : strcmp(loss_param_table[k].name, "layer") == 0 ? 2
                                                                       : *value + 1;
             g = build(&c, true);
             after = graph_dump(g);
-            if (strcmp(loss_param_table[k].name, "student_taps") != 0) /* one value in these cases */
+            if (strcmp(loss_param_table[k].name, "student_taps") !=
+                0) /* one value in these cases */
                 ck_assert_msg((strcmp(before, after) != 0) ==
                                   catalog_takes(&e, loss_param_table[k].name),
                               "%s and %s", c.def->name, loss_param_table[k].name);

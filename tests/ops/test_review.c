@@ -41,7 +41,8 @@ START_TEST(hcl_of_a_constant_offset_is_its_square)
         rig_open(&r, hcl(sizes[k]), "ref64");
         rig_fill(&r, unit_seed());
         for (size_t i = 0; i < rig_count(&r, rig_io(&r, "s")); i++)
-            rig_set(&r, rig_io(&r, "s"), i, get(&r, "t", i) + (i < rig_count(&r, rig_io(&r, "s")) / 2 ? .5 : -3));
+            rig_set(&r, rig_io(&r, "s"), i,
+                    get(&r, "t", i) + (i < rig_count(&r, rig_io(&r, "s")) / 2 ? .5 : -3));
         rig_run(&r);
         expect(&r, "loss", 0, .25);
         expect(&r, "loss", 1, 9);

@@ -439,9 +439,8 @@ START_TEST(catalogs_travel_as_json)
 END_TEST
 
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
-          the_sample_is_valid, every_mistake_is_named_with_its_place,
-          a_loss_stops_after_it_starts, the_normalised_form_is_valid,
-          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
-          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
-          assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,
-          catalogs_travel_as_json)
+          the_sample_is_valid, every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
+          the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
+          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
+          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)

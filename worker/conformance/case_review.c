@@ -50,9 +50,9 @@ static bool compare(struct cf_case *c, const struct single *s, const char *outpu
 {
     size_t n;
     double *got = st_find(c->st, tensor) ? single_get(s, output, &n) : NULL;
-    bool ok = !st_find(c->st, tensor) ||
-              (got ? cf_compare(c, tensor, got, n, err)
-                   : err_set(err, ERR_FAILED, "%s was not computed", tensor));
+    bool ok =
+        !st_find(c->st, tensor) || (got ? cf_compare(c, tensor, got, n, err)
+                                        : err_set(err, ERR_FAILED, "%s was not computed", tensor));
 
     free(got);
     return ok;
@@ -213,8 +213,7 @@ bool cf_run_abf(struct cf_case *c, struct error *err)
 
     if (!single_open(&s, build_abf(c), c->backend, err))
         return false;
-    ok = set_inputs(&s, c, err) &&
-         fill(c, s.flat.params.at, s.flat.params.n, s.params, err) &&
+    ok = set_inputs(&s, c, err) && fill(c, s.flat.params.at, s.flat.params.n, s.params, err) &&
          fill(c, s.flat.buffers.at, s.flat.buffers.n, s.buffers, err);
     if (ok) {
         single_run(&s);

@@ -65,8 +65,8 @@ static const struct method {
     const char *name;
     const struct loss_def *def;
 } methods[] = {
-    {"ce", NULL},          {"kd", &loss_kd},           {"dkd", &loss_dkd},
-    {"dist", &loss_dist},  {"review", &loss_reviewkd},
+    {"ce", NULL},         {"kd", &loss_kd},           {"dkd", &loss_dkd},
+    {"dist", &loss_dist}, {"review", &loss_reviewkd},
 };
 
 static const struct method *find_method(const char *name)

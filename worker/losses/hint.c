@@ -14,8 +14,9 @@ static value_id stage(struct graph *g, const struct model_outputs *m, const char
         return graph_fail(g, ERR_INVALID, "hint: layer is %d, but the %s's last stage is %d", k,
                           whose, m->n_taps - 1);
     v = (tap == TAP_PRE ? m->preact_taps : m->taps)[k];
-    return v >= 0 ? v
-                  : graph_fail(g, ERR_INVALID, "hint: the %s has no outputs before the ReLU", whose);
+    return v >= 0
+               ? v
+               : graph_fail(g, ERR_INVALID, "hint: the %s has no outputs before the ReLU", whose);
 }
 
 static value_id build(struct graph *g, const struct loss_args *a)

@@ -9,8 +9,8 @@ static value_id build(struct graph *g, const struct loss_args *a)
 
     if (along < 0)
         return NO_VALUE;
-    cosine = g_div(g, along,
-                   g_expand(g, term_norm(g, a->features), 1, graph_shape(g, along)->dim[1]));
+    cosine =
+        g_div(g, along, g_expand(g, term_norm(g, a->features), 1, graph_shape(g, along)->dim[1]));
     return term_cross_entropy(g, g_scale(g, cosine, 1 / a->params->tau), a->labels);
 }
 

@@ -61,8 +61,8 @@ struct loss_def {
     const char *(*doubt)(int64_t classes, int64_t lane);
 };
 
-extern const struct loss_def loss_ce, loss_kd, loss_dkd, loss_dist, loss_reviewkd, loss_nd, loss_cosine,
-    loss_infonce, loss_sifn, loss_hafn, loss_l2, loss_norm_l2, loss_hint;
+extern const struct loss_def loss_ce, loss_kd, loss_dkd, loss_dist, loss_reviewkd, loss_nd,
+    loss_cosine, loss_infonce, loss_sifn, loss_hafn, loss_l2, loss_norm_l2, loss_hint;
 
 /* All of them, for look-up by name. */
 extern const struct loss_def *const loss_registry[];

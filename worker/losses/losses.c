@@ -11,13 +11,14 @@ const size_t loss_registry_len = ARRAY_LEN(loss_registry);
 
 #define PARAM(field)                                 \
     {                                                \
-        #field, offsetof(struct loss_params, field), \
+#        field, offsetof(struct loss_params, field), \
     }
 
 const struct loss_param loss_param_table[] = {
-    PARAM(temperature),  PARAM(label_smoothing), PARAM(alpha),     PARAM(beta),
-    PARAM(gamma),        PARAM(tau),             PARAM(norm_step), PARAM(norm_target),
-    PARAM(student_taps), PARAM(teacher_taps),    PARAM(mid_width), PARAM(layer),
+    PARAM(temperature),  PARAM(label_smoothing), PARAM(alpha),
+    PARAM(beta),         PARAM(gamma),           PARAM(tau),
+    PARAM(norm_step),    PARAM(norm_target),     PARAM(student_taps),
+    PARAM(teacher_taps), PARAM(mid_width),       PARAM(layer),
 };
 const size_t n_loss_params = ARRAY_LEN(loss_param_table);
 

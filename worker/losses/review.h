@@ -6,8 +6,8 @@
 
 /* Sizes of an attention-based fusion. */
 struct abf_form {
-    int64_t mid, out;       /* channels inside, and of what is compared */
-    int64_t height, width;  /* of what comes out */
+    int64_t mid, out;      /* channels inside, and of what is compared */
+    int64_t height, width; /* of what comes out */
 };
 
 /* Takes a student's feature map x, and what the next deeper one left (residual; NO_VALUE: x is the deepest).

@@ -188,7 +188,7 @@ value_id g_sample_mean(struct graph *g, value_id x); /* [N,C,H,W] -> [N] */
 
 /* softmax.c: along the last axis of [B,C] */
 extern const struct op_def op_log_softmax;
-extern const struct op_def op_log_softmax_grad; /* y, dy */
+extern const struct op_def op_log_softmax_grad;   /* y, dy */
 extern const struct op_def op_reduce_log_sum_exp; /* [B,C] -> [B] */
 value_id g_log_softmax(struct graph *g, value_id x);
 value_id g_log_sum_exp(struct graph *g, value_id x);
