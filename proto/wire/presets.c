@@ -84,6 +84,7 @@ const struct preset presets[] = {
     {"dkd++/resnet152-resnet18", &imagenet, {1.0, 1.0, 1.0}},
     {"dkd++/resnet50-mobilenetv1", &imagenet_mobile, {0.8, 1.0, 1.0}},
 
+    /* The authors correlate columns over both replicas, 128 samples; here it is over a lane. */
     {"dist++/resnet56-resnet20", &cifar, {2.0, 1.0}},
     {"dist++/resnet32x4-resnet8x4", &cifar, {1.5, 4.0}},
     {"dist++/wrn_40_2-wrn_40_1", &cifar, {2.5, 3.0}},

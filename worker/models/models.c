@@ -4,15 +4,7 @@
 #include "proto/base/table.h"
 #include "worker/models/model.h"
 
-static const struct key_rename wrn_renames[] = {{"bn1.", "bn."}, {NULL, NULL}};
-static const struct key_rename fc_renames[] = {{"linear.", "fc."}, {NULL, NULL}};
-static const struct key_rename linear_renames[] = {{"fc.", "linear."}, {NULL, NULL}};
-
 static const struct model_facts cifar = {.image_size = 32, .classes = 100};
-static const struct model_facts wrn = {.image_size = 32, .classes = 100, .renames = wrn_renames};
-static const struct model_facts shuffle = {.image_size = 32, .classes = 100, .renames = fc_renames};
-static const struct model_facts wide = {
-    .image_size = 32, .classes = 100, .renames = linear_renames};
 static const struct model_facts imagenet = {
     .image_size = 224, .classes = 1000, .prefix = "imagenet_"};
 static const struct model_facts imagenet_named = {.image_size = 224, .classes = 1000};
@@ -28,18 +20,18 @@ const struct model_def model_registry[] = {
     {"resnet110", resnet_build, 110, 1, &cifar},
     {"resnet8x4", resnet_build, 8, 4, &cifar},
     {"resnet32x4", resnet_build, 32, 4, &cifar},
-    {"resnet18_cifar", resnet_cifar_build, 18, 1, &wide},
-    {"resnet50_cifar", resnet_cifar_build, 50, 1, &wide},
-    {"wrn_16_1", wrn_build, 16, 1, &wrn},
-    {"wrn_16_2", wrn_build, 16, 2, &wrn},
-    {"wrn_40_1", wrn_build, 40, 1, &wrn},
-    {"wrn_40_2", wrn_build, 40, 2, &wrn},
+    {"resnet18_cifar", resnet_cifar_build, 18, 1, &cifar},
+    {"resnet50_cifar", resnet_cifar_build, 50, 1, &cifar},
+    {"wrn_16_1", wrn_build, 16, 1, &cifar},
+    {"wrn_16_2", wrn_build, 16, 2, &cifar},
+    {"wrn_40_1", wrn_build, 40, 1, &cifar},
+    {"wrn_40_2", wrn_build, 40, 2, &cifar},
     {"vgg8", vgg_build, 8, 1, &cifar},
     {"vgg13", vgg_build, 13, 1, &cifar},
     {"mobilenetv2", mobilenetv2_build, 0, 0, &cifar},
-    {"shufflenetv1", shufflenetv1_build, 0, 0, &shuffle},
-    {"shufflenetv2", shufflenetv2_build, 0, 10, &shuffle},
-    {"shufflenetv2_x02", shufflenetv2_build, 0, 2, &shuffle},
+    {"shufflenetv1", shufflenetv1_build, 0, 0, &cifar},
+    {"shufflenetv2", shufflenetv2_build, 0, 10, &cifar},
+    {"shufflenetv2_x02", shufflenetv2_build, 0, 2, &cifar},
     {"resnet18", resnet_imagenet_build, 18, 1, &imagenet},
     {"resnet34", resnet_imagenet_build, 34, 1, &imagenet},
     {"resnet50", resnet_imagenet_build, 50, 1, &imagenet},
