@@ -39,7 +39,10 @@ extern const struct model_def model_registry[];
 extern const size_t model_registry_len;
 const struct model_def *model_find(const char *name, struct error *err); /* ERR_INVALID, or NULL */
 
-/* For the families' use. */
+/* For the families' use. The head is global average pooling, which gives the features, and a linear layer
+ * with its first values. */
+void model_head(const struct net *n, value_id x, const char *classifier, int64_t classes,
+                enum param_role weight, enum param_role bias, struct model_outputs *out);
 void model_tap(struct model_outputs *out, value_id after, value_id before);
 
 model_builder resnet_build;          /* depth; width 1, or 4 for the x4 forms */

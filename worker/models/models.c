@@ -2,6 +2,7 @@
 
 #include "proto/base/str.h"
 #include "proto/base/table.h"
+#include "worker/engine/ops/ops.h"
 #include "worker/models/model.h"
 
 static const struct model_facts cifar = {.image_size = 32, .classes = 100};
@@ -67,4 +68,11 @@ void model_tap(struct model_outputs *out, value_id after, value_id before)
     ASSERT(out->n_taps < MODEL_MAX_TAPS);
     out->taps[out->n_taps] = after;
     out->preact_taps[out->n_taps++] = before;
+}
+
+void model_head(const struct net *n, value_id x, const char *classifier, int64_t classes,
+                enum param_role weight, enum param_role bias, struct model_outputs *out)
+{
+    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
+    out->logits = net_linear(n, classifier, out->features, classes, weight, bias);
 }
