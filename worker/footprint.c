@@ -20,6 +20,8 @@ static size_t arena(const struct replica *r)
 
     if (r->tapped && r->tapped->arena_bytes > most)
         most = r->tapped->arena_bytes;
+    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
+        most = r->whole->plans[i]->arena_bytes > most ? r->whole->plans[i]->arena_bytes : most;
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         most = r->train[i]->arena_bytes > most ? r->train[i]->arena_bytes : most;
     return r->eval && r->eval->arena_bytes > most ? r->eval->arena_bytes : most;

@@ -139,6 +139,20 @@ struct graph *nets_teacher_graph(const struct nets *n, int64_t batch, bool with_
     return g;
 }
 
+bool nets_loss_spans_batch(const struct nets_loss *l)
+{
+    return l->params.scope == SCOPE_BATCH;
+}
+
+bool nets_span_batch(const struct nets *n)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < n->n_losses; i++)
+        any |= nets_loss_spans_batch(&n->losses[i]);
+    return any;
+}
+
 bool nets_reads_taps(const struct nets *n)
 {
     return nets_uses(n) & USES_TEACHER_TAPS;
@@ -205,23 +219,19 @@ static void teacher_inputs(const struct nets *n, struct graph *g, int64_t batch,
     }
 }
 
-struct graph *nets_train_graph(const struct nets *n, int64_t batch)
+/* Those over the whole batch, or the others. */
+static void add_losses(const struct nets *n, struct graph *g, int64_t batch, struct loss_args a,
+                       bool whole)
 {
-    struct model_outputs out;
-    struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
-    struct loss_args a = {.student = out, .directions = NO_VALUE};
     char name[32];
 
-    a.features = project(n, g, true, out.features, batch);
-    a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
-    teacher_inputs(n, g, batch, &a.teacher);
-    if (n->teacher)
-        a.directions = graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
     for (size_t i = 0; i < n->n_losses; i++) {
         const struct nets_loss *l = &n->losses[i];
         size_t first = g->nodes.n;
         value_id value, seed;
 
+        if (nets_loss_spans_batch(l) != whole)
+            continue;
         a.params = &l->params;
         value = l->def->build(g, &a);
         snprintf(name, sizeof(name), "loss/%s", l->def->name);
@@ -231,6 +241,37 @@ struct graph *nets_train_graph(const struct nets *n, int64_t batch)
         seed = graph_input(g, name, DT_REAL, shape1(batch));
         graph_seed(g, value, seed);
     }
+}
+
+struct graph *nets_train_graph(const struct nets *n, int64_t batch)
+{
+    struct model_outputs out;
+    struct graph *g = build_model(n->student, batch, n->image_size, n->classes, true, &out);
+    struct loss_args a = {.student = out, .directions = NO_VALUE};
+
+    a.features = project(n, g, true, out.features, batch);
+    a.labels = graph_input(g, "labels", DT_INDEX, shape1(batch));
+    teacher_inputs(n, g, batch, &a.teacher);
+    if (n->teacher)
+        a.directions = graph_input(g, "directions", DT_REAL, shape2(n->classes, n->teacher_width));
+    add_losses(n, g, batch, a, false);
+    if (nets_span_batch(n))
+        graph_seed(g, out.logits,
+                   graph_input(g, "seed/logits", DT_REAL, shape2(batch, n->classes)));
+    return g;
+}
+
+struct graph *nets_batch_graph(const struct nets *n, int64_t batch)
+{
+    struct graph *g = graph_new();
+    struct shape logits = shape2(batch, n->classes);
+    struct loss_args a = {.labels = NO_VALUE, .directions = NO_VALUE, .features = NO_VALUE};
+
+    a.student = a.teacher = (struct model_outputs){.features = NO_VALUE};
+    a.student.logits = graph_input(g, "logits", DT_REAL, logits);
+    a.teacher.logits = graph_input(g, "teacher_logits", DT_REAL, logits);
+    graph_want_grad(g, a.student.logits);
+    add_losses(n, g, batch, a, true);
     return g;
 }
 

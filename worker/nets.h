@@ -47,6 +47,9 @@ struct nets {
 bool nets_measure(struct nets *n, struct error *err);
 /* What some loss reads: a union of enum loss_uses. */
 unsigned nets_uses(const struct nets *n);
+/* Whether a loss, or some loss, is defined over the whole batch: it reads logits alone. */
+bool nets_loss_spans_batch(const struct nets_loss *l);
+bool nets_span_batch(const struct nets *n);
 /* Finds teacher_values, when all the rest is decided. */
 bool nets_settle(struct nets *n, struct error *err);
 /* Whether some loss reads taps of the teacher. */
@@ -60,10 +63,14 @@ bool nets_in_student(const char *name);
 struct graph *nets_teacher_graph(const struct nets *n, int64_t batch, bool with_taps);
 
 /* Student in training form, for one lane of `batch` samples, with losses and gradients.
- *   in:  images, labels, teacher_NAME, directions, mask, seed/KIND [batch]
+ *   in:  images, labels, teacher_NAME, directions, mask, seed/KIND [batch], seed/logits [batch, classes]
  *   out: logits, features, projected, loss/KIND [batch]; gradients and batch statistics to the sinks
- * Inputs that no loss reads are pruned. */
+ * Inputs that no loss reads are pruned. Losses over the whole batch come in by seed/logits, their gradient. */
 struct graph *nets_train_graph(const struct nets *n, int64_t batch);
+/* Losses over the whole batch.
+ *   in:  logits, teacher_logits [batch, classes], seed/KIND [batch]
+ *   out: loss/KIND [batch], grad/logits */
+struct graph *nets_batch_graph(const struct nets *n, int64_t batch);
 /* Student in inference form. out: logits, features, projected */
 struct graph *nets_eval_graph(const struct nets *n, int64_t batch);
 /* Any model in inference form with its parameters still open. out: logits, features; with taps also feats.K and

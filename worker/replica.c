@@ -162,7 +162,13 @@ static bool compile_student(struct replica *r, struct error *err)
     snprintf(title, sizeof(title), "%s in evaluation, a chunk of %" PRId64 " samples",
              n->student->name, r->cfg.chunk);
     r->eval = compile(nets_eval_graph(n, r->cfg.chunk), &options, err);
-    return r->eval || err_wrap(err, "student");
+    if (!r->eval)
+        return err_wrap(err, "student");
+    if (!nets_span_batch(n))
+        return true;
+    r->whole =
+        whole_open(n, r->backend, r->cfg.batch_sizes, r->cfg.n_batch_sizes, r->cfg.observer, err);
+    return r->whole != NULL;
 }
 
 static void grow(size_t *bytes, const struct plan *p)
@@ -187,6 +193,8 @@ size_t replica_constants(const struct replica *r)
 
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         sum += r->train[i]->fixed_bytes;
+    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
+        sum += r->whole->plans[i]->fixed_bytes;
     return sum;
 }
 
@@ -200,6 +208,8 @@ static bool allocate(struct replica *r, struct error *err)
     grow(&bytes, r->eval);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         grow(&bytes, r->train[i]);
+    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
+        grow(&bytes, r->whole->plans[i]);
     r->arena = mem_try_aligned(2u << 20, bytes);
     if (!r->arena)
         return err_set(err, ERR_FAILED, "no memory for an arena of %zu bytes", bytes);
@@ -212,6 +222,9 @@ static bool allocate(struct replica *r, struct error *err)
     set_regions(r, r->eval);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         set_regions(r, r->train[i]);
+    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
+        set_regions(r, r->whole->plans[i]);
+    r->staging_bytes += r->whole ? r->whole->bytes : 0;
     r->directions = staged(r, (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
     r->staging = staging_new(r);
     return true;
@@ -268,6 +281,7 @@ void replica_close(struct replica *r)
     for (size_t i = 0; r->train && i < r->cfg.n_lane_sizes; i++)
         plan_free(r->train[i]);
     free(r->train);
+    whole_close(r->whole);
     plan_free(r->eval);
     plan_free(r->teacher);
     plan_free(r->tapped);
@@ -440,6 +454,8 @@ static void bind_lane(struct replica *r, struct plan *p, const struct lane *lane
     plan_bind_name(p, "logits", s->logits);
     plan_bind_name(p, "features", s->features);
     plan_bind_name(p, "projected", s->projected);
+    if (r->whole)
+        plan_bind_name(p, "seed/logits", r->whole->grads + lane->first * r->cfg.nets.classes);
     bind_losses(r, p, lane);
 }
 
@@ -460,6 +476,44 @@ static struct stats_batch stats_batch(const struct replica *r, const int32_t *la
     };
 }
 
+/* Of each loss: the lane's own values, or its samples' of the whole batch. */
+static void sum_losses(const struct replica *r, const struct lane *lane, double *sums)
+{
+    const struct nets *n = &r->cfg.nets;
+
+    for (size_t k = 0; k < n->n_losses; k++) {
+        const float *values = nets_loss_spans_batch(&n->losses[k])
+                                  ? r->whole->losses + (int64_t)k * lane->batch + lane->first
+                                  : r->staging->losses[k];
+
+        for (int64_t i = 0; i < lane->count; i++)
+            sums[SUM_LOSS + k] += (double)values[i];
+    }
+}
+
+/* The teacher as the losses read it. */
+static struct plan *lanes_teacher(const struct replica *r)
+{
+    return r->tapped ? r->tapped : r->teacher;
+}
+
+void replica_lane_logits(struct replica *r, const struct lane *lane, float *scratch)
+{
+    struct replica_staging *s = r->staging;
+    float *const values[NETS_MAX_TEACHER_VALUES] = {[TEACHER_LOGITS] = s->teacher[TEACHER_LOGITS]};
+    struct plan *p;
+
+    if (!lane->count)
+        return;
+    run_teacher(r, lanes_teacher(r), lane->images, lane->count, values);
+    p = train_plan(r, lane->count);
+    bind_lane(r, p, lane);
+    plan_set_region(p, REGION_GRADS, scratch);
+    plan_run_to(p, plan_io_find(p, "logits"));
+    whole_put(r->whole, lane->batch, lane->first, lane->count, s->logits,
+              s->teacher[TEACHER_LOGITS]);
+}
+
 void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums)
 {
     const struct nets *n = &r->cfg.nets;
@@ -474,8 +528,7 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
         return;
     }
     if (teacher)
-        run_teacher(r, r->tapped ? r->tapped : r->teacher, lane->images, lane->count,
-                    r->staging->teacher);
+        run_teacher(r, lanes_teacher(r), lane->images, lane->count, r->staging->teacher);
     if (n->dropout)
         fill_mask(r, lane);
     p = train_plan(r, lane->count);
@@ -491,9 +544,7 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
     batch.norms = lane->norms;
     batch.norms_of_teacher = lane->teacher_norms;
     stats_sum(&batch, sums);
-    for (size_t k = 0; k < n->n_losses; k++)
-        for (int64_t i = 0; i < lane->count; i++)
-            sums[SUM_LOSS + k] += (double)r->staging->losses[k][i];
+    sum_losses(r, lane, sums);
 }
 
 void replica_watch(struct replica *r, struct nonfinite *first)

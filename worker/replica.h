@@ -6,6 +6,7 @@
 #include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 #include "worker/optim/optim.h"
+#include "worker/whole.h"
 
 /* Sums over samples, in double, in the order of the samples. */
 enum sum_index {
@@ -28,6 +29,8 @@ struct replica_config {
     int64_t chunk;             /* samples in a chunk of the teacher's and of evaluation */
     const int64_t *lane_sizes; /* the distinct sizes of a training lane; n 0: no training */
     size_t n_lane_sizes;
+    int64_t batch_sizes[WHOLE_MAX_SIZES]; /* the distinct sizes of a training batch */
+    size_t n_batch_sizes;
     const struct optim_def *optim; /* NULL: no training */
     bool decay_vectors;            /* weight decay for parameters of one dimension, too */
     double dropout;
@@ -44,6 +47,7 @@ struct replica {
     struct plan *eval, *teacher;
     struct plan *tapped; /* the teacher with the taps that losses read; NULL: they read none */
     struct plan **train; /* one for each of lane_sizes */
+    struct whole *whole; /* NULL: no loss is over the whole batch */
     void *arena;
     float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
@@ -71,7 +75,7 @@ struct lane {
     const int32_t *labels;
     const int64_t *samples; /* indexes in the data set, for dropout */
     int64_t count;          /* 0: contributes zeros */
-    int64_t batch;          /* samples of the whole batch */
+    int64_t first, batch;   /* its place in the whole batch, and the samples of that */
     int64_t epoch;
     const double *loss_weights; /* as summed, ramp included */
     double *norms;              /* out, count: |s| of each sample */
@@ -80,6 +84,10 @@ struct lane {
 /* Forward, backward. grads (flat_grad_count floats) := the lane's share of the gradient of the mean over
  * the batch, and its share of the batch statistics. sums[SUM_COUNT] := sums over its samples. */
 void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums);
+
+/* Where r->whole is set, before that and for all lanes: forward alone, to put the lane's logits there.
+ * scratch has room for gradients. When ranks have been merged, whole_run is due. */
+void replica_lane_logits(struct replica *r, const struct lane *lane, float *scratch);
 
 /* While it is set, teacher and training plans note the first value that is not finite (plan.h). */
 void replica_watch(struct replica *r, struct nonfinite *first);

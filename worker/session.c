@@ -235,6 +235,10 @@ bool session_configure(const JobSpec *job, int64_t samples, int64_t classes, int
         if (samples >= batch)
             cfg->n_lane_sizes = add_lane_sizes(*lane_sizes, 0, batch, lanes);
         cfg->n_lane_sizes = add_lane_sizes(*lane_sizes, cfg->n_lane_sizes, samples % batch, lanes);
+        if (samples >= batch)
+            cfg->batch_sizes[cfg->n_batch_sizes++] = batch;
+        if (samples % batch)
+            cfg->batch_sizes[cfg->n_batch_sizes++] = samples % batch;
     }
     return true;
 }

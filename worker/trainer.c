@@ -103,22 +103,47 @@ static void set_weights(struct trainer *t, int64_t epoch)
         t->weights[i] = weight_in(job->losses[i], epoch);
 }
 
-static void run_lane(struct trainer *t, const struct batch *b, int l, float *grads)
+static struct lane lane_of(struct trainer *t, const struct batch *b, int l)
 {
     struct session *s = t->s;
     int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
     int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
-    struct lane lane = {.images = b->images + at * image,
-                        .labels = b->labels + at,
-                        .samples = b->samples + at,
-                        .count = sampler_cut(b->n, s->lanes, l + 1) - first,
-                        .batch = b->n,
-                        .epoch = b->epoch,
-                        .loss_weights = t->weights,
-                        .norms = norms(t) + first,
-                        .teacher_norms = teacher_norms(t) + first};
 
-    replica_lane(s->replica, &lane, grads, t->table + l * SUM_COUNT);
+    return (struct lane){.images = b->images + at * image,
+                         .labels = b->labels + at,
+                         .samples = b->samples + at,
+                         .count = sampler_cut(b->n, s->lanes, l + 1) - first,
+                         .first = first,
+                         .batch = b->n,
+                         .epoch = b->epoch,
+                         .loss_weights = t->weights,
+                         .norms = norms(t) + first,
+                         .teacher_norms = teacher_norms(t) + first};
+}
+
+static void run_lane(struct trainer *t, const struct batch *b, int l, float *grads)
+{
+    const struct lane lane = lane_of(t, b, l);
+
+    replica_lane(t->s->replica, &lane, grads, t->table + l * SUM_COUNT);
+}
+
+/* Losses that are defined over the whole batch: what all lanes of all ranks give, then on every rank the
+ * same. */
+static void run_whole_batch(struct trainer *t, const struct batch *b)
+{
+    struct session *s = t->s;
+    struct whole *w = s->replica->whole;
+
+    memset(w->logits, 0, whole_count(w, b->n) * sizeof(*w->logits));
+    for (int l = s->lane_lo; l < s->lane_hi; l++) {
+        const struct lane lane = lane_of(t, b, l);
+
+        replica_lane_logits(s->replica, &lane, lane_tree_slot(&t->tree));
+        pulse_beat();
+    }
+    coll_merge_table(s->coll, w->logits, whole_count(w, b->n));
+    whole_run(w, b->n, t->weights);
 }
 
 static bool compares_norms(const struct trainer *t)
@@ -133,6 +158,8 @@ static const float *gradients(struct trainer *t, const struct batch *b)
     float *sum = NULL;
 
     memset(t->table, 0, table_length(t) * sizeof(*t->table));
+    if (s->replica->whole)
+        run_whole_batch(t, b);
     for (int l = s->lane_lo; l < s->lane_hi; l++) {
         run_lane(t, b, l, lane_tree_slot(&t->tree));
         sum = lane_tree_push(&t->tree);

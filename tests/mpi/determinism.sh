@@ -59,7 +59,7 @@ cat >"$tmp/wide.json" <<J
  "train":{"epochs":1,"batch":64,"max_steps":2}}
 J
 jq '.teacher = {model: "resnet8x4", weights: "wide/student.safetensors"} |
-    .losses += [{kind: "dkd"}, {kind: "dist"}, {kind: "reviewkd"}, {kind: "hint"}, {kind: "infonce"},
+    .losses += [{kind: "dkd"}, {kind: "dist", scope: "batch"}, {kind: "reviewkd"}, {kind: "hint"}, {kind: "infonce"},
                 {kind: "sifn", weight: 0.05}, {kind: "hafn", weight: 0.05}, {kind: "l2", weight: 0.01}] |
     .data.source |= sub("130"; "137")' "$tmp/job.json" >"$tmp/projected.json"
 must 2 train "$tmp/wide.json" --out "$tmp/wide"

@@ -115,6 +115,7 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"losses.2.tau=0.2", "#/losses/2/tau: loss \"nd\" has no tau"},
         {"losses.2.teacher_taps=post", "#/losses/2/teacher_taps: loss \"nd\" has no teacher_taps"},
         {"losses.2.mid_width=8", "#/losses/2/mid_width: loss \"nd\" has no mid_width"},
+        {"losses.2.scope=batch", "#/losses/2/scope: loss \"nd\" has no scope"},
         {"losses.2.teacher_taps=before", "expected one of post, pre"},
         {"losses.2.label_smoothing=1", "#/losses/2/label_smoothing: must be at least 0 and less"},
         {"losses.2.alpha=-1", "#/losses/2/alpha: must be at least 0, got -1"},

@@ -69,6 +69,21 @@ run train "$tmp/alone.json" --out "$tmp/alone"
 cmp <(tensors "$tmp/zero") <(tensors "$tmp/alone") || fail "losses at weight 0 change the student"
 cmp -s <(tensors "$tmp/all") <(tensors "$tmp/alone") && fail "losses change nothing"
 
+# Over the whole batch dist sees what one lane that is the batch sees; over two lanes each sees less.
+dist() { # NAME SCOPE LANES
+    jq '.losses = [{kind: "ce"}, {kind: "dist", scope: "'"$2"'"}] | .train.lanes = '"$3" "$tmp/job.json" >"$tmp/$1.json"
+    run train "$tmp/$1.json" --out "$tmp/$1"
+    jq -r 'select(.name == "loss_raw/dist" or .name == "grad_norm") | .value' "$tmp/$1/metrics.jsonl" >"$tmp/$1.values"
+}
+dist lane1 lane 1
+dist batch1 batch 1
+dist lane2 lane 2
+dist batch2 batch 2
+paste "$tmp/lane1.values" "$tmp/batch1.values" |
+    awk '{ if (($1 - $2) ^ 2 > 1e-8 * $1 ^ 2) exit 1; n++ } END { exit n != 12 }' ||
+    fail "one lane is not the batch: $(paste "$tmp/lane1.values" "$tmp/batch1.values")"
+cmp -s "$tmp/lane2.values" "$tmp/batch2.values" && fail "two lanes are the batch"
+
 # What cannot be compared is refused, before anything is computed.
 refuse 2 'layer is 5, but the .*last stage is 3' train "$tmp/job.json" --out "$tmp/no" --set losses.12.layer=5
 refuse 2 'loss "nd" has no tau' train "$tmp/job.json" --out "$tmp/no" --set losses.5.tau=2

@@ -1,7 +1,7 @@
 /* DIST (Huang et al. 2022; paper.md 1.8): correlations instead of equality. With y = softmax(z / T) and r
  * the Pearson correlation of student and teacher,
  *     T^2 (beta (1 - mean over rows of r) + gamma (1 - mean over columns of r)).
- * Rows are samples. A column is a class over the batch that it is seen in: here, the lane. */
+ * Rows are samples. A column is a class over all samples that are seen together: a lane, or the batch. */
 #include "worker/losses/loss.h"
 #include "worker/losses/terms.h"
 
@@ -59,7 +59,7 @@ static const char *doubt(int64_t classes, int64_t lane)
 const struct loss_def loss_dist = {
     .name = "dist",
     .uses = USES_TEACHER_LOGITS,
-    .params = "temperature,beta,gamma",
+    .params = "temperature,beta,gamma,scope",
     .build = build,
     .doubt = doubt,
 };

@@ -3,7 +3,8 @@
  * order), weighs them, and seeds the backward pass with weight * ramp / batch.
  *
  * B is the lane's share of the batch. A term that depends on more than one sample is defined over the
- * lane, and every sample of the lane has its value: so the sum over lanes weighs each by its size. */
+ * lane, and every sample of the lane has its value: so the sum over lanes weighs each by its size. One that
+ * reads logits alone may take the field `scope`: with "batch" it is built for the whole batch (whole.h). */
 #ifndef WORKER_LOSSES_LOSS_H
 #define WORKER_LOSSES_LOSS_H
 
@@ -17,6 +18,12 @@ enum loss_tap {
     TAP_PRE
 };
 
+/* What a loss that compares samples with each other is defined over (numbers of job.proto's Scope). */
+enum loss_scope {
+    SCOPE_LANE,
+    SCOPE_BATCH
+};
+
 /* Fields of LossSpec beyond those that every loss has, by their names there; what they mean, and their
  * defaults, stand in job.proto. */
 struct loss_params {
@@ -24,6 +31,7 @@ struct loss_params {
     double student_taps, teacher_taps; /* enum loss_tap */
     double mid_width;                  /* 0: left out */
     double layer;
+    double scope; /* enum loss_scope */
 };
 
 struct loss_param {

@@ -19,6 +19,7 @@ const struct loss_param loss_param_table[] = {
     PARAM(beta),         PARAM(gamma),           PARAM(tau),
     PARAM(norm_step),    PARAM(norm_target),     PARAM(student_taps),
     PARAM(teacher_taps), PARAM(mid_width),       PARAM(layer),
+    PARAM(scope),
 };
 const size_t n_loss_params = ARRAY_LEN(loss_param_table);
 

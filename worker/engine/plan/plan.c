@@ -78,12 +78,34 @@ void plan_prepare(struct plan *p)
         run_step(p, &p->prepare.at[i]);
 }
 
-void plan_run(struct plan *p)
+static void run_first(struct plan *p, size_t n)
 {
     for (size_t i = 0; i < p->io.n; i++)
         ASSERT(p->io.at[i].bound);
     if (p->watch)
         plan_watch_inputs(p);
-    for (size_t i = 0; i < p->steps.n; i++)
+    for (size_t i = 0; i < n; i++)
         run_step(p, &p->steps.at[i]);
+}
+
+void plan_run(struct plan *p)
+{
+    run_first(p, p->steps.n);
+}
+
+static bool writes(const struct step *s, int io)
+{
+    for (int i = s->n_in; i < s->n_in + s->n_out; i++)
+        if (s->args[i].region == REGION_IO && s->args[i].offset == (size_t)io)
+            return true;
+    return false;
+}
+
+void plan_run_to(struct plan *p, int io)
+{
+    size_t n = p->steps.n;
+
+    while (n > 0 && !writes(&p->steps.at[n - 1], io))
+        n--;
+    run_first(p, n);
 }

@@ -91,6 +91,8 @@ void plan_bind_name(struct plan *p, const char *name, const void *data);
 /* After the parameters changed and before the next run. */
 void plan_prepare(struct plan *p);
 void plan_run(struct plan *p);
+/* Only up to the step that writes this output. Outputs of later steps are undefined. */
+void plan_run_to(struct plan *p, int io);
 
 /* watch.c: from now on a run looks at its inputs and at all that its steps write, and notes the first value
  * that is not finite, unless one was found already. NULL: no longer. */
