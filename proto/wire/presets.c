@@ -18,12 +18,15 @@ struct recipe {
     /* reviewkd: channels inside a fusion, 0: by the model; which taps are compared. */
     int64_t mid_width;
     const char *student_taps, *teacher_taps;
+    /* dist: the authors' two replicas for CIFAR put their outputs together before the loss; processes, as for
+     * ImageNet, do not. */
+    const char *scope;
 };
 
 /* Lanes are the authors' replicas, because a batch norm sees one: 2 of 64. */
 #define CIFAR                                                                                  \
     .epochs = 240, .weight_decay = 5e-4, .temperature = 4, .ramp = 20, .student_taps = "post", \
-    .teacher_taps = "pre"
+    .teacher_taps = "pre", .scope = "batch"
 static const struct recipe cifar = {CIFAR, .batch = 128, .lanes = 2, .lr = 0.1, .nesterov = true};
 /* MobileNetV2 and the ShuffleNets. */
 static const struct recipe cifar_small = {CIFAR, .batch = 128, .lanes = 2, .lr = 0.02,
@@ -34,7 +37,9 @@ static const struct recipe cifar_small_base = {CIFAR, .batch = 64, .lanes = 1, .
 
 /* The authors say only that 512 images are cut evenly among processes. 8 lanes of 64 are what CIFAR has, and
  * allow as many ranks. */
-#define IMAGENET .epochs = 100, .milestones = {30, 60, 90}, .weight_decay = 1e-4, .temperature = 1
+#define IMAGENET                                                                       \
+    .epochs = 100, .milestones = {30, 60, 90}, .weight_decay = 1e-4, .temperature = 1, \
+    .scope = "lane"
 /* The taps that the authors compare: a ReLU in place leaves a ResNet's after it, but not a MobileNet's. */
 static const struct recipe imagenet = {
     IMAGENET,         .batch = 512,           .lanes = 8,
@@ -84,7 +89,6 @@ const struct preset presets[] = {
     {"dkd++/resnet152-resnet18", &imagenet, {1.0, 1.0, 1.0}},
     {"dkd++/resnet50-mobilenetv1", &imagenet_mobile, {0.8, 1.0, 1.0}},
 
-    /* The authors correlate columns over both replicas, 128 samples; here it is over a lane. */
     {"dist++/resnet56-resnet20", &cifar, {2.0, 1.0}},
     {"dist++/resnet32x4-resnet8x4", &cifar, {1.5, 4.0}},
     {"dist++/wrn_40_2-wrn_40_1", &cifar, {2.5, 3.0}},
@@ -190,7 +194,9 @@ static void add_dkd(struct json *losses, const struct recipe *r, const double *w
 
 static void add_dist(struct json *losses, const struct recipe *r, const double *w, double ramp)
 {
-    add_softened(losses, "dist", w[0], r, ramp);
+    struct json *loss = add_softened(losses, "dist", w[0], r, ramp);
+
+    js_set(loss, "scope", js_new_string(r->scope));
 }
 
 static void add_review(struct json *losses, const struct recipe *r, const double *w, double ramp)

@@ -144,6 +144,18 @@ START_TEST(a_preset_has_the_authors_numbers)
 }
 END_TEST
 
+START_TEST(columns_of_dist_run_over_what_the_authors_gathered)
+{
+    struct json *small = job_of("dist++/resnet56-resnet20"),
+                *large = job_of("dist/resnet34-resnet18");
+
+    ck_assert_str_eq(js_string(js_path(small, "losses.1.scope"), ""), "batch");
+    ck_assert_str_eq(js_string(js_path(large, "losses.1.scope"), ""), "lane");
+    js_free(small);
+    js_free(large);
+}
+END_TEST
+
 /* Only dkd++ on ImageNet ramps nd. */
 START_TEST(nd_is_at_full_weight_from_the_start)
 {
@@ -211,5 +223,5 @@ END_TEST
 
 UNIT_MAIN(every_preset_is_a_valid_job, names_say_method_teacher_and_student,
           the_tables_of_the_paper_are_complete, a_preset_has_the_authors_numbers,
-          nd_is_at_full_weight_from_the_start, lanes_are_replicas_of_64,
-          what_no_longer_fits_is_said, an_unknown_preset_is_named)
+          columns_of_dist_run_over_what_the_authors_gathered, nd_is_at_full_weight_from_the_start,
+          lanes_are_replicas_of_64, what_no_longer_fits_is_said, an_unknown_preset_is_named)
