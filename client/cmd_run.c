@@ -5,8 +5,7 @@
 #include "proto/base/mem.h"
 
 struct run_options {
-    const char *spec;
-    opt_list sets;
+    struct spec_source from;
     double timeout_s;
 };
 
@@ -20,7 +19,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct run_options *o = opts;
     const struct follow_options follow = {.to = stdout, .timeout_s = o->timeout_s};
-    struct json *job = spec_submit(c, o->spec, &o->sets, err);
+    struct json *job = spec_submit(c, &o->from, err);
     const char *id = js_string(js_get(job, "id"), NULL);
     bool ok = job && follow_jobs(c, &id, 1, &follow, err);
 

@@ -6,8 +6,7 @@
 #include "proto/base/mem.h"
 
 struct submit {
-    const char *spec;
-    opt_list sets;
+    struct spec_source from;
     bool wait, dry_run;
     double timeout_s;
 };
@@ -25,7 +24,7 @@ static const struct opt rows[] = {
 
 static bool preview(struct ctl *c, const struct submit *o, struct error *err)
 {
-    struct json *spec = spec_load(c, o->spec, &o->sets, err);
+    struct json *spec = spec_load(c, &o->from, err);
     bool ok = spec && spec_check(c, spec, err) && preview_show(c, spec, err);
 
     js_free(spec);
@@ -34,7 +33,7 @@ static bool preview(struct ctl *c, const struct submit *o, struct error *err)
 
 static bool submit(struct ctl *c, const struct submit *o, struct error *err)
 {
-    struct json *job = spec_submit(c, o->spec, &o->sets, err);
+    struct json *job = spec_submit(c, &o->from, err);
     const char *id = js_string(js_get(job, "id"), NULL);
     bool ok = job;
 
@@ -63,7 +62,7 @@ const struct command cmd_submit = {
     .summary = "Submit a job and print its id",
     .text =
         "Relative paths in SPEC are taken from the folder of the file. Nothing but the id goes to "
-        "standard output.",
+        "standard output. With --preset the job is one of the paper's experiments.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct submit),

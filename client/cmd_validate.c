@@ -4,8 +4,7 @@
 #include "proto/base/mem.h"
 
 struct validate {
-    const char *spec;
-    opt_list sets;
+    struct spec_source from;
 };
 
 static const struct opt rows[] = {
@@ -33,7 +32,7 @@ static void print_verdict(const struct ctl *c, const char *path, const char *unc
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct validate *o = opts;
-    struct json *spec = spec_load(c, o->spec, &o->sets, err), *answer = NULL;
+    struct json *spec = spec_load(c, &o->from, err), *answer = NULL;
     struct error asked = {0};
     bool ok = spec && spec_check(c, spec, err);
 
@@ -43,7 +42,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     }
     if (ok) {
         err_wrap(&asked, "names of models, losses and data sources are unchecked");
-        print_verdict(c, o->spec, answer ? NULL : asked.msg);
+        print_verdict(c, spec_name(&o->from), answer ? NULL : asked.msg);
     } else if (asked.code) {
         *err = asked;
     }

@@ -10,6 +10,8 @@
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
+#include "proto/wire/job.h"
+#include "proto/wire/presets.h"
 #include "proto/wire/sweep.h"
 #include "proto/wire/validate.h"
 
@@ -33,7 +35,7 @@ static struct json *parse(struct ctl *c, const char *path, const struct buf *tex
     return yaml_parse(buf_text(text), text->len, c->lines, err);
 }
 
-struct json *spec_load(struct ctl *c, const char *path, const opt_list *sets, struct error *err)
+static struct json *read_spec(struct ctl *c, const char *path, struct error *err)
 {
     struct buf text = buf_new(JOB_MAX_BYTES);
     struct json *spec = NULL;
@@ -42,10 +44,6 @@ struct json *spec_load(struct ctl *c, const char *path, const opt_list *sets, st
         err_named_file(err);
     else if (!(spec = parse(c, path, &text, err)))
         err_wrap(err, "%s", path);
-    else if (!job_prepare(spec, path, NULL, sets->at, sets->n, err)) {
-        js_free(spec);
-        spec = NULL;
-    }
     buf_free(&text);
     return spec;
 }
@@ -65,6 +63,55 @@ bool spec_check(struct ctl *c, const struct json *spec, struct error *err)
     job_free(job);
     problems_free(&problems);
     return ok;
+}
+
+/* object.member = value, where an option gave one. */
+static void set_text(struct json *spec, const char *object, const char *member, const char *value)
+{
+    if (!value || js_kind(spec) != JS_OBJECT)
+        return;
+    if (js_kind(js_get(spec, object)) != JS_OBJECT)
+        js_set(spec, object, js_new_object());
+    js_set(js_get(spec, object), member, js_new_string(value));
+}
+
+static void say_doubts(const struct preset *p, const struct json *spec)
+{
+    struct buf b = buf_new(0);
+
+    preset_doubts(p, spec, &b);
+    fputs(buf_text(&b), stderr);
+    buf_free(&b);
+}
+
+const char *spec_name(const struct spec_source *from)
+{
+    return from->path ? from->path : from->preset;
+}
+
+struct json *spec_load(struct ctl *c, const struct spec_source *from, struct error *err)
+{
+    const struct preset *preset = NULL;
+    struct json *spec;
+
+    if (!from->path == !from->preset) {
+        err_set(err, ERR_INVALID, "give either SPEC or --preset NAME");
+        return NULL;
+    }
+    if (from->preset && !(preset = preset_find(from->preset, err)))
+        return NULL;
+    spec = preset ? preset_job(preset) : read_spec(c, from->path, err);
+    if (!spec)
+        return NULL;
+    set_text(spec, "data", "source", from->data);
+    set_text(spec, "teacher", "weights", from->teacher);
+    if (!job_prepare(spec, preset ? "-" : from->path, NULL, from->sets.at, from->sets.n, err)) {
+        js_free(spec);
+        return NULL;
+    }
+    if (preset)
+        say_doubts(preset, spec);
+    return spec;
 }
 
 static void new_key(char key[33])
@@ -121,9 +168,9 @@ static struct json *post(struct ctl *c, const struct json *spec, struct error *e
     }
 }
 
-struct json *spec_submit(struct ctl *c, const char *path, const opt_list *sets, struct error *err)
+struct json *spec_submit(struct ctl *c, const struct spec_source *from, struct error *err)
 {
-    struct json *spec = spec_load(c, path, sets, err);
+    struct json *spec = spec_load(c, from, err);
     struct json *job = spec ? post(c, spec, err) : NULL;
 
     js_free(spec);

@@ -1,15 +1,31 @@
 #include "worker/catalog.h"
 
+#include <stdlib.h>
+
+#include "proto/base/str.h"
 #include "worker/data/dataset.h"
 #include "worker/losses/loss.h"
 #include "worker/models/model.h"
 #include "worker/optim/optim.h"
 
+/* Under each of its names. */
+static void add_model(struct catalog *c, const struct model_def *m)
+{
+    char *second;
+
+    catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = m->name});
+    if (!m->facts->prefix)
+        return;
+    second = str_fmt("%s%s", m->facts->prefix, m->name);
+    catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = second});
+    free(second);
+}
+
 void worker_catalog(struct catalog *c)
 {
     catalog_init(c);
     for (size_t i = 0; i < model_registry_len; i++)
-        catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = model_registry[i].name});
+        add_model(c, &model_registry[i]);
     catalog_add(c, CATALOG_MODELS, (struct catalog_entry){.name = "onnx"});
     for (size_t i = 0; i < loss_registry_len; i++)
         catalog_add(c, CATALOG_LOSSES,

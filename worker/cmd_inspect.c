@@ -1,5 +1,4 @@
 /* inspect: what would be computed, without computing it. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +7,14 @@
 #include "worker/cmd.h"
 #include "worker/footprint.h"
 #include "worker/inspect.h"
+#include "worker/inspect_model.h"
 #include "worker/session.h"
 
 struct inspect_options {
     const char *job, *model, *dump;
     opt_list sets;
     int64_t classes, size, batch;
-    bool json;
+    bool json, list;
 };
 
 /* Text to standard output as it comes, or the members of one JSON object for the end. */
@@ -99,50 +99,24 @@ static void show_plans(struct report *r, const struct replica *replica)
     show_plan(r, replica->eval);
 }
 
-static void show_tensor(struct report *r, const struct value *v)
-{
-    const char *kind = v->kind == VALUE_PARAM ? "" : "buffer";
-    char text[SHAPE_TEXT];
-
-    shape_text(&v->shape, text);
-    if (r->json) {
-        struct json *j = js_new_object();
-
-        js_set(j, "name", js_new_string(v->name));
-        js_set(j, "shape", js_new_string(text));
-        js_set(j, "buffer", js_new_bool(v->kind == VALUE_BUFFER));
-        append(r, "tensors", j);
-    } else {
-        printf("%-40s %-18s %s\n", v->name, text, kind);
-    }
-}
-
-static void show_model(struct report *r, const struct graph *g, int64_t width)
-{
-    int64_t total = 0;
-
-    for (size_t i = 0; i < g->values.n; i++) {
-        const struct value *v = &g->values.at[i];
-
-        if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
-            continue;
-        total += v->kind == VALUE_PARAM ? shape_count(&v->shape) : 0;
-        show_tensor(r, v);
-    }
-    if (r->json) {
-        js_set(r->json, "parameters", js_new_int(total));
-        js_set(r->json, "feature_width", js_new_int(width));
-    } else {
-        printf("parameters: %" PRId64 "\nfeature width: %" PRId64 "\n", total, width);
-    }
-}
-
 static struct compile_observer observer(struct report *r)
 {
     return (struct compile_observer){.look = r->o->dump ? show_graph : NULL, .arg = r};
 }
 
-/* Its tensors, and its steps in the frozen form that a teacher has. */
+static bool show_model(struct report *r, const struct nets *n, struct error *err)
+{
+    struct buf b = buf_new(0);
+    bool ok = r->json ? inspect_model_json(n->teacher, n->image_size, n->classes, r->json, err)
+                      : inspect_model_text(n->teacher, n->image_size, n->classes, &b, err);
+
+    if (ok && !r->json)
+        puts(buf_text(&b));
+    buf_free(&b);
+    return ok;
+}
+
+/* What it is made of, and its steps in the frozen form that a teacher has. */
 static bool inspect_model(struct report *r, struct error *err)
 {
     const struct inspect_options *o = r->o;
@@ -150,20 +124,56 @@ static bool inspect_model(struct report *r, struct error *err)
         .backend = "cpu", .threads = 1, .chunk = o->batch, .observer = observer(r)};
     struct nets *n = &cfg.nets;
     struct replica *replica;
-    struct graph *g;
 
-    n->classes = o->classes;
-    n->image_size = o->size;
-    if (!(n->teacher = model_find(o->model, err)) || !nets_measure(n, err))
+    if (!(n->teacher = model_find(o->model, err)))
+        return false;
+    n->classes = o->classes ? o->classes : n->teacher->facts->classes;
+    n->image_size = o->size ? o->size : n->teacher->facts->image_size;
+    if (!show_model(r, n, err) || !nets_measure(n, err))
         return false;
     replica = replica_open(&cfg, zeros, NULL, err);
     if (!replica)
         return false;
-    g = nets_inference_graph(n->teacher, 1, o->size, o->classes, false);
-    show_model(r, g, n->teacher_width);
-    graph_free(g);
     show_plans(r, replica);
     replica_close(replica);
+    return true;
+}
+
+static void print_list(const struct json *list)
+{
+    static const struct {
+        const char *key, *title;
+        int width;
+    } columns[] = {{"image_size", "image", 6},
+                   {"classes", "classes", 8},
+                   {"parameters", "parameters", 11},
+                   {"multiply_adds", "multiply-adds", 14},
+                   {"feature_width", "feature width", 14}};
+
+    printf("%-22s", "model");
+    for (size_t k = 0; k < ARRAY_LEN(columns); k++)
+        printf(" %*s", columns[k].width, columns[k].title);
+    for (size_t i = 0; i < js_len(list); i++) {
+        printf("\n%-22s", js_string(js_get(js_at(list, i), "name"), ""));
+        for (size_t k = 0; k < ARRAY_LEN(columns); k++)
+            printf(" %*lld", columns[k].width,
+                   (long long)js_int(js_get(js_at(list, i), columns[k].key), 0));
+    }
+    printf("\n");
+}
+
+static bool list_models(struct report *r, struct error *err)
+{
+    struct json *list = inspect_model_list(err);
+
+    if (!list)
+        return false;
+    if (r->json) {
+        js_set(r->json, "models", list);
+    } else {
+        print_list(list);
+        js_free(list);
+    }
     return true;
 }
 
@@ -251,8 +261,9 @@ static bool inspect_job(struct report *r, const char *command, struct error *err
 static bool inspect(const struct inspect_options *o, const char *command, struct error *err)
 {
     struct report r = {.o = o, .json = o->json ? js_new_object() : NULL};
-    bool ok = check_pass(o->dump, err) &&
-              (o->model ? inspect_model(&r, err) : inspect_job(&r, command, err));
+    bool ok = check_pass(o->dump, err) && (o->list    ? list_models(&r, err)
+                                           : o->model ? inspect_model(&r, err)
+                                                      : inspect_job(&r, command, err));
 
     if (ok && r.json) {
         char *text = js_text(r.json, JS_COMPACT);
@@ -270,11 +281,15 @@ int cmd_inspect(const struct cmd *cmd, struct opt_words words)
     static const struct opt rows[] = {
         OPT(struct inspect_options, job, ARG_MAYBE, "JOB.json", "a job: its plans, step by step"),
         OPT(struct inspect_options, model, OPT_TEXT, "model",
-            "a model by name: its parameters, feature width and steps", .value = "NAME"),
-        OPT(struct inspect_options, classes, OPT_INT, "classes", "of that model", .value = "N",
-            .fallback = "100", .lo = 1, .hi = 100000),
-        OPT(struct inspect_options, size, OPT_INT, "size", "pixels per side of its images",
-            .value = "N", .fallback = "32", .lo = 8, .hi = 1024),
+            "a model by name: its layers, parameters, multiply-adds, feature width and steps",
+            .value = "NAME"),
+        OPT(struct inspect_options, list, OPT_FLAG, "list", "all models, a line each"),
+        OPT(struct inspect_options, classes, OPT_INT, "classes",
+            "of that model; if left out, those that it was made for", .value = "N", .lo = 1,
+            .hi = 100000),
+        OPT(struct inspect_options, size, OPT_INT, "size",
+            "pixels per side of its images; if left out, 32 or 224", .value = "N", .lo = 8,
+            .hi = 1024),
         OPT(struct inspect_options, batch, OPT_INT, "batch", "images that it gets at a time",
             .value = "N", .fallback = "1", .lo = 1, .hi = 4096),
         OPT(struct inspect_options, sets, OPT_MANY, "set", "change a field of the job",
@@ -290,8 +305,8 @@ int cmd_inspect(const struct cmd *cmd, struct opt_words words)
 
     if (!cmd_parse(cmd, &options, 1, words, &status))
         return status;
-    if (!o.job == !o.model) {
-        err_set(&err, ERR_INVALID, "give either a job or --model NAME");
+    if (!o.job + !o.model + !o.list != 2) {
+        err_set(&err, ERR_INVALID, "give either a job or --model NAME or --list");
         status = cmd_fail(cmd, &err);
     } else if (!inspect(&o, cmd->name, &err)) {
         status = cmd_fail(cmd, &err);

@@ -195,6 +195,8 @@ static value_id project(const struct nets *n, struct graph *g, bool training, va
     if (training && n->dropout)
         mask = graph_input(g, "mask", DT_REAL, shape2(batch, n->student_width));
     projected = projector_build(&net, features, mask, n->teacher_width);
+    if (n->trap)
+        projector_trap(g, n->image_size > 32);
     graph_mark_output(g, projected, "projected");
     return projected;
 }

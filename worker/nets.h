@@ -37,6 +37,7 @@ struct nets {
     bool projector;        /* student features are mapped to the teacher's width */
     bool dropout;          /* the projector has a mask */
     bool mixes;            /* training images are mixed in pairs */
+    bool trap;             /* it changes the student's first values: projector_trap */
     struct nets_loss losses[NETS_MAX_LOSSES];
     size_t n_losses;
     struct nets_teacher_value teacher_values[NETS_MAX_TEACHER_VALUES];

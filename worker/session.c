@@ -205,6 +205,7 @@ static bool configure_projector(const JobSpec *job, struct replica_config *cfg, 
                    (job->student->projector == DISTILLD__PROJECTOR__AUTO && differ && compares);
     cfg->dropout = job->student->projector_dropout;
     n->dropout = n->projector && cfg->dropout > 0;
+    n->trap = n->projector && job->student->init == DISTILLD__STUDENT_INIT__REPO;
     return true;
 }
 

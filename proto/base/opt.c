@@ -10,7 +10,8 @@
 
 enum {
     HELP_COLUMN = 26,
-    HELP_WIDTH = 80
+    HELP_WIDTH = 80,
+    USAGE_WIDTH = 100
 };
 
 bool opt_is_argument(const struct opt *o)
@@ -298,16 +299,32 @@ bool opt_lines(const struct opt_set *sets, size_t n, char *text, struct error *e
     return true;
 }
 
+/* One row as the usage shows it; free(). */
+static char *usage_of(const struct opt *o)
+{
+    bool needed = o->kind == ARG_ONE || o->kind == ARG_SOME;
+
+    return str_fmt("%s%s%s%s%s%s%s", needed ? "" : "[", opt_is_argument(o) ? "" : "--", o->name,
+                   o->value ? " " : "", o->value ? o->value : "", needed ? "" : "]",
+                   is_list(o) ? "..." : "");
+}
+
+/* Characters behind the last newline. */
+static size_t column_of(const struct buf *b)
+{
+    const char *newline = strrchr(buf_text(b), '\n');
+
+    return newline ? strlen(newline + 1) : b->len;
+}
+
 void opt_usage(const struct opt_set *s, struct buf *out)
 {
     for (size_t i = 0; i < s->n; i++) {
-        const struct opt *o = &s->rows[i];
-        bool needed = o->kind == ARG_ONE || o->kind == ARG_SOME;
+        char *text = usage_of(&s->rows[i]);
+        bool fits = column_of(out) + 1 + strlen(text) <= USAGE_WIDTH;
 
-        buf_fmt(out, "%s%s%s%s", i ? " " : "", needed ? "" : "[", opt_is_argument(o) ? "" : "--",
-                o->name);
-        buf_fmt(out, "%s%s%s%s", o->value ? " " : "", o->value ? o->value : "", needed ? "" : "]",
-                is_list(o) ? "..." : "");
+        buf_fmt(out, "%s%s", !i ? "" : fits ? " " : "\n       ", text);
+        free(text);
     }
 }
 

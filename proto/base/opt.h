@@ -77,7 +77,7 @@ bool opt_is_argument(const struct opt *o);
 const struct opt *opt_named(const struct opt_set *sets, size_t n, const char *word);
 const struct opt *opt_argument(const struct opt_set *sets, size_t n, size_t index);
 
-/* "SPEC [--set a.b=c]... [--wait]" */
+/* "SPEC [--set a.b=c]... [--wait]", in lines of at most 100 columns; those behind the first are indented. */
 void opt_usage(const struct opt_set *s, struct buf *out);
 /* Words into lines of at most 80 columns that begin at `column`, where the first one stands already. */
 void opt_fold(struct buf *out, size_t column, const char *text);

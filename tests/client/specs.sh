@@ -103,3 +103,24 @@ is 2 submit "$tmp/broken.yaml"
 "${builddir:-.}/distill-worker" train "$tmp/good.yaml" --out "$tmp/run" 2>"$tmp/err"
 [ $? -eq 2 ] || fail "the worker takes YAML"
 says 'distillctl takes YAML'
+# Presets need no server to be listed, printed and checked.
+is 0 presets
+says 'kd++/resnet32x4-resnet8x4'
+says 'ce 1 + dkd 1 (ramp_epochs 20, temperature 4, alpha 2.5, beta 4) + nd 3.5'
+is 0 presets kd++/resnet56-resnet20
+jq -e '.train.batch == 128 and .losses[2] == {kind: "nd", weight: 2}' "$tmp/out" >/dev/null || fail "presets NAME: $(cat "$tmp/out")"
+is 0 --json presets
+jq -e 'length > 60 and .["kd++/resnet50-resnet18"].train.lanes == 8' "$tmp/out" >/dev/null || fail "presets --json: $(cat "$tmp/out")"
+is 2 presets kd++/resnet56-resnet21
+says 'did you mean'
+is 0 validate --preset kd++/resnet56-resnet20 --data cifar100:/data --teacher teacher.safetensors --set train.seed=7
+[ ! -s "$tmp/err" ] || fail "doubts: $(cat "$tmp/err")"
+is 0 validate --preset kd++/resnet56-resnet20 --data cifar100:/data --teacher teacher.safetensors --set train.lanes=8
+says 'has lanes of 64 samples, which a batch norm sees; these have 16'
+is 2 validate --preset kd++/resnet56-resnet20
+says '#/data: is required'
+says '#/teacher/weights: is required'
+is 2 validate
+says 'either SPEC or --preset NAME'
+is 2 validate "$tmp/job" --preset kd++/resnet56-resnet20
+says 'either SPEC or --preset NAME'

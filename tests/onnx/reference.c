@@ -75,6 +75,14 @@ static void draw_norm(enum param_role role, uint64_t key, int64_t n, float *out)
                          (within[role].hi - within[role].lo) * rng_uniform(key, (uint64_t)i));
 }
 
+/* Nothing is 0 or so small that it would not be missed. */
+static enum param_role drawn_as(enum param_role role)
+{
+    if (role == ROLE_LINEAR_SMALL)
+        return ROLE_LINEAR_WEIGHT;
+    return role == ROLE_ZERO_BIAS ? ROLE_BIAS : role;
+}
+
 static bool draw_weights(const struct reference *r, const struct model_def *model, const char *path,
                          struct error *err)
 {
@@ -92,7 +100,7 @@ static bool draw_weights(const struct reference *r, const struct model_def *mode
         if (v->kind != VALUE_PARAM && v->kind != VALUE_BUFFER)
             continue;
         data = NEW_ARRAY(float, (size_t)n);
-        init_tensor(v->name, v->role, &v->shape, 16, 7, data);
+        init_tensor(v->name, drawn_as(v->role), &v->shape, 16, 7, data);
         if (v->role >= ROLE_BN_GAMMA)
             draw_norm(v->role, rng_key_text(7, v->name), n, data);
         for (int k = 0; k < t.rank; k++)

@@ -13,7 +13,8 @@
 enum {
     MAX_NAMES = 2000,
     CLASSES = 7,
-    SIZE = 28
+    SIZE = 28,
+    MAX_DEPTH = 60
 };
 
 static const char *const outputs[] = {"logits", "features", NULL};
@@ -148,14 +149,21 @@ static void check_tensors(const Onnx__Graph *graph, const struct graph *g)
     ck_assert_uint_eq(found, parameters);
 }
 
+/* But those that differ from smaller ones of their families only in how often a block is repeated. */
 START_TEST(every_model_is_whole)
 {
     for (size_t i = 0; i < model_registry_len; i++) {
+        const struct model_def *model = &model_registry[i];
+        Onnx__Model *m;
+        struct graph *g;
         float *values;
-        struct graph *g = open_graph(&model_registry[i], &values);
-        Onnx__Model *m = parsed(g);
-        int64_t width = graph_shape(g, graph_find(g, "features"))->dim[1];
+        int64_t width;
 
+        if (model->depth > MAX_DEPTH)
+            continue;
+        g = open_graph(model, &values);
+        m = parsed(g);
+        width = graph_shape(g, graph_find(g, "features"))->dim[1];
         ck_assert_int_eq(m->ir_version, 8);
         ck_assert_uint_eq(m->n_opset_import, 1);
         ck_assert_str_eq(m->opset_import[0]->domain, "");

@@ -191,6 +191,24 @@ START_TEST(usage_and_help_come_from_the_rows)
 }
 END_TEST
 
+START_TEST(a_long_usage_goes_on_in_the_next_line)
+{
+    static const struct opt row[] = {OPT(struct all, text, OPT_TEXT,
+                                         "an-option-with-a-name-of-fifty-characters-or-so", "",
+                                         .value = "TEXT")};
+    const struct opt many[] = {row[0], row[0], row[0]};
+    struct opt_set s = OPT_SET(many, NULL);
+    struct buf b = buf_new(0);
+
+    opt_usage(&s, &b);
+    ck_assert_str_eq(buf_text(&b),
+                     "[--an-option-with-a-name-of-fifty-characters-or-so TEXT]\n"
+                     "       [--an-option-with-a-name-of-fifty-characters-or-so TEXT]\n"
+                     "       [--an-option-with-a-name-of-fifty-characters-or-so TEXT]");
+    buf_free(&b);
+}
+END_TEST
+
 START_TEST(help_is_folded)
 {
     static const struct opt long_row[] = {
@@ -255,4 +273,5 @@ END_TEST
 UNIT_MAIN(a_file_sets_the_same_rows, a_bad_file_is_told_by_line, takes_options_anywhere,
           stores_by_kind, after_two_dashes_all_are_arguments,
           option_wins_over_environment_over_default, names_what_is_wrong,
-          leading_stops_at_the_first_word, usage_and_help_come_from_the_rows, help_is_folded)
+          leading_stops_at_the_first_word, usage_and_help_come_from_the_rows,
+          a_long_usage_goes_on_in_the_next_line, help_is_folded)

@@ -151,6 +151,7 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"schedule.milestones=[9,8]", "#/schedule/milestones: must be epochs in ascending order"},
         {"schema_version=2", "#/schema_version: must be at least 1 and at most 1, got 2"},
         {"student.projector=sometimes", "expected one of auto, always, never"},
+        {"student.init=random", "expected one of default, repo"},
         {"labels.x=1", "#/labels/x: expected a string, got 1"},
         {"labels={\"a/b~\":{}}", "#/labels/a~1b~0: expected a string, got {}"},
     };

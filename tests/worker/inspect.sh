@@ -28,6 +28,8 @@ has "^ +[0-9.]+ MB  together$"
 [ ! -e "$tmp/job.out" ] || fail "inspect made a folder"
 
 "$worker" inspect --model resnet20 >"$tmp/log" || fail "inspect --model: status $?"
+has '^layer1.0.conv1 +Conv +\[1,16,32,32\] +2304 +2359296$'
+has '^multiply-adds: 408[0-9]{5} for an image of 32x32, in convolutions and linear layers; each is 2 FLOP'
 has '^layer3.0.downsample.0.weight +\[64,32,1,1\]'
 has '^bn1.running_mean +\[16\] +buffer'
 has '^parameters: 278324$'
@@ -38,6 +40,7 @@ has '^feature width: 64$'
 json() { # WHAT EXPRESSION: true of model.json
     [ "$(jq "$2" "$tmp/model.json")" = true ] || { jq . "$tmp/model.json" | tail -60; fail "inspect --json: $1"; }
 }
+json "layers" '(.layers | map(.parameters) | add) == .parameters and (.layers | map(.multiply_adds) | add) == .multiply_adds and .multiply_adds * 2 == .plans[0].flops'
 json "parameters and tensors" '.parameters == 278324 and .feature_width == 64 and (.tensors | length) == 107'
 json "flops" '.plans[0] | (.flops / 2e6 > 40.7 and .flops / 2e6 < 40.9 and .flops == ([.steps[].flops] | add))'
 json "bytes" '.plans[0] | .bytes_in == ([.steps[].inputs[].bytes] | add) and .bytes_out == ([.steps[].outputs[].bytes] | add)'
@@ -54,12 +57,23 @@ has '^%[0-9]+ = Reorder\(.*\) \[16,3,3,3\] [A-D]' # behind layout
 [ $? = 2 ] || fail "--dump of an unknown pass: not status 2"
 has '"fuze"; known: all, autodiff, prune'
 
+# A model for ImageNet is shown at its own size, and has two names.
+"$worker" inspect --model imagenet_resnet18 >"$tmp/log" || fail "inspect --model imagenet_resnet18: status $?"
+has '^conv1 +Conv +\[1,64,112,112\] +9408 +118013952$'
+has '^parameters: 11689512$'
+has '^multiply-adds: 1814[0-9]{6} for an image of 224x224'
+has '^feature width: 512$'
+"$worker" inspect --list >"$tmp/log" || fail "inspect --list: status $?"
+has '^mobilenetv1 +224 +1000 +4231976 +[0-9]+ +1024$'
+"$worker" catalog | jq -e '[.models[].name] | contains(["resnet50", "imagenet_resnet50", "wrn_40_2"])' >/dev/null || fail "catalog of models"
+"$worker" inspect --list --json | jq -e '(.models | length) > 20 and all(.models[]; .multiply_adds > 1e6)' >/dev/null || fail "inspect --list --json"
+
 "$worker" inspect --model resnet21 >"$tmp/log" 2>&1
 [ $? = 2 ] || fail "inspect of an unknown model: not status 2"
 has 'resnet21.*known: resnet8'
 "$worker" inspect >"$tmp/log" 2>&1
 [ $? = 2 ] || fail "inspect of nothing: not status 2"
-has 'either a job or --model'
+has 'either a job or --model NAME or --list'
 
 cat >"$tmp/train.json" <<J
 {"kind":"train","name":"job","data":{"source":"procedural:classes=4,train=160,test=32,seed=3"},

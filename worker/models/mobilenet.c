@@ -4,18 +4,6 @@
 #include "worker/engine/ops/ops.h"
 #include "worker/models/model.h"
 
-static value_id conv_bn(const struct net *n, const char *conv, const char *bn, value_id x,
-                        int64_t out, int64_t kernel, int64_t stride)
-{
-    return net_batch_norm(n, bn, net_conv(n, conv, x, out, kernel, stride, kernel / 2));
-}
-
-static value_id depthwise_bn(const struct net *n, const char *conv, const char *bn, value_id x,
-                             int64_t stride)
-{
-    return net_batch_norm(n, bn, net_depthwise(n, conv, x, stride));
-}
-
 void mobilenetv1_build(const struct net *n, const struct model_def *def, value_id image,
                        int64_t classes, struct model_outputs *out)
 {
@@ -32,20 +20,19 @@ void mobilenetv1_build(const struct net *n, const struct model_def *def, value_i
 
     (void)def;
     *out = (struct model_outputs){0};
-    x = g_relu(n->g, conv_bn(net_enter(&scope, n, "model.0."), "0", "1", image, 32, 3, 2));
+    x = g_relu(n->g, net_conv_bn(net_enter(&scope, n, "model.0."), "0", "1", image, 32, 3, 2));
     model_tap(out, x, x);
     for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
         const struct net *in = net_enter(&scope, n, "model.%zu.", i + 1);
         value_id preact;
 
-        x = g_relu(n->g, depthwise_bn(in, "0", "1", x, pairs[i].stride));
-        preact = conv_bn(in, "3", "4", x, pairs[i].width, 1, 1);
+        x = g_relu(n->g, net_depthwise_bn(in, "0", "1", x, pairs[i].stride));
+        preact = net_conv_bn(in, "3", "4", x, pairs[i].width, 1, 1);
         x = g_relu(n->g, preact);
         if (pairs[i].tap)
             model_tap(out, x, preact);
     }
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits = net_linear(n, "fc", out->features, classes);
+    model_head(n, x, "fc", classes, ROLE_LINEAR_WEIGHT, ROLE_BIAS, out);
 }
 
 enum {
@@ -82,9 +69,9 @@ static value_id inverted(const struct net *n, const struct v2_form *f, value_id 
     value_id y = x;
 
     if (b->expand[0])
-        y = activate(n, f, conv_bn(n, b->expand[0], b->expand[1], y, times * in, 1, 1));
-    y = activate(n, f, depthwise_bn(n, b->depthwise[0], b->depthwise[1], y, stride));
-    y = conv_bn(n, b->project[0], b->project[1], y, width, 1, 1);
+        y = activate(n, f, net_conv_bn(n, b->expand[0], b->expand[1], y, times * in, 1, 1));
+    y = activate(n, f, net_depthwise_bn(n, b->depthwise[0], b->depthwise[1], y, stride));
+    y = net_conv_bn(n, b->project[0], b->project[1], y, width, 1, 1);
     return stride == 1 && in == width ? g_add(n->g, x, y) : y;
 }
 
@@ -116,13 +103,11 @@ static void v2_build(const struct net *n, const struct v2_form *f, value_id imag
     value_id x;
 
     *out = (struct model_outputs){0};
-    x = activate(n, f, conv_bn(n, f->stem[0], f->stem[1], image, f->stem_width, 3, 2));
+    x = activate(n, f, net_conv_bn(n, f->stem[0], f->stem[1], image, f->stem_width, 3, 2));
     model_tap(out, x, x);
     x = v2_stages(n, f, x, out);
-    x = activate(n, f, conv_bn(n, f->last[0], f->last[1], x, 1280, 1, 1));
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits =
-        net_linear_as(n, f->classifier, out->features, classes, ROLE_LINEAR_SMALL, ROLE_ZERO_BIAS);
+    x = activate(n, f, net_conv_bn(n, f->last[0], f->last[1], x, 1280, 1, 1));
+    model_head(n, x, f->classifier, classes, ROLE_LINEAR_SMALL, ROLE_ZERO_BIAS, out);
 }
 
 /* For 32x32 images, of half the width. Blocks expand even where they get no wider. */

@@ -17,17 +17,10 @@ struct model_outputs {
     int n_taps;
 };
 
-/* A tensor's name in files of mdistiller, where it is another than that of the loss's authors, which is
- * ours: names that begin with `theirs` begin here with `ours`. The list ends with NULL. */
-struct key_rename {
-    const char *theirs, *ours;
-};
-
 /* What rows have in common. */
 struct model_facts {
-    int64_t image_size, classes;      /* what the model was made for; it can be built for others */
-    const char *prefix;               /* its name may also be written with this in front; or NULL */
-    const struct key_rename *renames; /* or NULL */
+    int64_t image_size, classes; /* what the model was made for; it can be built for others */
+    const char *prefix;          /* its name may also be written with this in front; or NULL */
 };
 
 struct model_def;
@@ -38,14 +31,18 @@ typedef void model_builder(const struct net *n, const struct model_def *def, val
 struct model_def {
     const char *name;
     model_builder *build;
-    int depth, width; /* read by the family */
-    const struct model_facts *facts;
+    int depth, width;                /* read by the family */
+    const struct model_facts *facts; /* of a row of the registry */
 };
 
 extern const struct model_def model_registry[];
 extern const size_t model_registry_len;
 const struct model_def *model_find(const char *name, struct error *err); /* ERR_INVALID, or NULL */
-/* For the families' use. */
+
+/* For the families' use. The head is global average pooling, which gives the features, and a linear layer
+ * with its first values. */
+void model_head(const struct net *n, value_id x, const char *classifier, int64_t classes,
+                enum param_role weight, enum param_role bias, struct model_outputs *out);
 void model_tap(struct model_outputs *out, value_id after, value_id before);
 
 model_builder resnet_build;          /* depth; width 1, or 4 for the x4 forms */

@@ -75,14 +75,6 @@ value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out
     return net_conv_form(n, name, x, out, &form);
 }
 
-value_id net_depthwise(const struct net *n, const char *name, value_id x, int64_t stride)
-{
-    int64_t channels = net_channels(n, x);
-    const struct conv_form form = {.kernel = 3, .stride = stride, .pad = 1, .groups = channels};
-
-    return net_conv_form(n, name, x, channels, &form);
-}
-
 void net_sink_statistics(struct graph *g, value_id y, value_id x, value_id mean, value_id var)
 {
     const struct shape *s = graph_shape(g, x);
@@ -118,8 +110,23 @@ value_id net_batch_norm(const struct net *n, const char *name, value_id x)
     return y;
 }
 
-value_id net_linear_as(const struct net *n, const char *name, value_id x, int64_t out,
-                       enum param_role weight, enum param_role bias)
+value_id net_conv_bn(const struct net *n, const char *conv, const char *norm, value_id x,
+                     int64_t out, int64_t kernel, int64_t stride)
+{
+    return net_batch_norm(n, norm, net_conv(n, conv, x, out, kernel, stride, kernel / 2));
+}
+
+value_id net_depthwise_bn(const struct net *n, const char *conv, const char *norm, value_id x,
+                          int64_t stride)
+{
+    int64_t channels = net_channels(n, x);
+    const struct conv_form form = {.kernel = 3, .stride = stride, .pad = 1, .groups = channels};
+
+    return net_batch_norm(n, norm, net_conv_form(n, conv, x, channels, &form));
+}
+
+value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out,
+                    enum param_role weight, enum param_role bias)
 {
     value_id w, b;
     char full[NAME_TEXT];
@@ -129,11 +136,6 @@ value_id net_linear_as(const struct net *n, const char *name, value_id x, int64_
     w = declare(n, name, "weight", weight, shape2(out, net_channels(n, x)));
     b = declare(n, name, "bias", bias, shape1(out));
     return g_gemm(n->g, full_name(n, name, full), x, w, b, false, true);
-}
-
-value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out)
-{
-    return net_linear_as(n, name, x, out, ROLE_LINEAR_WEIGHT, ROLE_BIAS);
 }
 
 value_id net_channel_affine(const struct net *n, value_id x, const double *scale,

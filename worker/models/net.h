@@ -32,8 +32,6 @@ value_id net_conv_form(const struct net *n, const char *name, value_id x, int64_
 /* The usual one: one group, no bias. */
 value_id net_conv(const struct net *n, const char *name, value_id x, int64_t out, int64_t kernel,
                   int64_t stride, int64_t pad);
-/* One 3x3 filter for each channel, padded. */
-value_id net_depthwise(const struct net *n, const char *name, value_id x, int64_t stride);
 /* name.weight, name.bias, name.running_mean, name.running_var; images or rows. */
 value_id net_batch_norm(const struct net *n, const char *name, value_id x);
 /* In training: y is a batch norm of x by its batch's statistics (g_batch_norm_train); its mean and unbiased
@@ -43,11 +41,15 @@ void net_sink_statistics(struct graph *g, value_id y, value_id x, value_id mean,
  * into convolutions as any other. */
 value_id net_channel_affine(const struct net *n, value_id x, const double *scale,
                             const double *shift);
-/* name.weight [out, in], name.bias. */
-value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out);
-/* The same with other first values. */
-value_id net_linear_as(const struct net *n, const char *name, value_id x, int64_t out,
-                       enum param_role weight, enum param_role bias);
+/* A convolution, padded by half its kernel, and the batch norm behind it. */
+value_id net_conv_bn(const struct net *n, const char *conv, const char *norm, value_id x,
+                     int64_t out, int64_t kernel, int64_t stride);
+/* The same with one 3x3 filter for each channel. */
+value_id net_depthwise_bn(const struct net *n, const char *conv, const char *norm, value_id x,
+                          int64_t stride);
+/* name.weight [out, in], name.bias, with their first values. */
+value_id net_linear(const struct net *n, const char *name, value_id x, int64_t out,
+                    enum param_role weight, enum param_role bias);
 
 int64_t net_channels(const struct net *n, value_id x); /* 0 of NO_VALUE */
 

@@ -8,7 +8,7 @@ value_id projector_build(const struct net *n, value_id features, value_id mask, 
 
     if (mask >= 0)
         x = g_mul(n->g, x, mask);
-    return net_linear_as(&head, "2", x, width, ROLE_LINEAR_WEIGHT, ROLE_ZERO_BIAS);
+    return net_linear(&head, "2", x, width, ROLE_LINEAR_WEIGHT, ROLE_ZERO_BIAS);
 }
 
 void projector_trap(struct graph *g, bool imagenet)

@@ -13,17 +13,10 @@ enum {
 struct stages {
     int n, blocks[MAX_STAGES];
     int64_t widths[MAX_STAGES];
-    int64_t
-        expansion; /* 1: two 3x3 convolutions a block; 4: 1x1, 3x3 and 1x1 to four times the width */
+    int64_t expansion;    /* of a block: 1, two 3x3; 4, 1x1, 3x3 and 1x1 to four times the width */
     const char *shortcut; /* what the convolution beside a block is called */
     const char *classifier;
 };
-
-static value_id conv_bn(const struct net *n, const char *conv, const char *bn, value_id x,
-                        int64_t out, int64_t kernel, int64_t stride)
-{
-    return net_batch_norm(n, bn, net_conv(n, conv, x, out, kernel, stride, kernel / 2));
-}
 
 static value_id main_path(const struct net *n, value_id x, int64_t width, int64_t expansion,
                           int64_t stride)
@@ -31,12 +24,12 @@ static value_id main_path(const struct net *n, value_id x, int64_t width, int64_
     value_id y;
 
     if (expansion == 1) {
-        y = g_relu(n->g, conv_bn(n, "conv1", "bn1", x, width, 3, stride));
-        return conv_bn(n, "conv2", "bn2", y, width, 3, 1);
+        y = g_relu(n->g, net_conv_bn(n, "conv1", "bn1", x, width, 3, stride));
+        return net_conv_bn(n, "conv2", "bn2", y, width, 3, 1);
     }
-    y = g_relu(n->g, conv_bn(n, "conv1", "bn1", x, width, 1, 1));
-    y = g_relu(n->g, conv_bn(n, "conv2", "bn2", y, width, 3, stride));
-    return conv_bn(n, "conv3", "bn3", y, width * expansion, 1, 1);
+    y = g_relu(n->g, net_conv_bn(n, "conv1", "bn1", x, width, 1, 1));
+    y = g_relu(n->g, net_conv_bn(n, "conv2", "bn2", y, width, 3, stride));
+    return net_conv_bn(n, "conv3", "bn3", y, width * expansion, 1, 1);
 }
 
 /* Main path and shortcut, which is a 1x1 convolution where the shape changes; before the ReLU. */
@@ -47,8 +40,8 @@ static value_id block(const struct net *n, const struct stages *s, value_id x, i
     struct net_scope scope;
 
     if (stride != 1 || net_channels(n, x) != width * s->expansion)
-        shortcut = conv_bn(net_enter(&scope, n, "%s.", s->shortcut), "0", "1", x,
-                           width * s->expansion, 1, stride);
+        shortcut = net_conv_bn(net_enter(&scope, n, "%s.", s->shortcut), "0", "1", x,
+                               width * s->expansion, 1, stride);
     return g_add(n->g, y, shortcut);
 }
 
@@ -67,14 +60,13 @@ static void finish(const struct net *n, const struct stages *s, value_id x, int6
         }
         model_tap(out, x, preact);
     }
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits = net_linear(n, s->classifier, out->features, classes);
+    model_head(n, x, s->classifier, classes, ROLE_LINEAR_WEIGHT, ROLE_BIAS, out);
 }
 
 static value_id stem(const struct net *n, value_id image, int64_t width, int64_t kernel,
                      int64_t stride, struct model_outputs *out)
 {
-    value_id x = g_relu(n->g, conv_bn(n, "conv1", "bn1", image, width, kernel, stride));
+    value_id x = g_relu(n->g, net_conv_bn(n, "conv1", "bn1", image, width, kernel, stride));
 
     model_tap(out, x, x); /* the references have no tap before the stem's ReLU */
     return x;

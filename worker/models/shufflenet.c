@@ -18,12 +18,6 @@ static value_id conv_bn(const struct net *n, const char *conv, const char *bn, v
     return net_batch_norm(n, bn, net_conv_form(n, conv, x, out, &form));
 }
 
-static value_id depthwise_bn(const struct net *n, const char *conv, const char *bn, value_id x,
-                             int64_t stride)
-{
-    return net_batch_norm(n, bn, net_depthwise(n, conv, x, stride));
-}
-
 /* Neither halves the image nor pools, unlike the one for ImageNet. */
 static value_id stem(const struct net *n, value_id image, struct model_outputs *out)
 {
@@ -41,7 +35,7 @@ static value_id v1_block(const struct net *n, value_id x, int64_t width, int64_t
     value_id y = g_relu(n->g, conv_bn(n, "conv1", "bn1", x, made / 4, groups));
 
     y = g_channel_shuffle(n->g, y, groups);
-    y = g_relu(n->g, depthwise_bn(n, "conv2", "bn2", y, stride));
+    y = g_relu(n->g, net_depthwise_bn(n, "conv2", "bn2", y, stride));
     y = conv_bn(n, "conv3", "bn3", y, made, GROUPS);
     if (stride == 1)
         return g_add(n->g, y, x);
@@ -66,8 +60,7 @@ void shufflenetv1_build(const struct net *n, const struct model_def *def, value_
         }
         model_tap(out, x, preact);
     }
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits = net_linear(n, "fc", out->features, classes);
+    model_head(n, x, "fc", classes, ROLE_LINEAR_WEIGHT, ROLE_BIAS, out);
 }
 
 /* Halves the image and makes `width` channels, half of them by each of two paths. */
@@ -75,10 +68,10 @@ static value_id v2_down(const struct net *n, value_id x, int64_t width)
 {
     value_id left, right;
 
-    left = depthwise_bn(n, "conv1", "bn1", x, 2);
+    left = net_depthwise_bn(n, "conv1", "bn1", x, 2);
     left = g_relu(n->g, conv_bn(n, "conv2", "bn2", left, width / 2, 1));
     right = g_relu(n->g, conv_bn(n, "conv3", "bn3", x, width / 2, 1));
-    right = depthwise_bn(n, "conv4", "bn4", right, 2);
+    right = net_depthwise_bn(n, "conv4", "bn4", right, 2);
     right = g_relu(n->g, conv_bn(n, "conv5", "bn5", right, width / 2, 1));
     return g_channel_shuffle(n->g, g_concat(n->g, 1, (value_id[]){left, right}, 2), 2);
 }
@@ -92,7 +85,7 @@ static value_id v2_block(const struct net *n, value_id x, value_id *preact)
 
     g_split(n->g, x, 1, (int64_t[]){half, half}, 2, part);
     y = g_relu(n->g, conv_bn(n, "conv1", "bn1", part[1], half, 1));
-    y = depthwise_bn(n, "conv2", "bn2", y, 1);
+    y = net_depthwise_bn(n, "conv2", "bn2", y, 1);
     y = conv_bn(n, "conv3", "bn3", y, half, 1);
     if (preact)
         *preact = g_concat(n->g, 1, (value_id[]){part[0], y}, 2);
@@ -134,6 +127,5 @@ void shufflenetv2_build(const struct net *n, const struct model_def *def, value_
         model_tap(out, x, preact);
     }
     x = g_relu(n->g, conv_bn(n, "conv2", "bn2", x, f->last, 1));
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits = net_linear(n, "fc", out->features, classes);
+    model_head(n, x, "fc", classes, ROLE_LINEAR_WEIGHT, ROLE_BIAS, out);
 }

@@ -38,7 +38,5 @@ void vgg_build(const struct net *n, const struct model_def *def, value_id image,
         x = g_relu(n->g, preact);
         model_tap(out, x, k ? preact : x);
     }
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits =
-        net_linear_as(n, "classifier", out->features, classes, ROLE_LINEAR_SMALL, ROLE_ZERO_BIAS);
+    model_head(n, x, "classifier", classes, ROLE_LINEAR_SMALL, ROLE_ZERO_BIAS, out);
 }

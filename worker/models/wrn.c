@@ -40,7 +40,5 @@ void wrn_build(const struct net *n, const struct model_def *def, value_id image,
     norm = net_batch_norm(n, "bn", x);
     model_tap(out, x, norm);
     x = g_relu(n->g, norm);
-    out->features = g_flatten(n->g, g_global_average_pool(n->g, x));
-    out->logits =
-        net_linear_as(n, "fc", out->features, classes, ROLE_LINEAR_WEIGHT, ROLE_ZERO_BIAS);
+    model_head(n, x, "fc", classes, ROLE_LINEAR_WEIGHT, ROLE_ZERO_BIAS, out);
 }
