@@ -431,13 +431,14 @@ static bool op_reduce(struct machine *m, int arg, struct error *err)
     return v;
 }
 
-/* Attributes of a dict, such as the versions that PyTorch notes: nothing that is read here. */
+/* Attributes of a dict, such as the versions that PyTorch notes, or of what was called: nothing that is read
+ * here. */
 static bool op_build(struct machine *m, int arg, struct error *err)
 {
     const struct pickle_value *attributes = pop(m, err), *v = attributes ? top(m, err) : NULL;
 
     (void)arg;
-    return v && (v->kind == PICKLE_DICT || wrong(v, PICKLE_DICT, err));
+    return v && (v->kind == PICKLE_DICT || v->kind == PICKLE_CALL || wrong(v, PICKLE_DICT, err));
 }
 
 static bool op_extern(struct machine *m, int arg, struct error *err)
