@@ -8,6 +8,7 @@
 #include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
+#include "tests/unit/archive.h"
 #include "tests/unit/unit.h"
 #include "worker/ckpt/pickle.h"
 #include "worker/ckpt/pth.h"
@@ -221,75 +222,6 @@ START_TEST(a_pickle_is_data)
 END_TEST
 
 
-static void add16(struct buf *b, unsigned v)
-{
-    const unsigned char x[] = {(unsigned char)v, (unsigned char)(v >> 8)};
-
-    buf_add(b, x, sizeof(x));
-}
-
-static void add32(struct buf *b, uint32_t v)
-{
-    add16(b, v & 65535);
-    add16(b, v >> 16);
-}
-
-static uint32_t crc(const char *data, size_t len)
-{
-    uint32_t c = UINT32_MAX;
-
-    for (size_t i = 0; i < len; i++) {
-        c ^= (unsigned char)data[i];
-        for (int k = 0; k < 8; k++)
-            c = c >> 1 ^ (c & 1 ? UINT32_C(0xEDB88320) : 0);
-    }
-    return ~c;
-}
-
-static void add_header(struct buf *b, const char *name, const char *data, size_t len, bool entry,
-                       uint32_t at)
-{
-    buf_add(b, entry ? "PK\1\2\0\0" : "PK\3\4", entry ? 6 : 4);
-    add32(b, 0);
-    add16(b, 0); /* stored */
-    add32(b, 0);
-    add32(b, crc(data, len));
-    add32(b, (uint32_t)len);
-    add32(b, (uint32_t)len);
-    add16(b, (unsigned)strlen(name));
-    add16(b, 0);
-    for (int i = 0; entry && i < 5; i++)
-        add16(b, 0);
-    if (entry)
-        add32(b, at);
-    buf_str(b, name);
-}
-
-static struct buf archive(const char *pickle, size_t len, const char *storage, size_t bytes)
-{
-    static const char *const names[] = {"x/data.pkl", "x/data/0"};
-    const char *const data[] = {pickle, storage};
-    const size_t lens[] = {len, bytes};
-    uint32_t at[2], directory;
-    struct buf b = buf_new(0);
-
-    for (int i = 0; i < 2; i++) {
-        at[i] = (uint32_t)b.len;
-        add_header(&b, names[i], data[i], lens[i], false, 0);
-        buf_add(&b, data[i], lens[i]);
-    }
-    directory = (uint32_t)b.len;
-    for (int i = 0; i < 2; i++)
-        add_header(&b, names[i], data[i], lens[i], true, at[i]);
-    buf_add(&b, "PK\5\6\0\0\0", 8);
-    add16(&b, 2);
-    add16(&b, 2);
-    add32(&b, (uint32_t)b.len - directory);
-    add32(&b, directory);
-    add16(&b, 0);
-    return b;
-}
-
 #define TENSOR(elements, offset, shape, strides)                                            \
     PROGRAM("\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00" \
             "storagectorch\nFloatStorage\nX\x01\x00\x00\x00"                               \
@@ -327,7 +259,7 @@ START_TEST(tensors_must_lie_in_their_storage)
     const float storage[4] = {1, 2, 3, 4};
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct buf b = archive(cases[i].program, cases[i].len, (const char *)storage, sizeof(storage));
+        struct buf b = archive_of(cases[i].program, cases[i].len, storage, sizeof(storage));
         struct error err = {0};
         struct pth *p = pth_open_memory(buf_text(&b), b.len, "some.pth", &err);
 
