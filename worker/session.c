@@ -198,8 +198,9 @@ static bool configure_projector(const JobSpec *job, struct replica_config *cfg, 
     return true;
 }
 
-bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples, int64_t classes, int64_t image_size,
-                       struct replica_config *cfg, int64_t **lane_sizes, struct error *err)
+bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
+                       int64_t classes, int64_t image_size, struct replica_config *cfg,
+                       int64_t **lane_sizes, struct error *err)
 {
     struct nets *n = &cfg->nets;
     int64_t lanes = job->train->lanes, batch = job->train->batch;
@@ -446,7 +447,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (!open_outputs(s, r, err) || !coll_agree(s->coll,
                                                 open_data(s, err) && set_course(s, err) &&
                                                     job_models_open(&s->models, s->job, err) &&
-                                    open_teacher(s, err) && open_replica(s, err),
+                                                    open_teacher(s, err) && open_replica(s, err),
                                                 err))
         return false;
     if (s->rank == 0) {

@@ -29,7 +29,8 @@ static void build(const struct onnx_model *m, bool training)
     onnx_build(m, &net, images, 3, &out);
     if (graph_ok(g, &err)) {
         PROMISE(out.logits >= 0 && out.features >= 0 && out.logits != out.features);
-        PROMISE(graph_shape(g, out.logits)->rank == 2 && graph_shape(g, out.logits)->dim[0] == BATCH);
+        PROMISE(graph_shape(g, out.logits)->rank == 2 &&
+                graph_shape(g, out.logits)->dim[0] == BATCH);
         PROMISE(graph_shape(g, out.features)->dim[0] == BATCH);
         PROMISE(graph_verify(g, &err));
     } else {

@@ -96,8 +96,8 @@ static void check_near(const char *what, const double *got, const struct st_tens
     for (size_t i = 0; i < n; i++)
         largest = fmax(largest, fabs(w[i]));
     for (size_t i = 0; i < n; i++)
-        ck_assert_msg(fabs(got[i] - w[i]) <= 1e-5 * largest, "%s: element %zu is %.9g, expected %.9g",
-                      what, i, got[i], w[i]);
+        ck_assert_msg(fabs(got[i] - w[i]) <= 1e-5 * largest,
+                      "%s: element %zu is %.9g, expected %.9g", what, i, got[i], w[i]);
     free(w);
 }
 
@@ -142,11 +142,9 @@ static void check_fixture(const char *name, const char *results, const char *bac
 static const struct {
     const char *name, *results;
 } fixtures[] = {
-    {"residual-13", "residual"},          {"residual-17", "residual"},
-    {"residual-folded", "residual"},      {"shuffled-13", "shuffled"},
-    {"shuffled-17", "shuffled"},          {"gated-13", "gated"},
-    {"gated-17", "gated"},                {"training-13", "training"},
-    {"training-15", "training"},
+    {"residual-13", "residual"}, {"residual-17", "residual"}, {"residual-folded", "residual"},
+    {"shuffled-13", "shuffled"}, {"shuffled-17", "shuffled"}, {"gated-13", "gated"},
+    {"gated-17", "gated"},       {"training-13", "training"}, {"training-15", "training"},
 };
 
 START_TEST(graphs_compute_what_pytorch_does)
@@ -224,7 +222,8 @@ START_TEST(other_classes_and_sizes_are_refused)
 
     ck_assert_error(graph_ok(g, &err), err, "tells 3 classes apart, the data have 7");
     onnx_build(m, &net, graph_input(large, "images", DT_REAL, shape4(1, 3, 16, 16)), 3, &out);
-    ck_assert_error(graph_ok(large, &err), err, "takes images of [3,8,8], here they are [1,3,16,16]");
+    ck_assert_error(graph_ok(large, &err), err,
+                    "takes images of [3,8,8], here they are [1,3,16,16]");
     graph_free(g);
     graph_free(large);
     onnx_close(m);
@@ -439,14 +438,14 @@ START_TEST(every_model_makes_a_round_trip)
         ck_assert_msg(m != NULL, "%s", err.msg);
         onnx_tensors(m, &n);
         ck_assert_uint_ge(n, parameters);
-        onnx_build(m, &net, graph_input(again, "images", DT_REAL, shape4(5, 3, size, size)), CLASSES,
-                   &out);
+        onnx_build(m, &net, graph_input(again, "images", DT_REAL, shape4(5, 3, size, size)),
+                   CLASSES, &out);
         ck_assert_ok(graph_ok(again, &err), err);
         ck_assert_int_eq(graph_shape(again, out.features)->dim[1],
                          graph_shape(g, graph_find(g, "features"))->dim[1]);
         for (size_t k = 0; k < again->values.n; k++)
-            parameters -= again->values.at[k].kind == VALUE_PARAM ||
-                          again->values.at[k].kind == VALUE_BUFFER;
+            parameters -=
+                again->values.at[k].kind == VALUE_PARAM || again->values.at[k].kind == VALUE_BUFFER;
         ck_assert_msg(parameters == 0, "%s: %zu parameters are lost", def->name, parameters);
         onnx_close(m);
         graph_free(again);

@@ -458,7 +458,8 @@ START_TEST(means_in_json_are_taken_but_never_verified)
         {"{\"0\":[]}", "expected an object of class numbers"},
         {"{\"1\":[1]}", "expected an object of class numbers"},
         {"{\"0\":[1,2],\"2\":[1,2]}", "class 1: expected a list of 2 numbers, got none"},
-        {"{\"0\":[1,2],\"1\":[1]}", "class 1: expected a list of 2 numbers, got an array of another"},
+        {"{\"0\":[1,2],\"1\":[1]}",
+         "class 1: expected a list of 2 numbers, got an array of another"},
         {"{\"0\":[1,\"2\"]}", "class 0: number 1 is a string"},
         {"{\"0\":[0,0]}", "class 0 has norm 0"},
         {"{\"0\":[1,2]", "line"},
@@ -480,11 +481,12 @@ START_TEST(means_in_json_are_taken_but_never_verified)
     ck_assert_ok(means_load_json(&again, path, &err), err);
     for (int i = 0; i < CLASSES * WIDTH; i++)
         ck_assert_double_le(fabs(m.mean[i] - again.mean[i]), 0.5001e-4 + 1e-7 * fabs(m.mean[i]));
-    ck_assert_error(means_check(&again, &provenance, CLASSES, WIDTH, path, &err), err, "unverified");
+    ck_assert_error(means_check(&again, &provenance, CLASSES, WIDTH, path, &err), err,
+                    "unverified");
     ck_assert_ok(means_fit(&again, CLASSES, WIDTH, path, &err), err);
     ck_assert_ok(file_read(path, &b, &err), err);
-    ck_assert_msg(str_starts(buf_text(&b), "{\n    \"0\": [\n        0.0,\n        1.2346,\n"), "%s",
-                  buf_text(&b));
+    ck_assert_msg(str_starts(buf_text(&b), "{\n    \"0\": [\n        0.0,\n        1.2346,\n"),
+                  "%s", buf_text(&b));
     buf_free(&b);
     means_free(&m);
     means_free(&again);

@@ -221,11 +221,10 @@ START_TEST(a_pickle_is_data)
 }
 END_TEST
 
-
-#define TENSOR(elements, offset, shape, strides)                                            \
+#define TENSOR(elements, offset, shape, strides)                                                \
     PROGRAM("\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00" \
-            "storagectorch\nFloatStorage\nX\x01\x00\x00\x00"                               \
-            "0X\x03\x00\x00\x00"                                                           \
+            "storagectorch\nFloatStorage\nX\x01\x00\x00\x00"                                    \
+            "0X\x03\x00\x00\x00"                                                                \
             "cpu" elements "tQ" offset shape strides "\x89NtRs.")
 
 START_TEST(tensors_must_lie_in_their_storage)
@@ -244,8 +243,7 @@ START_TEST(tensors_must_lie_in_their_storage)
          "reaches beyond the 4 elements"},
         {TENSOR("K\x04", "K\x00", "K\x05K\x01\x86", "K\x00K\x00\x86"),
          "reaches beyond the 4 elements"},
-        {TENSOR("K\x04", "J\xff\xff\xff\xff", "K\x02\x85", "K\x01\x85"),
-         "no place to begin at"},
+        {TENSOR("K\x04", "J\xff\xff\xff\xff", "K\x02\x85", "K\x01\x85"), "no place to begin at"},
         {TENSOR("K\x04", "K\x00", "J\xff\xff\xff\xff\x85", "K\x01\x85"),
          "dimension 0 is no number of 0 or more"},
         {TENSOR("K\x04", "K\x00", "\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7fK\x02\x86",
@@ -363,7 +361,8 @@ START_TEST(names_of_others_become_ours)
         char *path = write_renamed("renamed.safetensors", cases[i].rename, cases[i].extra);
         struct weights w;
         struct error err = {0};
-        bool ok = weights_open(&w, "teacher.weights", path, model_find("resnet8", NULL), 32, 10, &err);
+        bool ok =
+            weights_open(&w, "teacher.weights", path, model_find("resnet8", NULL), 32, 10, &err);
 
         ck_assert_msg(ok == !cases[i].error, "case %zu: %s", i, err.msg);
         if (ok) {

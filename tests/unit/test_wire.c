@@ -194,8 +194,9 @@ END_TEST
 /* A file with a graph is a model by itself; its paths are paths like others. */
 START_TEST(onnx_files_need_no_model)
 {
-    static const char *const sets[] = {"teacher={\"weights\":\"t.onnx\"}",
-                                       "student={\"weights\":\"best.safetensors\",\"graph\":\"s.onnx\"}"};
+    static const char *const sets[] = {
+        "teacher={\"weights\":\"t.onnx\"}",
+        "student={\"weights\":\"best.safetensors\",\"graph\":\"s.onnx\"}"};
     struct error err;
     struct problems p = {0};
     struct json *spec = js_parse(sample, strlen(sample), &err);
@@ -421,6 +422,6 @@ END_TEST
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
           the_sample_is_valid, every_mistake_is_named_with_its_place,
           all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
-          onnx_files_need_no_model, ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
-          assignments_say_where_they_fail, frames_survive_any_cut, frame_lengths_are_not_trusted,
-          catalogs_travel_as_json)
+          onnx_files_need_no_model, ranges_and_default_milestones,
+          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)

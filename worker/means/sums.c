@@ -96,8 +96,7 @@ static bool finish_class(struct class_means *m, const struct means_sums *s, int 
         return err_set(err, ERR_DATA, "class %d has no training image, so it has no mean", c);
     m->counts[c] = s->counts[c];
     for (int i = 0; i < s->width; i++)
-        m->mean[at + (size_t)i] =
-            (double)s->sums[at + (size_t)i] / one / (double)s->counts[c];
+        m->mean[at + (size_t)i] = (double)s->sums[at + (size_t)i] / one / (double)s->counts[c];
     return means_set_unit(m, c, err);
 }
 

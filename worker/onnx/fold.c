@@ -138,9 +138,7 @@ static bool fold_arithmetic(const Onnx__Node *n, const struct operands *o, struc
         case 'A': over = __builtin_add_overflow(a, b, &out->at[i]); break;
         case 'S': over = __builtin_sub_overflow(a, b, &out->at[i]); break;
         case 'M': over = __builtin_mul_overflow(a, b, &out->at[i]); break;
-        default:
-            over = b == 0 || (b == -1 && a == INT64_MIN);
-            out->at[i] = over ? 0 : a / b;
+        default: over = b == 0 || (b == -1 && a == INT64_MIN); out->at[i] = over ? 0 : a / b;
         }
         if (over)
             return false;
@@ -153,12 +151,12 @@ static const struct {
     bool (*fold)(const Onnx__Node *n, const struct operands *o, struct ints *out);
     bool rows; /* knows rows */
 } folds[] = {
-    {"Add", fold_arithmetic, false},  {"Cast", fold_copy, true},
+    {"Add", fold_arithmetic, false},       {"Cast", fold_copy, true},
     {"ConstantOfShape", fold_fill, false}, {"Div", fold_arithmetic, false},
-    {"Gather", fold_gather, false},   {"Identity", fold_copy, true},
-    {"Mul", fold_arithmetic, false},  {"Reshape", fold_reshape, true},
-    {"Slice", fold_slice, true},      {"Squeeze", fold_copy, false},
-    {"Sub", fold_arithmetic, false},  {"Transpose", fold_transpose, true},
+    {"Gather", fold_gather, false},        {"Identity", fold_copy, true},
+    {"Mul", fold_arithmetic, false},       {"Reshape", fold_reshape, true},
+    {"Slice", fold_slice, true},           {"Squeeze", fold_copy, false},
+    {"Sub", fold_arithmetic, false},       {"Transpose", fold_transpose, true},
     {"Unsqueeze", fold_copy, false},
 };
 

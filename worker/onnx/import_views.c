@@ -293,16 +293,11 @@ static void expand(struct replay *r, const Onnx__Node *n, const struct rule *rul
 }
 
 static const struct rule rules[] = {
-    {"Concat", 1, 1024, concat, NULL, {"axis"}},
-    {"Expand", 2, 2, expand, NULL, {NULL}},
-    {"Flatten", 1, 1, flatten, NULL, {"axis"}},
-    {"Pad", 2, 3, pad, NULL, {"mode"}},
-    {"Reshape", 2, 2, reshape, NULL, {"allowzero"}},
-    {"Slice", 4, 5, slice, NULL, {NULL}},
-    {"Split", 1, 2, split, NULL, {"axis", "split"}},
-    {"Squeeze", 1, 2, squeeze, NULL, {"axes"}},
-    {"Transpose", 1, 1, transpose, NULL, {"perm"}},
-    {"Unsqueeze", 1, 2, squeeze, NULL, {"axes"}},
+    {"Concat", 1, 1024, concat, NULL, {"axis"}},     {"Expand", 2, 2, expand, NULL, {NULL}},
+    {"Flatten", 1, 1, flatten, NULL, {"axis"}},      {"Pad", 2, 3, pad, NULL, {"mode"}},
+    {"Reshape", 2, 2, reshape, NULL, {"allowzero"}}, {"Slice", 4, 5, slice, NULL, {NULL}},
+    {"Split", 1, 2, split, NULL, {"axis", "split"}}, {"Squeeze", 1, 2, squeeze, NULL, {"axes"}},
+    {"Transpose", 1, 1, transpose, NULL, {"perm"}},  {"Unsqueeze", 1, 2, squeeze, NULL, {"axes"}},
 };
 
 const struct rule *import_view_rule(const char *op)
