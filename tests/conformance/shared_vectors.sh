@@ -14,7 +14,7 @@ fail() {
 
 layers=layer.conv2d,layer.batchnorm,layer.relu,layer.relu6,layer.maxpool,layer.avgpool,layer.globalavgpool
 layers+=,layer.linear,layer.channel_shuffle,layer.nearest,layer.gate_mix
-whole=loss.ce,loss.kd,loss.nd,$layers,optim.sgd,optim.adamw,centers
+whole=loss.ce,loss.kd,loss.nd,$layers,optim.sgd,optim.adamw,centers,onnx
 "$worker" conformance "$SHARED/vectors" --kinds $whole >"$tmp/whole" ||
     { grep -v '"pass"' "$tmp/whole"; fail "--kinds $whole: status $?"; }
 "$worker" conformance "$SHARED/vectors" --kinds $layers --backend ref >"$tmp/ref" ||

@@ -31,6 +31,7 @@ static const struct pickle_global allowed[] = {
     {"torch.BoolStorage", PICKLE_NAMED},
     /* How a score comes that was computed with numpy. */
     {"numpy.core.multiarray.scalar", PICKLE_CALLED},
+    {"numpy._core.multiarray.scalar", PICKLE_CALLED},
     {"numpy.dtype", PICKLE_CALLED},
     {"_codecs.encode", PICKLE_CALLED},
 };

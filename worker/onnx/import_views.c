@@ -151,7 +151,11 @@ static void transpose(struct replay *r, const Onnx__Node *n, const struct rule *
     if (x == NO_VALUE)
         return;
     rank = graph_shape(r->g, x)->rank;
-    if (attribute_ints(r, n, "perm", perm, (size_t)rank, -1, 0, rank - 1))
+    if (!attribute_ints(r, n, "perm", perm, (size_t)rank, -1, 0, rank - 1))
+        return;
+    if (perm[0] != 0)
+        graph_fail(r->g, ERR_UNSUPPORTED, "moves the batch, which stays in front here");
+    else
         set_output(r, n, 0, g_transpose(r->g, x, perm));
 }
 
@@ -221,6 +225,8 @@ static void slice(struct replay *r, const Onnx__Node *n, const struct rule *rule
         const struct shape *s = graph_shape(r->g, x);
         int64_t axis = axes.at[i], whole, lo, hi;
 
+        if (axis == 0 && from.at[i] == 0 && to.at[i] >= s->dim[0])
+            continue;
         ok = !node_has(n, 4) || steps.at[i] == 1;
         if (!ok || !real_axis(r, s->rank, &axis))
             break;
