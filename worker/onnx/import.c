@@ -234,9 +234,20 @@ static void name_nodes(struct graph *g, size_t first, const Onnx__Node *n)
     graph_name_layer(g, first, n->name && *n->name ? n->name : n->output[0]);
 }
 
+static const struct rule *find_rule(const char *op)
+{
+    for (size_t i = 0; i < n_import_rules; i++)
+        if (strcmp(import_rules[i].op, op) == 0)
+            return &import_rules[i];
+    for (size_t i = 0; i < n_import_view_rules; i++)
+        if (strcmp(import_view_rules[i].op, op) == 0)
+            return &import_view_rules[i];
+    return NULL;
+}
+
 static void replay_node(struct replay *r, const Onnx__Node *n)
 {
-    const struct rule *rule = n->op_type ? import_rule(n->op_type) : NULL;
+    const struct rule *rule = n->op_type ? find_rule(n->op_type) : NULL;
     size_t first_node = r->g->nodes.n, first_value = r->g->values.n;
 
     if (fold(r, n))

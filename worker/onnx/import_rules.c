@@ -289,7 +289,7 @@ static void binary(struct replay *r, const Onnx__Node *n, const struct rule *rul
 
 #define WINDOW_ATTRIBUTES "auto_pad", "dilations", "kernel_shape", "pads", "strides"
 
-static const struct rule rules[] = {
+const struct rule import_rules[] = {
     {"Add", 2, 2, binary, &op_add, {NULL}},
     {"AveragePool",
      1,
@@ -320,10 +320,4 @@ static const struct rule rules[] = {
     {"Sub", 2, 2, binary, &op_sub, {NULL}},
 };
 
-const struct rule *import_rule(const char *op)
-{
-    for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-        if (strcmp(rules[i].op, op) == 0)
-            return &rules[i];
-    return import_view_rule(op);
-}
+const size_t n_import_rules = ARRAY_LEN(import_rules);

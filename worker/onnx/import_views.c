@@ -288,6 +288,8 @@ static void expand(struct replay *r, const Onnx__Node *n, const struct rule *rul
     if (x == NO_VALUE)
         return;
     s = *graph_shape(r->g, x);
+    if (to.known && to.n && r->file_batch && to.at[0] == r->file_batch)
+        to.at[0] = r->batch;
     if (!to.known || to.n != s.rank || (to.at[0] != 1 && to.at[0] != s.dim[0])) {
         graph_fail(r->g, ERR_UNSUPPORTED, "its shape is not known, or not one of %d dimensions",
                    s.rank);
@@ -298,7 +300,7 @@ static void expand(struct replay *r, const Onnx__Node *n, const struct rule *rul
     set_output(r, n, 0, g_broadcast(r->g, x, s));
 }
 
-static const struct rule rules[] = {
+const struct rule import_view_rules[] = {
     {"Concat", 1, 1024, concat, NULL, {"axis"}},     {"Expand", 2, 2, expand, NULL, {NULL}},
     {"Flatten", 1, 1, flatten, NULL, {"axis"}},      {"Pad", 2, 3, pad, NULL, {"mode"}},
     {"Reshape", 2, 2, reshape, NULL, {"allowzero"}}, {"Slice", 4, 5, slice, NULL, {NULL}},
@@ -306,10 +308,4 @@ static const struct rule rules[] = {
     {"Transpose", 1, 1, transpose, NULL, {"perm"}},  {"Unsqueeze", 1, 2, squeeze, NULL, {"axes"}},
 };
 
-const struct rule *import_view_rule(const char *op)
-{
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-        if (strcmp(rules[i].op, op) == 0)
-            return &rules[i];
-    return NULL;
-}
+const size_t n_import_view_rules = ARRAY_LEN(import_view_rules);
