@@ -69,12 +69,14 @@ int cmd_export(const struct cmd *cmd, struct opt_words words)
         OPT(struct export_options, from, ARG_ONE, "FROM",
             "a file of weights (.safetensors, .pth, .onnx) or class means, or the folder of a run"),
         OPT(struct export_options, format, OPT_TEXT, "format",
-            "onnx, safetensors (PyTorch's names), or json (class means as the paper's authors have them)",
+            "onnx, safetensors (PyTorch's names), or json (class means as the paper's authors have "
+            "them)",
             .value = "NAME", .fallback = "onnx"),
         OPT(struct export_options, out, OPT_TEXT, "out",
-            "the file to write (default: student.onnx, exported.safetensors or center_emb_train.json "
-            "beside FROM)", .value = "FILE",
-            .letter = 'o'),
+            "the file to write (default: student.onnx, exported.safetensors or "
+            "center_emb_train.json "
+            "beside FROM)",
+            .value = "FILE", .letter = 'o'),
         OPT(struct export_options, request.model, OPT_TEXT, "model",
             "whose weights they are; this and the rest is for files that do not say it",
             .value = "NAME"),

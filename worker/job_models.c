@@ -10,12 +10,12 @@
 static const char onnx_name[] = "onnx";
 
 struct job_model {
-    struct model_def def;           /* first: what `build` gets is a pointer to it */
-    const struct model_def *row;    /* of the registry, or */
-    struct onnx_model *file;        /* a file's graph */
+    struct model_def def;        /* first: what `build` gets is a pointer to it */
+    const struct model_def *row; /* of the registry, or */
+    struct onnx_model *file;     /* a file's graph */
     bool renormalises;
-    double mean[3], std[3];     /* the model's own */
-    double scale[3], shift[3];  /* from the data's to the model's own */
+    double mean[3], std[3];    /* the model's own */
+    double scale[3], shift[3]; /* from the data's to the model's own */
 };
 
 static const struct job_model *model_of(const struct model_def *def)

@@ -209,8 +209,9 @@ static bool configure_projector(const JobSpec *job, struct replica_config *cfg, 
     return true;
 }
 
-bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples, int64_t classes, int64_t image_size,
-                       struct replica_config *cfg, int64_t **lane_sizes, struct error *err)
+bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
+                       int64_t classes, int64_t image_size, struct replica_config *cfg,
+                       int64_t **lane_sizes, struct error *err)
 {
     struct nets *n = &cfg->nets;
     int64_t lanes = job->train->lanes, batch = job->train->batch;

@@ -77,8 +77,9 @@ JobSpec *session_job(const struct session_request *request, struct error *err);
 
 /* What a job asks of a replica, for so many training images (0: no training). The models must outlive the
  * replica; *lane_sizes is what cfg->lane_sizes points to; free(). */
-bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples, int64_t classes, int64_t image_size,
-                       struct replica_config *cfg, int64_t **lane_sizes, struct error *err);
+bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
+                       int64_t classes, int64_t image_size, struct replica_config *cfg,
+                       int64_t **lane_sizes, struct error *err);
 
 /* What a job wants of its data; the job must stay. */
 struct dataset_config session_dataset(const JobSpec *job);

@@ -634,8 +634,8 @@ static bool write_results(const struct trainer *t, const struct trainer_options 
     const struct export_request request = {.format = export_format("onnx", err),
                                            .from = weights,
                                            .out = onnx,
-                                           .graph = student->graph ? student->graph
-                                                                   : student->weights,
+                                           .graph =
+                                               student->graph ? student->graph : student->weights,
                                            .features = student->features};
     bool ok = state_save_student(s, &t->st, "student.safetensors", err) &&
               export_file(&request, err) &&

@@ -20,8 +20,7 @@ static const char *const prefixes[] = {"module.", "student."};
 static const char *const extras[] = {"fc1.", "abfs."};
 static const struct {
     const char *theirs, *ours;
-} synonyms[] = {
-    {"bn.", "bn1."}, {"bn1.", "bn."}, {"linear.", "fc."}, {"fc.", "linear."}};
+} synonyms[] = {{"bn.", "bn1."}, {"bn1.", "bn."}, {"linear.", "fc."}, {"fc.", "linear."}};
 
 static bool is_loaded(const struct value *v)
 {
@@ -49,8 +48,7 @@ static char *our_name(const struct graph *g, const char *name)
     name = without_prefixes(g, name);
     for (size_t i = 0; i < ARRAY_LEN(synonyms) && !knows(g, name); i++)
         if (str_starts(name, synonyms[i].theirs)) {
-            char *other =
-                str_fmt("%s%s", synonyms[i].ours, name + strlen(synonyms[i].theirs));
+            char *other = str_fmt("%s%s", synonyms[i].ours, name + strlen(synonyms[i].theirs));
 
             if (knows(g, other))
                 return other;

@@ -10,9 +10,9 @@
 
 struct weights {
     struct tensor_file *file;
-    const char *role;            /* "teacher.weights", for messages */
-    VEC(struct st_tensor) list;  /* by name; the names are ours */
-    char *structure;             /* of a model that came from a file: its graph as text; else NULL */
+    const char *role;           /* "teacher.weights", for messages */
+    VEC(struct st_tensor) list; /* by name; the names are ours */
+    char *structure;            /* of a model that came from a file: its graph as text; else NULL */
 };
 
 /* ERR_DATA names the file, the tensor, what the model needs and what the file has. */

@@ -223,8 +223,8 @@ static bool is_onnx(const char *model)
 }
 
 /* The graph of the model "onnx" is that of an .onnx file. */
-static void check_graph(const char *part, const char *model, const char *file,
-                        const char *features, struct problems *p)
+static void check_graph(const char *part, const char *model, const char *file, const char *features,
+                        struct problems *p)
 {
     char pointer[64];
 

@@ -15,7 +15,7 @@ layers=layer.conv2d,layer.batchnorm,layer.relu,layer.relu6,layer.maxpool,layer.a
 layers+=,layer.linear,layer.channel_shuffle,layer.nearest,layer.gate_mix
 losses=loss.ce,loss.kd,loss.dkd,loss.dist,loss.nd,loss.cos,loss.infonce,loss.sifn,loss.hafn,loss.norml2
 losses+=,loss.hcl,block.abf
-whole=$losses,$layers,optim.sgd,optim.adamw,centers
+whole=$losses,$layers,optim.sgd,optim.adamw,centers,onnx
 "$worker" conformance "$SHARED/vectors" --kinds $whole >"$tmp/whole" ||
     { grep -v '"pass"' "$tmp/whole"; fail "--kinds $whole: status $?"; }
 "$worker" conformance "$SHARED/vectors" --kinds $losses,$layers --backend ref >"$tmp/ref" ||

@@ -15,6 +15,7 @@
 #include "proto/base/vec.h"
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
+#include "worker/job_models.h"
 #include "worker/replica.h"
 #include "worker/weights.h"
 
@@ -162,12 +163,16 @@ static bool draw_and_compute_all(const struct reference *r, struct error *err)
     return ok;
 }
 
+/* The model "onnx" is the graph of its weights. */
 static bool compute_one(const struct reference *r, const char *name, const char *weights,
                         struct error *err)
 {
-    const struct model_def *model = model_find(name, err);
+    const struct model_request request = {.pointer = "model", .model = name, .graph = weights};
+    struct job_model *model = job_model_open(&request, err);
+    bool ok = model && compute(r, job_model_def(model), weights, err);
 
-    return model && compute(r, model, weights, err);
+    job_model_close(model);
+    return ok;
 }
 
 int main(int argc, char **argv)

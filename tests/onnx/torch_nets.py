@@ -2,8 +2,8 @@
 """Files of PyTorch for the tests of import, with what PyTorch computes.
 
     torch_nets.py fixtures DIR          the small files that are kept in tests/onnx/fixtures
-    torch_nets.py models DIR IMAGES     a resnet8 as .pth, and graphs in operator sets 13 to 17, with features
-                                        and logits of the images (64 x 3 x 32 x 32 floats)
+    torch_nets.py models DIR            a resnet8 as .pth, and graphs in operator sets 13 to 17
+    torch_nets.py results DIR IMAGES    features and logits of images (n x 3 x 32 x 32 floats)
     torch_nets.py loads FILE.pth FILE.safetensors   the same tensors; load_state_dict takes them
 
 Needs PyTorch (Debian: python3-torch)."""
@@ -101,8 +101,28 @@ class Gated(nn.Module):
         return F.softmax(torch.matmul(f, self.weight) + self.bias, 1)
 
 
-NETS = {"residual": Residual, "shuffled": Shuffled, "gated": Gated}
-WIDTHS = {"residual": 2, "shuffled": 4, "gated": 4}  # of the fixtures
+class Odd(nn.Module):
+    """What the others lack: equal parts, dimensions that come and go, a repeated value, dropout, and
+    layers whose parameters are alike, which exporters write only once."""
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3, 1, 1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.last = nn.Linear(width, classes)
+        self.noisy = False
+
+    def forward(self, x):
+        x = self.bn2(F.relu(self.bn1(self.conv(x))))
+        a, b = torch.split(x, 2, 1)
+        x = torch.cat((b, a), 1) - a.mean([2, 3], keepdim=True)[:, 1:].expand(x.size())
+        f = F.adaptive_avg_pool2d(x, 1).squeeze(3).squeeze(2).unsqueeze(1).squeeze(1)
+        return self.last(F.dropout(f, 0.5, self.noisy))
+
+
+NETS = {"residual": Residual, "shuffled": Shuffled, "gated": Gated, "odd": Odd}
+WIDTHS = {"residual": 2, "shuffled": 4, "gated": 4, "odd": 4}  # of the fixtures
 
 
 def make(name, width, classes):
@@ -110,7 +130,7 @@ def make(name, width, classes):
     torch.manual_seed(3)
     net = NETS[name](width, classes)
     for m in net.modules():
-        if isinstance(m, nn.BatchNorm2d):
+        if isinstance(m, nn.BatchNorm2d) and name != "odd":
             nn.init.uniform_(m.weight, 0.5, 1.5)
             nn.init.uniform_(m.bias, -0.2, 0.2)
             nn.init.uniform_(m.running_mean, -0.2, 0.2)
@@ -121,7 +141,7 @@ def make(name, width, classes):
 def results(net, x):
     """Logits and features, by name; features are what enters the last product."""
     seen = {}
-    last = net.fc if isinstance(net, Residual) else net.last if isinstance(net, Shuffled) else None
+    last = net.fc if isinstance(net, Residual) else None if isinstance(net, Gated) else net.last
     if last is not None:
         last.register_forward_hook(lambda m, given, out: seen.update(feat=given[0], logits=out))
     with torch.no_grad():
@@ -134,7 +154,7 @@ def results(net, x):
 
 def export(net, x, path, opset, fold=False, training=False, dynamic=True):
     mode = TrainingMode.TRAINING if training else TrainingMode.EVAL if fold else TrainingMode.PRESERVE
-    names = ["logits", "second"] if not isinstance(net, Gated) else ["probabilities"]
+    names = {Gated: ["probabilities"], Odd: ["logits"]}.get(type(net), ["logits", "second"])
     axes = {n: {0: "batch"} for n in ["input"] + names} if dynamic else None
     torch.onnx.export(net, x, path, opset_version=opset, training=mode, do_constant_folding=fold,
                       input_names=["input"], output_names=names, dynamic_axes=axes)
@@ -175,10 +195,16 @@ def fixtures(folder):
         write_safetensors(f"{folder}/{name}.safetensors", {"in.x": x, **results(net, x)})
         for opset in 13, 17:
             export(net, x[:1], f"{folder}/{name}-{opset}.onnx", opset, fold=name == "gated")
+    net = make("odd", WIDTHS["odd"], 3)
+    net.noisy = True
+    export(net, x[:1], f"{folder}/odd-static.onnx", 13, dynamic=False)
     net = make("residual", WIDTHS["residual"], 3)
     export(net, x[:2], f"{folder}/residual-folded.onnx", 13, fold=True, dynamic=False)
     for opset in 13, 15:
-        export(make("residual", WIDTHS["residual"], 3).train(), x[:2], f"{folder}/residual-training-{opset}.onnx", opset, training=True)
+        net = make("residual", WIDTHS["residual"], 3).train()
+        export(net, x[:2], f"{folder}/training-{opset}.onnx", opset, training=True)
+    # Exporting has moved the running statistics once.
+    write_safetensors(f"{folder}/training.safetensors", {"in.x": x, **results(net.eval(), x)})
 
     whole = torch.arange(24, dtype=torch.float32).view(2, 3, 4) - 7.5
     state = {
@@ -202,17 +228,19 @@ def fixtures(folder):
     torch.save({"w": whole}, f"{folder}/old.pth", _use_new_zipfile_serialization=False)
 
 
-def models(folder, images):
-    x = torch.from_numpy(numpy.fromfile(images, "<f4").reshape(-1, 3, 32, 32).copy())
-    for name in NETS:
-        if name == "gated":
-            continue
-        net = make(name, 16, 10)
+def models(folder):
+    x = torch.zeros(1, 3, 32, 32)
+    for name in "residual", "shuffled":
         for opset in range(13, 18):
-            export(net, x[:1], f"{folder}/{name}-{opset}.onnx", opset, fold=opset % 2 == 0)
-        for key, value in results(net, x).items():
-            value.numpy().astype("<f4").tofile(f"{folder}/{name}.{key[4:]}")
+            export(make(name, 16, 10), x, f"{folder}/{name}-{opset}.onnx", opset, fold=opset % 2 == 0)
     torch.save({"model": make("residual", 16, 10).state_dict()}, f"{folder}/resnet8.pth")
+
+
+def write_results(folder, images):
+    x = torch.from_numpy(numpy.fromfile(images, "<f4").reshape(-1, 3, 32, 32).copy())
+    for name in "residual", "shuffled":
+        for key, value in results(make(name, 16, 10), x).items():
+            value.numpy().astype("<f4").tofile(f"{folder}/{name}.{key[4:]}")
 
 
 def loads(pth, safetensors):
@@ -226,4 +254,4 @@ def loads(pth, safetensors):
 
 
 if __name__ == "__main__":
-    {"fixtures": fixtures, "models": models, "loads": loads}[sys.argv[1]](*sys.argv[2:])
+    {"fixtures": fixtures, "models": models, "results": write_results, "loads": loads}[sys.argv[1]](*sys.argv[2:])

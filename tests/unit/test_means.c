@@ -479,10 +479,56 @@ START_TEST(running_means_follow_the_batches)
 }
 END_TEST
 
+/* The authors' form: 4 decimals, and nothing that says what the means are of. */
+START_TEST(means_in_json_are_taken_but_never_verified)
+{
+    static const struct {
+        const char *text, *error;
+    } cases[] = {
+        {"[]", "expected an object of class numbers"},
+        {"{\"0\":[]}", "expected an object of class numbers"},
+        {"{\"1\":[1]}", "expected an object of class numbers"},
+        {"{\"0\":[1,2],\"2\":[1,2]}", "class 1: expected a list of 2 numbers, got none"},
+        {"{\"0\":[1,2],\"1\":[1]}",
+         "class 1: expected a list of 2 numbers, got an array of another"},
+        {"{\"0\":[1,\"2\"]}", "class 0: number 1 is a string"},
+        {"{\"0\":[0,0]}", "class 0 has norm 0"},
+        {"{\"0\":[1,2]", "line"},
+    };
+    char *path = str_path(unit_dir(), "means.json");
+    struct class_means m, again;
+    struct error err;
+    struct buf b = buf_new(1 << 20);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        ck_assert_ok(file_replace(path, cases[i].text, strlen(cases[i].text), 0644, &err), err);
+        ck_assert_error(means_load_json(&m, path, &err), err, cases[i].error);
+        ck_assert_int_eq(err.code, ERR_DATA);
+    }
+    m = example();
+    m.mean[0] = -0.00001;
+    m.mean[1] = 1.23456;
+    ck_assert_ok(means_save_json(&m, path, &err), err);
+    ck_assert_ok(means_load_json(&again, path, &err), err);
+    for (int i = 0; i < CLASSES * WIDTH; i++)
+        ck_assert_double_le(fabs(m.mean[i] - again.mean[i]), 0.5001e-4 + 1e-7 * fabs(m.mean[i]));
+    ck_assert_error(means_check(&again, &provenance, CLASSES, WIDTH, path, &err), err,
+                    "unverified");
+    ck_assert_ok(means_fit(&again, CLASSES, WIDTH, path, &err), err);
+    ck_assert_ok(file_read(path, &b, &err), err);
+    ck_assert_msg(str_starts(buf_text(&b), "{\n    \"0\": [\n        0.0,\n        1.2346,\n"),
+                  "%s", buf_text(&b));
+    buf_free(&b);
+    means_free(&m);
+    means_free(&again);
+    free(path);
+}
+END_TEST
+
 UNIT_MAIN(sums_do_not_depend_on_order, parts_add_up_to_the_whole,
           means_and_directions_are_those_of_the_definition, truncation_acts_on_each_value,
           values_that_do_not_fit_are_named, classes_without_a_direction_are_refused,
           saving_what_was_loaded_gives_the_same_bytes, foreign_means_are_refused_with_both_sides,
           files_that_are_no_class_means_are_refused, keys_tell_provenances_apart,
           the_cache_gives_back_what_it_was_given, running_means_follow_the_batches,
-          a_damaged_cache_file_is_never_used)
+          a_damaged_cache_file_is_never_used, means_in_json_are_taken_but_never_verified)

@@ -108,6 +108,16 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"teacher=null", "#/teacher: is required in a job of kind \"distill\""},
         {"teacher.weights=null", "#/teacher/weights: is required"},
         {"teacher.model=resnet5", "unknown model 'resnet5'; did you mean 'resnet56'?"},
+        {"teacher.model=onnx", "#/teacher/model: \"onnx\" is the graph of an .onnx file, got"},
+        {"teacher.features=x", "#/teacher/features: only of the model \"onnx\" they can be named"},
+        {"teacher.mean=[0.5]", "#/teacher/mean: expected 3 numbers, got 1"},
+        {"teacher.mean=[0.5,0.5,0.5]", "#/teacher/std: mean and std are given together"},
+        {"teacher.std=[0,1,1]", "#/teacher/std/0: must be greater than 0"},
+        {"teacher.class_means=/m.json", "#/teacher/class_means: a JSON file does not say of which"},
+        {"teacher.class_means_unverified=true",
+         "#/teacher/class_means_unverified: is for class means in JSON, got \"auto\""},
+        {"student.graph=/x.onnx", "#/student/graph: the model is \"resnet20\", not \"onnx\""},
+        {"student.features=x", "#/student/features: only of the model \"onnx\""},
         {"losses=[]", "#/losses: at least one loss is required"},
         {"losses.1.kind=kdd", "#/losses/1/kind: unknown loss 'kdd'; did you mean 'kd'?"},
         {"losses.2.kind=kd", "#/losses/2/kind: loss \"kd\" stands there twice"},
@@ -241,6 +251,29 @@ START_TEST(normal_form_is_a_fixed_point_and_keeps_zeros)
     js_free(spec);
     js_free(first);
     js_free(second);
+}
+END_TEST
+
+/* A file with a graph is a model by itself; its paths are paths like others. */
+START_TEST(onnx_files_need_no_model)
+{
+    static const char *const sets[] = {
+        "teacher={\"weights\":\"t.onnx\"}",
+        "student={\"weights\":\"best.safetensors\",\"graph\":\"s.onnx\"}"};
+    struct error err;
+    struct problems p = {0};
+    struct json *spec = js_parse(sample, strlen(sample), &err);
+    JobSpec *job;
+
+    ck_assert(job_prepare(spec, "job.json", "/base", sets, ARRAY_LEN(sets), &err));
+    job = job_from_json(spec, &p);
+    ck_assert_ptr_nonnull(job);
+    ck_assert_str_eq(job->teacher->model, "onnx");
+    ck_assert_str_eq(job->teacher->weights, "/base/t.onnx");
+    ck_assert_str_eq(job->student->model, "onnx");
+    ck_assert_str_eq(job->student->graph, "/base/s.onnx");
+    job_free(job);
+    js_free(spec);
 }
 END_TEST
 
@@ -451,7 +484,7 @@ END_TEST
 
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
           the_sample_is_valid, every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
-          the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
+          onnx_files_need_no_model, the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
           normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
           result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
           frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)

@@ -32,7 +32,7 @@ struct machine {
 const char *pickle_kind_name(enum pickle_kind kind)
 {
     static const char *const names[PICKLE_KIND_COUNT] = {
-        "None",   "a number", "a number",          "a text", "a tuple",
+        "None",   "a number", "a number",           "a text", "a tuple",
         "a list", "a dict",   "a name of Python's", "a call", "something outside"};
 
     return names[kind];
@@ -431,13 +431,14 @@ static bool op_reduce(struct machine *m, int arg, struct error *err)
     return v;
 }
 
-/* Attributes of a dict, such as the versions that PyTorch notes: nothing that is read here. */
+/* Attributes of a dict, such as the versions that PyTorch notes, or of what was called: nothing that is read
+ * here. */
 static bool op_build(struct machine *m, int arg, struct error *err)
 {
     const struct pickle_value *attributes = pop(m, err), *v = attributes ? top(m, err) : NULL;
 
     (void)arg;
-    return v && (v->kind == PICKLE_DICT || wrong(v, PICKLE_DICT, err));
+    return v && (v->kind == PICKLE_DICT || v->kind == PICKLE_CALL || wrong(v, PICKLE_DICT, err));
 }
 
 static bool op_extern(struct machine *m, int arg, struct error *err)
@@ -523,9 +524,9 @@ struct pickle *pickle_read(const void *data, size_t len, const struct pickle_glo
                         .end = (const unsigned char *)data + len,
                         .allowed = allowed,
                         .n_allowed = n_allowed};
-    bool ok = len <= MAX_BYTES ? run(&m, err)
-                               : err_set(err, ERR_DATA, "%zu bytes; at most %d are read", len,
-                                         MAX_BYTES);
+    bool ok = len <= MAX_BYTES
+                  ? run(&m, err)
+                  : err_set(err, ERR_DATA, "%zu bytes; at most %d are read", len, MAX_BYTES);
 
     vec_free(&m.stack);
     vec_free(&m.memo);

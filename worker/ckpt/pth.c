@@ -31,6 +31,7 @@ static const struct pickle_global allowed[] = {
     {"torch.BoolStorage", PICKLE_NAMED},
     /* How a score comes that was computed with numpy. */
     {"numpy.core.multiarray.scalar", PICKLE_CALLED},
+    {"numpy._core.multiarray.scalar", PICKLE_CALLED},
     {"numpy.dtype", PICKLE_CALLED},
     {"_codecs.encode", PICKLE_CALLED},
 };
@@ -39,10 +40,10 @@ static const struct {
     const char *storage;
     enum st_dtype dtype;
 } types[] = {
-    {"torch.DoubleStorage", ST_F64},    {"torch.FloatStorage", ST_F32},
-    {"torch.HalfStorage", ST_F16},      {"torch.BFloat16Storage", ST_BF16},
-    {"torch.LongStorage", ST_I64},      {"torch.IntStorage", ST_I32},
-    {"torch.ByteStorage", ST_U8},       {"torch.BoolStorage", ST_U8},
+    {"torch.DoubleStorage", ST_F64}, {"torch.FloatStorage", ST_F32},
+    {"torch.HalfStorage", ST_F16},   {"torch.BFloat16Storage", ST_BF16},
+    {"torch.LongStorage", ST_I64},   {"torch.IntStorage", ST_I32},
+    {"torch.ByteStorage", ST_U8},    {"torch.BoolStorage", ST_U8},
 };
 
 static const struct zip_member *member(const struct pth *p, const char *name)
@@ -269,8 +270,8 @@ static bool find_root(struct pth *p, struct error *err)
         if (slash && strcmp(slash + 1, pickle) == 0)
             p->root = str_ndup(name, (size_t)(slash + 1 - name));
     }
-    return p->root || err_set(err, ERR_DATA, "the archive has no %s: torch.save did not write it",
-                              pickle);
+    return p->root ||
+           err_set(err, ERR_DATA, "the archive has no %s: torch.save did not write it", pickle);
 }
 
 static bool read_all(struct pth *p, const void *data, size_t len, struct error *err)

@@ -7,7 +7,7 @@
 
 struct onnx_labels {
     const char *graph_name;
-    const char *const *outputs; /* names of values, in the order of the file, up to NULL */
+    const char *const *outputs;       /* names of values, in the order of the file, up to NULL */
     const struct st_meta *properties; /* metadata */
     size_t n_properties;
 };

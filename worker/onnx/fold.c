@@ -112,17 +112,20 @@ static bool fold_transpose(const Onnx__Node *n, const struct operands *o, struct
     return true;
 }
 
-/* So many zeros. */
+/* So many of one number. */
 static bool fold_fill(const Onnx__Node *n, const struct operands *o, struct ints *out)
 {
     const Onnx__Attribute *value = attribute(n, "value");
-    int64_t zero = 0;
+    int64_t x;
 
     *out = (struct ints){.known = true, .n = o->in[0].at[0]};
-    return o->in[0].n == 1 && out->n >= 0 && out->n <= MAX_INTS && value && value->t &&
-           value->t->data_type == ONNX__ELEMENT_TYPE__INT64 &&
-           value->t->raw_data.len == sizeof(zero) &&
-           memcmp(value->t->raw_data.data, &zero, sizeof(zero)) == 0;
+    if (o->in[0].n != 1 || out->n < 0 || out->n > MAX_INTS || !value || !value->t ||
+        value->t->data_type != ONNX__ELEMENT_TYPE__INT64 || value->t->raw_data.len != sizeof(x))
+        return false;
+    memcpy(&x, value->t->raw_data.data, sizeof(x));
+    for (int64_t i = 0; i < out->n; i++)
+        out->at[i] = x;
+    return true;
 }
 
 static bool fold_arithmetic(const Onnx__Node *n, const struct operands *o, struct ints *out)
@@ -138,13 +141,24 @@ static bool fold_arithmetic(const Onnx__Node *n, const struct operands *o, struc
         case 'A': over = __builtin_add_overflow(a, b, &out->at[i]); break;
         case 'S': over = __builtin_sub_overflow(a, b, &out->at[i]); break;
         case 'M': over = __builtin_mul_overflow(a, b, &out->at[i]); break;
-        default:
-            over = b == 0 || (b == -1 && a == INT64_MIN);
-            out->at[i] = over ? 0 : a / b;
+        case 'E': out->at[i] = a == b; break;
+        default: over = b == 0 || (b == -1 && a == INT64_MIN); out->at[i] = over ? 0 : a / b;
         }
         if (over)
             return false;
     }
+    return true;
+}
+
+/* The second where the first is not 0, else the third. */
+static bool fold_where(const Onnx__Node *n, const struct operands *o, struct ints *out)
+{
+    (void)n;
+    if (o->n != 3 || o->in[1].n != o->in[0].n || o->in[2].n != o->in[0].n)
+        return false;
+    *out = o->in[1];
+    for (int64_t i = 0; i < out->n; i++)
+        out->at[i] = o->in[o->in[0].at[i] ? 1 : 2].at[i];
     return true;
 }
 
@@ -153,13 +167,14 @@ static const struct {
     bool (*fold)(const Onnx__Node *n, const struct operands *o, struct ints *out);
     bool rows; /* knows rows */
 } folds[] = {
-    {"Add", fold_arithmetic, false},  {"Cast", fold_copy, true},
+    {"Add", fold_arithmetic, false},       {"Cast", fold_copy, true},
     {"ConstantOfShape", fold_fill, false}, {"Div", fold_arithmetic, false},
-    {"Gather", fold_gather, false},   {"Identity", fold_copy, true},
-    {"Mul", fold_arithmetic, false},  {"Reshape", fold_reshape, true},
-    {"Slice", fold_slice, true},      {"Squeeze", fold_copy, false},
-    {"Sub", fold_arithmetic, false},  {"Transpose", fold_transpose, true},
-    {"Unsqueeze", fold_copy, false},
+    {"Equal", fold_arithmetic, false},     {"Gather", fold_gather, false},
+    {"Identity", fold_copy, true},         {"Mul", fold_arithmetic, false},
+    {"Reshape", fold_reshape, true},       {"Slice", fold_slice, true},
+    {"Squeeze", fold_copy, false},         {"Sub", fold_arithmetic, false},
+    {"Transpose", fold_transpose, true},   {"Unsqueeze", fold_copy, false},
+    {"Where", fold_where, false},
 };
 
 /* Numbers in a row, from any number of inputs. */
@@ -177,17 +192,33 @@ static bool fold_concat(struct replay *r, const Onnx__Node *n, struct ints *out)
     return n->n_input > 0;
 }
 
+/* The dimensions of a value, a tensor, or a list. */
+static const int64_t *dims_of(struct replay *r, const Onnx__Node *n, int64_t *rank)
+{
+    int v = node_has(n, 0) ? onnx_find(r->m, n->input[0]) : -1;
+    const struct st_tensor *t = input_tensor(r, n, 0);
+
+    if (v >= 0 && r->items[v].ints && !r->items[v].ints->columns) {
+        *rank = 1;
+        return &r->items[v].ints->n;
+    }
+    if (t) {
+        *rank = t->rank;
+        return t->shape;
+    }
+    if (v < 0 || r->items[v].value == NO_VALUE)
+        return NULL;
+    *rank = graph_shape(r->g, r->items[v].value)->rank;
+    return graph_shape(r->g, r->items[v].value)->dim;
+}
+
 static bool fold_shape(struct replay *r, const Onnx__Node *n, struct ints *out)
 {
-    const struct st_tensor *t = input_tensor(r, n, 0);
-    int v = n->n_input == 1 ? onnx_find(r->m, n->input[0]) : -1;
-    const int64_t *dims;
-    int64_t from, to, rank;
+    int64_t from, to, rank = 0;
+    const int64_t *dims = dims_of(r, n, &rank);
 
-    if (v < 0 || (!t && r->items[v].value == NO_VALUE))
+    if (!dims)
         return false;
-    dims = t ? t->shape : graph_shape(r->g, r->items[v].value)->dim;
-    rank = t ? t->rank : graph_shape(r->g, r->items[v].value)->rank;
     from = within(attribute_int(n, "start", 0), rank);
     to = within(attribute_int(n, "end", rank), rank);
     *out = (struct ints){.known = true, .n = to > from ? to - from : 0};

@@ -77,9 +77,9 @@ static bool shape_of(const struct st_tensor *t, struct shape *s)
 
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {"image", "images",   "labels",           "mask",     "logits",
-                                        "features", "projected",        "directions",
-                                        "teacher_logits", "teacher_features"};
+    static const char *const names[] = {
+        "image",    "images",    "labels",     "mask",           "logits",
+        "features", "projected", "directions", "teacher_logits", "teacher_features"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
@@ -94,8 +94,10 @@ value_id input_param(struct replay *r, const Onnx__Node *n, size_t i, enum param
     struct shape s;
 
     if (!t || !shape_of(t, &s))
-        return graph_fail(r->g, ERR_UNSUPPORTED, "input %zu (%.200s) is no tensor of numbers that "
-                          "stands in the file", i, node_has(n, i) ? n->input[i] : "left out");
+        return graph_fail(r->g, ERR_UNSUPPORTED,
+                          "input %zu (%.200s) is no tensor of numbers that "
+                          "stands in the file",
+                          i, node_has(n, i) ? n->input[i] : "left out");
     if (is_reserved(t->name))
         return graph_fail(r->g, ERR_UNSUPPORTED, "a tensor cannot be called %.200s here", t->name);
     item = item_of(r, t->name);
@@ -166,7 +168,8 @@ bool attribute_ints(struct replay *r, const Onnx__Node *n, const char *name, int
         out[i] = a ? a->ints[i] : fallback;
         if (out[i] < lo || out[i] > hi) {
             graph_fail(r->g, ERR_UNSUPPORTED,
-                       "%s has %" PRId64 ", expected %" PRId64 " to %" PRId64, name, out[i], lo, hi);
+                       "%s has %" PRId64 ", expected %" PRId64 " to %" PRId64, name, out[i], lo,
+                       hi);
             return false;
         }
     }
@@ -231,9 +234,20 @@ static void name_nodes(struct graph *g, size_t first, const Onnx__Node *n)
     graph_name_layer(g, first, n->name && *n->name ? n->name : n->output[0]);
 }
 
+static const struct rule *find_rule(const char *op)
+{
+    for (size_t i = 0; i < n_import_rules; i++)
+        if (strcmp(import_rules[i].op, op) == 0)
+            return &import_rules[i];
+    for (size_t i = 0; i < n_import_view_rules; i++)
+        if (strcmp(import_view_rules[i].op, op) == 0)
+            return &import_view_rules[i];
+    return NULL;
+}
+
 static void replay_node(struct replay *r, const Onnx__Node *n)
 {
-    const struct rule *rule = n->op_type ? import_rule(n->op_type) : NULL;
+    const struct rule *rule = n->op_type ? find_rule(n->op_type) : NULL;
     size_t first_node = r->g->nodes.n, first_value = r->g->values.n;
 
     if (fold(r, n))
@@ -253,9 +267,9 @@ static void blame(struct replay *r, const Onnx__Node *n)
     if (r->g->err.code == ERR_INVALID)
         r->g->err.code = ERR_DATA;
     err_wrap(&r->g->err, "%s: node \"%.200s\" (%.100s)", onnx_path(r->m),
-             n->name && *n->name  ? n->name
-             : n->n_output        ? n->output[0]
-                                  : "",
+             n->name && *n->name ? n->name
+             : n->n_output       ? n->output[0]
+                                 : "",
              n->op_type ? n->op_type : "no operator");
 }
 
@@ -279,8 +293,7 @@ static void check_image(struct replay *r, value_id image)
     for (int i = 1; i < 4; i++)
         if (want[i] && want[i] != got->dim[i]) {
             graph_fail(r->g, ERR_DATA,
-                       "%s takes images of [%" PRId64 ",%" PRId64 ",%" PRId64
-                       "], here they are %s",
+                       "%s takes images of [%" PRId64 ",%" PRId64 ",%" PRId64 "], here they are %s",
                        onnx_path(r->m), want[1], want[2], want[3], shape_text(got, text));
             return;
         }

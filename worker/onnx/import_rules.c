@@ -263,8 +263,8 @@ static bool joins_product(struct replay *r, const Onnx__Node *n, size_t value_at
     bias = input_param(r, n, 1 - value_at, ROLE_BIAS);
     if (bias != NO_VALUE) {
         product = &r->g->nodes.at[made];
-        graph_replace_node(r->g, made, &op_gemm,
-                           (value_id[]){product->in[0], product->in[1], bias}, 3, product->attr);
+        graph_replace_node(r->g, made, &op_gemm, (value_id[]){product->in[0], product->in[1], bias},
+                           3, product->attr);
         set_output(r, n, 0, x);
     }
     return true;
@@ -289,11 +289,19 @@ static void binary(struct replay *r, const Onnx__Node *n, const struct rule *rul
 
 #define WINDOW_ATTRIBUTES "auto_pad", "dilations", "kernel_shape", "pads", "strides"
 
-static const struct rule rules[] = {
+const struct rule import_rules[] = {
     {"Add", 2, 2, binary, &op_add, {NULL}},
-    {"AveragePool", 1, 1, pool, &op_average_pool,
+    {"AveragePool",
+     1,
+     1,
+     pool,
+     &op_average_pool,
      {WINDOW_ATTRIBUTES, "ceil_mode", "count_include_pad"}},
-    {"BatchNormalization", 5, 5, batch_norm, &op_batch_norm,
+    {"BatchNormalization",
+     5,
+     5,
+     batch_norm,
+     &op_batch_norm,
      {"epsilon", "momentum", "training_mode"}},
     {"Cast", 1, 1, cast, NULL, {"to"}},
     {"Clip", 1, 3, clip, &op_clip, {NULL}},
@@ -312,10 +320,4 @@ static const struct rule rules[] = {
     {"Sub", 2, 2, binary, &op_sub, {NULL}},
 };
 
-const struct rule *import_rule(const char *op)
-{
-    for (size_t i = 0; i < ARRAY_LEN(rules); i++)
-        if (strcmp(rules[i].op, op) == 0)
-            return &rules[i];
-    return import_view_rule(op);
-}
+const size_t n_import_rules = ARRAY_LEN(import_rules);

@@ -151,7 +151,11 @@ static void transpose(struct replay *r, const Onnx__Node *n, const struct rule *
     if (x == NO_VALUE)
         return;
     rank = graph_shape(r->g, x)->rank;
-    if (attribute_ints(r, n, "perm", perm, (size_t)rank, -1, 0, rank - 1))
+    if (!attribute_ints(r, n, "perm", perm, (size_t)rank, -1, 0, rank - 1))
+        return;
+    if (perm[0] != 0)
+        graph_fail(r->g, ERR_UNSUPPORTED, "moves the batch, which stays in front here");
+    else
         set_output(r, n, 0, g_transpose(r->g, x, perm));
 }
 
@@ -221,6 +225,8 @@ static void slice(struct replay *r, const Onnx__Node *n, const struct rule *rule
         const struct shape *s = graph_shape(r->g, x);
         int64_t axis = axes.at[i], whole, lo, hi;
 
+        if (axis == 0 && from.at[i] == 0 && to.at[i] >= s->dim[0])
+            continue;
         ok = !node_has(n, 4) || steps.at[i] == 1;
         if (!ok || !real_axis(r, s->rank, &axis))
             break;
@@ -282,6 +288,8 @@ static void expand(struct replay *r, const Onnx__Node *n, const struct rule *rul
     if (x == NO_VALUE)
         return;
     s = *graph_shape(r->g, x);
+    if (to.known && to.n && r->file_batch && to.at[0] == r->file_batch)
+        to.at[0] = r->batch;
     if (!to.known || to.n != s.rank || (to.at[0] != 1 && to.at[0] != s.dim[0])) {
         graph_fail(r->g, ERR_UNSUPPORTED, "its shape is not known, or not one of %d dimensions",
                    s.rank);
@@ -292,23 +300,12 @@ static void expand(struct replay *r, const Onnx__Node *n, const struct rule *rul
     set_output(r, n, 0, g_broadcast(r->g, x, s));
 }
 
-static const struct rule rules[] = {
-    {"Concat", 1, 1024, concat, NULL, {"axis"}},
-    {"Expand", 2, 2, expand, NULL, {NULL}},
-    {"Flatten", 1, 1, flatten, NULL, {"axis"}},
-    {"Pad", 2, 3, pad, NULL, {"mode"}},
-    {"Reshape", 2, 2, reshape, NULL, {"allowzero"}},
-    {"Slice", 4, 5, slice, NULL, {NULL}},
-    {"Split", 1, 2, split, NULL, {"axis", "split"}},
-    {"Squeeze", 1, 2, squeeze, NULL, {"axes"}},
-    {"Transpose", 1, 1, transpose, NULL, {"perm"}},
-    {"Unsqueeze", 1, 2, squeeze, NULL, {"axes"}},
+const struct rule import_view_rules[] = {
+    {"Concat", 1, 1024, concat, NULL, {"axis"}},     {"Expand", 2, 2, expand, NULL, {NULL}},
+    {"Flatten", 1, 1, flatten, NULL, {"axis"}},      {"Pad", 2, 3, pad, NULL, {"mode"}},
+    {"Reshape", 2, 2, reshape, NULL, {"allowzero"}}, {"Slice", 4, 5, slice, NULL, {NULL}},
+    {"Split", 1, 2, split, NULL, {"axis", "split"}}, {"Squeeze", 1, 2, squeeze, NULL, {"axes"}},
+    {"Transpose", 1, 1, transpose, NULL, {"perm"}},  {"Unsqueeze", 1, 2, squeeze, NULL, {"axes"}},
 };
 
-const struct rule *import_view_rule(const char *op)
-{
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
-        if (strcmp(rules[i].op, op) == 0)
-            return &rules[i];
-    return NULL;
-}
+const size_t n_import_view_rules = ARRAY_LEN(import_view_rules);

@@ -1,6 +1,7 @@
 #include "worker/onnx/model.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,8 @@ struct onnx_model {
     struct onnx_options options;
     char *features;
     Onnx__Model *file;
-    VEC(struct onnx_value) values;  /* by name */
-    VEC(struct st_tensor) tensors;  /* by name */
+    VEC(struct onnx_value) values; /* by name */
+    VEC(struct st_tensor) tensors; /* by name */
     struct onnx_ends ends;
     bool *needed; /* of each node */
     int *uses;    /* of each value */
@@ -39,7 +40,7 @@ static void *allowed_alloc(void *arg, size_t size)
     if (size > a->left)
         return NULL;
     a->left -= size;
-    return malloc(size);
+    return mem_try_aligned(sizeof(max_align_t), size);
 }
 
 static void allowed_free(void *arg, void *p)
@@ -54,8 +55,9 @@ static bool unpack(struct onnx_model *m, const void *data, size_t len, struct er
     ProtobufCAllocator allocator = {allowed_alloc, allowed_free, &allowance};
 
     m->file = onnx__model__unpack(&allocator, len, data);
-    return m->file || err_set(err, ERR_DATA, "is not ONNX, is damaged, or would take %zu MB to read",
-                              (3 * len + (16u << 20)) >> 20);
+    return m->file ||
+           err_set(err, ERR_DATA, "is not ONNX, is damaged, or would take %zu MB to read",
+                   (3 * len + (16u << 20)) >> 20);
 }
 
 bool onnx_looks(const void *data, size_t len)
@@ -109,10 +111,10 @@ static bool read_type(const Onnx__Tensor *from, struct st_tensor *t, struct erro
         Onnx__ElementType from;
         enum st_dtype to;
     } types[] = {
-        {ONNX__ELEMENT_TYPE__FLOAT32, ST_F32},   {ONNX__ELEMENT_TYPE__DOUBLE, ST_F64},
-        {ONNX__ELEMENT_TYPE__FLOAT16, ST_F16},   {ONNX__ELEMENT_TYPE__BFLOAT16, ST_BF16},
-        {ONNX__ELEMENT_TYPE__INT64, ST_I64},     {ONNX__ELEMENT_TYPE__INT32, ST_I32},
-        {ONNX__ELEMENT_TYPE__UINT8, ST_U8},      {ONNX__ELEMENT_TYPE__BOOL, ST_U8},
+        {ONNX__ELEMENT_TYPE__FLOAT32, ST_F32}, {ONNX__ELEMENT_TYPE__DOUBLE, ST_F64},
+        {ONNX__ELEMENT_TYPE__FLOAT16, ST_F16}, {ONNX__ELEMENT_TYPE__BFLOAT16, ST_BF16},
+        {ONNX__ELEMENT_TYPE__INT64, ST_I64},   {ONNX__ELEMENT_TYPE__INT32, ST_I32},
+        {ONNX__ELEMENT_TYPE__UINT8, ST_U8},    {ONNX__ELEMENT_TYPE__BOOL, ST_U8},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(types); i++)
@@ -261,9 +263,7 @@ int onnx_find(const struct onnx_model *m, const char *name)
 {
     const struct onnx_value key = {.name = name}, *v;
 
-    v = m->values.n
-            ? bsearch(&key, m->values.at, m->values.n, sizeof(key), value_by_name)
-            : NULL;
+    v = m->values.n ? bsearch(&key, m->values.at, m->values.n, sizeof(key), value_by_name) : NULL;
     return v ? (int)(v - m->values.at) : -1;
 }
 
@@ -302,8 +302,7 @@ static bool find_image(struct onnx_model *m, struct error *err)
         return err_set(err, ERR_DATA, "has no input");
     m->ends.image = onnx_find(m, g->input[i]->name);
     if (!g->input[i]->type || !g->input[i]->type->tensor_type ||
-        !g->input[i]->type->tensor_type->shape ||
-        g->input[i]->type->tensor_type->shape->n_dim != 4)
+        !g->input[i]->type->tensor_type->shape || g->input[i]->type->tensor_type->shape->n_dim != 4)
         return err_set(err, ERR_UNSUPPORTED, "input \"%.200s\" is no batch of images [N,3,H,W]",
                        g->input[i]->name);
     for (size_t k = 0; k < 4; k++) {
@@ -337,12 +336,11 @@ static bool find_logits(struct onnx_model *m, struct error *err)
         }
     m->ends.logits = name ? onnx_find(m, name) : -1;
     if (m->ends.logits < 0)
-        return err_set(err, ERR_DATA, "its output \"%.200s\" is made by no node",
-                       name ? name : "");
+        return err_set(err, ERR_DATA, "its output \"%.200s\" is made by no node", name ? name : "");
     while ((n = maker(m, m->ends.logits)) && n->n_input == 1 &&
            (is_op(n, "Softmax") || is_op(n, "LogSoftmax") || is_op(n, "Identity")) &&
-           onnx_find(m, n->input[0]) >= 0 && onnx_value_at(m, onnx_find(m, n->input[0]))->node <
-                                                 m->values.at[m->ends.logits].node)
+           onnx_find(m, n->input[0]) >= 0 &&
+           onnx_value_at(m, onnx_find(m, n->input[0]))->node < m->values.at[m->ends.logits].node)
         m->ends.logits = onnx_find(m, n->input[0]);
     return true;
 }

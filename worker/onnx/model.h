@@ -7,8 +7,9 @@
 #include "worker/ckpt/safetensors.h"
 
 struct onnx_options {
-    const char *features; /* the value that is the features; NULL: what enters the last Gemm or MatMul */
-    bool as_written;      /* batch norms normalise as the file says; else as the job needs them */
+    const char
+        *features;   /* the value that is the features; NULL: what enters the last Gemm or MatMul */
+    bool as_written; /* batch norms normalise as the file says; else as the job needs them */
 };
 
 /* Values go by number: the place of their name in order. */

@@ -46,9 +46,9 @@ struct rule {
     const char *attributes[MAX_ATTRIBUTES];
 };
 
-/* import_rules.c, which also asks import_views.c; NULL: the operator is not known. */
-const struct rule *import_rule(const char *op);
-const struct rule *import_view_rule(const char *op);
+/* import_rules.c and import_views.c */
+extern const struct rule import_rules[], import_view_rules[];
+extern const size_t n_import_rules, n_import_view_rules;
 
 /* fold.c */
 /* Computes what is known without an image. False: it is a node for the graph. */
