@@ -91,4 +91,32 @@ START_TEST(maps_and_makes_folders)
 }
 END_TEST
 
-UNIT_MAIN(replaces_or_leaves_alone_whatever_fails, reading_has_a_limit, maps_and_makes_folders)
+START_TEST(a_look_tells_kind_and_stamp)
+{
+    char *path = str_path(unit_dir(), "looked-at");
+    struct file_stamp seen, again;
+    struct file_map m;
+    enum file_kind kind;
+    struct error err;
+
+    ck_assert(!file_look(path, &seen, &kind, &err));
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert_ok(file_replace(path, "xyz", 3, 0644, &err), err);
+    ck_assert_ok(file_look(path, &seen, &kind, &err), err);
+    ck_assert(kind == FILE_PLAIN && seen.size == 3);
+    ck_assert_ok(file_map(&m, path, &err), err);
+    ck_assert_mem_eq(&m.stamp, &seen, sizeof(seen));
+    file_unmap(&m);
+    ck_assert_ok(file_replace(path, "xyz", 3, 0644, &err), err);
+    ck_assert_ok(file_look(path, &again, &kind, &err), err);
+    ck_assert_mem_ne(&again, &seen, sizeof(seen));
+    ck_assert_ok(file_look(unit_dir(), &seen, &kind, &err), err);
+    ck_assert_int_eq(kind, FILE_FOLDER);
+    ck_assert_ok(file_look("/dev/null", &seen, &kind, &err), err);
+    ck_assert_int_eq(kind, FILE_OTHER);
+    free(path);
+}
+END_TEST
+
+UNIT_MAIN(replaces_or_leaves_alone_whatever_fails, reading_has_a_limit, maps_and_makes_folders,
+          a_look_tells_kind_and_stamp)

@@ -38,6 +38,8 @@ static void fill_catalog(void)
     catalog_add(&known, CATALOG_LOSSES,
                 (struct catalog_entry){.name = "nd", .needs_teacher = true});
     catalog_add(&known, CATALOG_DATA, (struct catalog_entry){.name = "cifar100"});
+    catalog_add(&known, CATALOG_DATA,
+                (struct catalog_entry){.name = "imagefolder", .params = "image_size"});
     catalog_add(&known, CATALOG_OPTIMIZERS,
                 (struct catalog_entry){.name = "sgd", .params = "momentum,nesterov"});
     catalog_add(&known, CATALOG_SCHEDULES,
@@ -154,6 +156,15 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"teacher.ema_momentum=1", "#/teacher/ema_momentum: must be at least 0 and less than 1"},
         {"teacher.directions=mean", "expected one of class_means, classifier, ema, got \"mean\""},
         {"data.mean=[0.5]", "#/data/mean: expected 3 numbers, got 1"},
+        {"data.image_size=64", "#/data/image_size: images of cifar100 have one size already"},
+        {"data.resize=64", "#/data/resize: images of cifar100 have one size already"},
+        {"data.decode_threads=0", "#/data/decode_threads: must be at least 1"},
+        {"data.augment.scale_min=0", "#/data/augment/scale_min: must be greater than 0"},
+        {"data.augment.scale_max=0.05",
+         "#/data/augment/scale_max: must be at least scale_min (0.08), got 0.05"},
+        {"data.augment.ratio_min=2",
+         "#/data/augment/ratio_max: must be at least ratio_min (2), got 1.33333"},
+        {"data.augment.random_resized_crop=1", "expected true or false, got 1"},
         {"train.lanes=3", "#/train/lanes: must be a power of two, got 3"},
         {"resources.ranks=8", "#/resources/ranks: ranks must be a power of two and at most the "
                               "lanes: 8 ranks do not fit 4 lanes"},
@@ -208,6 +219,20 @@ START_TEST(the_normalised_form_is_valid)
     js_free(spec);
     js_free(again);
     catalog_free(&known);
+}
+END_TEST
+
+START_TEST(images_of_any_size_have_a_view)
+{
+    static const char *const sets[] = {"data.source=imagefolder:/x", "data.image_size=64",
+                                       "data.augment.random_resized_crop=true", "data.resize=64",
+                                       "data.resize=63"};
+    struct error err;
+
+    judge(&err, sets, 4);
+    ck_assert_msg(!err.msg[0], "%s", err.msg);
+    judge(&err, sets, 5);
+    ck_assert(strstr(err.msg, "#/data/resize: must be at least image_size (64), got 63"));
 }
 END_TEST
 
@@ -310,7 +335,9 @@ START_TEST(result_form_leaves_out_what_cannot_matter)
         {"watchdog.stall_s=1", NULL},
         {"data.source=cifar100:/elsewhere", NULL},
         {"data.on_corrupt=skip", NULL},
+        {"data.decode_threads=7", NULL},
         {"teacher.weights=/elsewhere", NULL},
+        {"data.image_size=64", "#/data/image_size: 224 became 64"},
         {"train.seed=2", "#/train/seed: 0 became 2"},
         {"train.lanes=8", "#/train/lanes: 4 became 8"},
         {"resources.threads=2", "#/resources/threads: 1 became 2"},
@@ -484,7 +511,7 @@ END_TEST
 
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
           the_sample_is_valid, every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
-          onnx_files_need_no_model, the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
+          images_of_any_size_have_a_view, onnx_files_need_no_model, the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
           normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
           result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
           frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)

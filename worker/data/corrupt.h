@@ -14,7 +14,7 @@ bool corrupt_find(const struct dataset *d, int64_t first, int64_t step, int64_t 
 bool corrupt_recall(const struct dataset *d, const char *cache, int64_t *marked);
 void corrupt_keep(const struct dataset *d, const char *cache, const int64_t *marked);
 
-/* Leaves out those that are marked; dataset_skipped() and dataset_skipped_why() tell of them. ERR_DATA when
+/* Of a set that was opened with skip_corrupt: leaves out those that are marked; dataset_skipped() and dataset_skipped_why() tell of them. ERR_DATA when
  * no image is left. */
 bool corrupt_drop(struct dataset *d, const int64_t *marked, struct error *err);
 

@@ -60,7 +60,8 @@ size_t framer_memory(const struct dataset *d)
     const struct dataset_largest most = dataset_largest(d);
     const size_t size = (size_t)dataset_size(d);
 
-    /* The file, its pixels, the frame. */
+    /* The file, its pixels, the frame. While a progressive JPEG is decoded, its coefficients take twice as
+     * much as its pixels on top. */
     return most.bytes + 3 * (size_t)most.pixels + 3 * size * size;
 }
 
