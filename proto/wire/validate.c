@@ -7,6 +7,7 @@
 
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+#include "proto/wire/ref.h"
 
 /* Limits of single numbers. "losses.*." stands for every loss. */
 struct range {
@@ -144,6 +145,14 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
                      "mean and std are given together or not at all");
 }
 
+/* Of registered weights the daemon fills the model in; before that nobody knows it. */
+static void require_model(const char *model, const char *weights, const char *pointer,
+                          const struct catalog *known, struct problems *p)
+{
+    if (known || !weights || !ref_is_model(weights))
+        require(model, pointer, "", p);
+}
+
 /* Which parts each kind of job has. */
 static void check_parts(const JobSpec *job, const struct catalog *known, struct problems *p)
 {
@@ -176,12 +185,12 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
     if (parts[job->kind].losses == NO && job->n_losses)
         problems_add(p, "#/losses", "a job of kind \"%s\" has no losses", kind);
     if (job->teacher) {
-        require(job->teacher->model, "#/teacher/model", "", p);
+        require_model(job->teacher->model, job->teacher->weights, "#/teacher/model", known, p);
         require(job->teacher->weights, "#/teacher/weights", "", p);
         check_name(known, CATALOG_MODELS, "model", "#/teacher/model", job->teacher->model, p);
     }
     if (job->student) {
-        require(job->student->model, "#/student/model", "", p);
+        require_model(job->student->model, job->student->weights, "#/student/model", known, p);
         check_name(known, CATALOG_MODELS, "model", "#/student/model", job->student->model, p);
         if (parts[job->kind].student_weights == YES)
             require(job->student->weights, "#/student/weights", why, p);
