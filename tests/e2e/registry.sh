@@ -183,4 +183,18 @@ left=$(cd "$state/blobs" && ls | grep -v "$uploaded" | sort)
 [ "$left" = "$(get /api/v1/models '.items[].sha256' | sort -u)" ] || fail "blobs: $left"
 [ -z "$(ls "$state/uploads")" ] || fail "uploads: $(ls "$state/uploads")"
 problems_are_whole
+
+# -- What takes for ever holds up nobody, and not the end --
+mkdir "$tmp/endless"
+mkfifo "$tmp/endless/train-images-idx3-ubyte"
+ctl datasets add endless "idx:$tmp/endless" 2>"$tmp/err" &
+client=$!
+looking() {
+    pgrep -P "$daemon" -f 'distill-worker manifest' >/dev/null
+}
+within 10 looking || fail "nobody looks at the data"
+api GET /api/v1/models
+expect 200 "another request meanwhile"
 stop_daemon
+wait $client && fail "endless data are registered"
+[ -z "$(pgrep -f "manifest --json idx:$tmp/endless")" ] || fail "the worker is left behind"
