@@ -4,12 +4,14 @@ import { haveCharts, loadCharts } from "./chart.js";
 import { setText } from "./dom.js";
 import { JobPage } from "./job.js";
 import { ListPage } from "./list.js";
+import { ModelsPage } from "./models.js";
 import { SignInPage } from "./signin.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
 
 const ROUTES = [
   [/^#\/jobs\/(\w+)$/, (id) => new JobPage(store, id)],
+  [/^#\/models$/, () => new ModelsPage()],
   [/^/, () => new ListPage(store)],
 ];
 
