@@ -15,12 +15,12 @@ function filePath({ name, version }) {
 
 function row({ model, depth }) {
   const job = model.lineage.job;
-  const name = h("th", { scope: "row" },
+  const name = h("div", {},
     h("a", { href: filePath(model), download: `${title(model)}.${model.format}` }, title(model)),
     h("span", { class: "id", title: model.sha256 }, model.sha256.slice(0, 12)));
 
-  name.style.paddingLeft = `${1 + depth * INDENT_EM}em`;
-  return h("tr", {}, name, h("td", {}, model.kind), h("td", {}, model.architecture),
+  name.style.marginLeft = `${depth * INDENT_EM}em`;
+  return h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, model.kind), h("td", {}, model.architecture),
     h("td", { class: "num" }, String(model.classes ?? "–")), h("td", { class: "num" }, bytes(model.size_bytes)),
     h("td", {}, origin(model) ?? "–"),
     h("td", {}, job ? h("a", { href: `#/jobs/${job}` }, job.slice(-6)) : "–"),
@@ -50,7 +50,7 @@ export class ModelsPage {
   build() {
     this.said = h("span", { class: "note", role: "status" });
     this.body = h("tbody", {});
-    this.table = h("div", { class: "card scroll", hidden: true }, h("table", { class: "models" },
+    this.table = h("div", { class: "card scroll", hidden: true }, h("table", { class: "jobs" },
       h("thead", {}, h("tr", {}, TITLES.map(([t, c]) => h("th", { scope: "col", class: c ?? null }, t)))), this.body));
     this.empty = h("p", { class: "empty", hidden: true }, "No models yet. Register one with ",
       h("code", {}, "distillctl models add NAME --job ID"), ".");
