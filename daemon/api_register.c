@@ -303,7 +303,7 @@ static void answer(struct request *r, void *arg)
 {
     struct registration *g = arg;
     struct model m = {.seq = 0};
-    bool fresh, ok = g->facts && is_usable(g, &g->err);
+    bool fresh = false, ok = g->facts && is_usable(g, &g->err);
 
     if (ok) {
         m = model_of(g);
