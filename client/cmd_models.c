@@ -272,7 +272,7 @@ static bool fetch(struct ctl *c, const struct models *o, struct error *err)
                                .path = path,
                                .sha256 = js_string(js_get(model, "sha256"), ""),
                                .quiet = o->quiet || c->json};
-    int64_t bytes;
+    int64_t bytes = 0;
     bool ok = model && file_make_dirs(o->dir, 0777, err) && download(c, &d, &bytes, err);
 
     if (ok)

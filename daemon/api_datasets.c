@@ -60,7 +60,7 @@ static bool is_source(const struct json *value, struct error *err)
 static void look(void *arg)
 {
     struct survey *s = arg;
-    const struct worker_tool tool = {s->daemon->settings.worker, s->cache};
+    const struct worker_tool tool = {s->daemon->settings.worker, s->cache, s->daemon->worker_calls};
     const char *const words[] = {"--json", s->set.source, NULL};
 
     s->set.manifest = worker_ask(&tool, "manifest", words, &s->err);

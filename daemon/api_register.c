@@ -172,7 +172,8 @@ static void add_given(const struct registration *g, const char **words, size_t *
 
 static struct json *describe(const struct registration *g, const char *path, struct error *err)
 {
-    const struct worker_tool tool = {.program = g->daemon->settings.worker};
+    const struct worker_tool tool = {.program = g->daemon->settings.worker,
+                                     .calls = g->daemon->worker_calls};
     const char *words[ARRAY_LEN(members) + 2] = {path};
     size_t n = 1;
     struct json *facts;
@@ -302,7 +303,7 @@ static void answer(struct request *r, void *arg)
 {
     struct registration *g = arg;
     struct model m = {.seq = 0};
-    bool fresh, ok = g->facts && is_usable(g, &g->err);
+    bool fresh = false, ok = g->facts && is_usable(g, &g->err);
 
     if (ok) {
         m = model_of(g);

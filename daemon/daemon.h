@@ -48,6 +48,7 @@ struct daemon {
     struct http *http;
     struct uplink *uplink;
     struct hosts *hosts;
+    struct worker_calls *worker_calls;
     struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
     VEC(struct active *) active; /* in the order of arrival */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */

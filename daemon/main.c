@@ -371,6 +371,7 @@ static bool load_catalog(struct daemon *d, struct error *err)
 static bool start(struct daemon *d, struct error *err)
 {
     d->started_ms = clock_wall_ms();
+    d->worker_calls = worker_calls_new();
     start_timers(d);
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
         !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
@@ -416,6 +417,7 @@ static void stop(struct daemon *d)
     free(address);
     if (d->events)
         events_on_publish(d->events, NULL, NULL);
+    worker_calls_stop(d->worker_calls);
     http_stop(d->http);
     d->http = NULL;
     uplink_stop(d->uplink);
@@ -429,6 +431,7 @@ static void stop(struct daemon *d)
     vec_free(&d->active);
     events_free(d->events);
     store_close(d->store);
+    worker_calls_free(d->worker_calls);
     catalog_free(&d->catalog);
     free(d->address);
     free(d->state_dir);

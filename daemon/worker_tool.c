@@ -2,6 +2,8 @@
 #include "daemon/worker_tool.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +11,56 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/base/vec.h"
 
 enum {
     OUTPUT_MAX = 1 << 20
 };
+
+struct worker_calls {
+    pthread_mutex_t lock;
+    VEC(pid_t) pids; /* not waited for yet: the numbers are theirs */
+    bool stopped;
+};
+
+struct worker_calls *worker_calls_new(void)
+{
+    struct worker_calls *c = NEW(struct worker_calls);
+
+    pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+void worker_calls_free(struct worker_calls *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_destroy(&c->lock);
+    vec_free(&c->pids);
+    free(c);
+}
+
+void worker_calls_stop(struct worker_calls *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->stopped = true;
+    for (size_t i = 0; i < c->pids.n; i++)
+        kill(c->pids.at[i], SIGKILL);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void forget(struct worker_calls *c, pid_t pid)
+{
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->pids.n; i++)
+        if (c->pids.at[i] == pid)
+            c->pids.at[i] = c->pids.at[--c->pids.n];
+    pthread_mutex_unlock(&c->lock);
+}
 
 /* Its two streams end in memory: nobody has to read while it runs. */
 struct run {
@@ -49,14 +95,36 @@ static bool start(struct run *r, char *const *argv, char *const *env, pid_t *pid
     return code == 0 || err_set(err, ERR_IO, "starting %s: %s", argv[0], strerror(code));
 }
 
-static bool run(struct run *r, char *const *argv, char *const *env, struct error *err)
+static bool start_known(struct run *r, struct worker_calls *c, char *const *argv, char *const *env,
+                        pid_t *pid, struct error *err)
 {
+    bool ok;
+
+    if (!c)
+        return start(r, argv, env, pid, err);
+    pthread_mutex_lock(&c->lock);
+    ok = c->stopped ? err_set(err, ERR_STOPPED, "the daemon is about to end")
+                    : start(r, argv, env, pid, err);
+    if (ok)
+        vec_push(&c->pids, *pid);
+    pthread_mutex_unlock(&c->lock);
+    return ok;
+}
+
+static bool run(struct run *r, struct worker_calls *c, char *const *argv, char *const *env,
+                struct error *err)
+{
+    siginfo_t info;
     pid_t pid;
 
     if (r->out < 0 || r->said < 0)
         return err_set(err, ERR_IO, "memfd: %s", strerror(errno));
-    if (!start(r, argv, env, &pid, err))
+    if (!start_known(r, c, argv, env, &pid, err))
         return false;
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+        continue;
+    if (c)
+        forget(c, pid);
     while (waitpid(pid, &r->status, 0) < 0)
         if (errno != EINTR)
             return err_set(err, ERR_IO, "waitpid: %s", strerror(errno));
@@ -128,7 +196,7 @@ struct json *worker_ask(const struct worker_tool *t, const char *command, const 
     for (; words && *words; words++)
         vec_push(&argv, str_dup(*words));
     vec_push(&argv, NULL);
-    if (run(&r, argv.at, env, err) && (r.status == 0 || failed(&r, command, err)))
+    if (run(&r, t->calls, argv.at, env, err) && (r.status == 0 || failed(&r, command, err)))
         j = output(&r, command, err);
     for (size_t i = 0; i < argv.n; i++)
         free(argv.at[i]);

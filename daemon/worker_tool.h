@@ -5,8 +5,17 @@
 #include "proto/base/json.h"
 #include "proto/wire/catalog.h"
 
+/* Commands that run just now. Any thread. */
+struct worker_calls;
+struct worker_calls *worker_calls_new(void);
+void worker_calls_free(struct worker_calls *c); /* NULL is fine */
+/* Ends them, and starts no more: ERR_STOPPED. */
+void worker_calls_stop(struct worker_calls *c); /* NULL is fine */
+
 struct worker_tool {
-    const char *program, *cache; /* its DISTILLD_CACHE; NULL: as ours */
+    const char *program;
+    const char *cache;          /* its DISTILLD_CACHE; NULL: as ours */
+    struct worker_calls *calls; /* NULL: nobody ends it */
 };
 
 /* Runs `worker COMMAND WORD...` (words end with NULL) and reads what it prints. A failure is the worker's

@@ -4,6 +4,7 @@ import { haveCharts, loadCharts } from "./chart.js";
 import { setText } from "./dom.js";
 import { JobPage } from "./job.js";
 import { ListPage } from "./list.js";
+import { ModelsPage } from "./models.js";
 import { SignInPage } from "./signin.js";
 import { Store } from "./store.js";
 import { Stream } from "./stream.js";
@@ -12,6 +13,7 @@ import { SweepPage } from "./sweep.js";
 const ROUTES = [
   [/^#\/jobs\/(\w+)$/, (id) => new JobPage(store, id)],
   [/^#\/sweeps\/(\w+)$/, (id) => new SweepPage(store, id)],
+  [/^#\/models$/, () => new ModelsPage()],
   [/^/, () => new ListPage(store)],
 ];
 

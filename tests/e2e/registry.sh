@@ -37,7 +37,8 @@ cmp -s "$tmp/body" <(tail -c +101 "$out/student.safetensors" | head -c 200) || f
 header etag
 [ "$value" = "\"$(sha "$out/student.safetensors")\"" ] || fail "the tag of the file: $value"
 header repr-digest
-[ "$value" = "sha-256=:$(openssl dgst -sha256 -binary "$out/student.safetensors" | base64):" ] || fail "Repr-Digest: $value"
+# shellcheck disable=SC2059
+[ "$value" = "sha-256=:$(printf "$(sha "$out/student.safetensors" | sed 's/../\\x&/g')" | base64):" ] || fail "Repr-Digest: $value"
 cp "$out/student.safetensors" "$tmp/kept" # the run directory is not where the model lives
 echo spoilt >"$out/student.safetensors"
 [ "$(ctl models fetch big -o "$tmp/got")" = "$tmp/got/big@1.safetensors" ] || fail "models fetch"
@@ -53,6 +54,17 @@ printf '"%s"' "$(sha "$tmp/kept")" >"$tmp/got/big@1.safetensors.part.etag"
 ctl models fetch big@1 -o "$tmp/got" 2>"$tmp/err"
 [ $? -eq 65 ] && grep -q 'what came has the sha256' "$tmp/err" || fail "wrong bytes pass: $(cat "$tmp/err")"
 [ -z "$(ls "$tmp/got")" ] || fail "left of wrong bytes: $(ls "$tmp/got")"
+
+# From a file: the same bytes under another name, and what the file does not say. What it says must be so.
+[ "$(ctl models add copy "$tmp/kept" -q --set labels.by=hand)" = copy@1 ] || fail "a model from a file"
+[ "$(get /api/v1/models/copy/versions/1 '"\(.kind) \(.architecture) \(.labels.by) \(.lineage.job)"')" = \
+    "upload resnet8x4 hand null" ] || fail "what is known of a file: $text"
+ctl models add copy "$tmp/kept" -q --set architecture=resnet8 2>"$tmp/err" && fail "a file passes for another model"
+grep -q 'the file says "resnet8x4", not "resnet8"' "$tmp/err" || fail "another model: $(cat "$tmp/err")"
+cp "$tmp/kept" "$tmp/longer"
+echo >>"$tmp/longer"
+ctl models add copy "$tmp/longer" -q 2>"$tmp/err" && fail "a damaged file is a model"
+ctl models rm copy@1 || fail "models rm"
 
 # -- Names in jobs --
 named='.kind = "distill" | .teacher = {weights: "model:big"} | .losses = [{kind: "ce"}, {kind: "kd"}]'
@@ -167,8 +179,23 @@ echo part >"$state/uploads/upl_0"
 stop_daemon
 start_daemon
 [ "$(get /api/v1/models .)" = "$before" ] || fail "other models after a restart"
-left=$(cd "$state/blobs" && ls | sort)
+uploaded=$(sha "$tmp/longer") # protected by its upload, for a day
+left=$(cd "$state/blobs" && ls | grep -v "$uploaded" | sort)
 [ "$left" = "$(get /api/v1/models '.items[].sha256' | sort -u)" ] || fail "blobs: $left"
 [ -z "$(ls "$state/uploads")" ] || fail "uploads: $(ls "$state/uploads")"
 problems_are_whole
+
+# -- What takes for ever holds up nobody, and not the end --
+mkdir "$tmp/endless"
+mkfifo "$tmp/endless/train-images-idx3-ubyte"
+ctl datasets add endless "idx:$tmp/endless" 2>"$tmp/err" &
+client=$!
+looking() {
+    pgrep -P "$daemon" -f 'distill-worker manifest' >/dev/null
+}
+within 10 looking || fail "nobody looks at the data"
+api GET /api/v1/models
+expect 200 "another request meanwhile"
 stop_daemon
+wait $client && fail "endless data are registered"
+[ -z "$(pgrep -f "manifest --json idx:$tmp/endless")" ] || fail "the worker is left behind"

@@ -112,9 +112,7 @@ offset_is "$id" 40000 || fail "after kill -9: $code $value"
 api DELETE "/api/v1/uploads/$id"
 
 # The client goes on by itself, through a daemon that dies again and again under another address each time.
-distill_job >/dev/null # makes a model
-cp "$tmp/teacher/student.safetensors" "$tmp/weights"
-head -c 60000000 /dev/urandom >"$tmp/large"
+head -c 50000000 /dev/urandom >"$tmp/large"
 listen=127.0.0.1:0
 grown() {
     [ "$(cat "$state"/uploads/upl_* 2>/dev/null | wc -c)" -gt "$1" ] || ! kill -0 "$client" 2>/dev/null
@@ -130,10 +128,8 @@ done
 wait $client && fail "random bytes are a model"
 grep -q 'neither safetensors' "$tmp/err" || fail "the client: $(cat "$tmp/err")"
 cmp "$state/blobs/$(sha "$tmp/large")" "$tmp/large" || fail "the upload has other bytes"
-[ "$(ctl models add weights "$tmp/weights")" = weights@1 ] || fail "a model from a file"
-cmp "$state/blobs/$(sha "$tmp/weights")" "$tmp/weights" || fail "the model has other bytes"
 # A client that was killed: the next one goes on.
-head -c 40000000 /dev/urandom >"$tmp/large"
+head -c 30000000 /dev/urandom >"$tmp/large"
 "$builddir/distillctl" --state "$state" models add large "$tmp/large" >"$tmp/out" 2>"$tmp/err" &
 client=$!
 within 30 grown 0 || fail "no upload begins"

@@ -4,6 +4,7 @@
 
 #include "proto/base/rng.h"
 #include "proto/wire/frame.h"
+#include "proto/wire/ref.h"
 #include "proto/wire/validate.h"
 #include "tests/unit/unit.h"
 
@@ -445,6 +446,73 @@ START_TEST(assignments_say_where_they_fail)
 }
 END_TEST
 
+START_TEST(names_of_a_registry_are_no_paths)
+{
+    static const char *const sets[] = {"teacher.weights=model:big@2", "teacher.model=null",
+                                       "student.weights=here.safetensors", "data.source=dataset:x"};
+    struct error err;
+    struct json *spec = js_parse(sample, strlen(sample), &err);
+    struct problems p = {0};
+    JobSpec *job;
+
+    ck_assert_ok(job_prepare(spec, "-", "/base", sets, ARRAY_LEN(sets), &err), err);
+    ck_assert_str_eq(js_string(js_path(spec, "teacher.weights"), ""), "model:big@2");
+    ck_assert_str_eq(js_string(js_path(spec, "student.weights"), ""), "/base/here.safetensors");
+    ck_assert_str_eq(js_string(js_path(spec, "data.source"), ""), "dataset:x");
+    job = job_from_json(spec, &p);
+    job_validate(job, NULL, &p); /* as a client does, who knows nothing of the registry */
+    ck_assert_ok(problems_none(&p, &err), err);
+    fill_catalog();
+    job_validate(job, &known, &p);
+    ck_assert_error(problems_none(&p, &err), err, "#/teacher/model: is required");
+    catalog_free(&known);
+    job_free(job);
+    js_free(spec);
+    problems_free(&p);
+}
+END_TEST
+
+START_TEST(names_have_a_form)
+{
+    static const struct {
+        const char *text, *name; /* NULL: refused */
+        int64_t version;
+    } cases[] = {
+        {"model:a", "a", 0},
+        {"a@7", "a", 7},
+        {"model:a-b.c_d0@2147483647", "a-b.c_d0", 2147483647},
+        {"123456789012345678901234567890123456789012345678901234567890123",
+         "123456789012345678901234567890123456789012345678901234567890123", 0},
+        {"1234567890123456789012345678901234567890123456789012345678901234", NULL, 0},
+        {"", NULL, 0},
+        {"model:", NULL, 0},
+        {"@1", NULL, 0},
+        {"a@", NULL, 0},
+        {"a@0", NULL, 0},
+        {"a@2147483648", NULL, 0},
+        {"a@1@2", NULL, 0},
+        {"A", NULL, 0},
+        {"-a", NULL, 0},
+        {"a.", NULL, 0},
+        {"a/b", NULL, 0},
+        {"..", NULL, 0},
+        {"a b", NULL, 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error err = {0};
+        struct ref ref;
+        bool ok = ref_parse_model(cases[i].text, &ref, &err);
+
+        ck_assert_msg(ok == (cases[i].name != NULL), "case %zu: %s", i, err.msg);
+        ck_assert_msg(ok || err.msg[0], "case %zu is refused without a word", i);
+        ck_assert_msg(!ok ||
+                          (strcmp(ref.name, cases[i].name) == 0 && ref.version == cases[i].version),
+                      "case %zu: %s@%lld", i, ref.name, (long long)ref.version);
+    }
+}
+END_TEST
+
 START_TEST(frames_survive_any_cut)
 {
     struct buf stream = buf_new(0), got = buf_new(0);
@@ -511,7 +579,8 @@ END_TEST
 
 UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
           the_sample_is_valid, every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
-          images_of_any_size_have_a_view, onnx_files_need_no_model, the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
-          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
-          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          images_of_any_size_have_a_view, onnx_files_need_no_model, the_normalised_form_is_valid,
+          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
+          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
+          assignments_say_where_they_fail, names_of_a_registry_are_no_paths, names_have_a_form,
           frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)

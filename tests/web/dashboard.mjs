@@ -133,11 +133,23 @@ async function seeItFail(page, id) {
   console.log("ok: a waiting job tells why, a failed one too, and a loss that is no number is a gap");
 }
 
-async function follow(reader, page, waiting, student, diverging) {
+/* The student stands under its teacher, which its job knew as a file: the tensors are the same. */
+async function seeModels(page, weights, student) {
+  await service.ctl("models", "add", "large", weights);
+  await service.ctl("models", "add", "small", "--job", student);
+  await page.getByRole("link", { name: "Models" }).click();
+  const rows = page.getByRole("row");
+  await rows.filter({ hasText: "small@1" }).filter({ hasText: "large@1" }).waitFor();
+  assert.deepEqual(await page.getByRole("rowheader").getByRole("link").allTextContents(), ["large@1", "small@1"]);
+  console.log("ok: models, students under their teachers");
+}
+
+async function follow(reader, page, waiting, weights, student, diverging) {
   await seeItSucceed(page, student);
   await seeItFail(waiting, diverging);
   await page.goto(`${service.address}/#/`);
   await page.getByText("1 failed · 1 cancelled · 1 succeeded").waitFor();
+  await seeModels(page, weights, student);
   await reader.leave();
 }
 
@@ -224,7 +236,7 @@ async function all(browser, weights) {
   await seeItRun(page, student);
   const waiting = await cancelAndSeeWait(reader, unwanted, diverging);
   await killAndStart(reader, [page, waiting], student);
-  await Promise.all([follow(reader, page, waiting, student, diverging), signIn(browser),
+  await Promise.all([follow(reader, page, waiting, weights, student, diverging), signIn(browser),
     withoutCharts(browser), inlineScript(browser)]);
   await seeSweep(browser);
 }

@@ -5,6 +5,7 @@ import { pathToFileURL } from "node:url";
 const web = pathToFileURL(`${process.env.srcdir}/client/web/`);
 const { SeriesSet, align, known, smooth } = await import(new URL("series.js", web));
 const format = await import(new URL("format.js", web));
+const { familyOrder, origin } = await import(new URL("lineage.js", web));
 const { Store, doneShare, isOfSweep, pageOf } = await import(new URL("store.js", web));
 const { pointTexts, progressText, valuesText } = await import(new URL("sweep.js", web));
 
@@ -89,6 +90,17 @@ const tests = {
     assert.equal(format.fixed(1.23456, 3), "1.235");
     assert.equal(format.percent(0.999), "99 %");
     assert.equal(format.fixed(undefined, 2), "–");
+  },
+
+  "a model stands under that which it comes from"() {
+    const model = (name, teacher, start) => ({ name, version: 1, lineage: {
+      teacher: teacher ? { model: teacher, version: 1 } : null, start: start ? { model: start, version: 1 } : null } });
+    const list = [model("d", "b"), model("c", null, "a"), model("e", "gone"), model("b", "a"), model("a")];
+
+    assert.deepEqual(familyOrder(list).map(({ model: m, depth }) => `${m.name}${depth}`), ["e0", "a0", "c1", "b1", "d2"]);
+    assert.equal(origin(list[2]), "gone@1");
+    assert.equal(origin(list[4]), undefined);
+    assert.deepEqual(familyOrder([]), []);
   },
 
   "the store keeps what an event leaves out"() {
