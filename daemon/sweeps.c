@@ -180,7 +180,7 @@ static bool advance(struct daemon *d, struct active *a, struct error *err)
 void sweeps_pass(struct daemon *d)
 {
     VEC(struct active *) sweeps = {0};
-    struct error err;
+    struct error err = {0};
 
     /* Only its own end takes one of them out of the list. */
     for (size_t i = 0; i < d->active.n; i++)
