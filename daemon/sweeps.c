@@ -55,8 +55,7 @@ static char *place_text(const struct sweep *s, int64_t k)
 }
 
 /* The spec of job k. What is wrong with it shows only now if it is the combination of values. */
-static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k,
-                          struct error *why)
+static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k, struct error *why)
 {
     struct json *j = sweep_spec(s, k, why);
     struct problems p = {0};

@@ -10,15 +10,9 @@ static const struct {
     const char *kind;
     cf_run_fn run;
 } kinds[] = {
-    {"loss.hcl", cf_run_hcl},
-    {"loss.", cf_run_loss},
-    {"block.abf", cf_run_abf},
-    {"layer.", cf_run_layer},
-    {"optim.", cf_run_optim},
-    {"model", cf_run_model},
-    {"trajectory", cf_run_trajectory},
-    {"centers", cf_run_centers},
-    {"onnx", cf_run_onnx},
+    {"loss.hcl", cf_run_hcl},          {"loss.", cf_run_loss},      {"block.abf", cf_run_abf},
+    {"layer.", cf_run_layer},          {"optim.", cf_run_optim},    {"model", cf_run_model},
+    {"trajectory", cf_run_trajectory}, {"centers", cf_run_centers}, {"onnx", cf_run_onnx},
 };
 
 struct tally {
