@@ -37,7 +37,8 @@ static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_al
     if (!store_last_job_id(d->store, last, err))
         return false;
     id_next(last, j->created_ms, j->id);
-    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) && refs_note(d, j, err) &&
+    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
+         (job_is_final(j->state) || refs_note(d, j, err)) &&
          store_event_add(d->store, events_next_id(d->events), j->created_ms, j, err) &&
          (!also || also->store(d, j, also->arg, err)) && store_commit(d->store, err);
     if (!ok)

@@ -16,9 +16,10 @@
 struct target {
     struct ref ref;
     char sha256[SHA256_HEX];
-    char *pinned;       /* as the spec has it */
-    char *plain;        /* as the worker has it */
-    char *architecture; /* of a model */
+    char *pinned;            /* as the spec has it */
+    char *plain;             /* as the worker has it */
+    char *architecture;      /* of a model, */
+    struct json *mean, *std; /* and how it wants its images; JSON null where that is not known */
 };
 
 static void target_fini(struct target *t)
@@ -26,6 +27,8 @@ static void target_fini(struct target *t)
     free(t->pinned);
     free(t->plain);
     free(t->architecture);
+    js_free(t->mean);
+    js_free(t->std);
 }
 
 static bool find_model(struct daemon *d, const char *text, struct target *t, struct error *err)
@@ -39,6 +42,8 @@ static bool find_model(struct daemon *d, const char *text, struct target *t, str
     t->pinned = str_fmt(REF_MODEL "%s@%" PRId64, m.name, m.version);
     t->plain = blob_path(d, m.sha256);
     t->architecture = str_dup(js_string(js_get(m.about, "architecture"), ""));
+    t->mean = js_copy(js_get(m.about, "mean"));
+    t->std = js_copy(js_get(m.about, "std"));
     model_fini(&m);
     return true;
 }
@@ -90,6 +95,17 @@ static void take_architecture(struct json *object, const struct field *f, const 
     free(pointer);
 }
 
+/* A teacher gets its images as it was trained with them, unless the job says otherwise. */
+static void take_normalisation(struct json *object, const struct field *f, const struct target *t)
+{
+    if (strcmp(f->object, "teacher") != 0 || js_kind(js_get(object, "mean")) != JS_NULL ||
+        js_kind(js_get(object, "std")) != JS_NULL || js_kind(t->mean) != JS_ARRAY ||
+        js_kind(t->std) != JS_ARRAY)
+        return;
+    js_set(object, "mean", js_copy(t->mean));
+    js_set(object, "std", js_copy(t->std));
+}
+
 static void pin(struct daemon *d, struct json *spec, const struct field *f, struct problems *p)
 {
     struct json *object = js_get(spec, f->object);
@@ -103,6 +119,7 @@ static void pin(struct daemon *d, struct json *spec, const struct field *f, stru
     js_set(object, f->member, js_new_string(t.pinned));
     if (t.architecture)
         take_architecture(object, f, &t, p);
+    take_normalisation(object, f, &t);
     target_fini(&t);
 }
 

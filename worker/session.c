@@ -14,6 +14,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
 #include "proto/base/str.h"
+#include "proto/wire/ref.h"
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
 #include "worker/data/identity.h"
@@ -87,6 +88,15 @@ static struct json *load_spec(const struct session_request *r, struct error *err
     return job_load(r->job_path, NULL, r->sets, r->n_sets, err);
 }
 
+static void refuse_name(const char *pointer, const char *weights, struct problems *p)
+{
+    if (weights && ref_is_model(weights))
+        problems_add(p, pointer,
+                     "names of a registry are known to its daemon; here a file is "
+                     "needed, got \"%s\"",
+                     weights);
+}
+
 static JobSpec *make_job(struct json *take_spec, const struct session_request *r, struct error *err)
 {
     struct problems p = {0};
@@ -97,8 +107,11 @@ static JobSpec *make_job(struct json *take_spec, const struct session_request *r
         return NULL;
     worker_catalog(&known);
     job = job_from_json(take_spec, &p);
-    if (job)
+    if (job) {
         job_validate(job, &known, &p);
+        refuse_name("#/teacher/weights", job->teacher ? job->teacher->weights : NULL, &p);
+        refuse_name("#/student/weights", job->student ? job->student->weights : NULL, &p);
+    }
     js_free(take_spec);
     catalog_free(&known);
     if (problems_none(&p, err)) {

@@ -423,7 +423,7 @@ static void check_course(const JobSpec *job, const struct catalog *known, struct
     check_name(known, CATALOG_SCHEDULES, "schedule", "#/schedule/kind", s->kind, p);
     check_unread(known, CATALOG_OPTIMIZERS, "optimizer", o->kind, optimizer, p);
     check_unread(known, CATALOG_SCHEDULES, "schedule", s->kind, schedule, p);
-    if (s->min_lr > o->lr)
+    if (o->lr > 0 && s->min_lr > o->lr)
         problems_add(p, "#/schedule/min_lr", "must be at most optimizer.lr, %g, got %g", o->lr,
                      s->min_lr);
 }

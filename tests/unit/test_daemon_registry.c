@@ -21,10 +21,11 @@ static void hash_of(const char *text, char hex[SHA256_HEX])
 }
 
 /* Registers a version whose content is `text`; its seq. */
-static int64_t add_model(struct daemon *d, const char *name, const char *text, int64_t teacher,
-                         int64_t start)
+static const char plain_about[] = "{\"architecture\":\"resnet8\"}";
+
+static int64_t add_model_about(struct daemon *d, const char *name, const char *text,
+                               const char *about, int64_t teacher, int64_t start)
 {
-    static const char about[] = "{\"architecture\":\"resnet8\"}";
     struct model m = {.kind = "upload", .about = js_parse(about, strlen(about), NULL)};
     const int64_t parents[MODEL_ROLE_COUNT] = {[MODEL_TEACHER] = teacher, [MODEL_START] = start};
     struct error err;
@@ -36,6 +37,12 @@ static int64_t add_model(struct daemon *d, const char *name, const char *text, i
     seq = m.seq;
     model_fini(&m);
     return seq;
+}
+
+static int64_t add_model(struct daemon *d, const char *name, const char *text, int64_t teacher,
+                         int64_t start)
+{
+    return add_model_about(d, name, text, plain_about, teacher, start);
 }
 
 static bool find(struct daemon *d, const char *text, struct model *m, struct error *err)
@@ -171,6 +178,12 @@ START_TEST(names_in_a_spec_are_pinned_or_refused)
          "{\"teacher\":{\"model\":\"resnet8\",\"weights\":\"model:a@1\"}}"},
         {"{\"student\":{\"model\":null,\"weights\":\"model:a\"}}",
          "{\"student\":{\"model\":\"resnet8\",\"weights\":\"model:a@2\"}}"},
+        {"{\"student\":{\"weights\":\"model:n\"},\"teacher\":{\"weights\":\"model:n\"}}",
+         "{\"student\":{\"model\":\"resnet8\",\"weights\":\"model:n@1\"},"
+         "\"teacher\":{\"mean\":[0,0.5,1],\"model\":\"resnet8\",\"std\":[1,1,2],"
+         "\"weights\":\"model:n@1\"}}"},
+        {"{\"teacher\":{\"mean\":[1,1,1],\"weights\":\"model:n\"}}",
+         "{\"teacher\":{\"mean\":[1,1,1],\"model\":\"resnet8\",\"weights\":\"model:n@1\"}}"},
         {"{\"data\":{\"source\":\"dataset:s\"}}", "{\"data\":{\"source\":\"dataset:s\"}}"},
         {"{\"data\":{\"source\":\"idx:/model:a\"},\"teacher\":{\"weights\":\"/model:a\"}}",
          "{\"data\":{\"source\":\"idx:/model:a\"},\"teacher\":{\"weights\":\"/model:a\"}}"},
@@ -189,6 +202,8 @@ START_TEST(names_in_a_spec_are_pinned_or_refused)
     rig_open(&d, "pins", 16);
     add_model(&d, "a", "one", 0, 0);
     add_model(&d, "a", "two", 0, 0);
+    add_model_about(&d, "n", "own",
+                    "{\"architecture\":\"resnet8\",\"mean\":[0,0.5,1],\"std\":[1,1,2]}", 0, 0);
     add_dataset(&d, "s", "data");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct json *spec = parse(cases[i].spec);
@@ -232,10 +247,12 @@ START_TEST(a_job_runs_with_what_it_was_accepted_with)
     struct job *j;
 
     rig_open(&d, "uses", 16);
-    ck_assert(!lifecycle_submit(&d, spec, NULL, &j, &err)); /* there is nothing of those names */
+    j = job_new("", spec, 1);
+    ck_assert(!lifecycle_submit(&d, j, NULL, &err)); /* there is nothing of those names */
     add_model(&d, "a", "one", 0, 0);
     add_dataset(&d, "s", "data");
-    ck_assert_ok(lifecycle_submit(&d, spec, NULL, &j, &err), err);
+    j = job_new("", spec, 1);
+    ck_assert_ok(lifecycle_submit(&d, j, NULL, &err), err);
     ck_assert(strstr(j->spec, "\"model:a@1\"") && strstr(j->spec, "\"dataset:s\""));
     hash_of("one", hex);
     text = refs_plain(&d, j, &err);
