@@ -97,6 +97,20 @@ static void refuse_name(const char *pointer, const char *weights, struct problem
                      weights);
 }
 
+/* A normalisation that is the data's is none of the teacher's own: said or not, the job is the same. */
+static void settle_teacher_norm(JobSpec *job)
+{
+    Distilld__TeacherSpec *t = job->teacher;
+    const double *mean, *std;
+
+    if (!t || !t->n_mean)
+        return;
+    session_normalisation(job, &mean, &std);
+    if (memcmp(mean, t->mean, 3 * sizeof(*mean)) != 0 || memcmp(std, t->std, 3 * sizeof(*std)) != 0)
+        return;
+    t->n_mean = t->n_std = 0;
+}
+
 static JobSpec *make_job(struct json *take_spec, const struct session_request *r, struct error *err)
 {
     struct problems p = {0};
@@ -116,6 +130,7 @@ static JobSpec *make_job(struct json *take_spec, const struct session_request *r
     catalog_free(&known);
     if (problems_none(&p, err)) {
         problems_free(&p);
+        settle_teacher_norm(job);
         if (check_kind(job, r, err))
             return job;
     } else {

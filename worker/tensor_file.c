@@ -92,6 +92,20 @@ static const char *onnx_meta(const void *file, const char *key)
     return onnx_property(file, key);
 }
 
+/* A safetensors file has the length of its header first, and then an object. */
+static bool looks_unknown(const void *data, size_t len)
+{
+    return len > 8 && ((const char *)data)[8] != '{';
+}
+
+static void *refuse_unknown(const void *data, size_t len, const char *name, struct error *err)
+{
+    (void)data;
+    (void)len;
+    err_set(err, ERR_DATA, "%s is neither safetensors, nor a .pth in zip form, nor ONNX", name);
+    return NULL;
+}
+
 static bool looks_anything(const void *data, size_t len)
 {
     (void)data;
@@ -120,12 +134,13 @@ static const char *meta_st(const void *file, const char *key)
     return st_meta(file, key);
 }
 
-/* The first that fits. A file that is none of them is a damaged safetensors file to those who read the
- * message. */
+/* The first that fits. One that is too short for anything is a damaged safetensors file to those who read
+ * the message. */
 static const struct format formats[] = {
     {"pth", zip_looks, open_pth, close_pth, pth_list, no_meta},
     {"pth", looks_old, refuse_old, NULL, NULL, NULL},
     {"onnx", looks_onnx, open_onnx, close_onnx, onnx_list, onnx_meta},
+    {"unknown", looks_unknown, refuse_unknown, NULL, NULL, NULL},
     {"safetensors", looks_anything, open_st, close_st, st_list, meta_st},
 };
 

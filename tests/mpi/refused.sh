@@ -76,7 +76,7 @@ refused 2 65 '.data.source = "cifar100:whole"' 'teacher.weights' 'fc.weight' '[4
 refused 1 65 '.teacher.model = "resnet14"' 'teacher.weights' 'layer1.1.conv1.weight' 'resnet14'
 refused 1 65 '.teacher.model = "resnet8x4" | .losses = [{kind: "ce"}, {kind: "kd"}]' 'teacher.weights' \
     'conv1.weight' '[16,3,3,3]' '[32,3,3,3]'
-refused 1 65 '.teacher.weights = "noise.safetensors"' 'noise.safetensors' 'header'
+refused 1 65 '.teacher.weights = "noise.safetensors"' 'noise.safetensors' 'neither safetensors'
 refused 1 65 '.teacher.weights = "absent.safetensors"' 'absent.safetensors' 'No such file'
 # Class means of other data: both provenances.
 refused 2 65 '.teacher.class_means = "means/class_means.safetensors"' 'teacher.class_means' \
