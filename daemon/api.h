@@ -82,6 +82,8 @@ const struct job *api_find_job(struct daemon *d, const char *id, struct job **ow
 const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned);
 /* A file of the job's run directory for reading; -1 when there is none. */
 int api_open_artifact(const struct daemon *d, const char *id, const char *name);
+/* Holds a job against all rules, also those that only this daemon can tell. */
+void api_check_job(const JobSpec *spec, struct problems *p, void *daemon);
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns

@@ -97,7 +97,7 @@ struct json *api_body(struct request *r, const char *what)
     return j;
 }
 
-static void check_job(const JobSpec *spec, struct problems *p, void *daemon)
+void api_check_job(const JobSpec *spec, struct problems *p, void *daemon)
 {
     const struct daemon *d = daemon;
 
@@ -129,7 +129,7 @@ static struct job *read_job(struct daemon *d, struct request *r)
     if (!written)
         return NULL;
     refs_pin(d, written, &p);
-    spec = sweep_check(written, check_job, d, &p);
+    spec = sweep_check(written, api_check_job, d, &p);
     if (p.list.n)
         problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
                       p.list.n == 1 ? "" : "s");

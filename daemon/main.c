@@ -364,7 +364,8 @@ static bool load_catalog(struct daemon *d, struct error *err)
     if (!worker_catalog_load(d->settings.worker, &d->catalog, err))
         return false;
     /* What the worker does not know: api_datasets.c. */
-    catalog_add(&d->catalog, CATALOG_DATA, (struct catalog_entry){.name = "dataset"});
+    catalog_add(&d->catalog, CATALOG_DATA,
+                (struct catalog_entry){.name = "dataset", .params = "image_size"});
     return true;
 }
 

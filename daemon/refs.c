@@ -95,18 +95,28 @@ static void take_architecture(struct json *object, const struct field *f, const 
     free(pointer);
 }
 
-/* A teacher gets its images as it was trained with them, unless the job says otherwise. */
-static void take_normalisation(struct json *object, const struct field *f, const struct target *t)
+/* A teacher, or a model that is judged, gets its images as it was trained with them, unless the job says
+ * otherwise. */
+static void take_normalisation(struct json *spec, const struct field *f, const struct target *t)
 {
-    if (strcmp(f->object, "teacher") != 0 || js_kind(js_get(object, "mean")) != JS_NULL ||
-        js_kind(js_get(object, "std")) != JS_NULL || js_kind(t->mean) != JS_ARRAY ||
+    const bool judged = strcmp(js_string(js_get(spec, "kind"), ""), "eval") == 0;
+    struct json *of = NULL;
+
+    if (strcmp(f->object, "teacher") == 0)
+        of = js_get(spec, "teacher");
+    else if (strcmp(f->object, "student") == 0 && judged)
+        of = js_get(spec, "data");
+    if (js_kind(of) != JS_OBJECT || js_kind(js_get(of, "mean")) != JS_NULL ||
+        js_kind(js_get(of, "std")) != JS_NULL || js_kind(t->mean) != JS_ARRAY ||
         js_kind(t->std) != JS_ARRAY)
         return;
-    js_set(object, "mean", js_copy(t->mean));
-    js_set(object, "std", js_copy(t->std));
+    js_set(of, "mean", js_copy(t->mean));
+    js_set(of, "std", js_copy(t->std));
 }
 
-static void pin(struct daemon *d, struct json *spec, const struct field *f, struct problems *p)
+/* name_alone: nothing is filled in. */
+static void pin(struct daemon *d, struct json *spec, const struct field *f, bool name_alone,
+                struct problems *p)
 {
     struct json *object = js_get(spec, f->object);
     struct target t = {.plain = NULL};
@@ -117,70 +127,121 @@ static void pin(struct daemon *d, struct json *spec, const struct field *f, stru
         return;
     }
     js_set(object, f->member, js_new_string(t.pinned));
-    if (t.architecture)
+    if (t.architecture && !name_alone)
         take_architecture(object, f, &t, p);
-    take_normalisation(object, f, &t);
+    if (!name_alone)
+        take_normalisation(spec, f, &t);
     target_fini(&t);
 }
 
-/* The value of a sweep for such a field; take_value is its place. */
-static struct json *pin_value(struct daemon *d, const struct field *f, const char *pointer,
-                              struct json *take_value, struct problems *p)
-{
-    const char *text = js_string(take_value, NULL);
-    struct target t = {.plain = NULL};
-    struct json *pinned = take_value;
-    struct error err;
+/* -- In a sweep: names among its values for a field or for all of the field's object ------------- */
 
-    if (!text || !f->is_ref(text))
-        return take_value;
-    if (f->find(d, text, &t, &err))
-        pinned = js_new_string(t.pinned);
-    else
-        problems_add(p, pointer, "%s", err.msg);
-    if (pinned != take_value)
+/* What is done with each: returns another text in its place, or NULL. free() */
+typedef char *(*visit_fn)(const struct field *f, const char *pointer, const char *text, void *arg);
+
+static struct json *visit_value(struct json *take_value, const char *key, const struct field *f,
+                                const char *pointer, visit_fn visit, void *arg)
+{
+    const bool whole = strcmp(key, f->object) == 0 && js_kind(take_value) == JS_OBJECT;
+    const struct json *place = whole ? js_get(take_value, f->member) : take_value;
+    const char *text = whole || strcmp(key, f->name) == 0 ? js_string(place, NULL) : NULL;
+    char *other = text && f->is_ref(text) ? visit(f, pointer, text, arg) : NULL;
+
+    if (other && whole) {
+        js_set(take_value, f->member, js_new_string(other));
+    } else if (other) {
         js_free(take_value);
-    target_fini(&t);
-    return pinned;
+        take_value = js_new_string(other);
+    }
+    free(other);
+    return take_value;
 }
 
-static void pin_values(struct daemon *d, const struct field *f, struct json *axis, size_t i,
-                       struct problems *p)
+static struct json *visit_fields(const struct json *value, const char *key, const char *pointer,
+                                 visit_fn visit, void *arg)
 {
+    struct json *v = js_copy(value);
+
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+        v = visit_value(v, key, &fields[i], pointer, visit, arg);
+    return v;
+}
+
+static void visit_values(struct json *axis, size_t i, visit_fn visit, void *arg)
+{
+    const char *key = js_string(js_get(axis, "field"), "");
     const struct json *values = js_get(axis, "values");
-    struct json *pinned = js_new_array();
+    struct json *after = js_new_array();
 
     for (size_t k = 0; k < js_len(values); k++) {
         char *pointer = str_fmt("#/sweep/grid/%zu/values/%zu", i, k);
 
-        js_push(pinned, pin_value(d, f, pointer, js_copy(js_at(values, k)), p));
+        js_push(after, visit_fields(js_at(values, k), key, pointer, visit, arg));
         free(pointer);
     }
-    js_set(axis, "values", pinned);
+    js_set(axis, "values", after);
 }
 
-static void pin_sweep(struct daemon *d, const struct field *f, const struct json *grid,
-                      struct problems *p)
+static void visit_grid(struct json *spec, visit_fn visit, void *arg)
 {
-    for (size_t i = 0; i < js_len(grid); i++) {
-        struct json *axis = js_at(grid, i);
+    const struct json *grid = js_path(spec, "sweep.grid");
 
-        if (strcmp(js_string(js_get(axis, "field"), ""), f->name) == 0 &&
-            js_kind(js_get(axis, "values")) == JS_ARRAY)
-            pin_values(d, f, axis, i, p);
-    }
+    for (size_t i = 0; js_kind(grid) == JS_ARRAY && i < js_len(grid); i++)
+        if (js_kind(js_at(grid, i)) == JS_OBJECT &&
+            js_kind(js_get(js_at(grid, i), "values")) == JS_ARRAY)
+            visit_values(js_at(grid, i), i, visit, arg);
+}
+
+static void visit_baseline(struct json *spec, visit_fn visit, void *arg)
+{
+    const struct json *before = js_path(spec, "sweep.baseline");
+    struct json *after;
+
+    if (js_kind(before) != JS_OBJECT)
+        return;
+    after = js_new_object();
+    for (void *it = js_first(before); it; it = js_next(before, it))
+        js_set(after, js_key(it),
+               visit_fields(js_value(it), js_key(it), "#/sweep/baseline", visit, arg));
+    js_set(js_get(spec, "sweep"), "baseline", after);
+}
+
+struct pinning {
+    struct daemon *d;
+    struct problems *p;
+};
+
+static char *pin_value(const struct field *f, const char *pointer, const char *text, void *arg)
+{
+    const struct pinning *pinning = arg;
+    struct target t = {.plain = NULL};
+    char *pinned = NULL;
+    struct error err;
+
+    if (f->find(pinning->d, text, &t, &err))
+        pinned = str_dup(t.pinned);
+    else
+        problems_add(pinning->p, pointer, "%s", err.msg);
+    target_fini(&t);
+    return pinned;
 }
 
 void refs_pin(struct daemon *d, struct json *spec, struct problems *p)
 {
-    for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-        pin_sweep(d, &fields[i], js_path(spec, "sweep.grid"), p);
+    const bool sweep = js_kind(js_get(spec, "sweep")) == JS_OBJECT;
+    struct pinning pinning = {d, p};
+
+    if (sweep) {
+        visit_grid(spec, pin_value, &pinning);
+        visit_baseline(spec, pin_value, &pinning);
+    }
     for (size_t i = 0; i < ARRAY_LEN(fields); i++)
         if (name_in(spec, &fields[i]))
-            pin(d, spec, &fields[i], p);
+            pin(d, spec, &fields[i], sweep, p);
 }
 
-static bool note(struct daemon *d, const char *job, const struct field *f, const struct target *t,
+/* field: "teacher.weights", or the place of a sweep's value. */
+static bool note(struct daemon *d, const char *job, const char *field, const struct target *t,
                  struct error *err)
 {
     struct db_stmt *q =
@@ -189,27 +250,52 @@ static bool note(struct daemon *d, const char *job, const struct field *f, const
     if (!q)
         return false;
     db_bind_text(q, 1, job);
-    db_bind_text(q, 2, f->name);
+    db_bind_text(q, 2, field);
     db_bind_text(q, 3, t->ref.name);
     db_bind_int(q, 4, t->ref.version);
     db_bind_text(q, 5, t->sha256);
     return db_run(q, err);
 }
 
+static bool note_name(struct daemon *d, const char *job, const struct field *f, const char *field,
+                      const char *text, struct error *err)
+{
+    struct target t = {.plain = NULL};
+    bool ok = f->find(d, text, &t, err) && note(d, job, field, &t, err);
+
+    target_fini(&t);
+    return ok;
+}
+
+struct noting {
+    struct daemon *d;
+    const char *job;
+    struct error *err;
+    bool ok;
+};
+
+static char *note_value(const struct field *f, const char *pointer, const char *text, void *arg)
+{
+    struct noting *n = arg;
+
+    n->ok = n->ok && note_name(n->d, n->job, f, pointer, text, n->err);
+    return NULL;
+}
+
 bool refs_note(struct daemon *d, const struct job *j, struct error *err)
 {
     struct json *spec = js_parse(j->spec, strlen(j->spec), err);
-    bool ok = spec;
+    struct noting noting = {d, j->id, err, spec};
 
-    for (size_t i = 0; ok && i < ARRAY_LEN(fields); i++) {
+    for (size_t i = 0; noting.ok && i < ARRAY_LEN(fields); i++) {
         const char *name = name_in(spec, &fields[i]);
-        struct target t = {.plain = NULL};
 
-        ok = !name || (fields[i].find(d, name, &t, err) && note(d, j->id, &fields[i], &t, err));
-        target_fini(&t);
+        noting.ok = !name || note_name(d, j->id, &fields[i], fields[i].name, name, err);
     }
+    if (noting.ok)
+        visit_grid(spec, note_value, &noting);
     js_free(spec);
-    return ok;
+    return noting.ok;
 }
 
 /* -- At each start ----------------------------------------------------------------------------- */

@@ -9,10 +9,12 @@
 #include "proto/wire/problems.h"
 #include "proto/wire/ref.h"
 
-/* Pins the names in a spec as it came, also those among the values of a sweep, and fills in the `model` of
- * weights that are named so. Adds what is wrong with them. */
+/* Pins the names in a spec as it came, and fills in what follows from them: the `model` of weights, and a
+ * teacher's normalisation. In a sweep names are pinned wherever they stand, and nothing is filled in: that
+ * is done in each of its jobs. Adds what is wrong with them. */
 void refs_pin(struct daemon *d, struct json *spec, struct problems *p);
-/* Within the transaction that adds the job: notes what its names stand for. */
+/* Within the transaction that adds the job: notes what its names stand for, those of a sweep's values
+ * too. */
 bool refs_note(struct daemon *d, const struct job *j, struct error *err);
 /* The job's spec as the worker takes it; free(). NULL with ERR_CONFLICT: a name stands for something else
  * now, or for nothing. */

@@ -418,6 +418,17 @@ bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_
     return got != DB_FAILED;
 }
 
+bool store_sweep_skip(struct store *s, const char *id, int64_t round, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "UPDATE job SET sweep_round=? WHERE id=?", err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, round);
+    db_bind_text(q, 2, id);
+    return db_run(q, err);
+}
+
 bool store_sweep_jobs(struct store *s, const char *sweep, int64_t first, int64_t end,
                       void (*fn)(const struct sweep_row *row, void *arg), void *arg,
                       struct error *err)

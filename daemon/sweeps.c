@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/api.h"
 #include "daemon/lifecycle.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
-#include "proto/wire/validate.h"
 
 void sweeps_note(struct daemon *d, const struct job *j, enum job_state before)
 {
@@ -64,7 +64,7 @@ static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k, st
     if (j)
         refs_pin(d, j, &p); /* what its values name */
     spec = job_from_json(j ? j : sweep_base(s), &p);
-    job_validate(spec, &d->catalog, &p);
+    api_check_job(spec, &p, d);
     if (j)
         problems_none(&p, why);
     problems_free(&p);
@@ -108,6 +108,17 @@ static bool make_next(struct daemon *d, const struct job *parent, struct error *
     return ok;
 }
 
+/* A job to be done again. One that cannot be, because what it needs is gone, stays as it is. */
+static bool redo(struct daemon *d, const struct job *parent, const char *id, struct error *err)
+{
+    if (lifecycle_retry(d, id, err))
+        return true;
+    if (err->code != ERR_CONFLICT && err->code != ERR_NOT_FOUND)
+        return false;
+    log_warn("a job of a sweep is not run again job=%s error=\"%s\"", id, err->msg);
+    return store_sweep_skip(d->store, id, parent->attempt, err);
+}
+
 /* Puts one more job into the queue: of those to be done again, else a new one, if there is one. */
 static bool queue_one(struct daemon *d, struct active *a, struct error *err)
 {
@@ -116,7 +127,7 @@ static bool queue_one(struct daemon *d, struct active *a, struct error *err)
     if (!a->all_redone && !store_sweep_redo(d->store, a->job, id, err))
         return false;
     if (id[0])
-        return lifecycle_retry(d, id, err);
+        return redo(d, a->job, id, err);
     a->all_redone = true;
     return job_sweep_made(a->job) == a->job->sweep.total || make_next(d, a->job, err);
 }

@@ -186,7 +186,8 @@ static void visit_member(struct json *object, const char *key, const char *point
     const char *path = js_string(js_get(object, key), NULL);
     char *changed;
 
-    if (!path || (keyword && strcmp(path, keyword) == 0) || ref_is_model(path))
+    if (!path || (keyword && strcmp(path, keyword) == 0) ||
+        (strcmp(key, "weights") == 0 && ref_is_model(path)))
         return;
     changed = visit(pointer, path, arg);
     if (changed)

@@ -235,6 +235,76 @@ static JobSpec *named_job(void)
     return spec;
 }
 
+/* Names among a sweep's values are pinned where they stand; what follows from them is each job's own. */
+START_TEST(names_in_sweeps_are_pinned)
+{
+    static const struct {
+        const char *spec, *want;
+    } cases[] = {
+        {"{\"sweep\":{\"grid\":[{\"field\":\"teacher.weights\",\"values\":[\"model:a\",\"model:n\","
+         "\"/f\"]}],"
+         "\"baseline\":{\"teacher.weights\":\"model:n\"}},\"teacher\":{\"weights\":\"model:n\"}}",
+         "{\"sweep\":{\"baseline\":{\"teacher.weights\":\"model:n@1\"},"
+         "\"grid\":[{\"field\":\"teacher.weights\",\"values\":[\"model:a@1\",\"model:n@1\",\"/"
+         "f\"]}]},"
+         "\"teacher\":{\"weights\":\"model:n@1\"}}"},
+        {"{\"sweep\":{\"grid\":[{\"field\":\"teacher\",\"values\":[{\"weights\":\"model:a\"},3]}]}"
+         "}",
+         "{\"sweep\":{\"grid\":[{\"field\":\"teacher\",\"values\":[{\"weights\":\"model:a@1\"},3]}]"
+         "}}"},
+        {"{\"sweep\":{\"grid\":[{\"field\":\"teacher\",\"values\":[{\"weights\":\"model:b\"}]}]}}",
+         "there is no model"},
+        {"{\"sweep\":{\"grid\":[3,{\"values\":1}],\"baseline\":4}}",
+         "{\"sweep\":{\"baseline\":4,\"grid\":[3,{\"values\":1}]}}"},
+    };
+    struct daemon d;
+
+    rig_open(&d, "swept", 16);
+    add_model(&d, "a", "one", 0, 0);
+    add_model_about(&d, "n", "own",
+                    "{\"architecture\":\"resnet8\",\"mean\":[0,0.5,1],\"std\":[1,1,2]}", 0, 0);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct json *spec = parse(cases[i].spec);
+        struct problems p = {0};
+        char *text;
+
+        refs_pin(&d, spec, &p);
+        text = p.list.n ? str_dup(p.list.at[0].detail) : js_text(spec, JS_COMPACT | JS_SORTED);
+        ck_assert_msg(p.list.n ? strstr(text, cases[i].want) != NULL
+                               : strcmp(text, cases[i].want) == 0,
+                      "case %zu: %s", i, text);
+        free(text);
+        js_free(spec);
+        problems_free(&p);
+    }
+    rig_close(&d);
+}
+END_TEST
+
+/* While a sweep may still need it, a model cannot be removed. */
+START_TEST(a_sweep_uses_what_its_values_name)
+{
+    static const char spec[] =
+        "{\"sweep\":{\"grid\":[{\"field\":\"student.weights\",\"values\":[\"model:a@1\"]}]}}";
+    JobSpec *named = named_job();
+    struct job *j = job_new("job_1", named, 1);
+    char user[JOB_ID_SIZE];
+    struct daemon d;
+    struct error err;
+
+    rig_open(&d, "swept_use", 16);
+    add_model(&d, "a", "one", 0, 0);
+    free(j->spec);
+    j->spec = str_dup(spec);
+    ck_assert_ok(store_job_add(d.store, j, &err) && refs_note(&d, j, &err), err);
+    ck_assert_ok(refs_busy(&d, "a", 1, user, &err), err);
+    ck_assert_str_eq(user, "job_1");
+    job_free(named);
+    job_destroy(j);
+    rig_close(&d);
+}
+END_TEST
+
 /* The job keeps what its names stood for, and the worker gets paths. */
 START_TEST(a_job_runs_with_what_it_was_accepted_with)
 {
@@ -341,4 +411,5 @@ END_TEST
 
 UNIT_MAIN(a_version_is_never_given_twice, a_family_is_all_above_and_all_below,
           names_in_a_spec_are_pinned_or_refused, a_job_runs_with_what_it_was_accepted_with,
+          names_in_sweeps_are_pinned, a_sweep_uses_what_its_values_name,
           uploads_expire_and_what_nobody_refers_to_goes)
