@@ -418,6 +418,17 @@ bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_
     return got != DB_FAILED;
 }
 
+bool store_sweep_spec(struct store *s, const char *id, const char *spec, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "UPDATE job SET spec=? WHERE id=?", err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, spec);
+    db_bind_text(q, 2, id);
+    return db_run(q, err);
+}
+
 bool store_sweep_skip(struct store *s, const char *id, int64_t round, struct error *err)
 {
     struct db_stmt *q = db_prepare(s->state, "UPDATE job SET sweep_round=? WHERE id=?", err);

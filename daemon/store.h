@@ -51,6 +51,8 @@ bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct e
  * queue in this one; "" for none. */
 bool store_sweep_redo(struct store *s, const struct job *sweep, char out[JOB_ID_SIZE],
                       struct error *err);
+/* Such a job gets another spec. */
+bool store_sweep_spec(struct store *s, const char *id, const char *spec, struct error *err);
 /* Such a job is left as it is in this attempt, the round, of its sweep. */
 bool store_sweep_skip(struct store *s, const char *id, int64_t round, struct error *err);
 /* The jobs of a sweep with numbers first <= k < end, in this order. */

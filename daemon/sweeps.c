@@ -93,25 +93,65 @@ static struct job *make_job(struct daemon *d, const struct job *parent, const st
     return j;
 }
 
-static bool make_next(struct daemon *d, const struct job *parent, struct error *err)
+static struct sweep *open_sweep(const struct job *parent, struct error *err)
 {
     struct json *spec = js_parse(parent->spec, strlen(parent->spec), err);
     struct problems p = {0};
     struct sweep *s = spec ? sweep_new(spec, &p) : NULL;
-    bool ok = s && lifecycle_submit(d, make_job(d, parent, s, job_sweep_made(parent)), NULL, err);
 
     if (spec && !s)
         problems_none(&p, err);
     problems_free(&p);
-    sweep_free(s);
     js_free(spec);
+    return s;
+}
+
+static bool make_next(struct daemon *d, const struct job *parent, struct error *err)
+{
+    struct sweep *s = open_sweep(parent, err);
+    bool ok = s && lifecycle_submit(d, make_job(d, parent, s, job_sweep_made(parent)), NULL, err);
+
+    sweep_free(s);
     return ok;
+}
+
+/* Makes the spec of a job anew that could not be run as it was made: what was wrong with it may be right by
+ * now. ERR_CONFLICT: it is not. */
+static bool remake(struct daemon *d, const struct job *parent, struct job *j, struct error *err)
+{
+    struct sweep *s = open_sweep(parent, err);
+    struct error why = {0};
+    JobSpec *spec = s ? read_spec(d, s, j->origin.index, &why) : NULL;
+    struct job *fresh = spec ? job_new(j->id, spec, j->created_ms) : NULL;
+    bool ok = fresh && !why.code;
+
+    if (fresh && why.code)
+        err_set(err, ERR_CONFLICT, "%s", why.msg);
+    if (ok)
+        ok = store_begin(d->store, err) && store_sweep_spec(d->store, j->id, fresh->spec, err) &&
+             refs_note(d, fresh, err) && store_commit(d->store, err);
+    if (!ok && !why.code)
+        store_rollback(d->store);
+    job_destroy(fresh);
+    job_free(spec);
+    sweep_free(s);
+    return ok;
+}
+
+static bool run_again(struct daemon *d, const struct job *parent, const char *id, struct error *err)
+{
+    struct job *j = store_job_get(d->store, id, err);
+    bool ok =
+        j && (j->attempt || strcmp(j->reason.code, "invalid") != 0 || remake(d, parent, j, err));
+
+    job_destroy(j);
+    return ok && lifecycle_retry(d, id, err);
 }
 
 /* A job to be done again. One that cannot be, because what it needs is gone, stays as it is. */
 static bool redo(struct daemon *d, const struct job *parent, const char *id, struct error *err)
 {
-    if (lifecycle_retry(d, id, err))
+    if (run_again(d, parent, id, err))
         return true;
     if (err->code != ERR_CONFLICT && err->code != ERR_NOT_FOUND)
         return false;
