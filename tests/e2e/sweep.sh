@@ -86,4 +86,16 @@ problem 422 invalid "bad values"
     '["#/sweep/grid/0/values/1","#/sweep/grid/1/values/1","#/sweep/grid/1/values/1","#/sweep/grid/2/values/1","#/sweep/grid/3/values/1"]' ] ||
     fail "bad values: $text"
 problems_are_whole
+
+# A combination that no host can take fails, and holds up neither the sweep nor a second try of it.
+post_job "$(job '.train.max_steps = 1 | .train.lanes = 2 | .sweep = {parallel: 1,
+    grid: [{field: "resources.ranks", values: [1, 2]}, {field: "resources.threads", values: [1, 2]}]}')"
+expect 202 "a combination too large"
+sweep=$(body .id)
+for round in 1 2; do
+    within 30 state_is "$sweep" failed || fail "round $round: $(get "/api/v1/jobs/$sweep" .)"
+    [ "$(children '[.[].state] | tostring')" = '["succeeded","succeeded","succeeded","failed"]' ] || fail "round $round: $text"
+    [[ $(children '.[3].reason.message') == *"need 4 slots; this daemon has 2"* ]] || fail "round $round: $text"
+    [ $round = 2 ] || ctl retry "$sweep" >/dev/null || fail "another try"
+done
 stop_daemon
