@@ -357,6 +357,43 @@ START_TEST(bad_images_are_found_by_all_shares_together_and_remembered)
 }
 END_TEST
 
+/* A file that is gone stands for all that keeps one from being read: root may read whatever is there. */
+START_TEST(what_cannot_be_read_is_not_corrupt)
+{
+    char *dir = make_folders(__func__);
+    int64_t marked[CLASSES * TRAIN] = {0};
+    struct error err = {0};
+    struct dataset *d = try_open("imagefolder", dir, SPLIT_TRAIN, true, &err);
+    char *name = dataset_image_name(d, TRAIN + 1);
+
+    ck_assert_int_eq(unlink(name), 0);
+    ck_assert_error(corrupt_find(d, 0, 1, marked, &err), err, name);
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert_int_eq(marked[TRAIN + 1], 0);
+    dataset_close(d);
+    free(name);
+    free(dir);
+}
+END_TEST
+
+/* It may have been mended while nobody could see that. */
+START_TEST(a_good_image_that_was_bad_is_named)
+{
+    char *dir = make_folders(__func__);
+    int64_t marked[CLASSES * TRAIN] = {[3] = 1};
+    struct error err = {0};
+    struct dataset *d = try_open("imagefolder", dir, SPLIT_TRAIN, true, &err);
+    char *name = dataset_image_name(d, 3);
+
+    ck_assert_ok(corrupt_drop(d, marked, &err), err);
+    ck_assert(str_starts(dataset_skipped_why(d, 0), name));
+    ck_assert(str_ends(dataset_skipped_why(d, 0), ": could not be decoded before"));
+    dataset_close(d);
+    free(name);
+    free(dir);
+}
+END_TEST
+
 START_TEST(a_set_without_a_good_image_is_an_error)
 {
     char *dir = str_path(unit_dir(), __func__);
@@ -612,6 +649,7 @@ UNIT_MAIN(classes_and_images_come_in_the_order_of_their_names,
           the_loader_gives_the_same_views_whatever_the_threads, ready_images_can_be_cut_at_random,
           a_bad_image_ends_the_loader_with_its_name,
           bad_images_are_found_by_all_shares_together_and_remembered,
+          what_cannot_be_read_is_not_corrupt, a_good_image_that_was_bad_is_named,
           a_set_without_a_good_image_is_an_error, the_identity_covers_labels_and_files,
           the_identity_is_remembered_until_a_file_changes,
           a_shard_has_the_identity_and_the_views_of_its_folders, packing_can_make_images_smaller,
