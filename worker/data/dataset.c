@@ -254,8 +254,8 @@ static bool fill(struct dataset *d, const struct dataset_config *cfg, enum split
         forget_skipped(d);
     if (cfg->n_classes && !keep_classes(d, cfg, err))
         return false;
-    if (files == SPLIT_TRAIN && cfg->train_limit && (size_t)cfg->train_limit < d->images.n)
-        d->images.n = (size_t)cfg->train_limit;
+    if (files == SPLIT_TRAIN && cfg->train_limit)
+        source_limit(d, (size_t)cfg->train_limit);
     if (!d->images.n)
         return err_set(err, ERR_DATA, "%s has no %s image of the classes asked for", cfg->source,
                        files == SPLIT_TRAIN ? "training" : "test");
