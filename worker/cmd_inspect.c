@@ -94,8 +94,11 @@ static void show_plan(struct report *r, const struct plan *p)
 static void show_plans(struct report *r, const struct replica *replica)
 {
     show_plan(r, replica->teacher);
+    show_plan(r, replica->tapped);
     for (size_t i = 0; i < replica->cfg.n_lane_sizes; i++)
         show_plan(r, replica->train[i]);
+    for (size_t i = 0; replica->whole && i < replica->whole->n_sizes; i++)
+        show_plan(r, replica->whole->plans[i]);
     show_plan(r, replica->eval);
 }
 

@@ -12,7 +12,7 @@ static void add_skipped(struct json *to, const struct dataset *d, const char *sp
 {
     struct json *j, *first;
 
-    if (!dataset_skipped(d))
+    if (!d || !dataset_skipped(d))
         return;
     j = js_new_object();
     first = js_new_array();
@@ -37,6 +37,7 @@ static struct json *described(const struct session *s)
         js_set(data, "val_images", js_new_int(dataset_count(s->val)));
     js_set(data, "test_images", js_new_int(dataset_count(s->test)));
     add_skipped(skipped, s->train, "train");
+    add_skipped(skipped, s->val, "val");
     add_skipped(skipped, s->test, "test");
     js_set(data, "skipped", skipped);
     js_set(j, "data", data);

@@ -406,7 +406,7 @@ static bool open_data(struct session *s, struct error *err)
 /* Bad records that the job goes on without are no secret. */
 static void tell_skipped(struct session *s, const struct dataset *d, const char *split)
 {
-    if (!dataset_skipped(d))
+    if (!d || !dataset_skipped(d))
         return;
     progress_say(&s->progress, "warning: %" PRId64 " %s records are skipped:", dataset_skipped(d),
                  split);
@@ -586,6 +586,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
         return false;
     if (s->rank == 0) {
         tell_skipped(s, s->train, "training");
+        tell_skipped(s, s->val, "validation");
         tell_skipped(s, s->test, "test");
         tell_doubts(s);
     }

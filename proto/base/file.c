@@ -86,14 +86,25 @@ static enum err_code code_of_errno(void)
     return errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO;
 }
 
+/* Without waiting for what may never come: somebody to write to a FIFO. */
+static int open_to_read(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        err_set(err, code_of_errno(), "open %s: %s", path, strerror(errno));
+    return fd;
+}
+
 bool file_read(const char *path, struct buf *out, struct error *err)
 {
     char chunk[65536];
     ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_to_read(path, err);
 
     if (fd < 0)
-        return err_set(err, code_of_errno(), "open %s: %s", path, strerror(errno));
+        return false;
+    fcntl(fd, F_SETFL, 0); /* a pipe that is being written is waited for */
     while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
         if (n < 0 && errno == EINTR)
             continue;
@@ -309,11 +320,11 @@ bool file_map(struct file_map *m, const char *path, struct error *err)
 {
     struct stat st;
     void *p;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_to_read(path, err);
 
     *m = (struct file_map){0};
     if (fd < 0)
-        return err_set(err, code_of_errno(), "open %s: %s", path, strerror(errno));
+        return false;
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         close(fd);
         return err_set(err, ERR_DATA, "%s is not a regular file", path);

@@ -18,7 +18,7 @@
 bool file_is_fault(const char *spec);
 
 /* Appends the whole file to out. A file larger than out->max is ERR_TOO_LARGE; a missing one is
- * ERR_NOT_FOUND. */
+ * ERR_NOT_FOUND. A pipe is read to its end; one that nobody has open to write is empty. */
 bool file_read(const char *path, struct buf *out, struct error *err);
 
 /* The new content is on disk under `path`, or the old one is untouched: writes path.tmp-PID, fsync,
@@ -72,7 +72,7 @@ enum file_kind {
 /* Of what the path leads to; ERR_NOT_FOUND when that is nothing. */
 bool file_look(const char *path, struct file_stamp *stamp, enum file_kind *kind, struct error *err);
 
-/* A read-only map of a whole file. Empty files map to data == NULL. */
+/* A read-only map of a whole file; ERR_DATA of what is no regular one. Empty files map to data == NULL. */
 struct file_map {
     const unsigned char *data;
     size_t len;

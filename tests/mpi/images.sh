@@ -72,6 +72,14 @@ grep -q "train/class-b/007.JPEG: damaged or cut off JPEG" "$tmp/log" || { cat "$
 same "$tmp/skip1" "$tmp/skip4" "a skipped image on 4 ranks"
 [ "$("$worker" manifest "imagefolder:$tmp/set" --skip-corrupt --json | jq -c '.train | [.images, .skipped]')" = '[38,1]' ] ||
     fail "the manifest does not tell of the skipped image"
+# Each split tells of its own, and what is no image is told of once.
+echo x >"$tmp/set/train/class-a/notes.txt"
+must 1 train "$tmp/job.json" --out "$tmp/val" --set kind=train --set teacher=null --set losses=null \
+    --set train.epochs=1 --set data.on_corrupt=skip --set data.val_fraction=0.9
+rm "$tmp/set/train/class-a/notes.txt"
+grep -q "warning: 1 validation records are skipped" "$tmp/log" || { cat "$tmp/log"; fail "nothing was said of validation"; }
+jq -e '.data.skipped | .train.records == 1 and .val.records == 1 and (.val.first[0] | test("class-b/007.JPEG"))' \
+    "$tmp/val/result.json" >/dev/null || { jq .data "$tmp/val/result.json"; fail "another account of what is skipped"; }
 "$worker" pack "imagefolder:$tmp/set" "$tmp/bad.shard" >"$tmp/log" 2>&1 && fail "half an image was packed"
 [ ! -e "$tmp/bad.shard" ] || fail "half a shard was left"
 "$worker" pack "imagefolder:$tmp/set" "$tmp/good.shard" --skip-corrupt --size 40 >"$tmp/log" 2>&1 || fail "pack --skip-corrupt"

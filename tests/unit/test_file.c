@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -118,5 +119,45 @@ START_TEST(a_look_tells_kind_and_stamp)
 }
 END_TEST
 
+START_TEST(a_fifo_without_a_writer_is_not_waited_for)
+{
+    char *path = str_path(unit_dir(), "fifo"), *text;
+    struct file_map m;
+    struct error err;
+
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_error(file_map(&m, path, &err), err, "fifo is not a regular file");
+    ck_assert_int_eq(err.code, ERR_DATA);
+    text = content(path);
+    ck_assert_str_eq(text, "");
+    free(text);
+    free(path);
+}
+END_TEST
+
+START_TEST(a_slow_pipe_is_read_to_its_end)
+{
+    char *path, *text;
+    int ends[2];
+    pid_t pid;
+
+    ck_assert_int_eq(pipe(ends), 0);
+    pid = fork();
+    if (pid == 0) {
+        usleep(50000);
+        _exit(write(ends[1], "late", 4) != 4);
+    }
+    close(ends[1]);
+    path = str_fmt("/dev/fd/%d", ends[0]);
+    text = content(path);
+    ck_assert_str_eq(text, "late");
+    ck_assert(waitpid(pid, NULL, 0) == pid);
+    close(ends[0]);
+    free(text);
+    free(path);
+}
+END_TEST
+
 UNIT_MAIN(replaces_or_leaves_alone_whatever_fails, reading_has_a_limit, maps_and_makes_folders,
-          a_look_tells_kind_and_stamp)
+          a_look_tells_kind_and_stamp, a_fifo_without_a_writer_is_not_waited_for,
+          a_slow_pipe_is_read_to_its_end)

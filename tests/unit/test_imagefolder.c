@@ -158,6 +158,55 @@ START_TEST(chosen_classes_keep_their_names)
 }
 END_TEST
 
+/* Counts the images of each class, which are the first of their folders. */
+static void count_first(const char *source, int64_t limit, int counts[CLASSES])
+{
+    const struct dataset_config cfg = {.source = source, .train_limit = limit};
+    struct error err;
+    struct dataset *d = dataset_open(&cfg, SPLIT_TRAIN, &err);
+
+    ck_assert_msg(d, "%s", err.msg);
+    memset(counts, 0, CLASSES * sizeof(*counts));
+    for (int64_t i = 0; i < dataset_count(d); i++) {
+        char *name = dataset_image_name(d, i);
+        char *end = str_fmt("/%03d.", counts[dataset_label(d, i)]++);
+
+        ck_assert_msg(strstr(name, end), "%s, not %s", name, end);
+        free(name);
+        free(end);
+    }
+    dataset_close(d);
+}
+
+START_TEST(a_limit_takes_of_each_class)
+{
+    static const struct {
+        int64_t limit;
+        int counts[CLASSES];
+    } cases[] = {{1, {1, 0, 0}},  {3, {1, 1, 1}},  {9, {2, 4, 3}},        {10, {2, 4, 4}},
+                 {17, {2, 8, 7}}, {18, {2, 8, 8}}, {INT64_MAX, {2, 8, 8}}};
+    char *dir = make_folders(__func__), *source = str_fmt("imagefolder:%s", dir);
+    struct dataset *d = must_open("imagefolder", dir, SPLIT_TRAIN);
+    int counts[CLASSES];
+
+    for (int i = 2; i < TRAIN; i++) {
+        char *name = dataset_image_name(d, i);
+
+        ck_assert_int_eq(unlink(name), 0);
+        free(name);
+    }
+    dataset_close(d);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        count_first(source, cases[i].limit, counts);
+        for (int c = 0; c < CLASSES; c++)
+            ck_assert_msg(counts[c] == cases[i].counts[c], "limit %lld, class %d: %d images",
+                          (long long)cases[i].limit, c, counts[c]);
+    }
+    free(source);
+    free(dir);
+}
+END_TEST
+
 START_TEST(what_is_no_image_is_an_error_or_skipped)
 {
     static const struct {
@@ -353,6 +402,43 @@ START_TEST(bad_images_are_found_by_all_shares_together_and_remembered)
     ck_assert(!corrupt_recall(d, cache, again));
     dataset_close(d);
     free(cache);
+    free(dir);
+}
+END_TEST
+
+/* A file that is gone stands for all that keeps one from being read: root may read whatever is there. */
+START_TEST(what_cannot_be_read_is_not_corrupt)
+{
+    char *dir = make_folders(__func__);
+    int64_t marked[CLASSES * TRAIN] = {0};
+    struct error err = {0};
+    struct dataset *d = try_open("imagefolder", dir, SPLIT_TRAIN, true, &err);
+    char *name = dataset_image_name(d, TRAIN + 1);
+
+    ck_assert_int_eq(unlink(name), 0);
+    ck_assert_error(corrupt_find(d, 0, 1, marked, &err), err, name);
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    ck_assert_int_eq(marked[TRAIN + 1], 0);
+    dataset_close(d);
+    free(name);
+    free(dir);
+}
+END_TEST
+
+/* It may have been mended while nobody could see that. */
+START_TEST(a_good_image_that_was_bad_is_named)
+{
+    char *dir = make_folders(__func__);
+    int64_t marked[CLASSES * TRAIN] = {[3] = 1};
+    struct error err = {0};
+    struct dataset *d = try_open("imagefolder", dir, SPLIT_TRAIN, true, &err);
+    char *name = dataset_image_name(d, 3);
+
+    ck_assert_ok(corrupt_drop(d, marked, &err), err);
+    ck_assert(str_starts(dataset_skipped_why(d, 0), name));
+    ck_assert(str_ends(dataset_skipped_why(d, 0), ": could not be decoded before"));
+    dataset_close(d);
+    free(name);
     free(dir);
 }
 END_TEST
@@ -608,10 +694,11 @@ END_TEST
 
 UNIT_MAIN(classes_and_images_come_in_the_order_of_their_names,
           test_images_are_in_val_or_else_in_test, chosen_classes_keep_their_names,
-          what_is_no_image_is_an_error_or_skipped,
+          a_limit_takes_of_each_class, what_is_no_image_is_an_error_or_skipped,
           the_loader_gives_the_same_views_whatever_the_threads, ready_images_can_be_cut_at_random,
           a_bad_image_ends_the_loader_with_its_name,
           bad_images_are_found_by_all_shares_together_and_remembered,
+          what_cannot_be_read_is_not_corrupt, a_good_image_that_was_bad_is_named,
           a_set_without_a_good_image_is_an_error, the_identity_covers_labels_and_files,
           the_identity_is_remembered_until_a_file_changes,
           a_shard_has_the_identity_and_the_views_of_its_folders, packing_can_make_images_smaller,

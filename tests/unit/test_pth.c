@@ -299,6 +299,28 @@ START_TEST(damaged_files_are_refused)
 }
 END_TEST
 
+/* A long directory whose entries all name the same bytes would have them summed for each. */
+START_TEST(members_do_not_share_their_bytes)
+{
+    static const unsigned char storage[4000];
+    struct buf b = archive_of(PROGRAM("\x80\x02}."), storage, sizeof(storage));
+    const size_t second = b.len - 22 - 46 - strlen("x/data/0");
+    const size_t first = second - 46 - strlen("x/data.pkl");
+    struct error err = {0};
+    struct zip z;
+
+    ck_assert_ok(zip_open(&z, b.data, b.len, &err), err);
+    zip_close(&z);
+    memcpy(b.data + first + 16, b.data + second + 16, 12); /* check sum, sizes */
+    memcpy(b.data + first + 42, b.data + second + 42, 4);
+    ck_assert_error(zip_open(&z, b.data, b.len, &err), err,
+                    "member \"x/data/0\": 4000 bytes are more than the other members leave of ");
+    ck_assert_int_eq(err.code, ERR_DATA);
+    zip_close(&z);
+    buf_free(&b);
+}
+END_TEST
+
 /* resnet8 under the names of others. */
 static char *write_renamed(const char *file, const char *const *rename, const char *extra)
 {
@@ -380,4 +402,4 @@ END_TEST
 
 UNIT_MAIN(tensors_are_as_they_were_saved, other_files_of_pytorch_say_what_they_are,
           a_pickle_is_never_executed, a_pickle_is_data, tensors_must_lie_in_their_storage,
-          damaged_files_are_refused, names_of_others_become_ours)
+          damaged_files_are_refused, members_do_not_share_their_bytes, names_of_others_become_ours)

@@ -53,6 +53,12 @@ done
 has '^%[0-9]+ = BatchNormalization\(.*\) \[4,16,32,32\] bn1$' # before fold_bn
 has '^%[0-9]+ = Reorder\(.*\) \[16,3,3,3\] [A-D]' # behind layout
 "$worker" inspect "$tmp/job.json" --dump fuse --json | jq -e '(.dumps | length) == 4 and all(.dumps[]; .pass == "fuse") and (.plans | length) == 4' >/dev/null || fail "inspect --dump fuse --json"
+# Losses that read inner layers and whole batches have plans of their own.
+jq '.losses += [{"kind":"hint"},{"kind":"dist","scope":"batch"}]' "$tmp/job.json" >"$tmp/wide.json"
+"$worker" inspect "$tmp/wide.json" >"$tmp/log" || { cat "$tmp/log"; fail "inspect of taps and batches: status $?"; }
+[ "$(grep -c '^== resnet8x4 frozen' "$tmp/log")" = 2 ] || { grep '^==' "$tmp/log"; fail "not both plans of the teacher"; }
+has '^== losses over a batch of 64 samples'
+has '^== losses over a batch of 32 samples'
 "$worker" inspect "$tmp/job.json" --dump fuze >"$tmp/log" 2>&1
 [ $? = 2 ] || fail "--dump of an unknown pass: not status 2"
 has '"fuze"; known: all, autodiff, prune'

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdint.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "proto/base/str.h"
 
@@ -20,6 +21,8 @@ static const unsigned char end_mark[] = {'P', 'K', 5, 6};
 struct archive {
     const unsigned char *data;
     size_t len;
+    size_t
+        left; /* bytes that no member has claimed: members that share theirs would take for ever */
 };
 
 static uint32_t u16(const unsigned char *p)
@@ -42,20 +45,6 @@ bool zip_looks(const void *data, size_t len)
     return len >= sizeof(local_mark) && memcmp(data, local_mark, sizeof(local_mark)) == 0;
 }
 
-static uint32_t crc32_of(const unsigned char *data, size_t len)
-{
-    uint32_t table[256], crc = UINT32_MAX;
-
-    for (uint32_t i = 0; i < 256; i++) {
-        table[i] = i;
-        for (int k = 0; k < 8; k++)
-            table[i] = table[i] >> 1 ^ (table[i] & 1 ? UINT32_C(0xEDB88320) : 0);
-    }
-    for (size_t i = 0; i < len; i++)
-        crc = crc >> 8 ^ table[(crc ^ data[i]) & 255];
-    return ~crc;
-}
-
 /* The end record is the last thing but a comment. */
 static bool find_end(const struct archive *a, size_t *at, struct error *err)
 {
@@ -71,7 +60,7 @@ static bool find_end(const struct archive *a, size_t *at, struct error *err)
 
 /* The data lie behind the member's own header, whose name and extra field need not be as long as the
  * directory's. */
-static bool locate(const struct archive *a, const unsigned char *entry, struct zip_member *m,
+static bool locate(struct archive *a, const unsigned char *entry, struct zip_member *m,
                    struct error *err)
 {
     uint32_t method = u16(entry + 10), crc = u32(entry + 16), stored = u32(entry + 20);
@@ -90,13 +79,17 @@ static bool locate(const struct archive *a, const unsigned char *entry, struct z
     if (begin > a->len || m->len > a->len - begin)
         return err_set(err, ERR_DATA, "%zu bytes from %zu on do not lie within %zu", m->len, begin,
                        a->len);
+    if (m->len > a->left)
+        return err_set(err, ERR_DATA, "%zu bytes are more than the other members leave of %zu",
+                       m->len, a->len);
+    a->left -= m->len;
     m->data = a->data + begin;
-    return crc32_of(m->data, m->len) == crc ||
+    return crc32_z(0, m->data, m->len) == crc ||
            err_set(err, ERR_DATA, "its bytes do not have its check sum %08" PRIx32, crc);
 }
 
 /* One entry of the directory; *at moves behind it. */
-static bool read_entry(struct zip *z, const struct archive *a, size_t *at, struct error *err)
+static bool read_entry(struct zip *z, struct archive *a, size_t *at, struct error *err)
 {
     const unsigned char *entry = a->data + *at;
     struct zip_member m = {0};
@@ -116,7 +109,7 @@ static bool read_entry(struct zip *z, const struct archive *a, size_t *at, struc
 
 bool zip_open(struct zip *z, const void *data, size_t len, struct error *err)
 {
-    const struct archive a = {data, len};
+    struct archive a = {data, len, len};
     size_t end = 0, at;
     uint32_t n;
 

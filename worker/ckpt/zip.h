@@ -1,6 +1,6 @@
 /* A zip archive as torch.save writes it: members are stored, not compressed, and the directory at its end
- * says where they are. Everything is checked before anything is handed out: places, names, check sums.
- * ERR_DATA says what is wrong with which member. */
+ * says where they are. Everything is checked before anything is handed out: names, places (all members
+ * together are no larger than the archive), check sums. ERR_DATA says what is wrong with which member. */
 #ifndef WORKER_CKPT_ZIP_H
 #define WORKER_CKPT_ZIP_H
 

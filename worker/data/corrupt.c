@@ -1,6 +1,7 @@
 #include "worker/data/corrupt.h"
 
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "proto/base/json.h"
@@ -16,14 +17,24 @@ struct search {
     int64_t first, step;
     struct framer **framers; /* one for each member */
     int64_t *marked;
+    atomic_bool failed;
+    struct error why; /* of the first failure that tells nothing about an image */
 };
 
 static void look(void *arg, int member, int64_t item)
 {
     struct search *s = arg;
     int64_t i = s->first + item * s->step;
+    struct error why;
 
-    s->marked[i] = !framer_picture(s->framers[member], i, NULL);
+    if (atomic_load(&s->failed))
+        return;
+    if (!framer_picture(s->framers[member], i, &why)) {
+        if (why.code == ERR_DATA)
+            s->marked[i] = 1;
+        else if (!atomic_exchange(&s->failed, true))
+            s->why = why;
+    }
     pulse_beat();
 }
 
@@ -42,7 +53,7 @@ bool corrupt_find(const struct dataset *d, int64_t first, int64_t step, int64_t 
         crew_run(crew, (left + step - 1) / step, look, &s);
     framers_free(s.framers, members);
     crew_free(crew);
-    return true;
+    return !s.failed || err_set(err, s.why.code, "%s", s.why.msg);
 }
 
 bool corrupt_recall(const struct dataset *d, const char *cache, int64_t *marked)
@@ -77,10 +88,12 @@ void corrupt_keep(const struct dataset *d, const char *cache, const int64_t *mar
 static void tell(struct dataset *d, struct framer *f, int64_t i)
 {
     struct error why = {0};
+    char *name = dataset_image_name(d, i);
 
     if (framer_picture(f, i, &why))
-        err_set(&why, ERR_DATA, "could not be decoded before");
+        err_set(&why, ERR_DATA, "%s: could not be decoded before", name);
     source_corrupt(d, 0, NULL, "%s", why.msg);
+    free(name);
 }
 
 bool corrupt_drop(struct dataset *d, const int64_t *marked, struct error *err)

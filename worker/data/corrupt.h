@@ -6,7 +6,8 @@
 #include "worker/data/dataset.h"
 
 /* marked has dataset_count() numbers, 0 at first: those of bad images among first, first + step, ... become
- * 1. So several processes can share the work, and add up what they found. */
+ * 1. So several processes can share the work, and add up what they found. What cannot be read or has no room in
+ * memory is not known to be bad: that fails, with the first such error. */
 bool corrupt_find(const struct dataset *d, int64_t first, int64_t step, int64_t *marked,
                   struct error *err);
 

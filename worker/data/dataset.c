@@ -170,6 +170,16 @@ bool source_corrupt(struct dataset *d, int64_t records, struct error *err, const
     return true;
 }
 
+/* What is no image of the folders of training images is told of with those. */
+static void forget_skipped(struct dataset *d)
+{
+    d->skipped = 0;
+    for (size_t k = 0; k < SKIPPED_NAMED; k++) {
+        free(d->skipped_why[k]);
+        d->skipped_why[k] = NULL;
+    }
+}
+
 static void free_texts(char *const *texts, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -240,10 +250,12 @@ static bool fill(struct dataset *d, const struct dataset_config *cfg, enum split
 
     if (!row || !row->open(d, cfg->source + strlen(row->name) + 1, files, err))
         return false;
+    if (split == SPLIT_VAL)
+        forget_skipped(d);
     if (cfg->n_classes && !keep_classes(d, cfg, err))
         return false;
-    if (files == SPLIT_TRAIN && cfg->train_limit && (size_t)cfg->train_limit < d->images.n)
-        d->images.n = (size_t)cfg->train_limit;
+    if (files == SPLIT_TRAIN && cfg->train_limit)
+        source_limit(d, (size_t)cfg->train_limit);
     if (!d->images.n)
         return err_set(err, ERR_DATA, "%s has no %s image of the classes asked for", cfg->source,
                        files == SPLIT_TRAIN ? "training" : "test");

@@ -24,7 +24,8 @@ struct dataset_config {
     const char *source;
     const int32_t *classes; /* numbers to keep, relabelled 0, 1, ... in this order; NULL: all */
     size_t n_classes;
-    int64_t train_limit; /* only the first so many training images (after `classes`); 0: all */
+    int64_t train_limit; /* only the first so many training images (after `classes`), of encoded
+                            ones the first of each class; 0: all */
     double val_fraction; /* of each class's training images, taken from SPLIT_TRAIN to SPLIT_VAL */
     bool skip_corrupt;   /* leave out records that are certainly bad, instead of failing */
     int image_size;      /* of encoded images, as they are shown; 0: 224 */

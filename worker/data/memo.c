@@ -8,7 +8,7 @@
 #include "worker/data/source.h"
 
 enum {
-    FORMAT = 2, /* of the entry, and of what dataset_sha256 covers */
+    FORMAT = 3, /* of the entry, of what dataset_sha256 covers and what a selection means */
     MAX_BYTES = 64 << 20,
     SETTLED_MS = 2000 /* a file that changed later than that could change again unseen */
 };

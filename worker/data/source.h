@@ -62,6 +62,8 @@ const char *source_text(struct dataset *d, const char *s);
 bool imagefolder_read(const struct dataset *d, const struct image *image, struct buf *scratch,
                       const uint8_t **data, size_t *len, struct error *err);
 bool shard_intact(const struct image *image, struct error *err);
+/* Keeps only `limit` of the training images (limit.c). */
+void source_limit(struct dataset *d, size_t limit);
 /* Keeps only the validation part of the training images (hold_out.c), or only the rest. */
 void source_hold_out(struct dataset *d, double fraction, bool validation);
 
