@@ -97,13 +97,14 @@ static void refuse_name(const char *pointer, const char *weights, struct problem
                      weights);
 }
 
-/* A normalisation that is the data's is none of the teacher's own: said or not, the job is the same. */
+/* A normalisation that is the data's is none of the teacher's own: said or not, the job is the same. An ONNX
+ * file may name another one, over which the job's word counts. */
 static void settle_teacher_norm(JobSpec *job)
 {
     Distilld__TeacherSpec *t = job->teacher;
     const double *mean, *std;
 
-    if (!t || !t->n_mean)
+    if (!t || !t->n_mean || strcmp(t->model, "onnx") == 0)
         return;
     session_normalisation(job, &mean, &std);
     if (memcmp(mean, t->mean, 3 * sizeof(*mean)) != 0 || memcmp(std, t->std, 3 * sizeof(*std)) != 0)

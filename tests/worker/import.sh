@@ -76,6 +76,10 @@ run class-means means-wrong
 for m in means-meta means-job means-wrong; do
     json $m
 done
+mean=[0.1,0.2,0.3] std=[1,1,1] job class_means "{\"weights\":\"$onnx\",\"mean\":[0.1,0.2,0.3],\"std\":[1,1,1]}"
+run class-means means-said
+json means-said
+near means-wrong means-said || fail "a teacher's normalisation that is the data's does not count before the file's"
 near means means-meta || fail "the normalisation of the file's metadata is not applied"
 near means means-job || fail "the teacher's normalisation is not applied"
 ! near means means-wrong || fail "the normalisation makes no difference"
