@@ -100,4 +100,22 @@ refused train 65 'are of teacher unverified'
 "$worker" export "$onnx" --format safetensors -o "$tmp/a.safetensors" >/dev/null || fail "export of student.onnx"
 "$worker" export "$weights" --format safetensors -o "$tmp/b.safetensors" >/dev/null || fail "export of student.safetensors"
 cmp "$tmp/a.safetensors" "$tmp/b.safetensors" || fail "other tensors from ONNX than from safetensors"
+
+# The teacher is its file, whatever the job applies to it.
+mean=[0.1,0.2,0.3] std=[1,1,1] job distill "{\"weights\":\"$onnx\",\"features\":\"features\"}" '{"model":"resnet8"}' \
+    '"losses":[{"kind":"nd"}]'
+run train renormalised
+was=$("$worker" describe "$onnx" | jq -r .tensors_sha256)
+now=$("$worker" describe "$tmp/renormalised/student.safetensors" | jq -r .teacher_sha256)
+[ "$was" = "$now" ] && [ ${#was} = 64 ] || fail "a student of $was says that its teacher is $now"
+
+# Going on with another graph of the same tensors is going on with another student.
+cp "$onnx" "$tmp/graph.onnx"
+job train "" "{\"graph\":\"$tmp/graph.onnx\"}"
+run train another
+LC_ALL=C sed -i 's/Relu/Clip/g' "$tmp/graph.onnx"
+status=0
+"$worker" train "$tmp/job.json" --out "$tmp/another" >"$tmp/log" 2>&1 || status=$?
+[ $status = 2 ] && grep -q 'made with another graph of the student' "$tmp/log" ||
+    { cat "$tmp/log"; fail "another graph: status $status"; }
 exit 0
