@@ -96,8 +96,10 @@ job distill "{\"model\":\"resnet8\",\"weights\":\"$weights\",\"class_means\":\"$
     '{"model":"resnet8"}' '"losses":[{"kind":"nd"}]'
 refused train 65 'are of teacher unverified'
 
-# Tensors in PyTorch's names, from either file.
-"$worker" export "$onnx" --format safetensors -o "$tmp/a.safetensors" >/dev/null || fail "export of student.onnx"
+# Tensors in PyTorch's names, from either file. A file with a graph is its own model, until another is named.
+"$worker" export "$onnx" --format safetensors -o "$tmp/own.safetensors" >/dev/null || fail "export of student.onnx"
+[ "$("$worker" describe "$tmp/own.safetensors" | jq -r .architecture)" = onnx ] || fail "a graph passes for a model of the registry"
+"$worker" export "$onnx" --model resnet8 --format safetensors -o "$tmp/a.safetensors" >/dev/null || fail "export of student.onnx"
 "$worker" export "$weights" --format safetensors -o "$tmp/b.safetensors" >/dev/null || fail "export of student.safetensors"
 cmp "$tmp/a.safetensors" "$tmp/b.safetensors" || fail "other tensors from ONNX than from safetensors"
 
