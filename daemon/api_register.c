@@ -100,23 +100,33 @@ static bool check_job(const struct job *j, struct error *err)
                                                 j->id, job_state_name(j->state));
 }
 
-/* ONNX comes from the student and does not say all that its safetensors does. */
+/* Whether the student is a graph of a file, which its tensors alone do not tell. */
+static bool has_graph(const struct job *j)
+{
+    struct json *spec = js_parse(j->spec, strlen(j->spec), NULL);
+    bool onnx = strcmp(js_string(js_path(spec, "student.model"), ""), "onnx") == 0;
+
+    js_free(spec);
+    return onnx;
+}
+
+/* ONNX that was made of a model of the worker's does not say which; the student's safetensors does. */
 static bool take_job(struct registration *g, struct error *err)
 {
     const char *artifact = text_of(g, "artifact");
     struct job *owned;
     const struct job *j = api_find_job(g->daemon, text_of(g, "job"), &owned, err);
-    bool ok = j && check_job(j, err);
+    bool ok = j && check_job(j, err), graph = ok && has_graph(j);
 
     if (!artifact)
-        artifact = "student.safetensors";
+        artifact = graph ? "student.onnx" : "student.safetensors";
     if (ok) {
         snprintf(g->job, sizeof(g->job), "%s", j->id);
         snprintf(g->kind, sizeof(g->kind), "%s", j->kind);
         g->fd = api_open_artifact(g->daemon, j->id, artifact);
         ok =
             g->fd >= 0 || err_set(err, ERR_NOT_FOUND, "job %s has no file \"%s\"", j->id, artifact);
-        if (str_ends(artifact, ".onnx"))
+        if (str_ends(artifact, ".onnx") && !graph)
             g->described = daemon_job_path(g->daemon, j->id, "out/student.safetensors");
     }
     job_destroy(owned);
@@ -185,6 +195,21 @@ static struct json *describe(const struct registration *g, const char *path, str
     return facts;
 }
 
+/* Where the daemon keeps a file is nobody's business: a message speaks of "the file". */
+static void hide_path(struct error *err, const char *path)
+{
+    struct buf b = buf_new(0);
+    const char *at = err->msg;
+
+    for (const char *hit; (hit = strstr(at, path)); at = hit + strlen(path)) {
+        buf_add(&b, at, (size_t)(hit - at));
+        buf_str(&b, "the file");
+    }
+    buf_str(&b, at);
+    err_set(err, err->code, "%s", buf_text(&b));
+    buf_free(&b);
+}
+
 /* On another thread. */
 static void look(void *arg)
 {
@@ -195,6 +220,8 @@ static void look(void *arg)
         return;
     path = g->described ? str_dup(g->described) : str_path(g->folder, g->blob.sha256);
     g->facts = describe(g, path, &g->err);
+    if (!g->facts)
+        hide_path(&g->err, path);
     free(path);
 }
 

@@ -39,9 +39,11 @@ static char *view_text(const struct session *s)
     return text;
 }
 
-/* The same with what is done to a pixel: part of the provenance. free(). */
+/* The same with what is done to a pixel, and which of an ONNX teacher's values was called its features: part
+ * of the provenance. free(). */
 static char *transform_text(const struct session *s)
 {
+    const char *features = s->job->teacher->features;
     const double *mean, *std;
     char *view = view_text(s);
     struct buf b = buf_new(0);
@@ -54,6 +56,8 @@ static char *transform_text(const struct session *s)
     if (job_models_teacher_norm(&s->models, &mean, &std))
         buf_fmt(&b, ", for the teacher mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1],
                 mean[2], std[0], std[1], std[2]);
+    if (features)
+        buf_fmt(&b, ", features %s", features);
     free(view);
     return buf_take(&b);
 }

@@ -53,8 +53,9 @@ static struct json *text_or_null(const char *text)
     return text && *text ? js_new_string(text) : js_new_null();
 }
 
-/* Where all of that is known, the file must hold just this model's tensors; then also their identity. */
-static bool check_tensors(const char *path, const struct facts *x, char hex[SHA256_HEX],
+/* Where all of that is known, the file must hold just this model's tensors; then also their identity. Tensors
+ * of a graph that is in another file cannot be judged. */
+static bool check_tensors(const char *path, const struct facts *x, bool graph, char hex[SHA256_HEX],
                           struct error *err)
 {
     const struct model_request r = {.pointer = "#", .model = x->model, .graph = path};
@@ -63,7 +64,7 @@ static bool check_tensors(const char *path, const struct facts *x, char hex[SHA2
     int64_t classes, size;
     bool ok = true;
 
-    if (!x->model)
+    if (!x->model || (!graph && strcmp(x->model, "onnx") == 0))
         return true;
     model = job_model_open(&r, err);
     if (!model)
@@ -112,7 +113,7 @@ static struct json *describe(const struct describe_request *r, const struct tens
     x.model = "onnx"; /* a file with a graph is its own model, whatever it was made from */
     if (!graph && !join(&x.model, f, "model", r->model, err))
         return NULL;
-    return check_tensors(r->path, &x, hex, err) ? facts_json(&x, f, hex) : NULL;
+    return check_tensors(r->path, &x, graph, hex, err) ? facts_json(&x, f, hex) : NULL;
 }
 
 struct json *describe_weights(const struct describe_request *r, struct error *err)

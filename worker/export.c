@@ -49,12 +49,16 @@ static const char *either(const char *given, const struct tensor_file *f, const 
     return given ? given : tensor_file_meta(f, key);
 }
 
+/* A file with a graph is its own model, whatever it was made from. */
+static const char *model_of(const struct export_request *r, const struct tensor_file *f)
+{
+    return !r->model && is_onnx(f) ? "onnx" : either(r->model, f, "model");
+}
+
 static bool find_facts(const struct export_request *r, const struct tensor_file *f, struct facts *x,
                        struct error *err)
 {
-    x->model = either(r->model, f, "model");
-    if (!x->model && is_onnx(f))
-        x->model = "onnx";
+    x->model = model_of(r, f);
     if (!x->model)
         return err_set(err, ERR_INVALID, "%s does not say its model; give --model",
                        tensor_file_path(f));

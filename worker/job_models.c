@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/str.h"
+#include "worker/nets.h"
 #include "worker/onnx/import.h"
 #include "worker/session.h"
 
@@ -13,6 +14,7 @@ struct job_model {
     struct model_def def;        /* first: what `build` gets is a pointer to it */
     const struct model_def *row; /* of the registry, or */
     struct onnx_model *file;     /* a file's graph */
+    bool names_features;
     bool renormalises;
     double mean[3], std[3];    /* the model's own */
     double scale[3], shift[3]; /* from the data's to the model's own */
@@ -88,6 +90,7 @@ static bool open_graph(struct job_model *m, const struct model_request *r, struc
         return err_set(err, ERR_INVALID, "%s/model: \"onnx\" is the graph of an .onnx file",
                        r->pointer);
     m->file = onnx_open(r->graph, &options, err);
+    m->names_features = r->features;
     m->def = (struct model_def){.name = onnx_name};
     return m->file || err_wrap(err, "%s", r->pointer);
 }
@@ -101,6 +104,33 @@ static bool open_row(struct job_model *m, const struct model_request *r, struct 
     return !r->features ||
            err_set(err, ERR_INVALID, "%s/features: %s has its own; they can be named for \"onnx\"",
                    r->pointer, r->model);
+}
+
+/* A file whose features only a name can tell is the one with that name. */
+static struct onnx_model *without_names(const struct job_model *m)
+{
+    const struct onnx_options plain = {.features = NULL};
+    struct error ignored;
+
+    return m->names_features ? onnx_open(onnx_path(m->file), &plain, &ignored) : NULL;
+}
+
+char *job_model_structure(const struct model_def *def, int64_t image_size, int64_t classes)
+{
+    struct job_model plain = {.def = *def};
+    struct onnx_model *own;
+    struct graph *g;
+    char *text;
+
+    if (!job_model_is_onnx(def))
+        return NULL;
+    own = without_names(model_of(def));
+    plain.file = own ? own : model_of(def)->file;
+    g = nets_inference_graph(&plain.def, 1, image_size, classes, false);
+    text = graph_dump(g);
+    graph_free(g);
+    onnx_close(own);
+    return text;
 }
 
 struct job_model *job_model_open(const struct model_request *r, struct error *err)

@@ -23,6 +23,9 @@ void job_model_close(struct job_model *m); /* NULL is fine */
 /* It lives as long as m. */
 const struct model_def *job_model_def(const struct job_model *m); /* NULL for NULL */
 bool job_model_is_onnx(const struct model_def *def);
+/* The graph of an ONNX file as text, for one image: as the file has it, whatever a job applies to it or calls
+ * its features. NULL: not of a file. free(). */
+char *job_model_structure(const struct model_def *def, int64_t image_size, int64_t classes);
 
 struct job_models {
     struct job_model *teacher, *student; /* NULL where the job has none */

@@ -160,12 +160,7 @@ bool nets_reads_taps(const struct nets *n)
 
 bool nets_in_student(const char *name)
 {
-    static const char *const others[] = {"projector.", "abfs.", "connector."};
-
-    for (size_t i = 0; i < ARRAY_LEN(others); i++)
-        if (str_starts(name, others[i]))
-            return false;
-    return true;
+    return !model_is_thrown_away(name);
 }
 
 struct graph *nets_inference_graph(const struct model_def *model, int64_t batch, int64_t image_size,

@@ -10,6 +10,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
+#include "worker/engine/ops/ops.h"
 #include "worker/means/means.h"
 #include "worker/stats.h"
 
@@ -304,28 +305,36 @@ void replica_close(struct replica *r)
     free(r);
 }
 
-/* A bias is drawn with the fan-in of the weights beside it. */
-static int64_t fan_in(const struct flat *f, const struct flat_entry *e)
+/* How many products a layer's output is the sum of: its weights and its bias are drawn with that, whatever
+ * they are called. */
+static int64_t fan_in(const struct graph *g, const char *name)
 {
-    const struct flat_entry *weight = e;
-    char *name;
+    value_id v = graph_find(g, name);
 
-    if (e->role == ROLE_BIAS) {
-        name = str_fmt("%.*s.weight", (int)(strlen(e->name) - strlen(".bias")), e->name);
-        weight = flat_find(f, name);
-        free(name);
+    for (size_t i = 0; i < g->nodes.n; i++) {
+        const struct node *layer = &g->nodes.at[i];
+
+        if ((layer->op == &op_conv || layer->op == &op_gemm) &&
+            (layer->in[1] == v || (layer->n_in > 2 && layer->in[2] == v)))
+            return shape_count(graph_shape(g, layer->in[1])) /
+                   graph_shape(g, layer->out[0])->dim[1];
     }
-    return weight && weight->shape.dim[0] ? (int64_t)weight->count / weight->shape.dim[0] : 1;
+    return 1;
 }
 
 void replica_init(struct replica *r)
 {
+    const struct nets *n = &r->cfg.nets;
+    struct graph *g = r->cfg.n_lane_sizes ? nets_train_graph(n, r->cfg.lane_sizes[0])
+                                          : nets_eval_graph(n, r->cfg.chunk);
+
     for (size_t i = 0; i < r->flat.params.n; i++) {
         const struct flat_entry *e = &r->flat.params.at[i];
 
-        init_tensor(e->name, e->role, &e->shape, fan_in(&r->flat, e), r->cfg.seed,
+        init_tensor(e->name, e->role, &e->shape, fan_in(g, e->name), r->cfg.seed,
                     r->params + e->offset);
     }
+    graph_free(g);
     for (size_t i = 0; i < r->flat.buffers.n; i++) {
         const struct flat_entry *e = &r->flat.buffers.at[i];
 

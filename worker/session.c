@@ -97,13 +97,14 @@ static void refuse_name(const char *pointer, const char *weights, struct problem
                      weights);
 }
 
-/* A normalisation that is the data's is none of the teacher's own: said or not, the job is the same. */
+/* A normalisation that is the data's is none of the teacher's own: said or not, the job is the same. An ONNX
+ * file may name another one, over which the job's word counts. */
 static void settle_teacher_norm(JobSpec *job)
 {
     Distilld__TeacherSpec *t = job->teacher;
     const double *mean, *std;
 
-    if (!t || !t->n_mean)
+    if (!t || !t->n_mean || strcmp(t->model, "onnx") == 0)
         return;
     session_normalisation(job, &mean, &std);
     if (memcmp(mean, t->mean, 3 * sizeof(*mean)) != 0 || memcmp(std, t->std, 3 * sizeof(*std)) != 0)
@@ -461,7 +462,18 @@ static bool hash_data(struct session *s, bool anew, struct error *err)
     return ok;
 }
 
-/* Identities; each is computed once, by rank 0. */
+/* The file that the job names may be another one when it goes on. */
+static void hash_student_graph(struct session *s)
+{
+    const struct nets *n = &s->replica->cfg.nets;
+    char *text = n->student ? job_model_structure(n->student, n->image_size, n->classes) : NULL;
+
+    if (text)
+        sha256_of(text, strlen(text), s->student_graph_sha256);
+    free(text);
+}
+
+/* Identities; those of data are computed once, by rank 0. */
 static bool hash_inputs(struct session *s, bool anew, struct error *err)
 {
     if (!coll_agree(s->coll, s->rank != 0 || hash_data(s, anew, err), err))
@@ -469,6 +481,7 @@ static bool hash_inputs(struct session *s, bool anew, struct error *err)
     coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
     if (s->job->teacher)
         weights_sha256(&s->teacher, s->teacher_sha256);
+    hash_student_graph(s);
     return true;
 }
 

@@ -38,6 +38,7 @@ struct session {
     char val_sha256[SHA256_HEX], test_sha256[SHA256_HEX]; /* rank 0 */
 
     struct job_models models;
+    char student_graph_sha256[SHA256_HEX]; /* of the model "onnx"; "": of none */
     struct weights teacher;
     char teacher_sha256[SHA256_HEX];
     struct class_means means; /* classes 0: none */

@@ -13,7 +13,7 @@
 #include "worker/ckpt/checkpoint.h"
 
 enum {
-    MAX_META = 16
+    MAX_META = 20
 };
 
 /* Tensors under way to or from a file. Names are owned. */
@@ -112,7 +112,7 @@ static void meta_free(struct metadata *m)
 }
 
 /* Its number grows with what a checkpoint must hold. */
-static const char checkpoint_format[] = "distilld-checkpoint-3";
+static const char checkpoint_format[] = "distilld-checkpoint-4";
 
 static struct metadata metadata_of(const struct session *s, const struct run_state *st)
 {
@@ -136,6 +136,7 @@ static struct metadata metadata_of(const struct session *s, const struct run_sta
     meta(&m, "teacher_sha256", str_dup(s->teacher_sha256));
     means_sha256(s, hex);
     meta(&m, "class_means_sha256", str_dup(hex));
+    meta(&m, "student_graph_sha256", str_dup(s->student_graph_sha256));
     return m;
 }
 
@@ -201,6 +202,7 @@ static bool check_identity(const struct session *s, const struct checkpoint *c,
         {"test_sha256", s->test_sha256, "other test data"},
         {"teacher_sha256", s->teacher_sha256, "another teacher"},
         {"class_means_sha256", means, "other class means"},
+        {"student_graph_sha256", s->student_graph_sha256, "another graph of the student"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(same); i++) {

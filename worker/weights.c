@@ -144,19 +144,16 @@ static bool list_tensors(struct weights *w, const struct graph *g, struct error 
 /* A graph that came from a file is part of what the weights mean; beside its parameters it has constants,
  * which are no foreign tensors. */
 static bool check_all(struct weights *w, const struct graph *g, const struct model_def *model,
-                      int64_t classes, struct error *err)
+                      int64_t image_size, int64_t classes, struct error *err)
 {
-    bool from_file = job_model_is_onnx(model);
-
     if (!list_tensors(w, g, err))
         return false;
     for (size_t i = 0; i < g->values.n; i++)
         if (is_loaded(&g->values.at[i]) &&
             !check_tensor(w, &g->values.at[i], model->name, classes, err))
             return false;
-    if (from_file)
-        w->structure = graph_dump(g);
-    return from_file || check_foreign(w, g, model->name, err);
+    w->structure = job_model_structure(model, image_size, classes);
+    return w->structure || check_foreign(w, g, model->name, err);
 }
 
 bool weights_open(struct weights *w, const char *role, const char *path,
@@ -171,7 +168,7 @@ bool weights_open(struct weights *w, const char *role, const char *path,
         err_wrap(err, "%s", role);
         err->code = ERR_DATA;
     }
-    ok = w->file && graph_ok(g, err) && check_all(w, g, model, classes, err);
+    ok = w->file && graph_ok(g, err) && check_all(w, g, model, image_size, classes, err);
     graph_free(g);
     if (!ok)
         weights_close(w);

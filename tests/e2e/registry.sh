@@ -64,6 +64,7 @@ grep -q 'the file says "resnet8x4", not "resnet8"' "$tmp/err" || fail "another m
 cp "$tmp/kept" "$tmp/longer"
 echo >>"$tmp/longer"
 ctl models add copy "$tmp/longer" -q 2>"$tmp/err" && fail "a damaged file is a model"
+grep -q 'the file' "$tmp/err" && ! grep -qF "$state" "$tmp/err" || fail "a message about a damaged file: $(cat "$tmp/err")"
 ctl models rm copy@1 || fail "models rm"
 
 # -- Names in jobs --
@@ -84,6 +85,14 @@ expect 202 "the same with paths"
 plain=$(body .id)
 wait_state "$plain" succeeded
 cmp "$state/jobs/$plain/out/student.safetensors" "$state/jobs/$student/out/student.safetensors" || fail "a name gives other bytes than its path"
+
+# A student that is a graph: what is registered of it is the graph.
+submit ".student = {weights: \"$state/jobs/$plain/out/student.onnx\"} | .train.max_steps = 2"
+wait_state "$id" succeeded
+[ "$(ctl models add graph --job "$id")" = graph@1 ] || fail "a student that is a graph"
+[ "$(get /api/v1/models/graph/versions/1 '"\(.kind) \(.architecture) \(.format) \(.classes) \(.image_size) \(.lineage.job) \(.sha256)"')" = \
+    "train onnx onnx 4 32 $id $(sha "$state/jobs/$id/out/student.onnx")" ] || fail "what is known of a graph: $text"
+ctl models rm graph@1 || fail "models rm"
 
 # -- Lineage, by name and by content --
 [ "$(ctl models add small --job "$student")" = small@1 ] || fail "the student"

@@ -11,10 +11,12 @@
 #include "worker/ckpt/safetensors.h"
 #include "worker/conformance/single.h"
 #include "worker/engine/ops/ops.h"
+#include "worker/job_models.h"
 #include "worker/nets.h"
 #include "worker/onnx/export.h"
 #include "worker/onnx/import.h"
 #include "worker/onnx/replay.h"
+#include "worker/replica.h"
 
 enum {
     BATCH = 3,
@@ -347,11 +349,6 @@ static void change_type(Onnx__Model *m)
 {
     m->graph->initializer[0]->data_type = (Onnx__ElementType)8;
 }
-static void change_reserved(Onnx__Model *m)
-{
-    set_text(&m->graph->initializer[0]->name, "labels");
-    set_text(&node_of(m, "Conv")->input[1], "labels");
-}
 static void change_channels(Onnx__Model *m)
 {
     m->graph->input[0]->type->tensor_type->shape->dim[1]->dim_value = 1;
@@ -396,7 +393,6 @@ START_TEST(what_is_not_known_is_named_with_its_node)
         {change_name, "two values are called", ERR_DATA},
         {change_tensor, "do not fit its shape", ERR_DATA},
         {change_type, "has numbers of type 8", ERR_UNSUPPORTED},
-        {change_reserved, "cannot be called labels", ERR_UNSUPPORTED},
         {change_channels, "takes images of [1,8,8]", ERR_DATA},
     };
 
@@ -405,6 +401,89 @@ START_TEST(what_is_not_known_is_named_with_its_node)
 
         cases[i].change(m);
         check_refused(m, cases[i].text, cases[i].code);
+        onnx__model__free_unpacked(m, NULL);
+    }
+}
+END_TEST
+
+/* 1 / sqrt of the products in an output of the layer that has this bias, from the file. */
+static double bound_of(const struct onnx_model *m, const char *bias)
+{
+    for (size_t i = 0; i < onnx_nodes(m); i++) {
+        const Onnx__Node *n = onnx_node(m, i);
+        const struct st_tensor *w;
+
+        if (n->n_input < 3 || strcmp(n->input[2], bias) != 0)
+            continue;
+        w = onnx_value_at(m, onnx_find(m, n->input[1]))->tensor;
+        return 1 / sqrt((double)(st_count(w) / w->shape[0]));
+    }
+    ck_abort_msg("no layer has the bias %s", bias);
+    return 0;
+}
+
+static double largest_of(const struct replica *r, const struct flat_entry *e)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < e->count; i++)
+        most = fmax(most, fabs((double)r->params[e->offset + i]));
+    return most;
+}
+
+/* Biases of a file stand beside weights that are called otherwise. */
+START_TEST(biases_are_drawn_with_the_fan_in_of_their_weights)
+{
+    char *path = fixture("residual-folded", "onnx");
+    const struct model_request request = {.pointer = "#", .model = "onnx", .graph = path};
+    struct replica_config cfg = {.backend = "ref", .threads = 1, .chunk = BATCH, .seed = 5};
+    struct onnx_model *file = open_fixture("residual-folded");
+    struct job_model *m;
+    struct replica *r;
+    size_t biases = 0;
+    struct error err;
+
+    m = job_model_open(&request, &err);
+    ck_assert_msg(m != NULL, "%s", err.msg);
+    cfg.nets = (struct nets){.student = job_model_def(m), .classes = CLASSES, .image_size = SIZE};
+    ck_assert_ok(nets_measure(&cfg.nets, &err), err);
+    r = replica_open(&cfg, NULL, NULL, &err);
+    ck_assert_msg(r != NULL, "%s", err.msg);
+    replica_init(r);
+    for (size_t i = 0; i < r->flat.params.n; i++) {
+        const struct flat_entry *e = &r->flat.params.at[i];
+        double most = largest_of(r, e);
+
+        if (e->role != ROLE_BIAS)
+            continue;
+        ck_assert_msg(most > 0 && most <= bound_of(file, e->name),
+                      "%s: up to %g, expected up to %g", e->name, most, bound_of(file, e->name));
+        biases++;
+    }
+    ck_assert_uint_gt(biases, 5);
+    replica_close(r);
+    job_model_close(m);
+    onnx_close(file);
+    free(path);
+}
+END_TEST
+
+/* Values of training, and layers that are thrown away after it. */
+START_TEST(a_tensor_cannot_be_called_like_what_stands_around_a_model)
+{
+    static const char *const names[] = {
+        "labels",        "partners",        "share",       "direction", "directions",
+        "mask",          "teacher_feat",    "seed/logits", "loss/kd",   "projector.0.weight",
+        "abfs.0.weight", "connector.weight"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        Onnx__Model *m = read_fixture("residual-13");
+        char *text = str_fmt("cannot be called %s", names[i]);
+
+        set_text(&m->graph->initializer[0]->name, names[i]);
+        set_text(&node_of(m, "Conv")->input[1], names[i]);
+        check_refused(m, text, ERR_UNSUPPORTED);
+        free(text);
         onnx__model__free_unpacked(m, NULL);
     }
 }
@@ -483,4 +562,6 @@ END_TEST
 UNIT_MAIN(graphs_compute_what_pytorch_does, every_operator_that_is_read_is_in_some_file,
           a_student_has_the_parameters_of_its_file, features_are_found_or_named,
           other_classes_and_sizes_are_refused, what_is_not_known_is_named_with_its_node,
+          biases_are_drawn_with_the_fan_in_of_their_weights,
+          a_tensor_cannot_be_called_like_what_stands_around_a_model,
           a_file_cannot_ask_for_any_memory, every_model_makes_a_round_trip)

@@ -76,6 +76,10 @@ run class-means means-wrong
 for m in means-meta means-job means-wrong; do
     json $m
 done
+mean=[0.1,0.2,0.3] std=[1,1,1] job class_means "{\"weights\":\"$onnx\",\"mean\":[0.1,0.2,0.3],\"std\":[1,1,1]}"
+run class-means means-said
+json means-said
+near means-wrong means-said || fail "a teacher's normalisation that is the data's does not count before the file's"
 near means means-meta || fail "the normalisation of the file's metadata is not applied"
 near means means-job || fail "the teacher's normalisation is not applied"
 ! near means means-wrong || fail "the normalisation makes no difference"
@@ -92,8 +96,28 @@ job distill "{\"model\":\"resnet8\",\"weights\":\"$weights\",\"class_means\":\"$
     '{"model":"resnet8"}' '"losses":[{"kind":"nd"}]'
 refused train 65 'are of teacher unverified'
 
-# Tensors in PyTorch's names, from either file.
-"$worker" export "$onnx" --format safetensors -o "$tmp/a.safetensors" >/dev/null || fail "export of student.onnx"
+# Tensors in PyTorch's names, from either file. A file with a graph is its own model, until another is named.
+"$worker" export "$onnx" --format safetensors -o "$tmp/own.safetensors" >/dev/null || fail "export of student.onnx"
+[ "$("$worker" describe "$tmp/own.safetensors" | jq -r .architecture)" = onnx ] || fail "a graph passes for a model of the registry"
+"$worker" export "$onnx" --model resnet8 --format safetensors -o "$tmp/a.safetensors" >/dev/null || fail "export of student.onnx"
 "$worker" export "$weights" --format safetensors -o "$tmp/b.safetensors" >/dev/null || fail "export of student.safetensors"
 cmp "$tmp/a.safetensors" "$tmp/b.safetensors" || fail "other tensors from ONNX than from safetensors"
+
+# The teacher is its file, whatever the job applies to it.
+mean=[0.1,0.2,0.3] std=[1,1,1] job distill "{\"weights\":\"$onnx\",\"features\":\"features\"}" '{"model":"resnet8"}' \
+    '"losses":[{"kind":"nd"}]'
+run train renormalised
+was=$("$worker" describe "$onnx" | jq -r .tensors_sha256)
+now=$("$worker" describe "$tmp/renormalised/student.safetensors" | jq -r .teacher_sha256)
+[ "$was" = "$now" ] && [ ${#was} = 64 ] || fail "a student of $was says that its teacher is $now"
+
+# Going on with another graph of the same tensors is going on with another student.
+cp "$onnx" "$tmp/graph.onnx"
+job train "" "{\"graph\":\"$tmp/graph.onnx\"}"
+run train another
+LC_ALL=C sed -i 's/Relu/Clip/g' "$tmp/graph.onnx"
+status=0
+"$worker" train "$tmp/job.json" --out "$tmp/another" >"$tmp/log" 2>&1 || status=$?
+[ $status = 2 ] && grep -q 'made with another graph of the student' "$tmp/log" ||
+    { cat "$tmp/log"; fail "another graph: status $status"; }
 exit 0

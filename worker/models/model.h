@@ -56,6 +56,10 @@ model_builder mobilenetv2_imagenet_build;
 model_builder shufflenetv1_build;
 model_builder shufflenetv2_build; /* width in tenths: 2 or 10 */
 
+/* Whether a parameter or buffer is called like those that are trained beside a student and thrown away: the
+ * projector's, and what losses bring along. */
+bool model_is_thrown_away(const char *name);
+
 /* The throw-away head that maps student features to the teacher's width (paper.md 1.7): batch norm,
  * dropout, linear. mask holds 0 or 1/(1-p) for each feature; NO_VALUE leaves dropout out. */
 value_id projector_build(const struct net *n, value_id features, value_id mask, int64_t width);

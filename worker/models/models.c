@@ -63,6 +63,16 @@ const struct model_def *model_find(const char *name, struct error *err)
     return def;
 }
 
+bool model_is_thrown_away(const char *name)
+{
+    static const char *const prefixes[] = {"projector.", "abfs.", "connector."};
+
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (str_starts(name, prefixes[i]))
+            return true;
+    return false;
+}
+
 void model_tap(struct model_outputs *out, value_id after, value_id before)
 {
     ASSERT(out->n_taps < MODEL_MAX_TAPS);

@@ -75,16 +75,21 @@ static bool shape_of(const struct st_tensor *t, struct shape *s)
     return true;
 }
 
+/* What the graphs around a model (nets.h) call values of their own. */
 static bool is_reserved(const char *name)
 {
-    static const char *const names[] = {
-        "image",    "images",    "labels",     "mask",           "logits",
-        "features", "projected", "directions", "teacher_logits", "teacher_features"};
+    static const char *const names[] = {"image",     "images",   "labels",    "mask",
+                                        "logits",    "features", "projected", "directions",
+                                        "direction", "partners", "share"};
+    static const char *const prefixes[] = {"teacher_", "seed/", "loss/"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return str_starts(name, "projector.");
+    for (size_t i = 0; i < ARRAY_LEN(prefixes); i++)
+        if (str_starts(name, prefixes[i]))
+            return true;
+    return model_is_thrown_away(name);
 }
 
 value_id input_param(struct replay *r, const Onnx__Node *n, size_t i, enum param_role role)
