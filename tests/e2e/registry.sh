@@ -195,16 +195,22 @@ left=$(cd "$state/blobs" && ls | grep -v "$uploaded" | sort)
 problems_are_whole
 
 # -- What takes for ever holds up nobody, and not the end --
-mkdir "$tmp/endless"
-mkfifo "$tmp/endless/train-images-idx3-ubyte"
-ctl datasets add endless "idx:$tmp/endless" 2>"$tmp/err" &
+cat >"$tmp/slow" <<W
+#!/bin/bash
+[ "\$1" != manifest ] || exec -a "distill-worker manifest $tmp" sleep 1000
+exec "$builddir/distill-worker" "\$@"
+W
+chmod +x "$tmp/slow"
+stop_daemon
+start_daemon --worker "$tmp/slow"
+ctl datasets add endless "idx:$tmp/idx" 2>"$tmp/err" &
 client=$!
 looking() {
-    pgrep -P "$daemon" -f 'distill-worker manifest' >/dev/null
+    pgrep -P "$daemon" -f "distill-worker manifest $tmp" >/dev/null
 }
 within 10 looking || fail "nobody looks at the data"
 api GET /api/v1/models
 expect 200 "another request meanwhile"
 stop_daemon
 wait $client && fail "endless data are registered"
-[ -z "$(pgrep -f "manifest --json idx:$tmp/endless")" ] || fail "the worker is left behind"
+[ -z "$(pgrep -f "distill-worker manifest $tmp")" ] || fail "the worker is left behind"
