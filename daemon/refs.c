@@ -245,7 +245,7 @@ static bool note(struct daemon *d, const char *job, const char *field, const str
                  struct error *err)
 {
     struct db_stmt *q =
-        db_prepare(store_state(d->store), "INSERT INTO job_use VALUES(?,?,?,?,?)", err);
+        db_prepare(store_state(d->store), "INSERT OR REPLACE INTO job_use VALUES(?,?,?,?,?)", err);
 
     if (!q)
         return false;

@@ -28,6 +28,7 @@ struct replica_staging {
     float *mask;
     float *seeds;
     float *shares, *direction; /* of a lane of mixed images */
+    double *centre;            /* of one of them */
     float *losses[NETS_MAX_LOSSES];
 };
 
@@ -90,6 +91,8 @@ static struct replica_staging *staging_new(struct replica *r)
     s->seeds = staged(r, lane * NETS_MAX_LOSSES);
     s->shares = staged(r, n->mixes ? lane : 0);
     s->direction = staged(r, n->mixes ? lane * teacher : 0);
+    s->centre = NEW_ARRAY(double, n->mixes ? teacher : 0);
+    r->staging_bytes += n->mixes ? teacher * sizeof(*s->centre) : 0;
     for (size_t i = 0; i < n->n_losses; i++)
         s->losses[i] = staged(r, lane);
     return s;
@@ -111,6 +114,7 @@ static void staging_free(struct replica_staging *s)
     free(s->seeds);
     free(s->shares);
     free(s->direction);
+    free(s->centre);
     for (size_t i = 0; i < NETS_MAX_LOSSES; i++)
         free(s->losses[i]);
     free(s);
@@ -437,7 +441,7 @@ static void fill_mask(const struct replica *r, const struct lane *lane)
 static void fill_direction(const struct replica *r, const struct lane *lane)
 {
     const int width = (int)r->cfg.nets.teacher_width;
-    double *centre = NEW_ARRAY(double, (size_t)width);
+    double *centre = r->staging->centre;
 
     for (int64_t i = 0; r->centres && i < lane->count; i++) {
         const double *own = r->centres + (int64_t)lane->labels[i] * width;
@@ -447,7 +451,6 @@ static void fill_direction(const struct replica *r, const struct lane *lane)
             centre[k] = lane->share * own[k] + (1 - lane->share) * other[k];
         means_direction(centre, width, r->staging->direction + i * width);
     }
-    free(centre);
 }
 
 static void fill_mixture(const struct replica *r, const struct lane *lane)

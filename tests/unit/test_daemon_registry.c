@@ -167,11 +167,31 @@ static void add_dataset(struct daemon *d, const char *name, const char *content)
     dataset_fini(&set);
 }
 
+struct pin_case {
+    const char *spec, *want; /* the spec after it, or a part of what is wrong */
+};
+
+static void pins(struct daemon *d, const struct pin_case *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct json *spec = parse(cases[i].spec);
+        struct problems p = {0};
+        char *text;
+
+        refs_pin(d, spec, &p);
+        text = p.list.n ? str_dup(p.list.at[0].detail) : js_text(spec, JS_COMPACT | JS_SORTED);
+        ck_assert_msg(p.list.n ? strstr(text, cases[i].want) != NULL
+                               : strcmp(text, cases[i].want) == 0,
+                      "case %zu: %s", i, text);
+        free(text);
+        js_free(spec);
+        problems_free(&p);
+    }
+}
+
 START_TEST(names_in_a_spec_are_pinned_or_refused)
 {
-    static const struct {
-        const char *spec, *want; /* the spec after it, or a part of what is wrong */
-    } cases[] = {
+    static const struct pin_case cases[] = {
         {"{\"teacher\":{\"weights\":\"model:a\"}}",
          "{\"teacher\":{\"model\":\"resnet8\",\"weights\":\"model:a@2\"}}"},
         {"{\"teacher\":{\"model\":\"resnet8\",\"weights\":\"model:a@1\"}}",
@@ -205,20 +225,7 @@ START_TEST(names_in_a_spec_are_pinned_or_refused)
     add_model_about(&d, "n", "own",
                     "{\"architecture\":\"resnet8\",\"mean\":[0,0.5,1],\"std\":[1,1,2]}", 0, 0);
     add_dataset(&d, "s", "data");
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct json *spec = parse(cases[i].spec);
-        struct problems p = {0};
-        char *text;
-
-        refs_pin(&d, spec, &p);
-        text = p.list.n ? str_dup(p.list.at[0].detail) : js_text(spec, JS_COMPACT | JS_SORTED);
-        ck_assert_msg(p.list.n ? strstr(text, cases[i].want) != NULL
-                               : strcmp(text, cases[i].want) == 0,
-                      "case %zu: %s", i, text);
-        free(text);
-        js_free(spec);
-        problems_free(&p);
-    }
+    pins(&d, cases, ARRAY_LEN(cases));
     rig_close(&d);
 }
 END_TEST
@@ -238,9 +245,7 @@ static JobSpec *named_job(void)
 /* Names among a sweep's values are pinned where they stand; what follows from them is each job's own. */
 START_TEST(names_in_sweeps_are_pinned)
 {
-    static const struct {
-        const char *spec, *want;
-    } cases[] = {
+    static const struct pin_case cases[] = {
         {"{\"sweep\":{\"grid\":[{\"field\":\"teacher.weights\",\"values\":[\"model:a\",\"model:n\","
          "\"/f\"]}],"
          "\"baseline\":{\"teacher.weights\":\"model:n\"}},\"teacher\":{\"weights\":\"model:n\"}}",
@@ -263,20 +268,7 @@ START_TEST(names_in_sweeps_are_pinned)
     add_model(&d, "a", "one", 0, 0);
     add_model_about(&d, "n", "own",
                     "{\"architecture\":\"resnet8\",\"mean\":[0,0.5,1],\"std\":[1,1,2]}", 0, 0);
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct json *spec = parse(cases[i].spec);
-        struct problems p = {0};
-        char *text;
-
-        refs_pin(&d, spec, &p);
-        text = p.list.n ? str_dup(p.list.at[0].detail) : js_text(spec, JS_COMPACT | JS_SORTED);
-        ck_assert_msg(p.list.n ? strstr(text, cases[i].want) != NULL
-                               : strcmp(text, cases[i].want) == 0,
-                      "case %zu: %s", i, text);
-        free(text);
-        js_free(spec);
-        problems_free(&p);
-    }
+    pins(&d, cases, ARRAY_LEN(cases));
     rig_close(&d);
 }
 END_TEST
