@@ -21,6 +21,7 @@ int cmd_train(const struct cmd *cmd, struct opt_words words);
 int cmd_class_means(const struct cmd *cmd, struct opt_words words);
 int cmd_eval(const struct cmd *cmd, struct opt_words words);
 int cmd_inspect(const struct cmd *cmd, struct opt_words words);
+int cmd_bench(const struct cmd *cmd, struct opt_words words);
 int cmd_conformance(const struct cmd *cmd, struct opt_words words);
 int cmd_export(const struct cmd *cmd, struct opt_words words);
 int cmd_describe(const struct cmd *cmd, struct opt_words words);

@@ -79,7 +79,7 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
                                                      : 0},
             {"between plans", r->staging_bytes},
             {"class means", direction_bytes(r, job)},
-            {"loader", r->cfg.n_lane_sizes ? loader_memory(&loader) : 0},
+            {"loader", r->cfg.n_lane_sizes && train ? loader_memory(&loader) : 0},
             {"threads and buffers", REST},
             {"data", dataset_memory(train) + dataset_memory(val) + dataset_memory(test)},
         }};

@@ -19,7 +19,7 @@ struct footprint {
     size_t total;
 };
 
-/* One of `ranks` alike. val and test may be NULL. */
+/* One of `ranks` alike. val and test may be NULL, and train where nothing is loaded. */
 void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec *job, int ranks,
                     const struct dataset *train, const struct dataset *val,
                     const struct dataset *test);

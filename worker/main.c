@@ -11,6 +11,7 @@ static const struct cmd commands[] = {
     {"class-means", "mean penultimate feature of the teacher for each class", cmd_class_means},
     {"eval", "accuracy and feature statistics of a trained student", cmd_eval},
     {"inspect", "what a job or model would compute: layers, steps, memory", cmd_inspect},
+    {"bench", "how fast a training step is, and where its time goes", cmd_bench},
     {"conformance", "run golden vectors from reference implementations", cmd_conformance},
     {"export", "write trained weights or class means for other programs", cmd_export},
     {"describe", "what a file of weights is, as JSON", cmd_describe},

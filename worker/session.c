@@ -386,7 +386,7 @@ static void set_mix(struct session *s)
                               .seed = s->job->train->seed};
 }
 
-static bool open_data(struct session *s, struct error *err)
+bool session_open_data(struct session *s, struct error *err)
 {
     const Distilld__DataSpec *d = s->job->data;
 
@@ -588,7 +588,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (!coll_agree(s->coll, s->job != NULL, err))
         return false;
     pulse_phase("load");
-    if (!open_outputs(s, r, err) || !coll_agree(s->coll, open_data(s, err), err) ||
+    if (!open_outputs(s, r, err) || !coll_agree(s->coll, session_open_data(s, err), err) ||
         !session_skip_corrupt(s, s->train, r->verify_data, err) ||
         (s->val && !session_skip_corrupt(s, s->val, r->verify_data, err)) ||
         !session_skip_corrupt(s, s->test, r->verify_data, err) ||

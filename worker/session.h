@@ -82,6 +82,8 @@ bool session_configure(const JobSpec *job, const struct job_models *models, int6
                        int64_t classes, int64_t image_size, struct replica_config *cfg,
                        int64_t **lane_sizes, struct error *err);
 
+/* Opens the job's data, with what is done to its images. */
+bool session_open_data(struct session *s, struct error *err);
 /* What a job wants of its data; the job must stay. */
 struct dataset_config session_dataset(const JobSpec *job);
 /* $DISTILLD_CACHE, else the user's cache folder; free(). */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/engine/plan/clock.h"
+
 static void free_steps(struct step *steps, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -59,7 +61,7 @@ void plan_bind_name(struct plan *p, const char *name, const void *data)
         plan_bind(p, io, data);
 }
 
-static void run_step(const struct plan *p, const struct step *s)
+void plan_run_step(const struct plan *p, const struct step *s)
 {
     void *args[NODE_MAX_IN + NODE_MAX_OUT + 1];
 
@@ -72,10 +74,19 @@ static void run_step(const struct plan *p, const struct step *s)
         plan_watch_step(p, s, args);
 }
 
+static void run_steps(const struct plan *p, const struct step *steps, size_t n)
+{
+    if (p->clock) {
+        plan_clock_run(p, steps, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        plan_run_step(p, &steps[i]);
+}
+
 void plan_prepare(struct plan *p)
 {
-    for (size_t i = 0; i < p->prepare.n; i++)
-        run_step(p, &p->prepare.at[i]);
+    run_steps(p, p->prepare.at, p->prepare.n);
 }
 
 static void run_first(struct plan *p, size_t n)
@@ -84,8 +95,7 @@ static void run_first(struct plan *p, size_t n)
         ASSERT(p->io.at[i].bound);
     if (p->watch)
         plan_watch_inputs(p);
-    for (size_t i = 0; i < n; i++)
-        run_step(p, &p->steps.at[i]);
+    run_steps(p, p->steps.at, n);
 }
 
 void plan_run(struct plan *p)

@@ -62,6 +62,8 @@ struct nonfinite {
     char text[600]; /* which node or input, which element */
 };
 
+struct plan_clock;
+
 struct plan {
     char *title;
     struct backend *backend;  /* borrowed */
@@ -75,6 +77,7 @@ struct plan {
     int peak_step;
     VEC(struct plan_alive) alive; /* at the peak, the largest first */
     struct nonfinite *watch;      /* NULL: nobody looks */
+    struct plan_clock *clock;     /* NULL: nobody measures */
 };
 
 void plan_free(struct plan *p); /* NULL is fine */
@@ -93,6 +96,8 @@ void plan_prepare(struct plan *p);
 void plan_run(struct plan *p);
 /* Only up to the step that writes this output. Outputs of later steps are undefined. */
 void plan_run_to(struct plan *p, int io);
+/* One step, on behalf of those above and of clock.c. */
+void plan_run_step(const struct plan *p, const struct step *s);
 
 /* watch.c: from now on a run looks at its inputs and at all that its steps write, and notes the first value
  * that is not finite, unless one was found already. NULL: no longer. */
