@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
@@ -399,6 +400,7 @@ static void run_teacher(struct replica *r, struct plan *teacher, const float *im
 {
     const struct nets *n = &r->cfg.nets;
     int64_t image = 3 * n->image_size * n->image_size;
+    double began = clock_mono_s();
 
     for (int64_t at = 0; at < count; at += r->cfg.chunk) {
         int64_t here = count - at < r->cfg.chunk ? count - at : r->cfg.chunk;
@@ -409,6 +411,7 @@ static void run_teacher(struct replica *r, struct plan *teacher, const float *im
                 memcpy(values[i] + (size_t)at * value_count(n, i), r->staging->chunk[i],
                        (size_t)here * value_count(n, i) * sizeof(float));
     }
+    r->teacher_seconds += clock_mono_s() - began;
 }
 
 void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,

@@ -53,8 +53,9 @@ struct replica {
     bool has_directions;
     const double *centres; /* classes x teacher_width; NULL until set */
     struct replica_staging *staging;
-    size_t staging_bytes; /* with the directions */
-    size_t record_bytes;  /* what compiling keeps besides constants: steps, kernels, their tables */
+    size_t staging_bytes;   /* with the directions */
+    double teacher_seconds; /* spent in the teacher's plans so far */
+    size_t record_bytes; /* what compiling keeps besides constants: steps, kernels, their tables */
 };
 
 struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,

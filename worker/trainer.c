@@ -2,7 +2,6 @@
 #include "worker/trainer.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,16 +10,13 @@
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
-#include "worker/collective/lane_tree.h"
+#include "worker/curves.h"
 #include "worker/data/loader.h"
-#include "worker/data/sampler.h"
 #include "worker/export.h"
-#include "worker/fault.h"
 #include "worker/footprint.h"
-#include "worker/report/metrics.h"
 #include "worker/result.h"
-#include "worker/running_means.h"
 #include "worker/state.h"
+#include "worker/step.h"
 
 enum {
     POINTS_OF_A_RUN = 4000 /* of a curve, when the job does not say how often to log */
@@ -31,18 +27,10 @@ struct trainer {
     struct run_state st;
     struct loader *loader;
     struct metrics *metrics; /* rank 0 */
-    struct lane_tree tree;
-    struct running_means running;
+    struct train_step step;
     const struct schedule_def *schedule;
     struct schedule_args schedule_args;
     struct optim_hyper hyper;
-    double weights[NETS_MAX_LOSSES]; /* of this step, ramp included */
-    double *
-        table; /* a row of sums for each lane, a stop request for each rank, |s| of each sample of the
-                      batch, |t| likewise */
-    double sums[SUM_COUNT]; /* of this step's batch */
-    double grad_norm;
-    enum uplink_stop stop;
     int64_t log_every, resumed_from, steps_executed, computed; /* samples, on this rank */
     size_t memory; /* of the process when an epoch was over, before evaluation */
     double began_s, epoch_began_s;
@@ -61,291 +49,43 @@ static int64_t epoch_of(const struct trainer *t, int64_t step)
     return step / t->s->steps_per_epoch;
 }
 
-static size_t table_rows(const struct trainer *t)
+/* What the epoch and the rest of the run keep of a step. */
+static void gather(struct trainer *t, int64_t n)
 {
-    return (size_t)t->s->lanes * SUM_COUNT;
+    for (int i = 0; i < SUM_COUNT; i++)
+        t->st.epoch_sums[i] += t->step.sums[i];
+    t->st.epoch_samples += n;
+    for (int64_t i = 0; i < n; i++)
+        norms_add(&t->st.norms, t->step.norms[i]);
+    for (int64_t i = 0; step_compares_norms(&t->step) && i < n; i++)
+        norms_add(&t->st.teacher_norms, t->step.teacher_norms[i]);
 }
 
-static double *stop_requests(const struct trainer *t)
+/* Where the points of the step that was finished last lie. */
+static struct curves curves(const struct trainer *t)
 {
-    return t->table + table_rows(t);
+    return (struct curves){
+        .metrics = t->metrics, .step = t->st.step, .epoch = epoch_of(t, t->st.step - 1)};
 }
 
-static double *norms(const struct trainer *t)
-{
-    return stop_requests(t) + t->s->size;
-}
-
-static double *teacher_norms(const struct trainer *t)
-{
-    return norms(t) + t->s->job->train->batch;
-}
-
-static size_t table_length(const struct trainer *t)
-{
-    return (size_t)(teacher_norms(t) + t->s->job->train->batch - t->table);
-}
-
-/* Nothing before the loss starts and from where it stops; the ramp begins where the loss does. */
-static double weight_in(const LossSpec *l, int64_t epoch)
-{
-    double since = (double)(epoch - l->start_epoch);
-
-    if (since < 0 || (l->has_stop_epoch && epoch >= l->stop_epoch))
-        return 0;
-    return l->weight * (l->ramp_epochs > 0 ? fmin(1, since / l->ramp_epochs) : 1);
-}
-
-static void set_weights(struct trainer *t, int64_t epoch)
-{
-    const JobSpec *job = t->s->job;
-
-    t->weights[0] = 1; /* a job without losses trains on cross-entropy */
-    for (size_t i = 0; i < job->n_losses; i++)
-        t->weights[i] = weight_in(job->losses[i], epoch);
-}
-
-static struct lane lane_of(struct trainer *t, const struct batch *b, int l)
+static bool take_step(struct trainer *t, const struct batch *b, struct error *err)
 {
     struct session *s = t->s;
-    int64_t image = 3 * s->replica->cfg.nets.image_size * s->replica->cfg.nets.image_size;
-    int64_t first = sampler_cut(b->n, s->lanes, l), at = first - b->first;
+    struct curves c;
 
-    return (struct lane){.images = b->images + at * image,
-                         .labels = b->labels + at,
-                         .samples = b->samples + at,
-                         .partners = b->partners ? b->partners + at : NULL,
-                         .share = b->share,
-                         .count = sampler_cut(b->n, s->lanes, l + 1) - first,
-                         .first = first,
-                         .batch = b->n,
-                         .epoch = b->epoch,
-                         .loss_weights = t->weights,
-                         .norms = norms(t) + first,
-                         .teacher_norms = teacher_norms(t) + first};
-}
-
-static void run_lane(struct trainer *t, const struct batch *b, int l, float *grads)
-{
-    const struct lane lane = lane_of(t, b, l);
-
-    replica_lane(t->s->replica, &lane, grads, t->table + l * SUM_COUNT);
-    running_means_add(&t->running, t->s, &lane);
-}
-
-/* Losses that are defined over the whole batch: what all lanes of all ranks give, then on every rank the
- * same. */
-static void run_whole_batch(struct trainer *t, const struct batch *b)
-{
-    struct session *s = t->s;
-    struct whole *w = s->replica->whole;
-
-    memset(w->logits, 0, whole_count(w, b->n) * sizeof(*w->logits));
-    for (int l = s->lane_lo; l < s->lane_hi; l++) {
-        const struct lane lane = lane_of(t, b, l);
-
-        replica_lane_logits(s->replica, &lane, lane_tree_slot(&t->tree));
-        pulse_beat();
-    }
-    coll_merge_table(s->coll, w->logits, whole_count(w, b->n));
-    whole_run(w, b->n, t->weights);
-}
-
-static bool compares_norms(const struct trainer *t)
-{
-    return session_has_figure(t->s, &(struct session_figure){.sum = SUM_TEACHER_NORM}, false);
-}
-
-/* Forward and backward of this rank's lanes; the sum over all lanes of all ranks. */
-static const float *gradients(struct trainer *t, const struct batch *b)
-{
-    struct session *s = t->s;
-    float *sum = NULL;
-
-    memset(t->table, 0, table_length(t) * sizeof(*t->table));
-    running_means_begin(&t->running);
-    if (s->replica->whole)
-        run_whole_batch(t, b);
-    for (int l = s->lane_lo; l < s->lane_hi; l++) {
-        run_lane(t, b, l, lane_tree_slot(&t->tree));
-        sum = lane_tree_push(&t->tree);
-        pulse_beat();
-    }
-    t->computed += b->count;
-    fault_strike(s->rank, t->st.step, sum);
-    coll_tree_sum(s->coll, sum, t->tree.n);
-    stop_requests(t)[s->rank] = (double)session_stop_requested(s);
-    coll_merge_table(s->coll, t->table, table_length(t));
-    lane_tree_rows(t->table, s->lanes, SUM_COUNT, t->sums);
-    for (int r = 0; r < s->size && t->stop == UPLINK_GO_ON; r++)
-        t->stop = (enum uplink_stop)stop_requests(t)[r];
-    return sum;
-}
-
-/* The loss as summed. */
-static double total_loss(const struct trainer *t, double n)
-{
-    double total = 0;
-
-    for (size_t k = 0; k < t->s->replica->cfg.nets.n_losses; k++)
-        total += t->weights[k] * t->sums[SUM_LOSS + k] / n;
-    return total;
-}
-
-static void log_metric(struct trainer *t, int64_t epoch, const char *name, double value)
-{
-    metrics_add(t->metrics, t->st.step, epoch, "train", name, value);
-}
-
-static const struct quantile {
-    const char *name;
-    double q;
-} quantiles[] = {{"p10", 0.1}, {"p50", 0.5}, {"p90", 0.9}};
-
-/* The values stand in the order of the batch, on every rank the same; here they are sorted. */
-static void log_norms(struct trainer *t, int64_t epoch, const char *whose, double *values,
-                      int64_t n)
-{
-    char name[48];
-
-    norms_sort(values, n);
-    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
-        snprintf(name, sizeof(name), "norm/%s_%s", whose, quantiles[i].name);
-        log_metric(t, epoch, name, norms_quantile(values, n, quantiles[i].q));
-    }
-}
-
-static void log_epoch_norms(struct trainer *t, int64_t epoch, const char *whose,
-                            const struct norms *h)
-{
-    char name[48];
-
-    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
-        snprintf(name, sizeof(name), "norm/%s_epoch_%s", whose, quantiles[i].name);
-        log_metric(t, epoch, name, norms_histogram_quantile(h, quantiles[i].q));
-    }
-}
-
-static void log_step(struct trainer *t, int64_t epoch, double n)
-{
-    const struct nets *nets = &t->s->replica->cfg.nets;
-    char name[48];
-
-    log_metric(t, epoch, "loss/total", total_loss(t, n));
-    for (size_t k = 0; k < nets->n_losses; k++) {
-        double mean = t->sums[SUM_LOSS + k] / n;
-
-        snprintf(name, sizeof(name), "loss/%s", nets->losses[k].def->name);
-        log_metric(t, epoch, name, t->weights[k] * mean);
-        snprintf(name, sizeof(name), "loss_raw/%s", nets->losses[k].def->name);
-        log_metric(t, epoch, name, mean);
-    }
-    log_metric(t, epoch, "lr", t->hyper.lr);
-    log_metric(t, epoch, "grad_norm", t->grad_norm);
-    for (size_t i = 0; i < n_session_figures; i++)
-        if (session_has_figure(t->s, &session_figures[i], false))
-            log_metric(t, epoch, session_figures[i].name,
-                       session_figures[i].factor * t->sums[session_figures[i].sum] / n);
-    log_norms(t, epoch, "student", norms(t), (int64_t)n);
-    if (compares_norms(t))
-        log_norms(t, epoch, "teacher", teacher_norms(t), (int64_t)n);
-}
-
-/* Computes this rank's lanes again, watching; the first lane of all ranks in which some node makes a value
- * that is not finite, and what was seen there. The number of lanes: in none. */
-static int find_source(struct trainer *t, const struct batch *b, struct nonfinite *first)
-{
-    struct session *s = t->s;
-    int64_t *seen = NEW_ARRAY(int64_t, (size_t)s->lanes);
-    int lane = 0;
-
-    *first = (struct nonfinite){0};
-    replica_watch(s->replica, first);
-    for (int l = s->lane_lo; l < s->lane_hi && !first->found; l++) {
-        run_lane(t, b, l, lane_tree_slot(&t->tree));
-        seen[l] = first->found;
-    }
-    replica_watch(s->replica, NULL);
-    coll_sum_i64(s->coll, seen, (size_t)s->lanes);
-    while (lane < s->lanes && !seen[lane])
-        lane++;
-    free(seen);
-    if (lane < s->lanes)
-        coll_bcast(s->coll, first, sizeof(*first), lane / (s->lanes / s->size));
-    return lane;
-}
-
-/* The message of a step that is not taken. All ranks come here alike. */
-static bool diverged(struct trainer *t, const struct batch *b, const float *grads,
-                     struct error *err)
-{
-    struct session *s = t->s;
-    bool loss = !isfinite(total_loss(t, (double)b->n));
-    const char *param = replica_spoiled(s->replica, s->replica->params);
-    const char *grad = replica_spoiled(s->replica, grads);
-    struct nonfinite first;
-    int lane = find_source(t, b, &first);
-
-    if (param)
-        err_set(err, ERR_FAILED, "the parameter %s is not finite since the step before", param);
-    else if (lane < s->lanes)
-        err_set(err, ERR_FAILED, "first in lane %d on rank %d, %s", lane,
-                lane / (s->lanes / s->size), first.text);
-    else
-        err_set(err, ERR_FAILED,
-                "computed again, every node gives finite values: %s%s overflowed in the sum over "
-                "lanes, or memory or the network is at fault",
-                grad ? "the gradient of " : "the gradient's norm", grad ? grad : "");
-    return err_wrap(err,
-                    "diverged: step %" PRId64 ", learning rate %g: the %s is not a finite number "
-                    "(a lower optimizer.lr or a warm-up usually helps)",
-                    t->st.step, t->hyper.lr, loss ? "loss" : "gradient");
-}
-
-/* One step, as the paper has it: losses and gradients over the batch, the optimiser, the running
- * statistics. */
-static bool step(struct trainer *t, const struct batch *b, struct error *err)
-{
-    struct session *s = t->s;
-    double n = (double)b->n;
-    const float *grads;
-
-    set_weights(t, b->epoch);
     t->hyper.lr = schedule_lr(t->schedule, &t->schedule_args, s->job->optimizer->lr, t->st.step);
     t->hyper.step = t->st.step + 1;
-    grads = gradients(t, b);
-    t->grad_norm = replica_grad_norm(s->replica, grads);
-    pulse_step(++t->st.step);
-    if (!isfinite(total_loss(t, n)) || !isfinite(t->grad_norm))
-        return diverged(t, b, grads, err);
-    replica_update(s->replica, grads, &t->hyper);
-    if (!running_means_step(&t->running, s, err))
+    if (!step_run(&t->step, b, &t->hyper, err))
         return false;
+    t->st.step++;
     t->steps_executed++;
-    for (int i = 0; i < SUM_COUNT; i++)
-        t->st.epoch_sums[i] += t->sums[i];
-    t->st.epoch_samples += b->n;
-    for (int64_t i = 0; i < b->n; i++)
-        norms_add(&t->st.norms, norms(t)[i]);
-    for (int64_t i = 0; compares_norms(t) && i < b->n; i++)
-        norms_add(&t->st.teacher_norms, teacher_norms(t)[i]);
-    if (s->rank == 0 && (t->st.step % t->log_every == 0 || b->index + 1 == s->steps_per_epoch)) {
-        log_step(t, b->epoch, n);
-        return mine(t, metrics_flush(t->metrics, err));
-    }
-    return true;
-}
-
-static void log_evaluation(struct trainer *t, const char *split, const struct eval_set *set,
-                           const double *sums)
-{
-    double n = (double)dataset_count(set->data);
-    int64_t epoch = epoch_of(t, t->st.step - 1);
-
-    for (size_t i = 0; i < n_session_figures; i++)
-        if (session_has_figure(t->s, &session_figures[i], true))
-            metrics_add(t->metrics, t->st.step, epoch, split, session_figures[i].name,
-                        session_figures[i].factor * sums[session_figures[i].sum] / n);
+    t->computed += b->count;
+    gather(t, b->n);
+    if (s->rank != 0 || (t->st.step % t->log_every != 0 && b->index + 1 != s->steps_per_epoch))
+        return true;
+    c = curves(t);
+    curves_step(&c, &t->step, b->n, t->hyper.lr);
+    return mine(t, metrics_flush(t->metrics, err));
 }
 
 static double top1_of(const struct eval_set *set, const double *sums)
@@ -370,6 +110,7 @@ static void tell_evaluation(struct trainer *t)
 static bool evaluate(struct trainer *t, struct error *err)
 {
     struct session *s = t->s;
+    const struct curves c = curves(t);
     double top1;
     bool ok = true;
 
@@ -385,8 +126,8 @@ static bool evaluate(struct trainer *t, struct error *err)
     }
     if (ok && s->rank == 0) {
         if (s->val)
-            log_evaluation(t, "val", &s->val_set, t->st.val_sums);
-        log_evaluation(t, "test", &s->test_set, t->st.eval_sums);
+            curves_evaluation(&c, s, "val", &s->val_set, t->st.val_sums);
+        curves_evaluation(&c, s, "test", &s->test_set, t->st.eval_sums);
         ok = mine(t, metrics_flush(t->metrics, err));
         tell_evaluation(t);
     }
@@ -464,14 +205,14 @@ static void show(struct trainer *t)
 /* What was gathered over an epoch is told, and gathered anew. */
 static bool end_epoch(struct trainer *t, struct error *err)
 {
-    int64_t epoch = epoch_of(t, t->st.step - 1);
+    const struct curves c = curves(t);
     bool ok = true;
 
     t->memory = footprint_now();
     if (t->s->rank == 0) {
-        log_epoch_norms(t, epoch, "student", &t->st.norms);
-        if (compares_norms(t))
-            log_epoch_norms(t, epoch, "teacher", &t->st.teacher_norms);
+        curves_epoch_norms(&c, "student", &t->st.norms);
+        if (step_compares_norms(&t->step))
+            curves_epoch_norms(&c, "teacher", &t->st.teacher_norms);
         ok = mine(t, metrics_flush(t->metrics, err));
     }
     memcpy(t->st.last_sums, t->st.epoch_sums, sizeof(t->st.last_sums));
@@ -488,7 +229,7 @@ static bool after_step(struct trainer *t, struct error *err)
     const JobSpec *job = t->s->job;
     int64_t done = t->st.step, per_epoch = t->s->steps_per_epoch, epochs = done / per_epoch;
     bool end = done == t->s->total_steps, epoch_end = done % per_epoch == 0;
-    bool due = end || t->stop != UPLINK_GO_ON ||
+    bool due = end || t->step.stop != UPLINK_GO_ON ||
                (epoch_end && epochs % job->checkpoint->every_epochs == 0) ||
                (job->checkpoint->has_every_steps && done % job->checkpoint->every_steps == 0);
 
@@ -557,30 +298,23 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
     t->log_every = job->train->has_log_every_steps
                        ? job->train->log_every_steps
                        : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;
-    t->table = NEW_ARRAY(double, table_rows(t) + (size_t)s->size + 2 * (size_t)job->train->batch);
     if (!state_load(s, o->resume, o->allow_other_isa, &t->st, &t->resumed_from, err))
         return false;
-    running_means_open(&t->running, s);
-    return coll_agree(s->coll,
-                      lane_tree_init(&t->tree, s->lane_hi - s->lane_lo,
-                                     flat_grad_count(&s->replica->flat), err) &&
-                          open_metrics(t, err) && open_loader(t, err),
-                      err);
+    return coll_agree(
+        s->coll, step_open(&t->step, s, err) && open_metrics(t, err) && open_loader(t, err), err);
 }
 
 static void close_trainer(struct trainer *t)
 {
     loader_close(t->loader);
     metrics_close(t->metrics);
-    lane_tree_free(&t->tree);
-    running_means_close(&t->running);
-    free(t->table);
+    step_close(&t->step);
 }
 
 /* All ranks see the same stop request at the same step. */
 static bool stopped(const struct trainer *t, struct error *err)
 {
-    if (t->stop == UPLINK_CANCEL)
+    if (t->step.stop == UPLINK_CANCEL)
         return err_set(err, ERR_CANCELLED, "cancelled after step %" PRId64, t->st.step);
     return err_set(err, ERR_STOPPED,
                    "stopped after step %" PRId64 " of %" PRId64
@@ -607,7 +341,7 @@ static bool train(struct trainer *t, struct error *err)
         bool ok;
 
         pulse_phase("train");
-        ok = b ? step(t, b, err) && after_step(t, err) : no_batch(t, err);
+        ok = b ? take_step(t, b, err) && after_step(t, err) : no_batch(t, err);
         /* Nobody waits to hear that all is well, so a rank that failed alone has to end the others. */
         if (t->failed_alone && s->size > 1) {
             progress_clear(&s->progress);
@@ -617,7 +351,7 @@ static bool train(struct trainer *t, struct error *err)
         if (!ok)
             return false;
         show(t);
-        if (t->stop != UPLINK_GO_ON && t->st.step < s->total_steps)
+        if (t->step.stop != UPLINK_GO_ON && t->st.step < s->total_steps)
             return stopped(t, err);
     }
     return true;
