@@ -42,7 +42,7 @@ static void print_command_help(const struct cmd *cmd, const struct opt_set *sets
 
     buf_fmt(&b, "usage: distill-worker %s", cmd->name);
     for (size_t i = 0; i < n_sets; i++) {
-        buf_str(&b, " ");
+        buf_str(&b, i ? "\n       " : " ");
         opt_usage(&sets[i], &b);
     }
     buf_fmt(&b, "\n\n%s\n\n", cmd->help);
