@@ -5,5 +5,8 @@
 /* GFLOP/s of so many threads together over so many seconds of wall time, by the widest instructions that this
  * processor has. */
 double peak_gflops(int threads, double seconds);
+/* The same, but the sum of what each did in its best 30 microseconds or so: on a machine that others use, what
+ * the cores can do rather than what is left of them. */
+double peak_best_gflops(int threads, double seconds);
 
 #endif
