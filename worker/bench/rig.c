@@ -1,8 +1,8 @@
 /* A session without files: networks from the seed, and random images or the job's. */
 #include <inttypes.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
