@@ -52,8 +52,8 @@ const struct batch *bench_batch_get(const struct bench_batch *b);
 size_t bench_batch_bytes(const struct bench_batch *b);
 /* A replica whose teacher was not trained. */
 bool bench_replica(struct session *s, const struct replica_config *cfg, struct error *err);
-/* Gives the replica directions where its losses read some, unless they are running means. What it returns
- * has to live as long; free(). NULL: none. */
+/* Gives the replica directions of classes. What it returns, what they are the directions of, has to live as
+ * long; free(). */
 double *bench_directions(const struct session *s);
 
 /* One operator's part of the step. */
