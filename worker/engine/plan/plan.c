@@ -84,8 +84,11 @@ static void run_first(struct plan *p, size_t n)
         ASSERT(p->io.at[i].bound);
     if (p->watch)
         plan_watch_inputs(p);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         run_step(p, &p->steps.at[i]);
+        if (p->grads.final)
+            p->grads.final(p->grads.arg, p->steps.at[i].final_from);
+    }
 }
 
 void plan_run(struct plan *p)
