@@ -27,8 +27,8 @@ int coll_rank(const struct coll *c);
 int coll_size(const struct coll *c);
 
 /* Where the terms of ordered sums lie, and then the sums: n floats, zeros, the same n on all ranks; ranks of
- * one host see each other's (unless DISTILLD_NO_SHARING is set). One at a time; it stays the group's. NULL
- * on ranks that have no memory for it. */
+ * one host see each other's, so many of them as DISTILLD_SHARED_RANKS says, if it is set (1: none). One at a
+ * time; it stays the group's. NULL on ranks that have no memory for it. */
 float *coll_region_open(struct coll *c, size_t n, struct error *err);
 void coll_region_close(struct coll *c);
 

@@ -3,12 +3,20 @@
  * doubling, among the ranks that have the same part, so that all of them use the network. In both the lowest
  * level of the tree comes first.
  *
+ * For H hosts, whose network has a latency and a rate, n bytes take
+ *
+ *     t = t_host(n) + 2 log2(H) latency + 2 n (H - 1) / (H rate)
+ *
+ * where t_host is two meetings and n bytes read and written in the memory of each rank. No sum of all to all
+ * can send less; a ring would send as much in 2 (H - 1) messages one after the other.
+ *
  * Sums of many elements go bucket by bucket; where buckets end is the same on all ranks, and each element has
- * one tree, so no bit depends on it. */
+ * one tree, so no bit depends on it. The latency then counts for each bucket. */
 #include <stdlib.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
+#include "proto/base/str.h"
 #include "worker/collective/add.h"
 #include "worker/collective/group.h"
 #include "worker/collective/hosts.h"
@@ -16,6 +24,7 @@
 struct card {
     char host[MPI_MAX_PROCESSOR_NAME];
     struct shared_card memory;
+    int64_t most; /* ranks that may share memory, as far as this rank knows */
 };
 
 /* Ranks that share memory. */
@@ -25,9 +34,10 @@ static int neighbours(const struct mpi *m)
 }
 
 /* All cards, by rank; free(). */
-static struct card *exchange(struct mpi *m, const struct shared_card *memory)
+static struct card *exchange(struct mpi *m, const struct shared_card *memory, int64_t most)
 {
-    struct card *cards = NEW_ARRAY(struct card, (size_t)m->base.size), own = {.memory = *memory};
+    struct card *cards = NEW_ARRAY(struct card, (size_t)m->base.size);
+    struct card own = {.memory = *memory, .most = most};
     MPI_Request request;
     int length;
 
@@ -38,6 +48,19 @@ static struct card *exchange(struct mpi *m, const struct shared_card *memory)
     return cards;
 }
 
+/* Ranks that may share memory; for tests and measurements, one host can pass for several. */
+static bool read_limit(int64_t *most, struct error *err)
+{
+    const char *text = getenv("DISTILLD_SHARED_RANKS");
+
+    *most = INT32_MAX;
+    if (!text || str_int(text, 1, INT32_MAX, most))
+        return true;
+    *most = 1;
+    return err_set(err, ERR_INVALID,
+                   "DISTILLD_SHARED_RANKS: expected a number of ranks, got \"%s\"", text);
+}
+
 static int group_of(const struct card *cards, int ranks)
 {
     const char **names = NEW_ARRAY(const char *, (size_t)ranks);
@@ -46,6 +69,9 @@ static int group_of(const struct card *cards, int ranks)
     for (int r = 0; r < ranks; r++)
         names[r] = cards[r].host;
     g = hosts_group(names, ranks);
+    for (int r = 0; r < ranks; r++)
+        while (g > cards[r].most)
+            g /= 2;
     free(names);
     return g;
 }
@@ -60,14 +86,14 @@ static bool all_ranks(struct mpi *m, bool ok)
     return every;
 }
 
-/* Shares memory with the ranks of this host, if all ranks can; a host that does not let them goes on with
+/* Shares memory with the ranks of this host, if all ranks can; where a host does not let them, all go on with
  * messages. */
-static bool share(struct mpi *m, size_t n)
+static bool share(struct mpi *m, size_t n, int64_t most)
 {
     struct shared_card memory, *block;
     struct error ignored;
-    bool ok = shared_create(&m->shared, n, &memory, &ignored) && !getenv("DISTILLD_NO_SHARING");
-    struct card *cards = exchange(m, &memory);
+    bool ok = shared_create(&m->shared, n, &memory, &ignored);
+    struct card *cards = exchange(m, &memory, most);
     int g = group_of(cards, m->base.size), first = m->base.rank / g * g;
 
     block = NEW_ARRAY(struct shared_card, (size_t)g);
@@ -87,10 +113,13 @@ static bool share(struct mpi *m, size_t n)
 static void run_region(struct request *r)
 {
     struct mpi *m = r->m;
+    const int64_t *most = r->data;
 
     m->n = r->n;
-    m->region = m->base.size > 1 && share(m, r->n) ? shared_region(&m->shared)
-                                                   : mem_try_aligned(64, r->n * sizeof(float));
+    if (m->base.size > 1 && share(m, r->n, *most))
+        m->region = shared_region(&m->shared);
+    else
+        m->region = mem_try_aligned(64, r->n * sizeof(float));
     /* What a partner sends of a bucket: half of it at most. */
     if (neighbours(m) < m->base.size)
         m->received = mem_try_aligned(64, COLL_BUCKET * sizeof(float));
@@ -99,9 +128,14 @@ static void run_region(struct request *r)
 float *group_region_open(struct coll *c, size_t n, struct error *err)
 {
     struct mpi *m = (struct mpi *)c;
+    int64_t most;
+    bool limited;
 
     ASSERT(!m->region);
-    group_perform(m, run_region, NULL, n, 0);
+    limited = read_limit(&most, err);
+    group_perform(m, run_region, &most, n, 0); /* the others wait for this one */
+    if (!limited)
+        return NULL;
     if (m->region && (m->received || neighbours(m) == c->size))
         return m->region;
     err_set(err, ERR_FAILED, "no memory for gradients of %zu floats", n);

@@ -93,9 +93,13 @@ bool shared_create(struct shared *m, size_t n, struct shared_card *card, struct 
     if (!draw_nonce(&card->nonce, err))
         return false;
     m->fd = reserve(mapped_bytes(m), err);
-    head = m->fd < 0 ? NULL : map_head(m, m->fd, err);
-    if (!head)
+    if (m->fd < 0)
         return false;
+    head = map_head(m, m->fd, err);
+    if (!head) {
+        close(m->fd);
+        return false;
+    }
     head->nonce = card->nonce;
     card->fd = m->fd;
     set_rank(m, 0, 1);
