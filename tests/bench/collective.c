@@ -56,12 +56,18 @@ static void fit_add(struct fit *f, double bytes, double t)
     f->r1 += b;
 }
 
+/* Neither is negative; where times are noise, one of them is zero. */
 static struct model fit_solve(const struct fit *f)
 {
     double det = f->s00 * f->s11 - f->s01 * f->s01;
+    struct model m = {(f->r0 * f->s11 - f->r1 * f->s01) / det,
+                      (f->r1 * f->s00 - f->r0 * f->s01) / det};
 
-    return (struct model){fmax(0, (f->r0 * f->s11 - f->r1 * f->s01) / det),
-                          (f->r1 * f->s00 - f->r0 * f->s01) / det};
+    if (m.latency < 0)
+        return (struct model){0, f->r1 / f->s11};
+    if (m.per_byte < 0)
+        return (struct model){f->r0 / f->s00, 0};
+    return m;
 }
 
 static int ascending(const void *a, const void *b)
