@@ -70,6 +70,8 @@ void plan_run_step(const struct plan *p, const struct step *s)
                       ? p->io.at[s->args[i].offset].bound
                       : (char *)p->base[s->args[i].region] + s->args[i].offset;
     s->kernel->run(s->kernel, args);
+    if (p->grads.final)
+        p->grads.final(p->grads.arg, s->final_from);
     if (p->watch)
         plan_watch_step(p, s, args);
 }

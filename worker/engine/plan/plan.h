@@ -39,6 +39,7 @@ struct step {
     struct place args[NODE_MAX_IN + NODE_MAX_OUT + 1];    /* the same, then scratch */
     size_t live_bytes;                                    /* of the arena while it runs */
     double flops;                                         /* multiplications and additions */
+    size_t final_from; /* gradients of parameters from this element on are final when it has run */
 };
 
 /* A tenant of the arena at its fullest. */
@@ -54,6 +55,12 @@ struct plan_io {
     bool is_output;
     size_t bytes;
     void *bound;
+};
+
+/* Who is told, after each step, from which element on gradients of parameters are final. */
+struct grads_listener {
+    void (*final)(void *arg, size_t from); /* NULL: nobody */
+    void *arg;
 };
 
 /* The first value that was not finite. */
@@ -78,6 +85,7 @@ struct plan {
     VEC(struct plan_alive) alive; /* at the peak, the largest first */
     struct nonfinite *watch;      /* NULL: nobody looks */
     struct plan_clock *clock;     /* NULL: nobody measures */
+    struct grads_listener grads;
 };
 
 void plan_free(struct plan *p); /* NULL is fine */
