@@ -6,6 +6,7 @@
 #include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 #include "worker/optim/optim.h"
+#include "worker/teacher.h"
 #include "worker/whole.h"
 
 /* Sums over samples, in double, in the order of the samples. */
@@ -44,24 +45,26 @@ struct replica {
     struct flat flat; /* of the student, projector included */
     float *params, *buffers;
     float *state[OPTIM_MAX_STATES];
-    struct plan *eval, *teacher;
-    struct plan *tapped; /* the teacher with the taps that losses read; NULL: they read none */
-    struct plan **train; /* one for each of lane_sizes */
-    struct whole *whole; /* NULL: no loss is over the whole batch */
+    struct teacher *teacher; /* NULL: none */
+    struct plan *eval;
+    struct plan **train;      /* one for each of lane_sizes */
+    struct whole *whole;      /* NULL: no loss is over the whole batch */
+    VEC(struct plan *) plans; /* all of them */
     void *arena;
     float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
     const double *centres; /* classes x teacher_width; NULL until set */
     struct replica_staging *staging;
-    size_t staging_bytes; /* with the directions */
-    size_t record_bytes;  /* what compiling keeps besides constants: steps, kernels, their tables */
+    size_t record_bytes; /* what compiling keeps besides constants: steps, kernels, their tables */
 };
 
 struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
                              struct error *err);
 void replica_close(struct replica *r); /* NULL is fine */
-/* Bytes of the constants of all plans. */
+/* Bytes of the constants of all plans, of the arena that they share, and of the buffers between them. */
 size_t replica_constants(const struct replica *r);
+size_t replica_arena(const struct replica *r);
+size_t replica_staged(const struct replica *r);
 
 /* Initial values of the student, by seed and name. */
 void replica_init(struct replica *r);

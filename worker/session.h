@@ -76,6 +76,8 @@ void session_close(struct session *s, const char *state);
 /* The job of a request: read, assigned to, checked. ERR_INVALID with every problem in one message. */
 JobSpec *session_job(const struct session_request *request, struct error *err);
 
+/* Samples in a chunk of the teacher and of evaluation. */
+int64_t session_chunk(const JobSpec *job);
 /* What a job asks of a replica, for so many training images (0: no training). The models must outlive the
  * replica; *lane_sizes is what cfg->lane_sizes points to; free(). */
 bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
@@ -95,6 +97,13 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
 enum uplink_stop session_stop_requested(const struct session *s);
 void session_catch_signals(void);
 
+/* session_job.c: session_job for all ranks, read by rank 0. */
+JobSpec *session_shared_job(struct session *s, const struct session_request *request,
+                            struct error *err);
+/* session_data.c: opens the sets and settles what is done to images; on this rank. Tells of bad records, and
+ * hashes data (anew: reads all of them again) and models; on all ranks alike. */
+bool session_open_data(struct session *s, struct error *err);
+bool session_identify(struct session *s, bool anew, struct error *err);
 /* directions.c: makes what the job takes as the directions of classes. */
 bool session_directions(struct session *s, struct error *err);
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
