@@ -151,14 +151,15 @@ static size_t heap_bytes(void)
 static bool compile_all(struct replica *r, tensor_fn teacher_tensor, void *arg, struct error *err)
 {
     const size_t before = heap_bytes();
-    size_t grown;
+    size_t grown, known;
 
     if (!compile_teacher(r, teacher_tensor, arg, err) || !compile_student(r, err))
         return false;
     list_plans(r);
     grown = heap_bytes() - before;
-    if (grown > replica_constants(r))
-        r->record_bytes = grown - replica_constants(r);
+    known = replica_constants(r) + (r->teacher ? r->teacher->bytes : 0);
+    if (grown > known)
+        r->record_bytes = grown - known;
     return true;
 }
 
@@ -255,6 +256,21 @@ void replica_set_directions(struct replica *r, const float *unit)
 void replica_set_centres(struct replica *r, const double *centres)
 {
     r->centres = centres;
+}
+
+bool replica_set_outputs(struct replica *r, const struct outputs *outputs, struct error *err)
+{
+    const size_t before = heap_bytes(), known = replica_constants(r) + r->teacher->bytes;
+    size_t records;
+
+    r->outputs = outputs;
+    teacher_close(r->teacher);
+    r->teacher = NULL;
+    list_plans(r);
+    records = before - heap_bytes() - (known - replica_constants(r));
+    r->record_bytes -= records < r->record_bytes ? records : 0;
+    free(r->arena);
+    return make_arena(r, err);
 }
 
 void replica_refresh(struct replica *r)

@@ -3,6 +3,7 @@
 #ifndef WORKER_REPLICA_H
 #define WORKER_REPLICA_H
 
+#include "worker/ckpt/outputs.h"
 #include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 #include "worker/optim/optim.h"
@@ -45,7 +46,8 @@ struct replica {
     struct flat flat; /* of the student, projector included */
     float *params, *buffers;
     float *state[OPTIM_MAX_STATES];
-    struct teacher *teacher; /* NULL: none */
+    struct teacher *teacher;       /* NULL: none, or no longer */
+    const struct outputs *outputs; /* what lanes read instead; NULL: nothing */
     struct plan *eval;
     struct plan **train;      /* one for each of lane_sizes */
     struct whole *whole;      /* NULL: no loss is over the whole batch */
@@ -72,6 +74,9 @@ void replica_init(struct replica *r);
 void replica_set_directions(struct replica *r, const float *unit);
 /* What they are the directions of, borrowed: mixed images point to what lies between two of them. */
 void replica_set_centres(struct replica *r, const double *centres);
+/* From now on lanes take what the teacher gives from here (borrowed): values in the order of nets'
+ * teacher_values, those that teacher_makes. The teacher and its memory are given up. */
+bool replica_set_outputs(struct replica *r, const struct outputs *outputs, struct error *err);
 /* After parameters or buffers changed other than by replica_update. */
 void replica_refresh(struct replica *r);
 
@@ -84,7 +89,7 @@ struct lane {
     double share;            /* of an image in its mixture */
     int64_t count;           /* 0: contributes zeros */
     int64_t first, batch;    /* its place in the whole batch, and the samples of that */
-    int64_t epoch;
+    int64_t epoch, view;
     const double *loss_weights; /* as summed, ramp included */
     double *norms;              /* out, count: |s| of each sample */
     double *teacher_norms;      /* out, count: |t|; left alone where losses ask for no teacher */

@@ -136,6 +136,26 @@ static void sum_losses(const struct replica *r, const struct lane *lane, double 
     }
 }
 
+/* values[]: as teacher_run fills them. */
+static void teach(struct replica *r, const struct lane *lane,
+                  float *const values[NETS_MAX_TEACHER_VALUES])
+{
+    const struct nets *n = &r->cfg.nets;
+
+    if (!r->outputs) {
+        teacher_run(r->teacher, TEACHER_READ, lane->images, lane->count, values);
+        return;
+    }
+    for (size_t i = 0, at = 0; i < n->n_teacher_values; i++) {
+        if (!teacher_makes(n, i))
+            continue;
+        for (int64_t k = 0; values[i] && k < lane->count; k++)
+            outputs_get(r->outputs, lane->view, lane->samples[k], at,
+                        values[i] + (size_t)k * teacher_value_count(n, i));
+        at++;
+    }
+}
+
 void replica_lane_logits(struct replica *r, const struct lane *lane, float *scratch)
 {
     struct replica_staging *s = r->staging;
@@ -144,7 +164,7 @@ void replica_lane_logits(struct replica *r, const struct lane *lane, float *scra
 
     if (!lane->count)
         return;
-    teacher_run(r->teacher, TEACHER_READ, lane->images, lane->count, values);
+    teach(r, lane, values);
     p = train_plan(r, lane->count);
     bind_lane(r, p, lane);
     plan_set_region(p, REGION_GRADS, scratch);
@@ -167,7 +187,7 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
         return;
     }
     if (teacher)
-        teacher_run(r->teacher, TEACHER_READ, lane->images, lane->count, r->staging->teacher);
+        teach(r, lane, r->staging->teacher);
     if (n->dropout)
         fill_mask(r, lane);
     if (n->mixes)

@@ -246,7 +246,7 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (s->rank == 0)
         tell_doubts(s);
     return session_identify(s, r->verify_data, err) &&
-           (!s->job->teacher || session_directions(s, err)) &&
+           (!s->job->teacher || (session_directions(s, err) && session_teacher_cache(s, err))) &&
            coll_agree(s->coll, s->rank != 0 || rundir_claim(&s->dir, s->job, err), err);
 }
 
@@ -263,6 +263,7 @@ void session_close(struct session *s, const char *state)
 {
     uplink_close(s->uplink, state);
     replica_close(s->replica);
+    outputs_free(s->outputs);
     weights_close(&s->teacher);
     job_models_close(&s->models);
     if (s->means.classes)

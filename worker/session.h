@@ -33,6 +33,7 @@ struct session {
 
     struct dataset *train, *val, *test; /* val: NULL where nothing is held out */
     struct augment augment;
+    int64_t views;  /* of a training image; 0: one for each epoch */
     struct mix mix; /* where the training graph mixes */
     char data_sha256[SHA256_HEX];
     char val_sha256[SHA256_HEX], test_sha256[SHA256_HEX]; /* rank 0 */
@@ -45,6 +46,9 @@ struct session {
     const char *means_origin; /* "computed", "cached", "given"; NULL: none */
     struct means_ema ema;     /* running ones, the same on all ranks; classes 0: none */
     double *classifier;       /* rows of the teacher's last layer; NULL: not asked for */
+
+    struct outputs *outputs;  /* the teacher's, of all training views; NULL: none are kept */
+    const char *cache_origin; /* "computed", "cached"; NULL: none */
 
     struct replica *replica;
     size_t memory_at_start; /* footprint_now() before anything of the job was made */
@@ -108,8 +112,16 @@ bool session_identify(struct session *s, bool anew, struct error *err);
 bool session_directions(struct session *s, struct error *err);
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
 bool session_class_means(struct session *s, struct error *err);
+/* transform.c: the augmentation, and all that is done to an image that is shown like that, as text; free(). */
+char *session_augmentation(const struct session *s);
+char *session_transform(const struct session *s, const char *view);
+/* teacher_cache.c: where the job wants it, finds or makes what the teacher gives for every training view, and
+ * lets the teacher go. On all ranks alike. */
+bool session_teacher_cache(struct session *s, struct error *err);
 /* skip_corrupt.c: leaves out images that cannot be decoded, where the job says so. On all ranks alike. */
 bool session_skip_corrupt(struct session *s, struct dataset *d, bool anew, struct error *err);
+/* evaluate.c: remembers what evaluation wants of the teacher. On all ranks alike. */
+bool session_teacher_norms(struct session *s, struct eval_set *set, struct error *err);
 /* evaluate.c: sums over a set, in a fixed order, on all ranks. */
 bool session_evaluate(struct session *s, struct eval_set *set, double sums[SUM_COUNT],
                       struct error *err);

@@ -13,15 +13,20 @@ static void set_augmentation(struct session *s)
     const Distilld__AugmentSpec *a = s->job->data->augment;
     const bool crop =
         a->has_random_resized_crop ? a->random_resized_crop : dataset_encoded(s->train);
+    const Distilld__CacheSpec *cache = s->job->teacher ? s->job->teacher->cache : NULL;
     const double *mean, *std;
 
     session_normalisation(s->job, &mean, &std);
     augment_init(&s->augment, dataset_size(s->train), crop ? 0 : a->pad_crop, a->hflip,
                  s->job->train->seed, mean, std);
+    if (cache && cache->has_seed)
+        s->augment.seed = cache->seed;
     s->augment.resize = session_resize(s->job);
     s->augment.resized_crop = crop;
     s->augment.crop = (struct random_crop){.area = {a->scale_min, a->scale_max},
                                            .ratio = {a->ratio_min, a->ratio_max}};
+    if (cache)
+        s->views = augment_is_random(&s->augment) ? cache->views : 1;
 }
 
 static bool open_sets(struct session *s, struct error *err)

@@ -83,6 +83,23 @@ struct plan *teacher_plan(const struct teacher *t, enum teacher_form form)
     return t->plans[form] ? t->plans[form] : t->plans[TEACHER_PLAIN];
 }
 
+void teacher_algorithm(const struct teacher *t, enum teacher_form form, char hex[SHA256_HEX])
+{
+    const struct plan *p = teacher_plan(t, form);
+    struct buf b = buf_new(0);
+
+    for (size_t i = 0; i < p->steps.n; i++) {
+        const struct step *s = &p->steps.at[i];
+
+        buf_fmt(&b, "%s %s:", s->text, s->kernel->impl);
+        for (int k = 0; k < s->n_in + s->n_out; k++)
+            buf_fmt(&b, " %s", p->backend->def->layout_name(p->backend, s->values[k].layout));
+        buf_str(&b, "\n");
+    }
+    sha256_of(buf_text(&b), b.len, hex);
+    buf_free(&b);
+}
+
 size_t teacher_value_count(const struct nets *n, size_t i)
 {
     return (size_t)shape_count(&n->teacher_values[i].shape);

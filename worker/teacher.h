@@ -3,6 +3,7 @@
 #ifndef WORKER_TEACHER_H
 #define WORKER_TEACHER_H
 
+#include "proto/base/sha256.h"
 #include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 
@@ -30,6 +31,9 @@ struct teacher *teacher_open(const struct nets *nets, int64_t chunk, struct back
 void teacher_close(struct teacher *t); /* NULL is fine */
 
 struct plan *teacher_plan(const struct teacher *t, enum teacher_form form);
+/* sha256 of the form's steps: operators, kernels, layouts, what was fused. Where it is equal, so is the way in
+ * which results are rounded. */
+void teacher_algorithm(const struct teacher *t, enum teacher_form form, char hex[SHA256_HEX]);
 /* Numbers in one sample of teacher_values[i]. */
 size_t teacher_value_count(const struct nets *n, size_t i);
 /* Whether the i-th of teacher_values is made in the form READ. */

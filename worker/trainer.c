@@ -120,6 +120,7 @@ static struct lane lane_of(struct trainer *t, const struct batch *b, int l)
                          .first = first,
                          .batch = b->n,
                          .epoch = b->epoch,
+                         .view = b->view,
                          .loss_weights = t->weights,
                          .norms = norms(t) + first,
                          .teacher_norms = teacher_norms(t) + first};
@@ -512,6 +513,7 @@ static bool open_loader(struct trainer *t, struct error *err)
                                             .first_epoch = epoch_of(t, t->st.step),
                                             .first_batch = t->st.step % s->steps_per_epoch,
                                             .last_epoch = s->job->train->epochs,
+                                            .views = s->views,
                                             .batch = s->job->train->batch,
                                             .lanes = s->lanes,
                                             .lane_lo = s->lane_lo,

@@ -385,7 +385,7 @@ START_TEST(chunks_are_seen_in_the_training_views_of_a_pass)
 
     setup(&f, 20, 16);
     for (int64_t pass = 0; pass < 2; pass++) {
-        l = loader_open_views(f.data, &f.augment, 8, 0, 1, pass, NULL);
+        l = loader_open_views(f.data, &f.augment, 8, 0, 1, pass, NULL, NULL);
         while ((b = loader_next(l)) != NULL)
             for (int64_t i = 0; i < b->count; i++) {
                 int64_t sample = b->samples[i];
