@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/buf.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
-#include "proto/wire/pbjson.h"
 #include "worker/data/loader.h"
 #include "worker/session.h"
 
@@ -21,45 +19,18 @@ static bool augments(const struct session *s)
     return s->job->teacher->means->transform == DISTILLD__MEANS_SPEC__TRANSFORM__TRAIN;
 }
 
-/* What is done to images: their view, and seed and number of views where they are random. free(). */
+/* How images are shown, with seed and number of views where they are random. free(). */
 static char *view_text(const struct session *s)
 {
     const Distilld__MeansSpec *m = s->job->teacher->means;
-    struct json *augment;
-    char *settings, *text;
+    char *augment, *text;
 
     if (!augments(s))
         return str_dup("eval");
-    augment = pbjson_write(&s->job->data->augment->base);
-    js_delete(augment, "mix"); /* not done here */
-    settings = js_text(augment, JS_COMPACT | JS_SORTED);
-    text = str_fmt("train seed=%" PRIu64 " passes=%d augment=%s", m->seed, m->passes, settings);
-    free(settings);
-    js_free(augment);
+    augment = session_augmentation(s);
+    text = str_fmt("train seed=%" PRIu64 " passes=%d augment=%s", m->seed, m->passes, augment);
+    free(augment);
     return text;
-}
-
-/* The same with what is done to a pixel, and which of an ONNX teacher's values was called its features: part
- * of the provenance. free(). */
-static char *transform_text(const struct session *s)
-{
-    const char *features = s->job->teacher->features;
-    const double *mean, *std;
-    char *view = view_text(s);
-    struct buf b = buf_new(0);
-
-    session_normalisation(s->job, &mean, &std);
-    buf_fmt(&b, "%s mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", view, mean[0], mean[1], mean[2],
-            std[0], std[1], std[2]);
-    if (dataset_encoded(s->train))
-        buf_fmt(&b, " resize=%d centre=%d", session_resize(s->job), dataset_size(s->train));
-    if (job_models_teacher_norm(&s->models, &mean, &std))
-        buf_fmt(&b, ", for the teacher mean=%.9g,%.9g,%.9g std=%.9g,%.9g,%.9g", mean[0], mean[1],
-                mean[2], std[0], std[1], std[2]);
-    if (features)
-        buf_fmt(&b, ", features %s", features);
-    free(view);
-    return buf_take(&b);
 }
 
 /* done: images of this rank so far, over all passes. */
@@ -110,7 +81,7 @@ static bool add_passes(struct session *s, struct means_sums *sums, struct error 
     views.seed = rng_key(m->seed, RNG_MEANS);
     for (int pass = 0; ok && pass < m->passes; pass++) {
         struct loader *l = loader_open_views(s->train, &views, s->chunk, s->rank, s->size,
-                                             augments(s) ? pass : -1, err);
+                                             augments(s) ? pass : -1, NULL, err);
 
         ok = l && add_chunks(s, l, sums, s->samples / s->size * pass, began, err);
         loader_close(l);
@@ -191,7 +162,7 @@ static bool load_given(struct session *s, const char *path, const struct means_p
 bool session_class_means(struct session *s, struct error *err)
 {
     const char *given = s->job->teacher->class_means;
-    char *transform = transform_text(s), *path;
+    char *view = view_text(s), *transform = session_transform(s, view), *path;
     struct means_provenance p = {.teacher_sha256 = s->teacher_sha256,
                                  .data_sha256 = s->data_sha256,
                                  .transform = transform,
@@ -212,5 +183,6 @@ bool session_class_means(struct session *s, struct error *err)
         ok = coll_agree(s->coll, ok, err);
     }
     free(transform);
+    free(view);
     return ok;
 }

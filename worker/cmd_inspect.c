@@ -82,9 +82,9 @@ static void show_plan(struct report *r, const struct plan *p)
 {
     struct buf b = buf_new(0);
 
-    if (p && r->json) {
+    if (r->json) {
         append(r, "plans", inspect_json(p));
-    } else if (p) {
+    } else {
         inspect_text(p, &b);
         puts(buf_text(&b));
     }
@@ -93,13 +93,8 @@ static void show_plan(struct report *r, const struct plan *p)
 
 static void show_plans(struct report *r, const struct replica *replica)
 {
-    show_plan(r, replica->teacher);
-    show_plan(r, replica->tapped);
-    for (size_t i = 0; i < replica->cfg.n_lane_sizes; i++)
-        show_plan(r, replica->train[i]);
-    for (size_t i = 0; replica->whole && i < replica->whole->n_sizes; i++)
-        show_plan(r, replica->whole->plans[i]);
-    show_plan(r, replica->eval);
+    for (size_t i = 0; i < replica->plans.n; i++)
+        show_plan(r, replica->plans.at[i]);
 }
 
 static struct compile_observer observer(struct report *r)

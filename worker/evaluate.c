@@ -10,21 +10,44 @@
 #include "worker/session.h"
 #include "worker/stats.h"
 
+static void find_norms(const struct session *s, const struct batch *b, float *logits,
+                       float *features, double *norms)
+{
+    const int64_t width = s->replica->cfg.nets.teacher_width;
+
+    replica_teacher(s->replica, b->images, b->count, logits, features);
+    for (int64_t i = 0; i < b->count; i++)
+        norms[i] = stats_norm(features + i * width, width);
+}
+
 /* |t| of the chunk's images: from the teacher the first time, remembered afterwards. */
 static const double *norms_of(const struct session *s, const struct eval_set *set,
                               const struct batch *b, float *logits, float *features)
 {
-    const struct nets *n = &s->replica->cfg.nets;
     double *norms = set->teacher_norms + b->index * s->chunk;
 
-    if (!n->teacher)
+    if (!s->replica->cfg.nets.teacher)
         return NULL;
-    if (!set->has_teacher_norms) {
-        replica_teacher(s->replica, b->images, b->count, logits, features);
-        for (int64_t i = 0; i < b->count; i++)
-            norms[i] = stats_norm(features + i * n->teacher_width, n->teacher_width);
-    }
+    if (!set->has_teacher_norms)
+        find_norms(s, b, logits, features, norms);
     return norms;
+}
+
+bool session_teacher_norms(struct session *s, struct eval_set *set, struct error *err)
+{
+    const struct nets *n = &s->replica->cfg.nets;
+    float *logits = NEW_ARRAY(float, (size_t)(s->chunk * n->classes));
+    float *features = NEW_ARRAY(float, (size_t)(s->chunk * n->teacher_width));
+    struct loader *l = loader_open_chunks(set->data, &s->augment, s->chunk, s->rank, s->size, err);
+    const struct batch *b;
+
+    while (l && (b = loader_next(l)))
+        find_norms(s, b, logits, features, set->teacher_norms + b->index * s->chunk);
+    set->has_teacher_norms = coll_agree(s->coll, l && loader_ended(l, err), err);
+    loader_close(l);
+    free(features);
+    free(logits);
+    return set->has_teacher_norms;
 }
 
 static void show(struct session *s, const struct eval_set *set, int64_t done, double began)

@@ -15,19 +15,6 @@ enum {
     REST = 700 << 10
 };
 
-static size_t arena(const struct replica *r)
-{
-    size_t most = r->teacher ? r->teacher->arena_bytes : 0;
-
-    if (r->tapped && r->tapped->arena_bytes > most)
-        most = r->tapped->arena_bytes;
-    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
-        most = r->whole->plans[i]->arena_bytes > most ? r->whole->plans[i]->arena_bytes : most;
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        most = r->train[i]->arena_bytes > most ? r->train[i]->arena_bytes : most;
-    return r->eval && r->eval->arena_bytes > most ? r->eval->arena_bytes : most;
-}
-
 static size_t optimiser_states(const struct replica *r)
 {
     size_t n = 0;
@@ -69,7 +56,7 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
 
     *f = (struct footprint){
         .rows = {
-            {"activations and scratch of all plans", arena(r)},
+            {"activations and scratch of all plans", replica_arena(r)},
             {"constants and prepared weights", replica_constants(r)},
             {"steps and kernels", r->record_bytes},
             {"parameters", params},
@@ -77,7 +64,7 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
             {"optimiser", optimiser_states(r) * params},
             {"gradient regions",
              gradient_regions(r, lanes / ranks) * flat_grad_count(&r->flat) * sizeof(float)},
-            {"between plans", r->staging_bytes},
+            {"between plans", replica_staged(r)},
             {"class means", direction_bytes(r, job)},
             {"loader", r->cfg.n_lane_sizes && train ? loader_memory(&loader) : 0},
             {"threads and buffers", REST},

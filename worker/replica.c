@@ -7,31 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/clock.h"
 #include "proto/base/mem.h"
-#include "proto/base/rng.h"
-#include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
-#include "worker/means/means.h"
-#include "worker/stats.h"
+#include "worker/staging.h"
 
 enum {
     BLOCK = 65536
 };
 static const double running_momentum = 0.1;
-
-/* Buffers between plans and callers, sized once. */
-struct replica_staging {
-    float *images;                           /* a chunk that was filled up */
-    float *chunk[NETS_MAX_TEACHER_VALUES];   /* the teacher's, of a chunk */
-    float *teacher[NETS_MAX_TEACHER_VALUES]; /* of a lane */
-    float *logits, *features, *projected;    /* of a lane or chunk */
-    float *mask;
-    float *seeds;
-    float *shares, *direction; /* of a lane of mixed images */
-    double *centre;            /* of one of them */
-    float *losses[NETS_MAX_LOSSES];
-};
 
 static float *floats(size_t n)
 {
@@ -41,117 +24,12 @@ static float *floats(size_t n)
     return p;
 }
 
-static int64_t largest_lane(const struct replica_config *c)
+static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
 {
-    int64_t most = c->chunk;
-
-    for (size_t i = 0; i < c->n_lane_sizes; i++)
-        if (c->lane_sizes[i] > most)
-            most = c->lane_sizes[i];
-    return most;
-}
-
-/* Floats that are counted. */
-static float *staged(struct replica *r, size_t n)
-{
-    r->staging_bytes += n * sizeof(float);
-    return floats(n);
-}
-
-/* Logits and features are there always, taps where they are read. */
-static void stage_teacher(struct replica *r, struct replica_staging *s)
-{
-    const struct nets *n = &r->cfg.nets;
-
-    for (size_t i = 0; i < n->n_teacher_values; i++) {
-        const struct nets_teacher_value *v = &n->teacher_values[i];
-        size_t one = (size_t)shape_count(&v->shape);
-
-        if (i >= TEACHER_TAPS && !v->read)
-            continue;
-        s->chunk[i] = staged(r, (size_t)r->cfg.chunk * one);
-        s->teacher[i] = staged(r, (size_t)largest_lane(&r->cfg) * one);
-    }
-}
-
-static struct replica_staging *staging_new(struct replica *r)
-{
-    const struct replica_config *c = &r->cfg;
-    const struct nets *n = &c->nets;
-    size_t lane = (size_t)largest_lane(c), chunk = (size_t)c->chunk;
-    size_t classes = (size_t)n->classes, image = 3 * (size_t)(n->image_size * n->image_size);
-    size_t teacher = (size_t)n->teacher_width, student = (size_t)n->student_width;
-    struct replica_staging *s = NEW(struct replica_staging);
-
-    s->images = staged(r, chunk * image);
-    stage_teacher(r, s);
-    s->logits = staged(r, lane * classes);
-    s->features = staged(r, lane * student);
-    s->projected = staged(r, lane * teacher);
-    s->mask = staged(r, lane * student);
-    s->seeds = staged(r, lane * NETS_MAX_LOSSES);
-    s->shares = staged(r, n->mixes ? lane : 0);
-    s->direction = staged(r, n->mixes ? lane * teacher : 0);
-    s->centre = NEW_ARRAY(double, n->mixes ? teacher : 0);
-    r->staging_bytes += n->mixes ? teacher * sizeof(*s->centre) : 0;
-    for (size_t i = 0; i < n->n_losses; i++)
-        s->losses[i] = staged(r, lane);
-    return s;
-}
-
-static void staging_free(struct replica_staging *s)
-{
-    if (!s)
-        return;
-    free(s->images);
-    for (size_t i = 0; i < NETS_MAX_TEACHER_VALUES; i++) {
-        free(s->chunk[i]);
-        free(s->teacher[i]);
-    }
-    free(s->logits);
-    free(s->features);
-    free(s->projected);
-    free(s->mask);
-    free(s->seeds);
-    free(s->shares);
-    free(s->direction);
-    free(s->centre);
-    for (size_t i = 0; i < NETS_MAX_LOSSES; i++)
-        free(s->losses[i]);
-    free(s);
-}
-
-static struct plan *compile_teacher(struct replica *r, bool with_taps, tensor_fn tensor, void *arg,
-                                    struct error *err)
-{
-    const struct nets *n = &r->cfg.nets;
-    char title[96];
-    struct compile_options options = {
-        .backend = r->backend, .title = title, .observer = r->cfg.observer};
-    struct graph *g = nets_teacher_graph(n, r->cfg.chunk, with_taps);
-    float *weights = NULL;
-    struct plan *p = NULL;
-
-    snprintf(title, sizeof(title), "%s frozen%s, a chunk of %" PRId64 " samples", n->teacher->name,
-             with_taps ? " with taps" : "", r->cfg.chunk);
-    if (nets_set_constants(g, tensor, arg, &weights, err))
-        p = compile(g, &options, err);
-    else
-        graph_free(g);
-    free(weights);
-    return p;
-}
-
-/* Taps keep steps from being fused, which rounds otherwise. So that class means and norms of test images do
- * not depend on the losses, they have a plan without. */
-static bool compile_teachers(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
-{
-    if (!r->cfg.nets.teacher)
-        return true;
-    r->teacher = compile_teacher(r, false, tensor, arg, err);
-    if (r->teacher && nets_reads_taps(&r->cfg.nets))
-        r->tapped = compile_teacher(r, true, tensor, arg, err);
-    return r->teacher && (r->tapped || !nets_reads_taps(&r->cfg.nets));
+    if (r->cfg.nets.teacher)
+        r->teacher =
+            teacher_open(&r->cfg.nets, r->cfg.chunk, r->backend, r->cfg.observer, tensor, arg, err);
+    return r->teacher || !r->cfg.nets.teacher;
 }
 
 static bool compile_student(struct replica *r, struct error *err)
@@ -183,63 +61,81 @@ static bool compile_student(struct replica *r, struct error *err)
     return r->whole != NULL;
 }
 
-static void grow(size_t *bytes, const struct plan *p)
+static void list_plan(struct replica *r, struct plan *p)
 {
-    if (p && p->arena_bytes > *bytes)
-        *bytes = p->arena_bytes;
+    if (p)
+        vec_push(&r->plans, p);
 }
 
-static void set_regions(struct replica *r, struct plan *p)
+static void list_plans(struct replica *r)
 {
-    if (!p)
-        return;
-    plan_set_region(p, REGION_ARENA, r->arena);
-    plan_set_region(p, REGION_PARAMS, r->params);
-    plan_set_region(p, REGION_BUFFERS, r->buffers);
+    r->plans.n = 0;
+    for (int form = 0; r->teacher && form < TEACHER_FORMS; form++)
+        list_plan(r, r->teacher->plans[form]);
+    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
+        list_plan(r, r->train[i]);
+    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
+        list_plan(r, r->whole->plans[i]);
+    list_plan(r, r->eval);
 }
 
 size_t replica_constants(const struct replica *r)
 {
-    size_t sum = (r->teacher ? r->teacher->fixed_bytes : 0) +
-                 (r->tapped ? r->tapped->fixed_bytes : 0) + (r->eval ? r->eval->fixed_bytes : 0);
+    size_t sum = 0;
 
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        sum += r->train[i]->fixed_bytes;
-    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
-        sum += r->whole->plans[i]->fixed_bytes;
+    for (size_t i = 0; i < r->plans.n; i++)
+        sum += r->plans.at[i]->fixed_bytes;
     return sum;
 }
 
-/* One arena serves all plans: they run one after the other. */
-static bool allocate(struct replica *r, struct error *err)
+size_t replica_arena(const struct replica *r)
 {
-    size_t bytes = 64;
+    size_t most = 0;
 
-    grow(&bytes, r->teacher);
-    grow(&bytes, r->tapped);
-    grow(&bytes, r->eval);
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        grow(&bytes, r->train[i]);
-    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
-        grow(&bytes, r->whole->plans[i]);
-    r->arena = mem_try_aligned(2u << 20, bytes);
+    for (size_t i = 0; i < r->plans.n; i++)
+        if (r->plans.at[i]->arena_bytes > most)
+            most = r->plans.at[i]->arena_bytes;
+    return most;
+}
+
+/* One arena serves all plans: they run one after the other. */
+static bool make_arena(struct replica *r, struct error *err)
+{
+    size_t bytes = replica_arena(r);
+
+    r->arena = mem_try_aligned(2u << 20, bytes ? bytes : 64);
     if (!r->arena)
         return err_set(err, ERR_FAILED, "no memory for an arena of %zu bytes", bytes);
+    for (size_t i = 0; i < r->plans.n; i++)
+        plan_set_region(r->plans.at[i], REGION_ARENA, r->arena);
+    return true;
+}
+
+static bool allocate(struct replica *r, struct error *err)
+{
+    const size_t directions = (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width);
+
+    if (!make_arena(r, err))
+        return false;
     r->params = floats(r->flat.param_count);
     r->buffers = floats(r->flat.buffer_count);
     for (int i = 0; r->cfg.optim && i < OPTIM_MAX_STATES && r->cfg.optim->states[i]; i++)
         r->state[i] = floats(r->flat.param_count);
-    set_regions(r, r->teacher);
-    set_regions(r, r->tapped);
-    set_regions(r, r->eval);
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        set_regions(r, r->train[i]);
-    for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
-        set_regions(r, r->whole->plans[i]);
-    r->staging_bytes += r->whole ? r->whole->bytes : 0;
-    r->directions = staged(r, (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width));
-    r->staging = staging_new(r);
+    for (size_t i = 0; i < r->plans.n; i++) {
+        plan_set_region(r->plans.at[i], REGION_PARAMS, r->params);
+        plan_set_region(r->plans.at[i], REGION_BUFFERS, r->buffers);
+    }
+    r->directions = floats(directions);
+    r->staging = staging_new(&r->cfg);
     return true;
+}
+
+size_t replica_staged(const struct replica *r)
+{
+    const size_t directions = (size_t)(r->cfg.nets.classes * r->cfg.nets.teacher_width);
+
+    return r->staging->bytes + directions * sizeof(float) + (r->whole ? r->whole->bytes : 0) +
+           (r->teacher ? r->teacher->bytes : 0);
 }
 
 /* Bytes in use of the heap, large blocks included. */
@@ -255,13 +151,15 @@ static size_t heap_bytes(void)
 static bool compile_all(struct replica *r, tensor_fn teacher_tensor, void *arg, struct error *err)
 {
     const size_t before = heap_bytes();
-    size_t grown;
+    size_t grown, known;
 
-    if (!compile_teachers(r, teacher_tensor, arg, err) || !compile_student(r, err))
+    if (!compile_teacher(r, teacher_tensor, arg, err) || !compile_student(r, err))
         return false;
+    list_plans(r);
     grown = heap_bytes() - before;
-    if (grown > replica_constants(r))
-        r->record_bytes = grown - replica_constants(r);
+    known = replica_constants(r) + (r->teacher ? r->teacher->bytes : 0);
+    if (grown > known)
+        r->record_bytes = grown - known;
     return true;
 }
 
@@ -295,8 +193,8 @@ void replica_close(struct replica *r)
     free(r->train);
     whole_close(r->whole);
     plan_free(r->eval);
-    plan_free(r->teacher);
-    plan_free(r->tapped);
+    teacher_close(r->teacher);
+    vec_free(&r->plans);
     backend_close(r->backend);
     flat_free(&r->flat);
     free(r->params);
@@ -360,6 +258,21 @@ void replica_set_centres(struct replica *r, const double *centres)
     r->centres = centres;
 }
 
+bool replica_set_outputs(struct replica *r, const struct outputs *outputs, struct error *err)
+{
+    const size_t before = heap_bytes(), known = replica_constants(r) + r->teacher->bytes;
+    size_t records;
+
+    r->outputs = outputs;
+    teacher_close(r->teacher);
+    r->teacher = NULL;
+    list_plans(r);
+    records = before - heap_bytes() - (known - replica_constants(r));
+    r->record_bytes -= records < r->record_bytes ? records : 0;
+    free(r->arena);
+    return make_arena(r, err);
+}
+
 void replica_refresh(struct replica *r)
 {
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
@@ -368,259 +281,11 @@ void replica_refresh(struct replica *r)
         plan_prepare(r->eval);
 }
 
-static size_t value_count(const struct nets *n, size_t i)
-{
-    return (size_t)shape_count(&n->teacher_values[i].shape);
-}
-
-/* Runs the teacher on one chunk; fewer than cfg.chunk samples are filled up with zeros, because the
- * same sample gives other bits in a batch of another size. */
-static void teacher_chunk(struct replica *r, struct plan *teacher, const float *images,
-                          int64_t count)
-{
-    const struct nets *n = &r->cfg.nets;
-    struct replica_staging *s = r->staging;
-    size_t image = 3 * (size_t)(n->image_size * n->image_size);
-    const float *in = images;
-
-    if (count < r->cfg.chunk) {
-        memset(s->images, 0, (size_t)r->cfg.chunk * image * sizeof(float));
-        memcpy(s->images, images, (size_t)count * image * sizeof(float));
-        in = s->images;
-    }
-    plan_bind_name(teacher, "images", in);
-    for (size_t i = 0; i < n->n_teacher_values; i++)
-        plan_bind_name(teacher, n->teacher_values[i].name, s->chunk[i]);
-    plan_run(teacher);
-}
-
-/* Fills those of values[] that are there. */
-static void run_teacher(struct replica *r, struct plan *teacher, const float *images, int64_t count,
-                        float *const values[NETS_MAX_TEACHER_VALUES])
-{
-    const struct nets *n = &r->cfg.nets;
-    int64_t image = 3 * n->image_size * n->image_size;
-    double began = clock_mono_s();
-
-    for (int64_t at = 0; at < count; at += r->cfg.chunk) {
-        int64_t here = count - at < r->cfg.chunk ? count - at : r->cfg.chunk;
-
-        teacher_chunk(r, teacher, images + at * image, here);
-        for (size_t i = 0; i < n->n_teacher_values; i++)
-            if (values[i])
-                memcpy(values[i] + (size_t)at * value_count(n, i), r->staging->chunk[i],
-                       (size_t)here * value_count(n, i) * sizeof(float));
-    }
-    r->teacher_seconds += clock_mono_s() - began;
-}
-
-void replica_teacher(struct replica *r, const float *images, int64_t count, float *logits,
-                     float *features)
-{
-    float *const values[NETS_MAX_TEACHER_VALUES] = {
-        [TEACHER_LOGITS] = logits, [TEACHER_FEATURES] = features};
-
-    run_teacher(r, r->teacher, images, count, values);
-}
-
-/* 0 or 1/(1-p), drawn by sample and element. */
-static void fill_mask(const struct replica *r, const struct lane *lane)
-{
-    uint64_t key = rng_key(rng_key(r->cfg.seed, RNG_DROPOUT), (uint64_t)lane->epoch);
-    int64_t width = r->cfg.nets.student_width;
-    float keep = (float)(1 / (1 - r->cfg.dropout));
-
-    for (int64_t i = 0; i < lane->count; i++) {
-        uint64_t sample = rng_key(key, (uint64_t)lane->samples[i]);
-
-        for (int64_t j = 0; j < width; j++)
-            r->staging->mask[i * width + j] =
-                rng_uniform(sample, (uint64_t)j) < r->cfg.dropout ? 0 : keep;
-    }
-}
-
-/* Where each image points: to the centre that is mixed of its two classes' as the image is of theirs. In the
- * mixture centres have their lengths (paper.md 2.5, without the smoothing over the batch). */
-static void fill_direction(const struct replica *r, const struct lane *lane)
-{
-    const int width = (int)r->cfg.nets.teacher_width;
-    double *centre = r->staging->centre;
-
-    for (int64_t i = 0; r->centres && i < lane->count; i++) {
-        const double *own = r->centres + (int64_t)lane->labels[i] * width;
-        const double *other = r->centres + (int64_t)lane->partners[i] * width;
-
-        for (int k = 0; k < width; k++)
-            centre[k] = lane->share * own[k] + (1 - lane->share) * other[k];
-        means_direction(centre, width, r->staging->direction + i * width);
-    }
-}
-
-static void fill_mixture(const struct replica *r, const struct lane *lane)
-{
-    for (int64_t i = 0; i < lane->count; i++)
-        r->staging->shares[i] = (float)lane->share;
-    fill_direction(r, lane);
-}
-
-const int32_t *replica_labels(const struct replica *r, const struct lane *lane)
-{
-    return r->cfg.nets.mixes && lane->share < 0.5 ? lane->partners : lane->labels;
-}
-
-static struct plan *train_plan(const struct replica *r, int64_t count)
-{
-    for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        if (r->cfg.lane_sizes[i] == count)
-            return r->train[i];
-    ASSERT(!"a lane of a size that was not planned");
-    return NULL;
-}
-
-static void bind_losses(struct replica *r, struct plan *p, const struct lane *lane)
-{
-    for (size_t k = 0; k < r->cfg.nets.n_losses; k++) {
-        const char *kind = r->cfg.nets.losses[k].def->name;
-        float *seeds = r->staging->seeds + (size_t)lane->count * k;
-        float seed = (float)(lane->loss_weights[k] / (double)lane->batch);
-        char name[48];
-
-        for (int64_t i = 0; i < lane->count; i++)
-            seeds[i] = seed;
-        snprintf(name, sizeof(name), "seed/%s", kind);
-        plan_bind_name(p, name, seeds);
-        snprintf(name, sizeof(name), "loss/%s", kind);
-        plan_bind_name(p, name, r->staging->losses[k]);
-    }
-}
-
-static void bind_lane(struct replica *r, struct plan *p, const struct lane *lane)
-{
-    struct replica_staging *s = r->staging;
-    char name[48];
-
-    plan_bind_name(p, "images", lane->images);
-    plan_bind_name(p, "labels", lane->labels);
-    for (size_t i = 0; i < r->cfg.nets.n_teacher_values; i++) {
-        snprintf(name, sizeof(name), "teacher_%s", r->cfg.nets.teacher_values[i].name);
-        plan_bind_name(p, name, s->teacher[i]);
-    }
-    plan_bind_name(p, "directions", r->directions);
-    plan_bind_name(p, "mask", s->mask);
-    plan_bind_name(p, "partners", lane->partners);
-    plan_bind_name(p, "share", s->shares);
-    plan_bind_name(p, "direction", s->direction);
-    plan_bind_name(p, "logits", s->logits);
-    plan_bind_name(p, "features", s->features);
-    plan_bind_name(p, "projected", s->projected);
-    if (r->whole)
-        plan_bind_name(p, "seed/logits", r->whole->grads + lane->first * r->cfg.nets.classes);
-    bind_losses(r, p, lane);
-}
-
-/* What statistics can be taken of: everything that this lane or chunk has. */
-static struct stats_batch stats_batch(const struct replica *r, const int32_t *labels, int64_t count)
-{
-    const struct nets *n = &r->cfg.nets;
-    bool comparable = n->teacher && (n->projector || n->student_width == n->teacher_width);
-
-    return (struct stats_batch){
-        .count = count,
-        .classes = n->classes,
-        .width = n->projector ? n->teacher_width : n->student_width,
-        .logits = r->staging->logits,
-        .labels = labels,
-        .features = n->projector ? r->staging->projected : r->staging->features,
-        .directions = comparable && r->has_directions ? r->directions : NULL,
-    };
-}
-
-/* Of each loss: the lane's own values, or its samples' of the whole batch. */
-static void sum_losses(const struct replica *r, const struct lane *lane, double *sums)
-{
-    const struct nets *n = &r->cfg.nets;
-
-    for (size_t k = 0; k < n->n_losses; k++) {
-        const float *values = nets_loss_spans_batch(&n->losses[k])
-                                  ? r->whole->losses + (int64_t)k * lane->batch + lane->first
-                                  : r->staging->losses[k];
-
-        for (int64_t i = 0; i < lane->count; i++)
-            sums[SUM_LOSS + k] += (double)values[i];
-    }
-}
-
-/* The teacher as the losses read it. */
-static struct plan *lanes_teacher(const struct replica *r)
-{
-    return r->tapped ? r->tapped : r->teacher;
-}
-
-void replica_lane_logits(struct replica *r, const struct lane *lane, float *scratch)
-{
-    struct replica_staging *s = r->staging;
-    float *const values[NETS_MAX_TEACHER_VALUES] = {[TEACHER_LOGITS] = s->teacher[TEACHER_LOGITS]};
-    struct plan *p;
-
-    if (!lane->count)
-        return;
-    run_teacher(r, lanes_teacher(r), lane->images, lane->count, values);
-    p = train_plan(r, lane->count);
-    bind_lane(r, p, lane);
-    plan_set_region(p, REGION_GRADS, scratch);
-    plan_run_to(p, plan_io_find(p, "logits"));
-    whole_put(r->whole, lane->batch, lane->first, lane->count, s->logits,
-              s->teacher[TEACHER_LOGITS]);
-}
-
-void replica_lane(struct replica *r, const struct lane *lane, float *grads, double *sums)
-{
-    const struct nets *n = &r->cfg.nets;
-    struct stats_batch batch = stats_batch(r, replica_labels(r, lane), lane->count);
-    bool teacher = nets_uses(n) != 0;
-    float share = (float)((double)lane->count / (double)lane->batch);
-    struct plan *p;
-
-    memset(sums, 0, SUM_COUNT * sizeof(*sums));
-    if (!lane->count) {
-        memset(grads, 0, flat_grad_count(&r->flat) * sizeof(float));
-        return;
-    }
-    if (teacher)
-        run_teacher(r, lanes_teacher(r), lane->images, lane->count, r->staging->teacher);
-    if (n->dropout)
-        fill_mask(r, lane);
-    if (n->mixes)
-        fill_mixture(r, lane);
-    p = train_plan(r, lane->count);
-    bind_lane(r, p, lane);
-    plan_set_region(p, REGION_GRADS, grads);
-    p->grads = lane->grads_final;
-    plan_run(p);
-    p->grads = (struct grads_listener){NULL, NULL};
-    for (size_t i = r->flat.param_count; i < flat_grad_count(&r->flat); i++)
-        grads[i] *= share;
-    if (teacher)
-        batch.teacher_features = r->staging->teacher[TEACHER_FEATURES];
-    if (batch.width != n->teacher_width)
-        batch.teacher_features = NULL;
-    batch.norms = lane->norms;
-    batch.norms_of_teacher = lane->teacher_norms;
-    stats_sum(&batch, sums);
-    sum_losses(r, lane, sums);
-}
-
-const float *replica_teacher_features(const struct replica *r)
-{
-    return r->staging->teacher[TEACHER_FEATURES];
-}
-
 void replica_watch(struct replica *r, struct nonfinite *first)
 {
-    if (r->teacher)
-        plan_watch(r->teacher, first);
-    if (r->tapped)
-        plan_watch(r->tapped, first);
+    for (int form = 0; r->teacher && form < TEACHER_FORMS; form++)
+        if (r->teacher->plans[form])
+            plan_watch(r->teacher->plans[form], first);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         plan_watch(r->train[i], first);
 }
@@ -677,21 +342,4 @@ double replica_grad_norm(const struct replica *r, const float *grads)
         total += sum;
     }
     return sqrt(total);
-}
-
-void replica_eval(struct replica *r, const float *images, const int32_t *labels, int64_t count,
-                  const double *teacher_norms, double *sums)
-{
-    struct replica_staging *s = r->staging;
-    struct stats_batch batch = stats_batch(r, labels, count);
-
-    plan_bind_name(r->eval, "images", images);
-    plan_bind_name(r->eval, "logits", s->logits);
-    plan_bind_name(r->eval, "features", s->features);
-    plan_bind_name(r->eval, "projected", s->projected);
-    plan_run(r->eval);
-    memset(sums, 0, SUM_COUNT * sizeof(*sums));
-    batch.teacher_norms = batch.width == r->cfg.nets.teacher_width ? teacher_norms : NULL;
-    batch.cross_entropy = true;
-    stats_sum(&batch, sums);
 }

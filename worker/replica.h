@@ -3,9 +3,11 @@
 #ifndef WORKER_REPLICA_H
 #define WORKER_REPLICA_H
 
+#include "worker/ckpt/outputs.h"
 #include "worker/engine/passes/compile.h"
 #include "worker/nets.h"
 #include "worker/optim/optim.h"
+#include "worker/teacher.h"
 #include "worker/whole.h"
 
 /* Sums over samples, in double, in the order of the samples. */
@@ -44,25 +46,28 @@ struct replica {
     struct flat flat; /* of the student, projector included */
     float *params, *buffers;
     float *state[OPTIM_MAX_STATES];
-    struct plan *eval, *teacher;
-    struct plan *tapped; /* the teacher with the taps that losses read; NULL: they read none */
-    struct plan **train; /* one for each of lane_sizes */
-    struct whole *whole; /* NULL: no loss is over the whole batch */
+    struct teacher *teacher;       /* NULL: none, or no longer */
+    const struct outputs *outputs; /* what lanes read instead; NULL: nothing */
+    struct plan *eval;
+    struct plan **train;      /* one for each of lane_sizes */
+    struct whole *whole;      /* NULL: no loss is over the whole batch */
+    VEC(struct plan *) plans; /* all of them */
     void *arena;
     float *directions; /* classes x teacher_width; zero until set */
     bool has_directions;
     const double *centres; /* classes x teacher_width; NULL until set */
     struct replica_staging *staging;
-    size_t staging_bytes;   /* with the directions */
-    double teacher_seconds; /* spent in the teacher's plans so far */
+    double teacher_seconds; /* spent with the teacher so far */
     size_t record_bytes; /* what compiling keeps besides constants: steps, kernels, their tables */
 };
 
 struct replica *replica_open(const struct replica_config *cfg, tensor_fn teacher_tensor, void *arg,
                              struct error *err);
 void replica_close(struct replica *r); /* NULL is fine */
-/* Bytes of the constants of all plans. */
+/* Bytes of the constants of all plans, of the arena that they share, and of the buffers between them. */
 size_t replica_constants(const struct replica *r);
+size_t replica_arena(const struct replica *r);
+size_t replica_staged(const struct replica *r);
 
 /* Initial values of the student, by seed and name. */
 void replica_init(struct replica *r);
@@ -70,6 +75,9 @@ void replica_init(struct replica *r);
 void replica_set_directions(struct replica *r, const float *unit);
 /* What they are the directions of, borrowed: mixed images point to what lies between two of them. */
 void replica_set_centres(struct replica *r, const double *centres);
+/* From now on lanes take what the teacher gives from here (borrowed): values in the order of nets'
+ * teacher_values, those that teacher_makes. The teacher and its memory are given up. */
+bool replica_set_outputs(struct replica *r, const struct outputs *outputs, struct error *err);
 /* After parameters or buffers changed other than by replica_update. */
 void replica_refresh(struct replica *r);
 
@@ -82,7 +90,7 @@ struct lane {
     double share;            /* of an image in its mixture */
     int64_t count;           /* 0: contributes zeros */
     int64_t first, batch;    /* its place in the whole batch, and the samples of that */
-    int64_t epoch;
+    int64_t epoch, view;
     const double *loss_weights; /* as summed, ramp included */
     double *norms;              /* out, count: |s| of each sample */
     double *teacher_norms;      /* out, count: |t|; left alone where losses ask for no teacher */

@@ -42,6 +42,7 @@ static struct json *described(const struct session *s)
     js_set(data, "skipped", skipped);
     js_set(j, "data", data);
     js_set(j, "class_means", s->means_origin ? js_new_string(s->means_origin) : js_new_null());
+    js_set(j, "teacher_cache", s->cache_origin ? js_new_string(s->cache_origin) : js_new_null());
     return j;
 }
 

@@ -33,6 +33,7 @@ struct session {
 
     struct dataset *train, *val, *test; /* val: NULL where nothing is held out */
     struct augment augment;
+    int64_t views;  /* of a training image; 0: one for each epoch */
     struct mix mix; /* where the training graph mixes */
     char data_sha256[SHA256_HEX];
     char val_sha256[SHA256_HEX], test_sha256[SHA256_HEX]; /* rank 0 */
@@ -45,6 +46,9 @@ struct session {
     const char *means_origin; /* "computed", "cached", "given"; NULL: none */
     struct means_ema ema;     /* running ones, the same on all ranks; classes 0: none */
     double *classifier;       /* rows of the teacher's last layer; NULL: not asked for */
+
+    struct outputs *outputs;  /* the teacher's, of all training views; NULL: none are kept */
+    const char *cache_origin; /* "computed", "cached"; NULL: none */
 
     struct replica *replica;
     size_t memory_at_start; /* footprint_now() before anything of the job was made */
@@ -76,14 +80,14 @@ void session_close(struct session *s, const char *state);
 /* The job of a request: read, assigned to, checked. ERR_INVALID with every problem in one message. */
 JobSpec *session_job(const struct session_request *request, struct error *err);
 
+/* Samples in a chunk of the teacher and of evaluation. */
+int64_t session_chunk(const JobSpec *job);
 /* What a job asks of a replica, for so many training images (0: no training). The models must outlive the
  * replica; *lane_sizes is what cfg->lane_sizes points to; free(). */
 bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
                        int64_t classes, int64_t image_size, struct replica_config *cfg,
                        int64_t **lane_sizes, struct error *err);
 
-/* Opens the job's data, with what is done to its images. */
-bool session_open_data(struct session *s, struct error *err);
 /* What a job wants of its data; the job must stay. */
 struct dataset_config session_dataset(const JobSpec *job);
 /* $DISTILLD_CACHE, else the user's cache folder; free(). */
@@ -97,12 +101,27 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
 enum uplink_stop session_stop_requested(const struct session *s);
 void session_catch_signals(void);
 
+/* session_job.c: session_job for all ranks, read by rank 0. */
+JobSpec *session_shared_job(struct session *s, const struct session_request *request,
+                            struct error *err);
+/* session_data.c: opens the sets and settles what is done to images; on this rank. Tells of bad records, and
+ * hashes data (anew: reads all of them again) and models; on all ranks alike. */
+bool session_open_data(struct session *s, struct error *err);
+bool session_identify(struct session *s, bool anew, struct error *err);
 /* directions.c: makes what the job takes as the directions of classes. */
 bool session_directions(struct session *s, struct error *err);
 /* class_means.c: loads, takes from the cache or computes what the job asks for. */
 bool session_class_means(struct session *s, struct error *err);
+/* transform.c: the augmentation, and all that is done to an image that is shown like that, as text; free(). */
+char *session_augmentation(const struct session *s);
+char *session_transform(const struct session *s, const char *view);
+/* teacher_cache.c: where the job wants it, finds or makes what the teacher gives for every training view, and
+ * lets the teacher go. On all ranks alike. */
+bool session_teacher_cache(struct session *s, struct error *err);
 /* skip_corrupt.c: leaves out images that cannot be decoded, where the job says so. On all ranks alike. */
 bool session_skip_corrupt(struct session *s, struct dataset *d, bool anew, struct error *err);
+/* evaluate.c: remembers what evaluation wants of the teacher. On all ranks alike. */
+bool session_teacher_norms(struct session *s, struct eval_set *set, struct error *err);
 /* evaluate.c: sums over a set, in a fixed order, on all ranks. */
 bool session_evaluate(struct session *s, struct eval_set *set, double sums[SUM_COUNT],
                       struct error *err);

@@ -83,6 +83,7 @@ static struct lane lane_of(struct train_step *step, const struct batch *b, int l
                          .first = first,
                          .batch = b->n,
                          .epoch = b->epoch,
+                         .view = b->view,
                          .loss_weights = step->weights,
                          .norms = step->norms + first,
                          .teacher_norms = step->teacher_norms + first};

@@ -258,6 +258,7 @@ static bool open_loader(struct trainer *t, struct error *err)
                                             .first_epoch = epoch_of(t, t->st.step),
                                             .first_batch = t->st.step % s->steps_per_epoch,
                                             .last_epoch = s->job->train->epochs,
+                                            .views = s->views,
                                             .batch = s->job->train->batch,
                                             .lanes = s->lanes,
                                             .lane_lo = s->lane_lo,

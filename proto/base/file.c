@@ -140,6 +140,32 @@ bool file_write_all(int fd, const char *path, const void *data, size_t len, stru
     return true;
 }
 
+bool file_write_at(int fd, const char *path, const void *data, size_t len, size_t at,
+                   struct error *err)
+{
+    const char *p = data;
+
+    while (len) {
+        ssize_t n = fault(IO_WRITE) ? -1 : pwrite(fd, p, len, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, ERR_IO, "write %s: %s", path, strerror(errno));
+        p += n;
+        at += (size_t)n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+bool file_reserve(int fd, const char *path, size_t len, struct error *err)
+{
+    int e = fault(IO_WRITE) ? errno : posix_fallocate(fd, 0, (off_t)len);
+
+    return e == 0 || err_set(err, ERR_IO, "write %s: %s", path, strerror(e));
+}
+
 bool file_fsync(int fd, const char *path, struct error *err)
 {
     if (fault(IO_FSYNC) || fsync(fd) != 0)

@@ -45,6 +45,11 @@ void file_writer_keep(struct file_writer *w);                       /* instead o
 
 /* write(2) until all is written; `path` is for the message. */
 bool file_write_all(int fd, const char *path, const void *data, size_t len, struct error *err);
+/* The same at a place, wherever the descriptor stands. */
+bool file_write_at(int fd, const char *path, const void *data, size_t len, size_t at,
+                   struct error *err);
+/* Makes the file `len` bytes long, if it is shorter, with room for all of them: zeros. */
+bool file_reserve(int fd, const char *path, size_t len, struct error *err);
 bool file_fsync(int fd, const char *path, struct error *err);
 /* Makes a rename or unlink in the directory of `path` durable. */
 bool file_sync_dir(const char *path, struct error *err);

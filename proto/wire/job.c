@@ -341,6 +341,8 @@ struct json *job_result_form(const JobSpec *job)
     js_delete(js_get(j, "resources"), "ranks");
     js_delete(js_get(j, "data"), "on_corrupt"); /* the records that are kept have their hash */
     js_delete(js_get(j, "data"), "decode_threads");
+    if (strcmp(js_string(js_path(j, "teacher.cache.precision"), ""), "float16") != 0)
+        js_delete(js_get(js_get(j, "teacher"), "cache"), "precision");
     job_visit_paths(j, forget_path, NULL);
     return j;
 }

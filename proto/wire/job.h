@@ -47,7 +47,8 @@ typedef char *(*job_path_fn)(const char *pointer, const char *path, void *arg); 
 void job_visit_paths(struct json *spec, job_path_fn visit, void *arg);
 
 /* The spec without what cannot change a result: name, labels, priority, ranks, checkpoint, retry and
- * watchdog policy, paths (their content is identified by hashes of its own). */
+ * watchdog policy, paths (their content is identified by hashes of its own), and whether outputs of the teacher
+ * are kept as they are. */
 struct json *job_result_form(const JobSpec *job);
 /* The pointers in which two result forms differ, as "#/train/seed: 1 became 2; ..."; NULL if none. */
 char *job_difference(const struct json *before, const struct json *now);

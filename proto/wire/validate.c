@@ -70,6 +70,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"teacher.std.2", 0, any, true, false},
         {"teacher.means.passes", 1, 100, false, false},
         {"teacher.ema_momentum", 0, 1, false, true},
+        {"teacher.cache.views", 1, 1000, false, false},
         {"student.projector_dropout", 0, 1, false, true},
         {"losses.*.weight", 0, any, false, false},
         {"losses.*.temperature", 0, any, true, false},
@@ -291,6 +292,26 @@ static void check_directions(const JobSpec *job, struct problems *p)
                      t->means->passes);
 }
 
+/* Outputs are kept of an image, not of a mixture of two that hardly comes again. */
+static void check_cache(const JobSpec *job, struct problems *p)
+{
+    const Distilld__CacheSpec *c = job->teacher->cache;
+
+    if (!c)
+        return;
+    if (!c->has_views)
+        problems_add(p, "#/teacher/cache/views",
+                     "is required: how many augmented views of each image there are");
+    if (job->kind != DISTILLD__JOB_KIND__DISTILL)
+        problems_add(p, "#/teacher/cache",
+                     "is for training with a teacher; a job of kind \"%s\" keeps nothing",
+                     job_kind_name(job));
+    if (job->data && job->data->augment->mix)
+        problems_add(p, "#/teacher/cache",
+                     "keeps what the teacher gives for an image, but data.augment.mix mixes each "
+                     "with another one every time");
+}
+
 /* Which parts each kind of job has. */
 static void check_parts(const JobSpec *job, const struct catalog *known, struct problems *p)
 {
@@ -325,6 +346,7 @@ static void check_parts(const JobSpec *job, const struct catalog *known, struct 
     if (job->teacher) {
         check_teacher(job->teacher, known, p);
         check_directions(job, p);
+        check_cache(job, p);
     }
     if (job->student)
         check_student(job->student, known, p);

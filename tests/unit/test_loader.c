@@ -385,7 +385,7 @@ START_TEST(chunks_are_seen_in_the_training_views_of_a_pass)
 
     setup(&f, 20, 16);
     for (int64_t pass = 0; pass < 2; pass++) {
-        l = loader_open_views(f.data, &f.augment, 8, 0, 1, pass, NULL);
+        l = loader_open_views(f.data, &f.augment, 8, 0, 1, pass, NULL, NULL);
         while ((b = loader_next(l)) != NULL)
             for (int64_t i = 0; i < b->count; i++) {
                 int64_t sample = b->samples[i];
@@ -400,7 +400,59 @@ START_TEST(chunks_are_seen_in_the_training_views_of_a_pass)
 }
 END_TEST
 
-UNIT_MAIN(shuffles_are_permutations_that_differ_by_epoch_and_seed, the_order_of_seed_1_is_fixed,
+/* Epoch e shows what epoch e mod views shows, in its own order. */
+START_TEST(views_come_again)
+{
+    struct fixture f;
+    struct loader *l;
+    const struct batch *b;
+    int64_t order[43];
+    float image[IMAGE];
+
+    setup(&f, 43, 16);
+    f.cfg.views = 2;
+    l = open_rank(&f, 0, 1);
+    while ((b = loader_next(l)) != NULL) {
+        ck_assert_int_eq(b->view, b->epoch % 2);
+        sampler_shuffle(f.cfg.seed, b->epoch, 43, order);
+        for (int64_t i = 0; i < b->count; i++) {
+            ck_assert_int_eq(b->samples[i], order[b->index * 16 + i]);
+            augment_train(&f.augment, b->epoch % 2, b->samples[i],
+                          dataset_image(f.data, b->samples[i]), image);
+            ck_assert_mem_eq(image, b->images + i * IMAGE, sizeof(image));
+        }
+    }
+    loader_close(l);
+    dataset_close(f.data);
+}
+END_TEST
+
+START_TEST(chunks_that_are_not_wanted_are_skipped)
+{
+    static const bool skip[] = {true, false, true, true, false, true};
+    struct fixture f;
+    struct error err;
+    int64_t seen = 0;
+
+    setup(&f, 43, 16);
+    for (int rank = 0; rank < 2; rank++) {
+        struct loader *l = loader_open_views(f.data, &f.augment, 8, rank, 2, 0, skip, NULL);
+        const struct batch *b;
+
+        while ((b = loader_next(l)) != NULL) {
+            ck_assert(b->index % 2 == rank && !skip[b->index] && b->samples[0] == b->index * 8);
+            seen++;
+        }
+        ck_assert_ok(loader_ended(l, &err), err);
+        loader_close(l);
+    }
+    ck_assert_int_eq(seen, 2);
+    dataset_close(f.data);
+}
+END_TEST
+
+UNIT_MAIN(views_come_again, chunks_that_are_not_wanted_are_skipped,
+          shuffles_are_permutations_that_differ_by_epoch_and_seed, the_order_of_seed_1_is_fixed,
           shuffles_are_fair, nothing_is_dropped_padded_or_repeated,
           every_epoch_has_every_sample_once_in_the_shuffled_order,
           ranks_share_out_the_batches_of_one, batches_are_mixed_lane_by_lane,

@@ -154,6 +154,11 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"data.val_fraction=1", "#/data/val_fraction: must be at least 0 and less than 1, got 1"},
         {"teacher.means={\"passes\":2}", "#/teacher/means/passes: without augmentation"},
         {"teacher.means={\"transform\":\"test\"}", "expected one of eval, train, got \"test\""},
+        {"teacher.cache={}", "#/teacher/cache/views: is required: how many augmented views"},
+        {"teacher.cache={\"views\":0}",
+         "#/teacher/cache/views: must be at least 1 and at most 1000, got 0"},
+        {"teacher.cache={\"views\":2,\"precision\":\"float64\"}",
+         "#/teacher/cache/precision: expected one of float32, float16, none, got \"float64\""},
         {"teacher.ema_momentum=1", "#/teacher/ema_momentum: must be at least 0 and less than 1"},
         {"teacher.directions=mean", "expected one of class_means, classifier, ema, got \"mean\""},
         {"data.mean=[0.5]", "#/data/mean: expected 3 numbers, got 1"},
@@ -573,8 +578,30 @@ START_TEST(catalogs_travel_as_json)
 }
 END_TEST
 
-UNIT_MAIN(unreadable_fields_do_not_hide_broken_rules, lists_and_problems_have_limits,
-          the_sample_is_valid, every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
+START_TEST(a_cache_is_for_images_that_come_again)
+{
+    const char *const mixed[] = {"teacher.cache={\"views\":2}",
+                                 "data.augment.mix={\"mixup_alpha\":1}"};
+    const char *const means[] = {"teacher.cache={\"views\":2}", "kind=class_means", "student=null",
+                                 "losses=null"};
+    struct error err;
+
+    judge(&err, mixed, 1);
+    ck_assert_msg(!err.msg[0], "%s", err.msg);
+    judge(&err, mixed, 2);
+    ck_assert_msg(strstr(err.msg, "#/teacher/cache: keeps what the teacher gives for an image, but "
+                                  "data.augment.mix mixes each"),
+                  "%s", err.msg);
+    judge(&err, means, ARRAY_LEN(means));
+    ck_assert_msg(strstr(err.msg, "#/teacher/cache: is for training with a teacher; a job of kind "
+                                  "\"class_means\" keeps nothing"),
+                  "%s", err.msg);
+}
+END_TEST
+
+UNIT_MAIN(a_cache_is_for_images_that_come_again, unreadable_fields_do_not_hide_broken_rules,
+          lists_and_problems_have_limits, the_sample_is_valid,
+          every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
           images_of_any_size_have_a_view, onnx_files_need_no_model, the_normalised_form_is_valid,
           all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
           ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,

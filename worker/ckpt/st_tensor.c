@@ -1,12 +1,12 @@
 /* One tensor: its element type, its values as numbers, its identity. Element types are rows. Files and
  * machine are both little endian, so bytes are copied as they stand. */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/mem.h"
+#include "worker/ckpt/half.h"
 #include "worker/ckpt/st_tensor.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are stored in little endian");
@@ -27,20 +27,9 @@ static double from_f32(const unsigned char *p)
     return (double)v;
 }
 
-/* 1 bit of sign, 5 of exponent, 10 of fraction. */
 static double from_f16(const unsigned char *p)
 {
-    unsigned bits = p[0] | (unsigned)p[1] << 8;
-    int exponent = (int)(bits >> 10 & 31), fraction = (int)(bits & 1023);
-    double v;
-
-    if (exponent == 31)
-        v = fraction ? (double)NAN : (double)INFINITY;
-    else if (exponent == 0)
-        v = ldexp(fraction, -24);
-    else
-        v = ldexp(1024 + fraction, exponent - 25);
-    return bits >> 15 ? -v : v;
+    return (double)half_value((uint16_t)(p[0] | (unsigned)p[1] << 8));
 }
 
 /* The upper half of a float. */

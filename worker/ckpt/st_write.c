@@ -63,6 +63,16 @@ static bool add(struct file_writer *w, struct sha256 *sum, const void *data, siz
     return file_writer_add(w, data, len, err);
 }
 
+struct buf st_header(const struct st_tensor *tensors, size_t n, const struct st_meta *meta,
+                     size_t n_meta)
+{
+    const struct st_tensor **sorted = st_sorted(tensors, n);
+    struct buf header = make_header(sorted, n, meta, n_meta);
+
+    free(sorted);
+    return header;
+}
+
 bool st_write(const char *path, const struct st_tensor *tensors, size_t n_tensors,
               const struct st_meta *meta, size_t n_meta, char hex[SHA256_HEX], struct error *err)
 {

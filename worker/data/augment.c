@@ -13,6 +13,11 @@ void augment_init(struct augment *a, int size, int pad_crop, bool hflip, uint64_
             a->table[c][b] = (float)((b / 255.0 - mean[c]) / std[c]);
 }
 
+bool augment_is_random(const struct augment *a)
+{
+    return a->pad_crop || a->hflip || a->resized_crop;
+}
+
 /* Where the crop begins in the padded image, and whether it is mirrored. */
 struct view {
     int top, left;

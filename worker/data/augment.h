@@ -25,6 +25,8 @@ struct augment {
 
 void augment_init(struct augment *a, int size, int pad_crop, bool hflip, uint64_t seed,
                   const double mean[3], const double std[3]);
+/* Whether training views of one image differ. */
+bool augment_is_random(const struct augment *a);
 /* Training view of one image: 3 x size x size floats. */
 void augment_train(const struct augment *a, int64_t epoch, int64_t sample, const uint8_t *image,
                    float *out);

@@ -44,6 +44,7 @@ struct loader {
     int64_t epoch, index; /* of the next batch; of the next chunk */
     int64_t *order;       /* of the samples in this epoch */
     int64_t chunk, ranks;
+    const bool *skip; /* chunks that are not wanted; NULL: all are */
     struct crew *crew;
     struct framer **framers; /* one for each member */
 
@@ -75,12 +76,12 @@ static void load_train(void *arg, int member, int64_t i)
 {
     const struct slot *slot = arg;
     struct loader *l = slot->loader;
-    const int64_t epoch = slot->batch.epoch, sample = slot->samples[i];
+    const int64_t view = slot->batch.view, sample = slot->samples[i];
     struct error why;
-    const uint8_t *frame = framer_train(l->framers[member], epoch, sample, &why);
+    const uint8_t *frame = framer_train(l->framers[member], view, sample, &why);
 
     if (frame)
-        augment_train(l->augment, epoch, sample, frame, slot->images + (size_t)i * l->image_floats);
+        augment_train(l->augment, view, sample, frame, slot->images + (size_t)i * l->image_floats);
     else
         fail(l, i, &why);
 }
@@ -136,6 +137,7 @@ static bool prepare_batch(struct loader *l, struct slot *slot)
     if (l->epoch >= cfg->last_epoch)
         return false;
     b->epoch = l->epoch;
+    b->view = cfg->views ? l->epoch % cfg->views : l->epoch;
     b->index = l->index++;
     b->n = sampler_batch_size(samples, cfg->batch, b->index);
     b->first = sampler_cut(b->n, cfg->lanes, cfg->lane_lo);
@@ -155,13 +157,17 @@ static bool prepare_batch(struct loader *l, struct slot *slot)
 
 static bool prepare_chunk(struct loader *l, struct slot *slot)
 {
-    const int64_t first = l->index * l->chunk, left = dataset_count(l->data) - first;
     struct batch *b = &slot->batch;
+    int64_t first, left;
     size_t surplus;
 
+    while (l->skip && l->index * l->chunk < dataset_count(l->data) && l->skip[l->index])
+        l->index += l->ranks;
+    first = l->index * l->chunk;
+    left = dataset_count(l->data) - first;
     if (left <= 0)
         return false;
-    b->epoch = l->pass; /* of a training view */
+    b->epoch = b->view = l->pass; /* of a training view */
     b->index = l->index;
     b->n = b->count = left < l->chunk ? left : l->chunk;
     surplus = (size_t)(l->chunk - b->count);
@@ -278,7 +284,7 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
 }
 
 struct loader *loader_open_views(const struct dataset *data, const struct augment *augment,
-                                 int64_t chunk, int rank, int ranks, int64_t pass,
+                                 int64_t chunk, int rank, int ranks, int64_t pass, const bool *skip,
                                  struct error *err)
 {
     struct loader *l = NEW(struct loader);
@@ -291,13 +297,14 @@ struct loader *loader_open_views(const struct dataset *data, const struct augmen
     l->chunk = l->room = chunk;
     l->ranks = ranks;
     l->pass = pass;
+    l->skip = skip;
     return start(l, err);
 }
 
 struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
                                   int64_t chunk, int rank, int ranks, struct error *err)
 {
-    return loader_open_views(data, augment, chunk, rank, ranks, -1, err);
+    return loader_open_views(data, augment, chunk, rank, ranks, -1, NULL, err);
 }
 
 const struct batch *loader_next(struct loader *l)

@@ -13,6 +13,7 @@
 
 struct batch {
     int64_t epoch;
+    int64_t view;          /* by which images were augmented */
     int64_t index;         /* of the batch in its epoch, or of the chunk in the set */
     int64_t n;             /* samples in the whole batch, over all ranks; samples in the chunk */
     int64_t first, count;  /* positions [first, first + count) of it are here */
@@ -31,6 +32,7 @@ struct train_loader_config {
     uint64_t seed;
     int64_t first_epoch, first_batch; /* where to begin (resume) */
     int64_t last_epoch;               /* ends before this epoch */
+    int64_t views;                    /* epoch e has view e mod views; 0: one of its own, e */
     int64_t batch;
     int lanes, lane_lo, lane_hi; /* this rank owns [lane_lo, lane_hi) of the lanes */
 };
@@ -40,9 +42,10 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
 struct loader *loader_open_chunks(const struct dataset *data, const struct augment *augment,
                                   int64_t chunk, int rank, int ranks, struct error *err);
 
-/* The same chunks in training views, those of epoch `pass` by the augment's own seed. */
+/* The same chunks in training views, those of epoch `pass` by the augment's own seed. Chunks c with skip[c]
+ * are left out; NULL: none. */
 struct loader *loader_open_views(const struct dataset *data, const struct augment *augment,
-                                 int64_t chunk, int rank, int ranks, int64_t pass,
+                                 int64_t chunk, int rank, int ranks, int64_t pass, const bool *skip,
                                  struct error *err);
 
 /* Bytes that a training loader takes. */

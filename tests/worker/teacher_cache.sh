@@ -1,0 +1,137 @@
+#!/bin/bash
+# Outputs of the teacher that are kept: the same student as from a teacher that runs in every step on the same
+# views, on any number of ranks, through a kill while they are made, from the file of another run, and from
+# one that was damaged. Whatever changes the numbers is another file.
+. "${srcdir:?}/tests/mpi/lib.sh" || exit 99
+seed=${TEST_SEED:-$RANDOM}
+echo "TEST_SEED=$seed"
+RANDOM=$seed
+
+data='"source":"procedural:classes=4,train=70,test=30,seed=3"'
+cat >"$tmp/teacher.json" <<J
+{"kind":"train","name":"teacher","data":{$data},"student":{"model":"resnet8x4"},
+ "train":{"epochs":1,"batch":32,"max_steps":2}}
+J
+# Taps, a loss over the whole batch, running directions; 70 = 32 + 32 + 6: chunks of 8, and lanes that no
+# chunk fits.
+cat >"$tmp/job.json" <<J
+{"kind":"distill","name":"student","data":{$data},"student":{"model":"resnet8"},
+ "teacher":{"model":"resnet8x4","weights":"teacher/student.safetensors","cache":{"views":2}},
+ "losses":[{"kind":"ce"},{"kind":"kd"},{"kind":"nd"},{"kind":"reviewkd"},{"kind":"dist","scope":"batch"}],
+ "train":{"epochs":3,"batch":32,"lanes":4,"seed":9}}
+J
+must 1 train "$tmp/teacher.json" --out "$tmp/teacher"
+files() {
+    find "$DISTILLD_CACHE/teacher_outputs" -name '*.safetensors' 2>/dev/null | sort
+}
+origin() {
+    jq -r .teacher_cache "$1/result.json"
+}
+train() { # RANKS OUT ORIGIN ARGS...
+    local n=$1 out=$2 want=$3
+    shift 3
+    must "$n" train "$tmp/job.json" --out "$out" "$@"
+    [ "$(origin "$out")" = "$want" ] || { cat "$tmp/log"; fail "$out: the cache is $(origin "$out"), not $want"; }
+}
+
+train 1 "$tmp/live" null --set teacher.cache.precision=none
+[ -z "$(files)" ] || fail "precision none left $(files)"
+train 1 "$tmp/one" computed
+same "$tmp/live" "$tmp/one" "a cache"
+[ "$(files | wc -l)" = 1 ] || fail "not one file: $(files)"
+file=$(files)
+train 2 "$tmp/two" cached
+same "$tmp/live" "$tmp/two" "a cache that was there, on 2 ranks"
+cp "$file" "$tmp/good"
+
+# Made by two ranks, it is the same file.
+rm "$file"
+train 2 "$tmp/two again" computed
+same "$tmp/live" "$tmp/two again" "a cache made on 2 ranks"
+cmp -s "$file" "$tmp/good" || fail "2 ranks made another file"
+
+# Two views make other epochs than three.
+must 1 train "$tmp/job.json" --out "$tmp/endless" --set teacher.cache=null
+differ "$tmp/live" "$tmp/endless" "endless views"
+train 1 "$tmp/enough" null --set teacher.cache.precision=none --set teacher.cache.views=3
+cmp -s "$tmp/endless/student.safetensors" "$tmp/enough/student.safetensors" ||
+    fail "as many views as epochs are not those of the epochs"
+
+# Broken off while it is made, some blocks in: what is there stays, the rest is made.
+bytes_made() {
+    cmp -l "$file" "$tmp/good" 2>/dev/null | wc -l
+}
+rm "$file"
+DISTILLD_FAULT=io:write:$((40 + RANDOM % 60)) ranks 1 train "$tmp/job.json" --out "$tmp/broken" && fail "no fault"
+grep -q "teacher.cache: write .*: Input/output error" "$tmp/log" || { cat "$tmp/log"; fail "not broken off there"; }
+missing=$(bytes_made)
+[ "$missing" != 0 ] || fail "the file was whole all the same"
+rm -f "$tmp/part" && cp "$file" "$tmp/part"
+train 2 "$tmp/broken" computed
+grep -q damaged "$tmp/log" && { cat "$tmp/log"; fail "what is missing is called damaged"; }
+same "$tmp/live" "$tmp/broken" "broken off while the cache was made"
+cmp -s "$file" "$tmp/good" || fail "another file after that"
+
+# Killed, and stopped, when the first block is there.
+for signal in KILL TERM; do
+    rm -rf "$file" "$tmp/killed"
+    line=$(mpirun_line 2 train "$tmp/job.json" --out "$tmp/killed")
+    bash -c "exec $line" >"$tmp/log" 2>&1 &
+    pid=$!
+    while [ ! -e "$file" ] || [ "$(tail -c 200000 "$file" | tr -d '\0' | head -c 1 | wc -c)" = 0 ]; do
+        kill -0 $pid 2>/dev/null || { cat "$tmp/log"; fail "it ended before it could be killed"; }
+        sleep 0.02
+    done
+    pkill -$signal -f "distill-worker train $tmp/job.json --out $tmp/killed"
+    wait $pid 2>/dev/null
+    while pgrep -f "distill-worker train $tmp/job.json --out $tmp/killed" >/dev/null; do sleep 0.05; done
+    must 2 train "$tmp/job.json" --out "$tmp/killed"
+    same "$tmp/live" "$tmp/killed" "SIG$signal while the cache was made"
+    cmp -s "$file" "$tmp/good" || fail "another file after SIG$signal"
+done
+
+# A flipped bit, anywhere, is told, and made good.
+at=$((RANDOM * 32768 + RANDOM))
+at=$((at % $(stat -c %s "$file")))
+byte=$(od -An -tu1 -j$at -N1 "$file")
+printf "\\$(printf %o $((byte ^ 8)))" | dd of="$file" bs=1 seek=$at conv=notrunc 2>/dev/null
+cmp -s "$file" "$tmp/good" && fail "byte $at was not flipped"
+train 1 "$tmp/flipped" computed
+grep -q "warning: .*damaged" "$tmp/log" || { cat "$tmp/log"; fail "byte $at: no warning"; }
+same "$tmp/live" "$tmp/flipped" "a cache that was damaged"
+cmp -s "$file" "$tmp/good" || fail "the damage at byte $at was not made good"
+
+# What the numbers depend on is in the name; what they do not depend on is not.
+train 1 "$tmp/half" computed --set teacher.cache.precision=float16
+differ "$tmp/live" "$tmp/half" float16
+train 1 "$tmp/half" cached --set teacher.cache.precision=float16 # resumed
+[ "$(files | wc -l)" = 2 ] || fail "float16 is no file of its own"
+cp -r "$tmp/teacher" "$tmp/teacher2"
+f=$tmp/teacher2/student.safetensors
+at=$(($(stat -c %s "$f") - 2))
+byte=$(od -An -tu1 -j$at -N1 "$f")
+printf "\\$(printf %o $((byte ^ 64)))" | dd of="$f" bs=1 seek=$at conv=notrunc 2>/dev/null
+n=2
+for other in teacher.weights="$f" teacher.cache.seed=10 teacher.cache.views=1 data.augment.hflip=false \
+    data.train_limit=64 losses.3.teacher_taps=post 'losses=[{"kind":"kd"}]' 'data.mean=[0.4,0.5,0.5]' train.batch=64; do
+    train 1 "$tmp/other$n" computed --set "$other" --set train.max_steps=1
+    n=$((n + 1))
+    [ "$(files | wc -l)" = $n ] || fail "$other takes the outputs of another job"
+done
+for same in optimizer.lr=0.01 train.epochs=5 losses.1.temperature=2 student.model=resnet14; do
+    train 1 "$tmp/same-$same" cached --set "$same" --set train.max_steps=1
+done
+train 1 "$tmp/sweep1" computed --set teacher.cache.seed=5 --set train.max_steps=1
+train 1 "$tmp/sweep2" cached --set teacher.cache.seed=5 --set train.seed=10 --set train.max_steps=1
+
+# Without augmentation there is one view, whatever is asked for.
+train 1 "$tmp/plain" computed --set data.augment.hflip=false --set data.augment.pad_crop=0 --set train.max_steps=1
+train 1 "$tmp/plain1" cached --set data.augment.hflip=false --set data.augment.pad_crop=0 --set train.max_steps=1 \
+    --set teacher.cache.views=1 --set train.seed=11
+
+# Where there is no room, that is said before anything is trained.
+rm -rf "$DISTILLD_CACHE/teacher_outputs"
+: >"$DISTILLD_CACHE/teacher_outputs"
+ranks 2 train "$tmp/job.json" --out "$tmp/nowhere" && fail "no folder, no error"
+grep -q "teacher.cache: .*teacher_outputs" "$tmp/log" || { cat "$tmp/log"; fail "the cache is not named"; }
+exit 0
