@@ -56,8 +56,9 @@ struct session {
 
 /* What the command line says. */
 struct session_request {
-    const char *job_path;
-    const char *const *sets; /* --set */
+    const char *job_path;                /* or */
+    const char *preset, *data, *teacher; /* its name, and what it lacks */
+    const char *const *sets;             /* --set */
     size_t n_sets;
     unsigned kinds;      /* a bit for each JobKind that the command takes */
     const char *command; /* for the message about a wrong kind */
@@ -75,6 +76,9 @@ void session_close(struct session *s, const char *state);
 
 /* The job of a request: read, assigned to, checked. ERR_INVALID with every problem in one message. */
 JobSpec *session_job(const struct session_request *request, struct error *err);
+/* The same on all ranks: rank 0 reads it for them. */
+JobSpec *session_shared_job(struct session *s, const struct session_request *request,
+                            struct error *err);
 
 /* What a job asks of a replica, for so many training images (0: no training). The models must outlive the
  * replica; *lane_sizes is what cfg->lane_sizes points to; free(). */
