@@ -182,16 +182,22 @@ static bool same(const struct json *a, const struct json *b);
 
 static bool same_elements(const struct json *a, const struct json *b)
 {
+    if (js_len(a) != js_len(b))
+        return false;
     for (size_t i = 0; i < js_len(a); i++)
         if (!same(js_at(a, i), js_at(b, i)))
             return false;
     return true;
 }
 
+/* null is as good as left out. */
 static bool same_members(const struct json *a, const struct json *b)
 {
     for (void *it = js_first(a); it; it = js_next(a, it))
-        if (!js_get(b, js_key(it)) || !same(js_value(it), js_get(b, js_key(it))))
+        if (!same(js_value(it), js_get(b, js_key(it))))
+            return false;
+    for (void *it = js_first(b); it; it = js_next(b, it))
+        if (!js_get(a, js_key(it)) && js_kind(js_value(it)) != JS_NULL)
             return false;
     return true;
 }
@@ -201,7 +207,7 @@ static bool same(const struct json *a, const struct json *b)
 {
     if (js_kind(a) == JS_REAL || js_kind(b) == JS_REAL)
         return js_real(a, (double)NAN) == js_real(b, (double)NAN);
-    if (js_kind(a) != js_kind(b) || js_len(a) != js_len(b))
+    if (js_kind(a) != js_kind(b))
         return false;
     switch (js_kind(a)) {
     case JS_ARRAY: return same_elements(a, b);

@@ -227,7 +227,7 @@ START_TEST(mistakes_are_named_where_they_stand)
          "#/sweep/grid/0/values/2: \"optimizer.lr\" has the value 1.0 already, at place 0; "
          "#/sweep/grid/0/values/3: \"optimizer.lr\" has the value 0.5 already, at place 1"},
         {"{\"grid\":[{\"field\":\"losses\",\"values\":[[{\"kind\":\"ce\",\"weight\":1}],"
-         "[{\"weight\":1.0,\"kind\":\"ce\"}]]}]}",
+         "[{\"weight\":1.0,\"kind\":\"ce\",\"alpha\":null}]]}]}",
          NULL, "#/sweep/grid/0/values/1: \"losses\" has the value [{\"weight\":1.0,"},
         {"{\"grid\":3,\"x\":1}", NULL,
          "#/sweep/grid: expected an array, got 3; #/sweep/x: unknown field"},
@@ -274,8 +274,7 @@ START_TEST(values_that_only_look_alike_are_two)
     struct json *spec =
         spec_with("{\"grid\":[{\"field\":\"labels.x\",\"values\":[\"1\",\"1.0\",\"\",null]},"
                   "{\"field\":\"losses\",\"values\":[[{\"kind\":\"ce\"}],"
-                  "[{\"kind\":\"ce\",\"weight\":null}],[{\"kind\":\"ce\",\"weight\":0}],"
-                  "[{\"kind\":\"ce\"},{\"kind\":\"ce\",\"weight\":0}]]},"
+                  "[{\"kind\":\"ce\",\"weight\":0}]]},"
                   "{\"field\":\"optimizer.nesterov\",\"values\":[true,false]}]}",
                   NULL);
     struct problems p = {0};
@@ -363,5 +362,5 @@ END_TEST
 
 UNIT_MAIN(jobs_come_in_order, any_field_can_be_swept, defaults_follow_the_values,
           a_million_jobs_cost_no_more_than_their_fields, mistakes_are_named_where_they_stand,
-          values_are_tried_one_by_one, there_are_limits, paths_in_the_grid_are_visited,
-          a_single_job_must_not_be_a_sweep)
+          values_are_tried_one_by_one, values_that_only_look_alike_are_two, there_are_limits,
+          paths_in_the_grid_are_visited, a_single_job_must_not_be_a_sweep)
