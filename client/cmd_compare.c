@@ -83,6 +83,11 @@ static bool ask(struct ctl *c, struct side *s, struct error *err)
     int64_t now = clock_wall_ms();
 
     s->job = ctl_job(c, NULL, s->id, "", err);
+    if (js_kind(js_path(s->job, "sweep.total")) == JS_INT)
+        return err_set(err, ERR_INVALID,
+                       "%s is a sweep; two jobs can be compared, or the points of one sweep: "
+                       "distillctl compare %s",
+                       s->id, s->id);
     s->metrics = s->job ? ctl_job(c, NULL, s->id, "/metrics/series", err) : NULL;
     s->files = s->metrics ? ctl_job(c, NULL, s->id, "/artifacts", err) : NULL;
     if (!s->files)

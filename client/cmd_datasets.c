@@ -57,20 +57,12 @@ static void add_row(struct out_table *t, const struct json *set)
 static bool list(struct ctl *c, const struct datasets *o, struct error *err)
 {
     struct json *all = ctl_list(c, "/api/v1/datasets", err);
-    struct out_table t = OUT_TABLE(columns);
-    struct buf b = buf_new(0);
 
     (void)o;
-    if (all && c->json) {
+    if (all && c->json)
         out_json(all);
-    } else if (all) {
-        for (size_t i = 0; i < js_len(js_get(all, "items")); i++)
-            add_row(&t, js_at(js_get(all, "items"), i));
-        out_table_write(&t, &c->out, &b);
-        out_print(&b);
-    }
-    out_table_free(&t);
-    buf_free(&b);
+    else if (all)
+        out_list(OUT_TABLE(columns), js_get(all, "items"), add_row, &c->out);
     js_free(all);
     return all;
 }

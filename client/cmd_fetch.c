@@ -35,21 +35,6 @@ static char *destination(const struct fetch *o, struct error *err)
     return file_make_dirs(o->dir, 0777, err) ? str_path(o->dir, base) : NULL;
 }
 
-static void print_done(const struct ctl *c, const char *path, int64_t bytes)
-{
-    struct json *j;
-
-    if (!c->json) {
-        printf("%s\n", path);
-        return;
-    }
-    j = js_new_object();
-    js_set(j, "path", js_new_string(path));
-    js_set(j, "bytes", js_new_int(bytes));
-    out_json(j);
-    js_free(j);
-}
-
 /* Adds to a "not found" which files there are. */
 static void add_known(struct ctl *c, const char *id, struct error *err)
 {
@@ -75,7 +60,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     bool ok = path && download(c, &d, &bytes, err);
 
     if (ok)
-        print_done(c, path, bytes);
+        out_file(c->json, path, bytes);
     else if (err->code == ERR_NOT_FOUND)
         add_known(c, o->id, err);
     free(url);

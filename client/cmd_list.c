@@ -46,19 +46,6 @@ static void add_row(struct out_table *t, const struct json *job)
         out_duration(out_age(js_string(js_get(job, "created_at"), NULL), clock_wall_ms()), text));
 }
 
-static void print_table(const struct ctl *c, const struct json *jobs)
-{
-    struct out_table t = OUT_TABLE(columns);
-    struct buf b = buf_new(0);
-
-    for (size_t i = 0; i < js_len(jobs); i++)
-        add_row(&t, js_at(jobs, i));
-    out_table_write(&t, &c->out, &b);
-    out_print(&b);
-    buf_free(&b);
-    out_table_free(&t);
-}
-
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct list *o = opts;
@@ -72,7 +59,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     if (all && c->json)
         out_json(all);
     else if (all)
-        print_table(c, js_get(all, "items"));
+        out_list(OUT_TABLE(columns), js_get(all, "items"), add_row, &c->out);
     js_free(all);
     return all;
 }

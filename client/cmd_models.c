@@ -114,19 +114,6 @@ static void add_row(struct out_table *t, const struct json *m)
     free(from);
 }
 
-static void print_table(const struct ctl *c, const struct json *models)
-{
-    struct out_table t = OUT_TABLE(columns);
-    struct buf b = buf_new(0);
-
-    for (size_t i = 0; i < js_len(models); i++)
-        add_row(&t, js_at(models, i));
-    out_table_write(&t, &c->out, &b);
-    out_print(&b);
-    buf_free(&b);
-    out_table_free(&t);
-}
-
 static bool list(struct ctl *c, const struct models *o, struct error *err)
 {
     struct json *all = ctl_list(c, "/api/v1/models", err);
@@ -135,7 +122,7 @@ static bool list(struct ctl *c, const struct models *o, struct error *err)
     if (all && c->json)
         out_json(all);
     else if (all)
-        print_table(c, js_get(all, "items"));
+        out_list(OUT_TABLE(columns), js_get(all, "items"), add_row, &c->out);
     js_free(all);
     return all;
 }
@@ -236,21 +223,6 @@ static bool add(struct ctl *c, const struct models *o, struct error *err)
 
 /* -- fetch, rm --------------------------------------------------------------------------------- */
 
-static void print_path(const struct ctl *c, const char *path, int64_t bytes)
-{
-    struct json *j;
-
-    if (!c->json) {
-        printf("%s\n", path);
-        return;
-    }
-    j = js_new_object();
-    js_set(j, "path", js_new_string(path));
-    js_set(j, "bytes", js_new_int(bytes));
-    out_json(j);
-    js_free(j);
-}
-
 /* "big@3.safetensors", whatever the server says: a name that leads nowhere else. */
 static char *file_name(const struct models *o, const struct json *model)
 {
@@ -276,7 +248,7 @@ static bool fetch(struct ctl *c, const struct models *o, struct error *err)
     bool ok = model && file_make_dirs(o->dir, 0777, err) && download(c, &d, &bytes, err);
 
     if (ok)
-        print_path(c, path, bytes);
+        out_file(c->json, path, bytes);
     free(path);
     free(file);
     free(url);

@@ -23,19 +23,6 @@ static void add_row(struct out_table *t, const struct json *node)
     out_cell(t, "%s", js_string(js_get(node, "reason"), ""));
 }
 
-static void print_table(const struct ctl *c, const struct json *nodes)
-{
-    struct out_table t = OUT_TABLE(columns);
-    struct buf b = buf_new(0);
-
-    for (size_t i = 0; i < js_len(nodes); i++)
-        add_row(&t, js_at(nodes, i));
-    out_table_write(&t, &c->out, &b);
-    out_print(&b);
-    buf_free(&b);
-    out_table_free(&t);
-}
-
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     struct json *nodes = ctl_call(c, NULL, "/api/v1/nodes", NULL, err);
@@ -44,7 +31,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     if (nodes && c->json)
         out_json(nodes);
     else if (nodes)
-        print_table(c, js_get(nodes, "items"));
+        out_list(OUT_TABLE(columns), js_get(nodes, "items"), add_row, &c->out);
     js_free(nodes);
     return nodes;
 }

@@ -11,7 +11,7 @@ struct presets_options {
 };
 
 static const struct opt rows[] = {
-    OPT(struct presets_options, name, ARG_MAYBE, "NAME", "print this one's job, as JSON"),
+    OPT(struct presets_options, name, ARG_MAYBE, "PRESET", "print this one's job, as JSON"),
 };
 
 static const struct out_column columns[] = {

@@ -6,6 +6,7 @@
 #include "client/cmd.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+#include "proto/wire/presets.h"
 
 /* What the words before the last one have settled. */
 struct line {
@@ -98,6 +99,12 @@ static void add_actions(const struct line *l)
         add(l, actions[i], "");
 }
 
+static void add_presets(const struct line *l)
+{
+    for (size_t i = 0; i < n_presets; i++)
+        add(l, presets[i].name, "");
+}
+
 static void add_shells(const struct line *l)
 {
     add(l, "bash", "");
@@ -116,6 +123,7 @@ static void add_values(const struct line *l, const char *name)
         {"NAME", add_artifacts}, {"SPEC", add_files},       {"F", add_files},
         {"DIR", add_dirs},       {"SHELL", add_shells},     {"FILE", add_files},
         {"MODEL", add_models},   {"DATASET", add_datasets}, {"ACTION", add_actions},
+        {"PRESET", add_presets},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

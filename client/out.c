@@ -263,3 +263,32 @@ void out_json_line(const struct json *j)
     print_json(j, JS_COMPACT);
     fflush(stdout);
 }
+
+void out_list(struct out_table take_table, const struct json *items,
+              void (*add)(struct out_table *t, const struct json *item), const struct term *term)
+{
+    struct out_table t = take_table;
+    struct buf b = buf_new(0);
+
+    for (size_t i = 0; i < js_len(items); i++)
+        add(&t, js_at(items, i));
+    out_table_write(&t, term, &b);
+    out_print(&b);
+    buf_free(&b);
+    out_table_free(&t);
+}
+
+void out_file(bool json, const char *path, int64_t bytes)
+{
+    struct json *j;
+
+    if (!json) {
+        printf("%s\n", path);
+        return;
+    }
+    j = js_new_object();
+    js_set(j, "path", js_new_string(path));
+    js_set(j, "bytes", js_new_int(bytes));
+    out_json(j);
+    js_free(j);
+}

@@ -39,6 +39,11 @@ void out_cell(struct out_table *t, const char *fmt, ...) __attribute__((format(p
 /* Titles and rows, each line ended; no space at the end of a line. */
 void out_table_write(const struct out_table *t, const struct term *term, struct buf *out);
 void out_table_free(struct out_table *t);
+/* A list as a table of its own on standard output: `add` makes a row of each element. */
+void out_list(struct out_table take_table, const struct json *items,
+              void (*add)(struct out_table *t, const struct json *item), const struct term *term);
+/* A file that a download has made, and its size: the path alone, or an object. */
+void out_file(bool json, const char *path, int64_t bytes);
 
 /* Texts in a caller's buffer, which is returned. Unknown values (NAN, negative) are "-". */
 enum {

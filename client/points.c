@@ -105,7 +105,8 @@ static const char *verdict(const struct json *figure, bool baseline)
     if (js_kind(difference) == JS_NULL)
         return js_int(js_get(figure, "n"), 0) ? "the baseline has no job yet" : "no job yet";
     if (js_kind(zero) == JS_NULL)
-        return "one seed: no interval";
+        return js_int(js_get(figure, "n"), 0) > 1 ? "the baseline has one seed: no interval"
+                                                  : "one seed: no interval";
     return js_bool(zero, false)                          ? "contains 0: may be chance"
            : js_real(js_get(difference, "value"), 0) > 0 ? "higher"
                                                          : "lower";
@@ -142,6 +143,22 @@ static void add_point(struct out_table *t, const struct json *summary, const str
     buf_free(&values);
 }
 
+/* What those figures are that a summary has unasked. */
+static const char *meaning(const char *name)
+{
+    static const struct {
+        const char *name, *meaning;
+    } known[] = {
+        {"final.top1", ": top-1 at the end, on the test images"},
+        {"best.top1", ": top-1 of the best student, on the test images"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (strcmp(known[i].name, name) == 0)
+            return known[i].meaning;
+    return "";
+}
+
 static void add_table(const struct json *summary, const char *name, const struct term *term,
                       struct buf *b)
 {
@@ -156,7 +173,7 @@ static void add_table(const struct json *summary, const char *name, const struct
         add_point(&t, summary, js_at(items, i), name);
     buf_str(b, "\n");
     out_clean(b, name);
-    buf_str(b, "\n");
+    buf_fmt(b, "%s\n", meaning(name));
     out_table_write(&t, term, b);
     out_table_free(&t);
 }

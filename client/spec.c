@@ -65,16 +65,6 @@ bool spec_check(struct ctl *c, const struct json *spec, struct error *err)
     return ok;
 }
 
-/* object.member = value, where an option gave one. */
-static void set_text(struct json *spec, const char *object, const char *member, const char *value)
-{
-    if (!value || js_kind(spec) != JS_OBJECT)
-        return;
-    if (js_kind(js_get(spec, object)) != JS_OBJECT)
-        js_set(spec, object, js_new_object());
-    js_set(js_get(spec, object), member, js_new_string(value));
-}
-
 static void say_doubts(const struct preset *p, const struct json *spec)
 {
     struct buf b = buf_new(0);
@@ -103,9 +93,8 @@ struct json *spec_load(struct ctl *c, const struct spec_source *from, struct err
     spec = preset ? preset_job(preset) : read_spec(c, from->path, err);
     if (!spec)
         return NULL;
-    set_text(spec, "data", "source", from->data);
-    set_text(spec, "teacher", "weights", from->teacher);
-    if (!job_prepare(spec, preset ? "-" : from->path, NULL, from->sets.at, from->sets.n, err)) {
+    if (!preset_fill(spec, from->data, from->teacher, err) ||
+        !job_prepare(spec, preset ? "-" : from->path, NULL, from->sets.at, from->sets.n, err)) {
         js_free(spec);
         return NULL;
     }

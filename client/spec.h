@@ -15,7 +15,7 @@ struct spec_source {
     OPT(type, from.path, ARG_MAYBE, "SPEC", "job as YAML or JSON; - reads standard input"), \
         OPT(type, from.preset, OPT_TEXT, "preset",                                          \
             "instead of SPEC: an experiment of the paper; see `distillctl presets`",        \
-            .value = "NAME"),                                                               \
+            .value = "PRESET"),                                                             \
         OPT(type, from.data, OPT_TEXT, "data", "what to learn: sets data.source",           \
             .value = "SOURCE"),                                                             \
         OPT(type, from.teacher, OPT_TEXT, "teacher", "its weights: sets teacher.weights",   \

@@ -1,4 +1,4 @@
-/* HTTP/1.1: libmicrohttpd driven by the libuv loop. The only file that knows the former.
+/* HTTP/1.1: libmicrohttpd driven by the libuv loop. Only the files http*.c know the former.
  *
  * A request reaches the handler once its body is complete, on the loop's thread; the handler gives
  * exactly one answer before it returns, or has something done first that takes a while (http_work). A

@@ -1,8 +1,8 @@
 /* What came of a sweep, point by point: mean and deviation over the seeds, and how far a point is from the
  * baseline. A pure function of the sweep and of rows of its jobs.
  *
- * A figure is named as it stands in result.json: "final.top1", "best.top1" (whatever the best was chosen
- * by). Only jobs that succeeded and have it count. Points are compared seed by seed where both have at
+ * A figure is named as it stands in result.json: "final.top1", "best (val).top1". "best.top1" is what the
+ * best student reaches on the test images, whichever images have chosen it. Only jobs that succeeded and have it count. Points are compared seed by seed where both have at
  * least two seeds in common, else as two independent groups; with one seed there is no interval. */
 #ifndef DAEMON_SUMMARY_H
 #define DAEMON_SUMMARY_H

@@ -8,15 +8,30 @@
 #include "worker/trainer.h"
 
 struct run_options {
-    const char *job;
+    const char *job, *preset, *data, *teacher;
     const char *out;
     opt_list sets;
     bool json, verify_data;
     struct trainer_options trainer;
 };
 
-static const struct opt common[] = {
+static const struct opt given[] = {
     OPT(struct run_options, job, ARG_ONE, "JOB.json", "the job, as JSON; - for standard input"),
+};
+
+static const struct opt given_or_preset[] = {
+    OPT(struct run_options, job, ARG_MAYBE, "JOB.json", "the job, as JSON; - for standard input"),
+    OPT(struct run_options, preset, OPT_TEXT, "preset",
+        "instead of JOB.json: an experiment of the paper, METHOD/TEACHER-STUDENT; `distillctl "
+        "presets` has them all",
+        .value = "NAME"),
+    OPT(struct run_options, data, OPT_TEXT, "data", "what it learns: data.source",
+        .value = "SOURCE"),
+    OPT(struct run_options, teacher, OPT_TEXT, "teacher", "its weights: teacher.weights",
+        .value = "FILE"),
+};
+
+static const struct opt common[] = {
     OPT(struct run_options, out, OPT_TEXT, "out",
         "folder of results; the same command goes on from its newest checkpoint (default: NAME.out "
         "in the current folder, NAME being the job's)",
@@ -90,6 +105,9 @@ static int run_job(const struct cmd *cmd, struct opt_words words, const struct o
     if (!cmd_parse(cmd, sets, n_sets, words, &status))
         return status;
     request.job_path = o->job;
+    request.preset = o->preset;
+    request.data = o->data;
+    request.teacher = o->teacher;
     request.sets = o->sets.at;
     request.n_sets = o->sets.n;
     request.out = o->out;
@@ -110,7 +128,8 @@ static int run_job(const struct cmd *cmd, struct opt_words words, const struct o
 int cmd_train(const struct cmd *cmd, struct opt_words words)
 {
     struct run_options o = {0};
-    const struct opt_set sets[] = {OPT_SET(common, &o), OPT_SET(training, &o)};
+    const struct opt_set sets[] = {OPT_SET(given_or_preset, &o), OPT_SET(common, &o),
+                                   OPT_SET(training, &o)};
 
     return run_job(cmd, words, sets, ARRAY_LEN(sets), &o,
                    1u << DISTILLD__JOB_KIND__TRAIN | 1u << DISTILLD__JOB_KIND__DISTILL,
@@ -120,7 +139,7 @@ int cmd_train(const struct cmd *cmd, struct opt_words words)
 int cmd_class_means(const struct cmd *cmd, struct opt_words words)
 {
     struct run_options o = {0};
-    const struct opt_set sets[] = {OPT_SET(common, &o)};
+    const struct opt_set sets[] = {OPT_SET(given, &o), OPT_SET(common, &o)};
 
     return run_job(cmd, words, sets, ARRAY_LEN(sets), &o, 1u << DISTILLD__JOB_KIND__CLASS_MEANS,
                    run_class_means);
@@ -129,7 +148,7 @@ int cmd_class_means(const struct cmd *cmd, struct opt_words words)
 int cmd_eval(const struct cmd *cmd, struct opt_words words)
 {
     struct run_options o = {0};
-    const struct opt_set sets[] = {OPT_SET(common, &o)};
+    const struct opt_set sets[] = {OPT_SET(given, &o), OPT_SET(common, &o)};
 
     return run_job(cmd, words, sets, ARRAY_LEN(sets), &o, 1u << DISTILLD__JOB_KIND__EVAL,
                    run_evaluation);

@@ -20,8 +20,8 @@ enum {
     MAX_SIZE = 4096
 };
 
-/* What is known of the weights, from the request or else from the file. */
-struct facts {
+/* The model that is exported, as the request says or else the file. */
+struct exported {
     const char *model;
     int64_t classes, image_size;
     const char *mean, *std; /* NULL: not known */
@@ -55,8 +55,8 @@ static const char *model_of(const struct export_request *r, const struct tensor_
     return !r->model && is_onnx(f) ? "onnx" : either(r->model, f, "model");
 }
 
-static bool find_facts(const struct export_request *r, const struct tensor_file *f, struct facts *x,
-                       struct error *err)
+static bool find_facts(const struct export_request *r, const struct tensor_file *f,
+                       struct exported *x, struct error *err)
 {
     x->model = model_of(r, f);
     if (!x->model)
@@ -80,7 +80,7 @@ static void note(struct notes *n, const char *key, const char *value)
         vec_push(&n->list, (struct st_meta){key, value});
 }
 
-static void take_notes(struct notes *n, const struct facts *x, const struct weights *w)
+static void take_notes(struct notes *n, const struct exported *x, const struct weights *w)
 {
     static const char *const copied[] = {"class_numbers", "spec_sha256", "data_sha256",
                                          "teacher_sha256"};
@@ -103,7 +103,7 @@ static void take_notes(struct notes *n, const struct facts *x, const struct weig
 struct content {
     struct graph *g; /* inference form, parameters open */
     struct weights *w;
-    const struct facts *facts;
+    const struct exported *facts;
     struct notes notes;
 };
 
@@ -158,7 +158,7 @@ static bool write_safetensors(struct content *c, const char *out, struct error *
     return ok;
 }
 
-static bool export_content(const struct export_request *r, const struct facts *x,
+static bool export_content(const struct export_request *r, const struct exported *x,
                            const struct model_def *def, struct error *err);
 
 static bool export_model(const struct export_request *r, struct error *err)
@@ -167,7 +167,7 @@ static bool export_model(const struct export_request *r, struct error *err)
     struct model_request request = {
         .pointer = "#", .graph = r->graph ? r->graph : r->from, .features = r->features};
     struct job_model *m = NULL;
-    struct facts x = {0};
+    struct exported x = {0};
     bool ok = f && find_facts(r, f, &x, err);
 
     if (ok) {
@@ -207,7 +207,7 @@ static const struct export_format formats[] = {
     {"json", "class_means.safetensors", "center_emb_train.json", export_means, NULL},
 };
 
-static bool export_content(const struct export_request *r, const struct facts *x,
+static bool export_content(const struct export_request *r, const struct exported *x,
                            const struct model_def *def, struct error *err)
 {
     struct weights w;

@@ -1,5 +1,6 @@
 #include "worker/job_models.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "worker/nets.h"
 #include "worker/onnx/import.h"
 #include "worker/session.h"
+#include "worker/tensor_file.h"
 
 static const char onnx_name[] = "onnx";
 
@@ -43,6 +45,12 @@ bool job_model_is_onnx(const struct model_def *def)
     return def->build == build && model_of(def)->file;
 }
 
+/* Files have nine digits of a number. */
+static bool differ(double a, double b)
+{
+    return fabs(a - b) > 1e-8 * fabs(b);
+}
+
 /* x = (p - mean) / std for a pixel p: in terms of one normalisation, what is it in the other. */
 static void set_normalisation(struct job_model *m, const struct model_request *r,
                               const double *mean, const double *std)
@@ -52,7 +60,7 @@ static void set_normalisation(struct job_model *m, const struct model_request *r
         m->std[c] = std[c];
         m->scale[c] = r->data_std[c] / std[c];
         m->shift[c] = (r->data_mean[c] - mean[c]) / std[c];
-        m->renormalises |= mean[c] != r->data_mean[c] || std[c] != r->data_std[c];
+        m->renormalises |= differ(mean[c], r->data_mean[c]) || differ(std[c], r->data_std[c]);
     }
 }
 
@@ -70,6 +78,18 @@ static bool three(const char *text, double out[3])
     return text;
 }
 
+/* As export and the runs of this program note it. A file that cannot be read is the matter of who loads it. */
+static bool read_normalisation(const char *path, double mean[3], double std[3])
+{
+    struct error ignored;
+    struct tensor_file *f = path ? tensor_file_open(path, &ignored) : NULL;
+    bool found = f && three(tensor_file_meta(f, "mean"), mean) &&
+                 three(tensor_file_meta(f, "std"), std) && std[0] > 0 && std[1] > 0 && std[2] > 0;
+
+    tensor_file_close(f);
+    return found;
+}
+
 /* The job's word counts, then the file's. */
 static void find_normalisation(struct job_model *m, const struct model_request *r)
 {
@@ -77,8 +97,7 @@ static void find_normalisation(struct job_model *m, const struct model_request *
 
     if (r->own_mean)
         set_normalisation(m, r, r->own_mean, r->own_std);
-    else if (r->data_mean && m->file && three(onnx_property(m->file, "mean"), mean) &&
-             three(onnx_property(m->file, "std"), std) && std[0] > 0 && std[1] > 0 && std[2] > 0)
+    else if (r->data_mean && read_normalisation(r->weights, mean, std))
         set_normalisation(m, r, mean, std);
 }
 
@@ -169,6 +188,7 @@ static bool open_teacher(struct job_models *m, const JobSpec *job, struct error 
         return true;
     r.model = t->model;
     r.graph = t->weights; /* read with the model "onnx" alone */
+    r.weights = t->weights;
     r.features = t->features;
     session_normalisation(job, &r.data_mean, &r.data_std);
     r.own_mean = t->n_mean ? t->mean : NULL;

@@ -12,8 +12,10 @@ struct model_request {
     const char *model;
     const char *graph;    /* the .onnx file of the model "onnx" */
     const char *features; /* which of its values are the features; NULL: found */
-    /* Of the three channels: of the images as they come, and, if not NULL, as the model wants them. */
+    /* Of the three channels: of the images as they come (NULL: the model takes them so), and as the model
+     * wants them; NULL: as the metadata of its weights say, if they do. */
     const double *data_mean, *data_std, *own_mean, *own_std;
+    const char *weights; /* a file; read for that alone */
 };
 
 struct job_model;

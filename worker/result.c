@@ -66,11 +66,24 @@ static void add_final(struct json *to, const struct session *s, const double *va
         js_set(to, "final (val)", figures(s, val, (double)dataset_count(s->val), true));
 }
 
+/* The member's name says what the best student was chosen by: with images held out, they have chosen, and
+ * what it reached on the test images stands beside their figure. */
+static void add_best(struct json *to, const struct session *s, const struct run_state *st)
+{
+    struct json *best = js_new_object();
+
+    js_set(best, "top1", js_new_real(st->best_top1));
+    if (s->val)
+        js_set(best, "test_top1", js_new_real(st->best_test_top1));
+    js_set(best, "step", js_new_int(st->best_step));
+    js_set(to, s->val ? "best (val)" : "best (test)", best);
+}
+
 bool result_write_training(const struct session *s, const struct run_state *st,
                            int64_t resumed_from, int64_t steps_executed, bool other_isa,
                            struct error *err)
 {
-    struct json *j = described(s), *best = js_new_object();
+    struct json *j = described(s);
     bool ok;
 
     js_set(j, "model", js_new_string(s->job->student->model));
@@ -78,9 +91,7 @@ bool result_write_training(const struct session *s, const struct run_state *st,
     js_set(j, "steps", js_new_int(st->step));
     js_set(j, "seed", js_new_int((int64_t)s->job->train->seed));
     add_final(j, s, st->val_sums, st->eval_sums);
-    js_set(best, "top1", js_new_real(st->best_top1));
-    js_set(best, "step", js_new_int(st->best_step));
-    js_set(j, s->val ? "best (val)" : "best (test)", best);
+    add_best(j, s, st);
     if (st->last_samples)
         js_set(j, "train", figures(s, st->last_sums, (double)st->last_samples, false));
     js_set(j, "resumed_from", resumed_from >= 0 ? js_new_int(resumed_from) : js_new_null());

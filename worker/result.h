@@ -5,6 +5,8 @@
 
 #include "worker/state.h"
 
+/* Its best student is "best (test)" {top1, step} or, where images are held out and choose it, "best (val)"
+ * {top1, test_top1, step}: figures on those that have chosen, and on the test images. */
 bool result_write_training(const struct session *s, const struct run_state *st,
                            int64_t resumed_from, int64_t steps_executed, bool other_isa,
                            struct error *err);

@@ -60,8 +60,9 @@ struct session {
 
 /* What the command line says. */
 struct session_request {
-    const char *job_path;
-    const char *const *sets; /* --set */
+    const char *job_path;                /* or */
+    const char *preset, *data, *teacher; /* its name, and what it lacks */
+    const char *const *sets;             /* --set */
     size_t n_sets;
     unsigned kinds;      /* a bit for each JobKind that the command takes */
     const char *command; /* for the message about a wrong kind */
@@ -79,6 +80,9 @@ void session_close(struct session *s, const char *state);
 
 /* The job of a request: read, assigned to, checked. ERR_INVALID with every problem in one message. */
 JobSpec *session_job(const struct session_request *request, struct error *err);
+/* The same on all ranks: rank 0 reads it for them. */
+JobSpec *session_shared_job(struct session *s, const struct session_request *request,
+                            struct error *err);
 
 /* Samples in a chunk of the teacher and of evaluation. */
 int64_t session_chunk(const JobSpec *job);

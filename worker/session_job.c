@@ -1,12 +1,19 @@
-/* The job that a session runs: read, assigned to, checked, the same on all ranks. */
+/* The job of a session: from a file or a preset, read by rank 0 for all. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/mem.h"
+#include "proto/wire/presets.h"
 #include "proto/wire/ref.h"
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
 #include "worker/session.h"
+
+static const char *name_of(const struct session_request *r)
+{
+    return r->preset ? r->preset : r->job_path;
+}
 
 static bool check_kind(const JobSpec *job, const struct session_request *r, struct error *err)
 {
@@ -16,12 +23,41 @@ static bool check_kind(const JobSpec *job, const struct session_request *r, stru
         return true;
     return err_set(err, ERR_INVALID,
                    "%s is a job of kind \"%s\": run it with `distill-worker %s`, not `%s`",
-                   r->job_path, job_kind_name(job), commands[job->kind], r->command);
+                   name_of(r), job_kind_name(job), commands[job->kind], r->command);
+}
+
+/* The preset with what it lacks. What no longer fits together in it is said. */
+static struct json *load_preset(const struct session_request *r, struct error *err)
+{
+    const struct preset *preset = preset_find(r->preset, err);
+    struct json *spec = preset ? preset_job(preset) : NULL;
+    struct buf doubts = buf_new(0);
+
+    if (spec && preset_fill(spec, r->data, r->teacher, err) &&
+        job_prepare(spec, "-", NULL, r->sets, r->n_sets, err)) {
+        preset_doubts(preset, spec, &doubts);
+        fputs(buf_text(&doubts), stderr);
+    } else {
+        js_free(spec);
+        spec = NULL;
+    }
+    buf_free(&doubts);
+    return spec;
+}
+
+static bool check_source(const struct session_request *r, struct error *err)
+{
+    if (!r->job_path == !r->preset)
+        return err_set(err, ERR_INVALID, "give either JOB.json or --preset NAME");
+    return r->preset || (!r->data && !r->teacher) ||
+           err_set(err, ERR_INVALID, "--data and --teacher go with --preset; a job has --set");
 }
 
 static struct json *load_spec(const struct session_request *r, struct error *err)
 {
-    return job_load(r->job_path, NULL, r->sets, r->n_sets, err);
+    if (!check_source(r, err))
+        return NULL;
+    return r->preset ? load_preset(r, err) : job_load(r->job_path, NULL, r->sets, r->n_sets, err);
 }
 
 static void refuse_name(const char *pointer, const char *weights, struct problems *p)
@@ -31,21 +67,6 @@ static void refuse_name(const char *pointer, const char *weights, struct problem
                      "names of a registry are known to its daemon; here a file is "
                      "needed, got \"%s\"",
                      weights);
-}
-
-/* A normalisation that is the data's is none of the teacher's own: said or not, the job is the same. An ONNX
- * file may name another one, over which the job's word counts. */
-static void settle_teacher_norm(JobSpec *job)
-{
-    Distilld__TeacherSpec *t = job->teacher;
-    const double *mean, *std;
-
-    if (!t || !t->n_mean || strcmp(t->model, "onnx") == 0)
-        return;
-    session_normalisation(job, &mean, &std);
-    if (memcmp(mean, t->mean, 3 * sizeof(*mean)) != 0 || memcmp(std, t->std, 3 * sizeof(*std)) != 0)
-        return;
-    t->n_mean = t->n_std = 0;
 }
 
 static JobSpec *make_job(struct json *take_spec, const struct session_request *r, struct error *err)
@@ -67,11 +88,10 @@ static JobSpec *make_job(struct json *take_spec, const struct session_request *r
     catalog_free(&known);
     if (problems_none(&p, err)) {
         problems_free(&p);
-        settle_teacher_norm(job);
         if (check_kind(job, r, err))
             return job;
     } else {
-        err_wrap(err, "%s", r->job_path);
+        err_wrap(err, "%s", name_of(r));
         problems_free(&p);
     }
     job_free(job);
@@ -83,6 +103,7 @@ JobSpec *session_job(const struct session_request *r, struct error *err)
     return make_job(load_spec(r, err), r, err);
 }
 
+/* Rank 0 reads the job for all: only it has mpirun's standard input, and perhaps the file. */
 static struct json *shared_spec(struct session *s, const struct session_request *r,
                                 struct error *err)
 {
@@ -105,7 +126,6 @@ static struct json *shared_spec(struct session *s, const struct session_request 
     return spec;
 }
 
-/* Rank 0 reads the job for all: only it has mpirun's standard input, and perhaps the file. */
 JobSpec *session_shared_job(struct session *s, const struct session_request *r, struct error *err)
 {
     return make_job(shared_spec(s, r, err), r, err);

@@ -112,7 +112,7 @@ static void meta_free(struct metadata *m)
 }
 
 /* Its number grows with what a checkpoint must hold. */
-static const char checkpoint_format[] = "distilld-checkpoint-4";
+static const char checkpoint_format[] = "distilld-checkpoint-5";
 
 static struct metadata metadata_of(const struct session *s, const struct run_state *st)
 {
@@ -127,6 +127,7 @@ static struct metadata metadata_of(const struct session *s, const struct run_sta
     meta(&m, "eval_step", str_fmt("%" PRId64, st->eval_step));
     meta(&m, "best_step", str_fmt("%" PRId64, st->best_step));
     meta(&m, "best_top1", str_fmt("%.17g", st->best_top1));
+    meta(&m, "best_test_top1", str_fmt("%.17g", st->best_test_top1));
     meta(&m, "metrics_bytes", str_fmt("%" PRId64, st->metrics_bytes));
     spec_sha256(s, hex);
     meta(&m, "spec_sha256", str_dup(hex));
@@ -181,6 +182,14 @@ static bool meta_int(const struct safetensors *f, const char *key, int64_t *out,
     const char *text = st_meta(f, key);
 
     return (text && str_int(text, -1, INT64_MAX, out)) ||
+           err_set(err, ERR_DATA, "%s: metadata has no number %s", st_path(f), key);
+}
+
+static bool meta_real(const struct safetensors *f, const char *key, double *out, struct error *err)
+{
+    const char *text = st_meta(f, key);
+
+    return (text && str_double(text, out)) ||
            err_set(err, ERR_DATA, "%s: metadata has no number %s", st_path(f), key);
 }
 
@@ -255,7 +264,6 @@ static bool restore(struct session *s, const struct checkpoint *c, bool allow_ot
                     struct run_state *st, struct error *err)
 {
     const struct safetensors *f = c->tensors;
-    const char *best = st_meta(f, "best_top1");
     struct tensors t = {0};
     bool ok = check_format(f, err) && check_identity(s, c, allow_other_isa, err) &&
               meta_int(f, "step", &st->step, err) &&
@@ -263,10 +271,10 @@ static bool restore(struct session *s, const struct checkpoint *c, bool allow_ot
               meta_int(f, "last_epoch_samples", &st->last_samples, err) &&
               meta_int(f, "eval_step", &st->eval_step, err) &&
               meta_int(f, "best_step", &st->best_step, err) &&
+              meta_real(f, "best_top1", &st->best_top1, err) &&
+              meta_real(f, "best_test_top1", &st->best_test_top1, err) &&
               meta_int(f, "metrics_bytes", &st->metrics_bytes, err);
 
-    if (ok && (!best || !str_double(best, &st->best_top1)))
-        ok = err_set(err, ERR_DATA, "%s: metadata has no number best_top1", st_path(f));
     if (ok && st->step > s->total_steps)
         ok = err_set(err, ERR_DATA, "%s: step %" PRId64 " of a run of %" PRId64 " steps",
                      st_path(f), st->step, s->total_steps);

@@ -17,6 +17,7 @@ struct run_state {
         eval_sums[SUM_COUNT]; /* of the last evaluation; eval: the test set */
     int64_t eval_step;        /* when it was; -1: never */
     double best_top1;         /* percent, of the validation set where there is one */
+    double best_test_top1;    /* of the same student on the test set */
     int64_t best_step;        /* -1: no evaluation yet */
     int64_t metrics_bytes;    /* of metrics.jsonl at this step */
 };

@@ -111,16 +111,18 @@ static bool evaluate(struct trainer *t, struct error *err)
 {
     struct session *s = t->s;
     const struct curves c = curves(t);
-    double top1;
+    double test, top1;
     bool ok = true;
 
     if ((s->val && !session_evaluate(s, &s->val_set, t->st.val_sums, err)) ||
         !session_evaluate(s, &s->test_set, t->st.eval_sums, err))
         return false;
     t->st.eval_step = t->st.step;
-    top1 = s->val ? top1_of(&s->val_set, t->st.val_sums) : top1_of(&s->test_set, t->st.eval_sums);
+    test = top1_of(&s->test_set, t->st.eval_sums);
+    top1 = s->val ? top1_of(&s->val_set, t->st.val_sums) : test;
     if (t->st.best_step < 0 || top1 > t->st.best_top1) {
         t->st.best_top1 = top1;
+        t->st.best_test_top1 = test;
         t->st.best_step = t->st.step;
         ok = s->rank != 0 || mine(t, state_save_student(s, &t->st, "best.safetensors", err));
     }
@@ -254,6 +256,7 @@ static bool open_loader(struct trainer *t, struct error *err)
     const struct train_loader_config cfg = {.data = s->train,
                                             .augment = &s->augment,
                                             .mix = s->replica->cfg.nets.mixes ? &s->mix : NULL,
+                                            .in_order = !s->job->data->shuffle,
                                             .seed = s->job->train->seed,
                                             .first_epoch = epoch_of(t, t->st.step),
                                             .first_batch = t->st.step % s->steps_per_epoch,

@@ -8,7 +8,8 @@ import { Pace } from "./pace.js";
 
 const TITLES = [["Values"], ["Jobs"], ["Mean", "num"], ["± SD", "num"], ["Difference", "num"], ["Interval", "num"],
   [""]];
-const NAMES = { "final.top1": "Top-1 at the end, in percent", "best.top1": "Best top-1, in percent" };
+const NAMES = { "final.top1": "Top-1 at the end on the test images, in percent",
+  "best.top1": "Top-1 of the best student on the test images, in percent" };
 const MOST = 200;        /* points on the page */
 const VALUE_LENGTH = 40; /* of a list of losses, for example, the beginning */
 
@@ -34,7 +35,7 @@ function verdict(figure, isBaseline) {
   if (!d)
     return n ? "the baseline has no job yet" : "no job yet";
   if (d.contains_zero === null)
-    return "one seed: no interval";
+    return n > 1 ? "the baseline has one seed: no interval" : "one seed: no interval";
   if (d.contains_zero)
     return "contains 0: may be chance";
   return d.value > 0 ? "higher" : "lower";

@@ -7,6 +7,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/base/table.h"
+#include "proto/wire/job.h"
 
 /* Normalisation, augmentation and the rest follow from the data. */
 struct recipe {
@@ -309,6 +310,12 @@ struct json *preset_job(const struct preset *p)
     js_set(job, "schedule", schedule_json(p->recipe));
     js_set(job, "train", train_json(p->recipe));
     return job;
+}
+
+bool preset_fill(struct json *job, const char *source, const char *weights, struct error *err)
+{
+    return (!source || job_put(job, "data.source", js_new_string(source), err)) &&
+           (!weights || job_put(job, "teacher.weights", js_new_string(weights), err));
 }
 
 void preset_doubts(const struct preset *p, const struct json *job, struct buf *out)

@@ -25,6 +25,9 @@ const struct preset *preset_find(const char *name, struct error *err); /* ERR_IN
 /* The job, which still lacks data.source and teacher.weights. */
 struct json *preset_job(const struct preset *p);
 
+/* Puts into a job what a preset lacks, data.source and teacher.weights, where they are not NULL. */
+bool preset_fill(struct json *job, const char *source, const char *weights, struct error *err);
+
 /* What was changed in a job so that the preset's numbers no longer belong together: samples that a batch
  * norm sees, the learning rate for such a batch. Sentences, each with a newline; nothing if all is well. */
 void preset_doubts(const struct preset *p, const struct json *job, struct buf *out);

@@ -178,20 +178,47 @@ static void check_seeds(const Distilld__SweepSpec *spec, struct problems *p)
     free(sorted);
 }
 
-/* 1 is 1.0. */
+static bool same(const struct json *a, const struct json *b);
+
+static bool same_elements(const struct json *a, const struct json *b)
+{
+    if (js_len(a) != js_len(b))
+        return false;
+    for (size_t i = 0; i < js_len(a); i++)
+        if (!same(js_at(a, i), js_at(b, i)))
+            return false;
+    return true;
+}
+
+/* null is as good as left out. */
+static bool same_members(const struct json *a, const struct json *b)
+{
+    for (void *it = js_first(a); it; it = js_next(a, it))
+        if (!same(js_value(it), js_get(b, js_key(it))))
+            return false;
+    for (void *it = js_first(b); it; it = js_next(b, it))
+        if (!js_get(a, js_key(it)) && js_kind(js_value(it)) != JS_NULL)
+            return false;
+    return true;
+}
+
+/* 1 is 1.0, and members have no order. */
 static bool same(const struct json *a, const struct json *b)
 {
-    char *x, *y;
-    bool equal;
-
     if (js_kind(a) == JS_REAL || js_kind(b) == JS_REAL)
         return js_real(a, (double)NAN) == js_real(b, (double)NAN);
-    x = js_text(a, JS_COMPACT | JS_SORTED);
-    y = js_text(b, JS_COMPACT | JS_SORTED);
-    equal = strcmp(x, y) == 0;
-    free(x);
-    free(y);
-    return equal;
+    if (js_kind(a) != js_kind(b))
+        return false;
+    switch (js_kind(a)) {
+    case JS_ARRAY: return same_elements(a, b);
+    case JS_OBJECT: return same_members(a, b);
+    case JS_STRING: return strcmp(js_string(a, ""), js_string(b, "")) == 0;
+    case JS_BOOL: return js_bool(a, false) == js_bool(b, false);
+    case JS_INT: return js_int(a, 0) == js_int(b, 0);
+    case JS_NULL:
+    case JS_REAL: break;
+    }
+    return true;
 }
 
 /* What a baseline's value adds to the number of its point; -1 when no point has it. */
@@ -369,6 +396,24 @@ static void try_value(const struct sweep *s, size_t i, size_t k, const struct pr
     problems_free(&here);
 }
 
+/* Two points that are one would count its seeds twice. */
+static void check_value(const struct axis *a, size_t i, size_t k, struct problems *p)
+{
+    const struct json *value = js_at(a->values, k);
+
+    for (size_t m = 0; m < k; m++)
+        if (same(js_at(a->values, m), value)) {
+            char *pointer = str_fmt("#/sweep/grid/%zu/values/%zu", i, k);
+            char *text = js_text(value, JS_COMPACT);
+
+            problems_add(p, pointer, "\"%.100s\" has the value %.60s already, at place %zu",
+                         a->field, text, m);
+            free(text);
+            free(pointer);
+            return;
+        }
+}
+
 static JobSpec *check_all(const struct sweep *s, sweep_rules rules, void *arg, struct problems *p)
 {
     struct problems first = {0};
@@ -376,8 +421,10 @@ static JobSpec *check_all(const struct sweep *s, sweep_rules rules, void *arg, s
 
     tell_first(s, &first, p);
     for (size_t i = 0; i < s->n_axes; i++)
-        for (size_t k = 1; k < js_len(s->axes[i].values); k++)
+        for (size_t k = 1; k < js_len(s->axes[i].values); k++) {
+            check_value(&s->axes[i], i, k, p);
             try_value(s, i, k, &first, rules, arg, p);
+        }
     problems_free(&first);
     return job;
 }

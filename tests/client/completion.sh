@@ -33,6 +33,9 @@ distillctl submit spec.yaml s=
 distillctl show =
 distillctl metrics x --name =
 distillctl nonsense =
+distillctl submit --preset kd/resnet3=kd/resnet32x4-resnet8x4 kd/resnet32x4-shufflenetv1 kd/resnet32x4-shufflenetv2 kd/resnet34-resnet18
+distillctl submit --data x --preset reviewkd++/wrn=reviewkd++/wrn_40_2-wrn_40_1
+distillctl presets dkd++/resnet15=dkd++/resnet152-resnet18
 distillctl completion =bash fish zsh
 T
 cut -d = -f 1 "$tmp/cases" >"$tmp/lines"

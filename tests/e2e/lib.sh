@@ -241,11 +241,11 @@ job() { # [FILTER]
 distill_job() { # [FILTER]
     local dir=$tmp/teacher
     [ -e "$dir/student.safetensors" ] || {
-        job '.student.model = "resnet8x4" | .train.max_steps = 2' >"$tmp/teacher.json"
+        job '.student.model = "mobilenetv2" | .train.max_steps = 2' >"$tmp/teacher.json"
         "$builddir/distill-worker" train "$tmp/teacher.json" --out "$dir" >"$dir.log" 2>&1 ||
             fail "the teacher: $(cat "$dir.log")"
     }
-    job ".kind = \"distill\" | .teacher = {model: \"resnet8x4\", weights: \"$dir/student.safetensors\"} |
+    job ".kind = \"distill\" | .teacher = {model: \"mobilenetv2\", weights: \"$dir/student.safetensors\"} |
         .losses = [{kind: \"ce\"}, {kind: \"kd\"}, {kind: \"nd\", weight: 2}] | .train.lanes = 4 | ${1:-.}"
 }
 

@@ -69,6 +69,11 @@ jq -e '.items | length == 2 and all(.figures | keys == ["best.top1", "final.top1
 
 # What cannot be.
 job=$(children '.[0].id')
+for pair in "$sweep $sweep" "$job $sweep"; do
+    # shellcheck disable=SC2086
+    ctl compare $pair 2>"$tmp/err"
+    [ $? -eq 2 ] && grep -q "$sweep is a sweep; two jobs can be compared, or" "$tmp/err" || fail "compare $pair: $(cat "$tmp/err")"
+done
 api GET "/api/v1/jobs/$job/summary"
 problem 409 conflict "the summary of a job"
 ctl compare "$job" 2>"$tmp/err"
@@ -79,11 +84,11 @@ api GET "/api/v1/jobs/$sweep/summary?figure=%FF"
 problem 400 bad_request "a figure that is no text"
 api POST "/api/v1/jobs/$sweep:resize" 'Content-Type: application/json'
 problem 409 conflict "ranks for a sweep that is over"
-post_job "$(job '.sweep = {grid: [{field: "optimizer.lr", values: [0.1, -1]}, {field: "resources.ranks", values: [1, 64]},
+post_job "$(job '.sweep = {grid: [{field: "optimizer.lr", values: [0.1, -1, 0.10]}, {field: "resources.ranks", values: [1, 64]},
     {field: "student.model", values: ["resnet8", "resnet9"]}, {field: "student.weights", values: [null, "x"]}]}')"
 problem 422 invalid "bad values"
 [ "$(body '[.errors[].pointer] | tostring')" = \
-    '["#/sweep/grid/0/values/1","#/sweep/grid/1/values/1","#/sweep/grid/1/values/1","#/sweep/grid/2/values/1","#/sweep/grid/3/values/1"]' ] ||
+    '["#/sweep/grid/0/values/1","#/sweep/grid/0/values/2","#/sweep/grid/1/values/1","#/sweep/grid/1/values/1","#/sweep/grid/2/values/1","#/sweep/grid/3/values/1"]' ] ||
     fail "bad values: $text"
 problems_are_whole
 

@@ -5,24 +5,26 @@
 # something that matters changes.
 . "${srcdir:?}/tests/mpi/lib.sh" || exit 99
 
-data='"source":"procedural:classes=4,train=130,test=101,seed=3"'
+data='"source":"procedural:classes=4,train=34,test=21,seed=3"'
 cat >"$tmp/teacher.json" <<J
 {"kind":"train","name":"teacher","data":{$data},"student":{"model":"resnet14"},
- "train":{"epochs":1,"batch":64,"seed":5}}
+ "train":{"epochs":1,"batch":16,"seed":5}}
 J
 cat >"$tmp/job.json" <<J
 {"kind":"distill","name":"student","data":{$data},"student":{"model":"resnet8"},
  "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},
  "losses":[{"kind":"ce"},{"kind":"kd","ramp_epochs":2},{"kind":"nd","weight":2}],
- "train":{"epochs":2,"batch":64,"lanes":4,"seed":9}}
+ "train":{"epochs":2,"batch":16,"lanes":4,"seed":9}}
 J
 must 2 train "$tmp/teacher.json" --out "$tmp/teacher"
 must 1 train "$tmp/job.json" --out "$tmp/one"
 [ "$(jq .class_means "$tmp/one/result.json")" = '"computed"' ] || fail "class means were not computed"
 
-# 130 = 64 + 64 + 2: the last batch leaves two of four lanes empty.
+# 34 = 16 + 16 + 2: the last batch leaves two of four lanes empty.
 [ "$(jq -s 'map(select(.event=="epoch"))[0].step' "$tmp/one/timing.jsonl")" = 3 ] || fail "not 3 steps"
 
+bash -c "$(mpirun_line 1 train "$tmp/job.json" --out "$tmp/launched")" >"$tmp/log" 2>&1 || { cat "$tmp/log"; fail "mpirun -n 1"; }
+same "$tmp/one" "$tmp/launched" "one rank under mpirun"
 for n in 2 4; do
     rm -rf "$tmp/cache"
     must $n train "$tmp/job.json" --out "$tmp/ranks$n"
@@ -30,9 +32,9 @@ for n in 2 4; do
     same "$tmp/one" "$tmp/ranks$n" "$n ranks"
 done
 
-# The work is divided: 64 + 64 samples evenly; of the last two, one in lane 1 and one in lane 3.
+# The work is divided: 16 + 16 samples evenly; of the last two, one in lane 1 and one in lane 3.
 samples=$(jq -sc 'map(select(.event=="epoch"))[0].samples_per_rank' "$tmp/ranks4/timing.jsonl")
-[ "$samples" = '[32,33,32,33]' ] || fail "4 ranks computed $samples samples"
+[ "$samples" = '[8,9,8,9]' ] || fail "4 ranks computed $samples samples"
 
 # From the cache: the same bytes.
 must 2 train "$tmp/job.json" --out "$tmp/cached"
@@ -54,7 +56,7 @@ differ "$tmp/adamw" "$tmp/decayed" "decay of vectors"
 # Class means alone, on any number of ranks, are those that the job computed.
 cat >"$tmp/means.json" <<J
 {"kind":"class_means","data":{$data},
- "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},"train":{"batch":64}}
+ "teacher":{"model":"resnet14","weights":"teacher/student.safetensors"},"train":{"batch":16}}
 J
 for n in 1 3; do
     rm -rf "$tmp/cache"
@@ -64,16 +66,16 @@ for n in 1 3; do
 done
 
 # A teacher of another width, so that there is a projector, and dropout in it; losses with layers of their own,
-# and losses that depend on the lane. 137 = 64 + 64 + 9: the last batch gives lanes of 2, 2, 2 and 3 samples.
-data=${data/130/137}
+# and losses that depend on the lane. 41 = 16 + 16 + 9: the last batch gives lanes of 2, 2, 2 and 3 samples.
+data=${data/34/41}
 cat >"$tmp/wide.json" <<J
 {"kind":"train","name":"wide","data":{$data},"student":{"model":"resnet8x4"},
- "train":{"epochs":1,"batch":64,"max_steps":2}}
+ "train":{"epochs":1,"batch":16,"max_steps":2}}
 J
 jq '.teacher = {model: "resnet8x4", weights: "wide/student.safetensors"} |
     .losses += [{kind: "dkd"}, {kind: "dist", scope: "batch"}, {kind: "reviewkd"}, {kind: "hint"}, {kind: "infonce"},
                 {kind: "sifn", weight: 0.05}, {kind: "hafn", weight: 0.05}, {kind: "l2", weight: 0.01}] |
-    .data.source |= sub("130"; "137")' "$tmp/job.json" >"$tmp/projected.json"
+    .data.source |= sub("34"; "41")' "$tmp/job.json" >"$tmp/projected.json"
 must 2 train "$tmp/wide.json" --out "$tmp/wide"
 must 1 train "$tmp/projected.json" --out "$tmp/projected1"
 for n in 2 4; do

@@ -6,16 +6,16 @@ seed=${TEST_SEED:-$RANDOM}
 echo "TEST_SEED=$seed"
 RANDOM=$seed
 
-data='"source":"procedural:classes=4,train=200,test=50,seed=3"'
+data='"source":"procedural:classes=4,train=100,test=20,seed=3"'
 cat >"$tmp/teacher.json" <<J
-{"kind":"train","name":"teacher","data":{$data},"student":{"model":"resnet8x4"},
- "train":{"epochs":1,"batch":64,"max_steps":2}}
+{"kind":"train","name":"teacher","data":{$data},"student":{"model":"mobilenetv2"},
+ "train":{"epochs":1,"batch":16,"max_steps":2}}
 J
 cat >"$tmp/job.json" <<J
 {"kind":"distill","name":"student","data":{$data},"student":{"model":"resnet8"},
- "teacher":{"model":"resnet8x4","weights":"teacher/student.safetensors"},
+ "teacher":{"model":"mobilenetv2","weights":"teacher/student.safetensors"},
  "losses":[{"kind":"ce"},{"kind":"kd"},{"kind":"nd","weight":2}],
- "train":{"epochs":4,"batch":32,"lanes":4,"seed":9},"checkpoint":{"every_steps":3,"keep":2}}
+ "train":{"epochs":4,"batch":16,"lanes":4,"seed":9},"checkpoint":{"every_steps":3,"keep":2}}
 J
 must 1 train "$tmp/teacher.json" --out "$tmp/teacher"
 must 2 train "$tmp/job.json" --out "$tmp/whole"
@@ -38,7 +38,7 @@ for n in 2 1 4; do
         line=$(mpirun_line $r train "$tmp/job.json" --out "$out")
         bash -c "exec $line" >"$tmp/log" 2>&1 &
         pid=$!
-        while [ "$(steps "$out")" -lt $at ] && kill -0 $pid 2>/dev/null; do sleep 0.02; done
+        while [ "$(steps "$out")" -lt $at ] && kill -0 $pid 2>/dev/null; do sleep 0.05; done
         pkill -9 -f "distill-worker train $tmp/job.json --out $out"
         wait $pid 2>/dev/null
         while pgrep -f "distill-worker train $tmp/job.json --out $out" >/dev/null; do sleep 0.05; done

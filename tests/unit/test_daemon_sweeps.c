@@ -186,6 +186,41 @@ START_TEST(points_are_compared_by_the_seeds_that_both_have)
 }
 END_TEST
 
+/* That of the best student on the test images, whatever has chosen it; not what it reached on others. */
+START_TEST(the_best_students_figure_is_on_the_test_images)
+{
+    static const struct {
+        const char *result;
+        double best, val;
+    } cases[] = {
+        {"{\"best (test)\":{\"top1\":71,\"step\":9}}", 71, -1},
+        {"{\"best (val)\":{\"top1\":80,\"test_top1\":70,\"step\":9}}", 70, 80},
+        {"{\"best (val)\":{\"top1\":80,\"step\":9}}", -1, 80},
+        {"{\"final\":{\"top1\":1}}", -1, -1},
+    };
+    static const char *const figures[] = {"best.top1", "best (val).top1"};
+    struct json *spec = spec_of("{\"seeds\":[1,2,3,4]}"), *items;
+    struct problems p = {0};
+    struct sweep *s = sweep_new(spec, &p);
+    struct summary *sum = summary_new(s, 0, 1, figures, 2);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        summary_add(sum, &(struct sweep_row){(int64_t)i, "job_x", "succeeded", cases[i].result});
+    items = summary_items(sum);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct json *got = js_get(js_at(js_get(js_at(items, 0), "jobs"), i), "figures");
+        const double best = js_real(js_get(got, figures[0]), -1);
+        const double val = js_real(js_get(got, figures[1]), -1);
+
+        ck_assert_msg(best == cases[i].best && val == cases[i].val, "row %zu: %g %g", i, best, val);
+    }
+    js_free(items);
+    summary_free(sum);
+    sweep_free(s);
+    js_free(spec);
+}
+END_TEST
+
 START_TEST(groups_without_common_seeds_are_compared_as_wholes)
 {
     static const char sweep[] = "{\"grid\":[{\"field\":\"optimizer.lr\",\"values\":[1,2]}],"
@@ -464,6 +499,7 @@ END_TEST
 UNIT_MAIN(quantiles_are_those_of_the_tables, quantiles_are_those_of_the_closed_forms,
           intervals_are_those_of_the_textbook, too_few_values_have_no_interval,
           points_are_compared_by_the_seeds_that_both_have,
+          the_best_students_figure_is_on_the_test_images,
           groups_without_common_seeds_are_compared_as_wholes, jobs_are_made_when_there_is_room,
           a_sweep_goes_on_after_a_restart, what_failed_is_done_again_with_its_sweep,
           cancel_reaches_every_job, a_combination_that_cannot_be_fails_alone)

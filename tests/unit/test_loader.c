@@ -162,6 +162,28 @@ START_TEST(every_epoch_has_every_sample_once_in_the_shuffled_order)
 }
 END_TEST
 
+START_TEST(in_order_every_epoch_goes_as_the_data_are_stored)
+{
+    struct fixture f;
+    struct loader *l;
+
+    setup(&f, 43, 16);
+    f.cfg.in_order = true;
+    f.cfg.last_epoch = 2;
+    l = open_rank(&f, 0, 1);
+    for (int64_t at = 0; at < 2 * 43;) {
+        const struct batch *b = loader_next(l);
+
+        ck_assert(b && b->count > 0);
+        for (int64_t i = 0; i < b->count; i++, at++)
+            ck_assert_int_eq(b->samples[i], at % 43);
+    }
+    ck_assert(!loader_next(l));
+    loader_close(l);
+    dataset_close(f.data);
+}
+END_TEST
+
 static void same_samples(const struct batch *whole, const struct batch *part)
 {
     ck_assert(part->share == whole->share && !part->partners == !whole->partners);
@@ -455,7 +477,7 @@ UNIT_MAIN(views_come_again, chunks_that_are_not_wanted_are_skipped,
           shuffles_are_permutations_that_differ_by_epoch_and_seed, the_order_of_seed_1_is_fixed,
           shuffles_are_fair, nothing_is_dropped_padded_or_repeated,
           every_epoch_has_every_sample_once_in_the_shuffled_order,
-          ranks_share_out_the_batches_of_one, batches_are_mixed_lane_by_lane,
-          chunks_are_seen_in_the_training_views_of_a_pass, any_place_can_be_resumed,
-          a_borrowed_batch_stays_as_it_is_while_others_are_prepared,
+          in_order_every_epoch_goes_as_the_data_are_stored, ranks_share_out_the_batches_of_one,
+          batches_are_mixed_lane_by_lane, chunks_are_seen_in_the_training_views_of_a_pass,
+          any_place_can_be_resumed, a_borrowed_batch_stays_as_it_is_while_others_are_prepared,
           closing_is_possible_at_any_time, chunks_walk_the_set_once_and_are_dealt_to_ranks)

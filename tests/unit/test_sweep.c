@@ -223,6 +223,12 @@ START_TEST(mistakes_are_named_where_they_stand)
          "#/sweep/baseline: no value of the grid is that of \"optimizer.lr\""},
         {"{\"seeds\":[1],\"baseline\":3}", NULL,
          "#/sweep/baseline: expected an object of values by field, got 3"},
+        {"{\"grid\":[{\"field\":\"optimizer.lr\",\"values\":[1,0.5,1.0,0.5]}]}", NULL,
+         "#/sweep/grid/0/values/2: \"optimizer.lr\" has the value 1.0 already, at place 0; "
+         "#/sweep/grid/0/values/3: \"optimizer.lr\" has the value 0.5 already, at place 1"},
+        {"{\"grid\":[{\"field\":\"losses\",\"values\":[[{\"kind\":\"ce\",\"weight\":1}],"
+         "[{\"weight\":1.0,\"kind\":\"ce\",\"alpha\":null}]]}]}",
+         NULL, "#/sweep/grid/0/values/1: \"losses\" has the value [{\"weight\":1.0,"},
         {"{\"grid\":3,\"x\":1}", NULL,
          "#/sweep/grid: expected an array, got 3; #/sweep/x: unknown field"},
     };
@@ -259,6 +265,24 @@ START_TEST(values_are_tried_one_by_one)
     ck_assert_int_eq(job->train->batch, 8);
     ck_assert_ptr_null(job->sweep);
     job_free(job);
+    js_free(spec);
+}
+END_TEST
+
+START_TEST(values_that_only_look_alike_are_two)
+{
+    struct json *spec =
+        spec_with("{\"grid\":[{\"field\":\"labels.x\",\"values\":[\"1\",\"1.0\",\"\",null]},"
+                  "{\"field\":\"losses\",\"values\":[[{\"kind\":\"ce\"}],"
+                  "[{\"kind\":\"ce\",\"weight\":0}]]},"
+                  "{\"field\":\"optimizer.nesterov\",\"values\":[true,false]}]}",
+                  NULL);
+    struct problems p = {0};
+    struct error err = {0};
+    int judged = 0;
+
+    job_free(sweep_check(spec, rules, &judged, &p));
+    ck_assert_ok(problems_none(&p, &err), err);
     js_free(spec);
 }
 END_TEST
@@ -338,5 +362,5 @@ END_TEST
 
 UNIT_MAIN(jobs_come_in_order, any_field_can_be_swept, defaults_follow_the_values,
           a_million_jobs_cost_no_more_than_their_fields, mistakes_are_named_where_they_stand,
-          values_are_tried_one_by_one, there_are_limits, paths_in_the_grid_are_visited,
-          a_single_job_must_not_be_a_sweep)
+          values_are_tried_one_by_one, values_that_only_look_alike_are_two, there_are_limits,
+          paths_in_the_grid_are_visited, a_single_job_must_not_be_a_sweep)

@@ -129,6 +129,7 @@ const tests = {
       [figure({ value: -1.5, low: -2.5, high: -0.5 }), "-1.5", "-2.5 to -0.5", "lower"],
       [figure({ low: -0.5, contains_zero: true }), "+1.5", "-0.5 to +2.5", "contains 0: may be chance"],
       [figure({ low: null, high: null, contains_zero: null }, 1), "+1.5", "–", "one seed: no interval"],
+      [figure({ low: null, high: null, contains_zero: null }), "+1.5", "–", "the baseline has one seed: no interval"],
       [figure(null), "–", "–", "the baseline has no job yet"],
       [figure(null, 0), "–", "–", "no job yet"],
     ];

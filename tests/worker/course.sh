@@ -65,6 +65,9 @@ expect "images" "$(jq -c '.data | [.train_images, .val_images, .test_images]' "$
 best=$(series top1 val | sort -g | tail -1)
 expect "evaluations" "$(series top1 val | wc -l) $(series top1 test | wc -l)" "3 3"
 [ "$(jq '."best (val)".top1 == '"$best"' and (has("best (test)") | not)' "$tmp/val/result.json")" = true ] || fail "best (val) is not $best"
+best=$(jq '."best (val)".step' "$tmp/val/result.json")
+best=$(jq 'select(.split == "test" and .name == "top1" and .step == '"$best"') | .value' "$tmp/val/metrics.jsonl")
+[ "$(jq '."best (val)".test_top1 == '"$best" "$tmp/val/result.json")" = true ] || fail "the best student's top-1 on the test images is not $best"
 [ "$(jq '."final (val)".top1 == '"$(series top1 val | tail -1)" "$tmp/val/result.json")" = true ] || fail "final (val)"
 cmp -s "$tmp/out/class_means.safetensors" "$tmp/val/class_means.safetensors" && fail "held out images are in the class means"
 of=

@@ -72,8 +72,11 @@ mean=[0.1,0.2,0.3] std=[1,1,1] job class_means \
     "{\"model\":\"resnet8\",\"weights\":\"$weights\",\"mean\":[0.4,0.5,0.6],\"std\":[0.2,0.25,0.3]}"
 run class-means means-job
 mean=[0.1,0.2,0.3] std=[1,1,1] job class_means "{\"model\":\"resnet8\",\"weights\":\"$weights\"}"
+run class-means means-file
+mean=[0.1,0.2,0.3] std=[1,1,1] job class_means \
+    "{\"model\":\"resnet8\",\"weights\":\"$weights\",\"mean\":[0.1,0.2,0.3],\"std\":[1,1,1]}"
 run class-means means-wrong
-for m in means-meta means-job means-wrong; do
+for m in means-meta means-job means-file means-wrong; do
     json $m
 done
 mean=[0.1,0.2,0.3] std=[1,1,1] job class_means "{\"weights\":\"$onnx\",\"mean\":[0.1,0.2,0.3],\"std\":[1,1,1]}"
@@ -81,6 +84,7 @@ run class-means means-said
 json means-said
 near means-wrong means-said || fail "a teacher's normalisation that is the data's does not count before the file's"
 near means means-meta || fail "the normalisation of the file's metadata is not applied"
+near means means-file || fail "the normalisation of the metadata of a .safetensors is not applied"
 near means means-job || fail "the teacher's normalisation is not applied"
 ! near means means-wrong || fail "the normalisation makes no difference"
 

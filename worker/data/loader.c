@@ -66,9 +66,17 @@ static void fail(struct loader *l, int64_t i, const struct error *why)
     pthread_mutex_unlock(&l->error_lock);
 }
 
-static void shuffle(struct loader *l)
+/* The order of the epoch. */
+static void set_order(struct loader *l)
 {
-    sampler_shuffle(l->train.seed, l->epoch, dataset_count(l->data), l->order);
+    const int64_t n = dataset_count(l->data);
+
+    if (!l->train.in_order) {
+        sampler_shuffle(l->train.seed, l->epoch, n, l->order);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        l->order[i] = i;
 }
 
 /* Image i of a batch whose samples are known. */
@@ -132,7 +140,7 @@ static bool prepare_batch(struct loader *l, struct slot *slot)
     if (l->index == sampler_steps(samples, cfg->batch)) {
         l->index = 0;
         l->epoch++;
-        shuffle(l);
+        set_order(l);
     }
     if (l->epoch >= cfg->last_epoch)
         return false;
@@ -278,7 +286,7 @@ struct loader *loader_open_train(const struct train_loader_config *cfg, struct e
     l->epoch = cfg->first_epoch;
     l->index = cfg->first_batch;
     l->order = NEW_ARRAY(int64_t, (size_t)dataset_count(cfg->data));
-    shuffle(l);
+    set_order(l);
     l->room = room_of(cfg);
     return start(l, err);
 }

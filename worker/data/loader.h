@@ -1,9 +1,9 @@
 /* Batches in a fixed order, prepared ahead by a background thread, and by as many more as the data set says
  * where images are encoded. One consumer.
  *
- * A training loader shuffles and augments, and prepares only the samples of this rank's lanes. A chunk
- * loader walks a set in storage order in chunks of one size and deals whole chunks to ranks: chunk c
- * goes to rank c mod ranks. */
+ * A training loader shuffles (unless it is told not to) and augments, and prepares only the samples of
+ * this rank's lanes. A chunk loader walks a set in storage order in chunks of one size and deals whole
+ * chunks to ranks: chunk c goes to rank c mod ranks. */
 #ifndef WORKER_DATA_LOADER_H
 #define WORKER_DATA_LOADER_H
 
@@ -29,6 +29,7 @@ struct train_loader_config {
     const struct dataset *data;
     const struct augment *augment;
     const struct mix *mix; /* NULL: images are not mixed */
+    bool in_order;         /* as the data are stored, instead of shuffled */
     uint64_t seed;
     int64_t first_epoch, first_batch; /* where to begin (resume) */
     int64_t last_epoch;               /* ends before this epoch */

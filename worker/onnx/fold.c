@@ -44,12 +44,6 @@ static bool fold_gather(const Onnx__Node *n, const struct operands *o, struct in
     return true;
 }
 
-static int64_t within(int64_t at, int64_t n)
-{
-    at = at < 0 ? at + n : at;
-    return at < 0 ? 0 : at > n ? n : at;
-}
-
 /* All rows, from the last to the first. */
 static bool reverse(const struct operands *o, struct ints *out)
 {
@@ -76,8 +70,8 @@ static bool fold_slice(const Onnx__Node *n, const struct operands *o, struct int
         return reverse(o, out);
     if (o->n < 3 || o->in[0].columns || (o->n == 5 && o->in[4].at[0] != 1))
         return false;
-    from = within(o->in[1].at[0], o->in[0].n);
-    to = within(o->in[2].at[0], o->in[0].n);
+    from = ints_within(o->in[1].at[0], o->in[0].n);
+    to = ints_within(o->in[2].at[0], o->in[0].n);
     *out = (struct ints){.known = true, .n = to > from ? to - from : 0};
     for (int64_t i = 0; i < out->n; i++)
         out->at[i] = o->in[0].at[from + i];
@@ -219,8 +213,8 @@ static bool fold_shape(struct replay *r, const Onnx__Node *n, struct ints *out)
 
     if (!dims)
         return false;
-    from = within(attribute_int(n, "start", 0), rank);
-    to = within(attribute_int(n, "end", rank), rank);
+    from = ints_within(attribute_int(n, "start", 0), rank);
+    to = ints_within(attribute_int(n, "end", rank), rank);
     *out = (struct ints){.known = true, .n = to > from ? to - from : 0};
     for (int64_t i = 0; i < out->n; i++)
         out->at[i] = dims[from + i];

@@ -145,6 +145,12 @@ const Onnx__Attribute *attribute(const Onnx__Node *n, const char *name)
     return NULL;
 }
 
+int64_t ints_within(int64_t at, int64_t n)
+{
+    at = at < 0 ? at + n : at;
+    return at < 0 ? 0 : at > n ? n : at;
+}
+
 int64_t attribute_int(const Onnx__Node *n, const char *name, int64_t fallback)
 {
     const Onnx__Attribute *a = attribute(n, name);

@@ -206,12 +206,6 @@ static void split(struct replay *r, const Onnx__Node *n, const struct rule *rule
     }
 }
 
-static int64_t within(int64_t at, int64_t n)
-{
-    at = at < 0 ? at + n : at;
-    return at < 0 ? 0 : at > n ? n : at;
-}
-
 static void slice(struct replay *r, const Onnx__Node *n, const struct rule *rule)
 {
     value_id x = input_value(r, n, 0);
@@ -231,8 +225,8 @@ static void slice(struct replay *r, const Onnx__Node *n, const struct rule *rule
         if (!ok || !real_axis(r, s->rank, &axis))
             break;
         whole = s->dim[axis];
-        lo = within(from.at[i], whole);
-        hi = within(to.at[i], whole);
+        lo = ints_within(from.at[i], whole);
+        hi = ints_within(to.at[i], whole);
         if (lo > 0 || hi < whole)
             x = g_slice(r->g, x, axis, lo, hi);
     }

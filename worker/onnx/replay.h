@@ -65,6 +65,9 @@ bool input_number(const struct replay *r, const Onnx__Node *n, size_t i, double 
 /* The tensor as a parameter of the network in this role; reports unless it is one. */
 value_id input_param(struct replay *r, const Onnx__Node *n, size_t i, enum param_role role);
 
+/* A place among n that may be counted from the end, as slices have it: 0 to n. */
+int64_t ints_within(int64_t at, int64_t n);
+
 void set_output(struct replay *r, const Onnx__Node *n, size_t k, value_id v);
 void set_ints(struct replay *r, const Onnx__Node *n, size_t k, const struct ints *x);
 

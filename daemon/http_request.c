@@ -1,0 +1,318 @@
+/* A request from its headers to its answer. */
+#include "daemon/http_parts.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+/* Of a body that is too large so much is taken and dropped, so that the answer can be given: a peer that
+ * is cut off in the middle of sending would not see it. */
+static const uint64_t dropped_max = UINT64_C(64) << 20;
+
+static struct conn *conn_of(struct MHD_Connection *c)
+{
+    return MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* Silence of libmicrohttpd's is for a peer that should speak. One that reads a large file slowly lets no
+ * byte leave for minutes, while the kernel's buffers empty. */
+static void allow_silence(const struct http_exchange *x, int64_t seconds)
+{
+    MHD_set_connection_option(x->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)seconds);
+}
+
+static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection *c,
+                                          const char *method, const char *path)
+{
+    struct http_exchange *x = NEW(struct http_exchange);
+
+    x->http = h;
+    x->connection = c;
+    x->conn = conn_of(c);
+    x->queued = MHD_NO;
+    x->began_ns = clock_mono_ns();
+    x->request = (struct request){
+        .method = method, .path = path, .body = buf_new(h->body_bytes), .exchange = x};
+    conn_enter(x->conn, CONN_BODY, http_now_ms());
+    allow_silence(x, h->conns.limits.body_ms / 1000 + 2); /* ours ends first, with an answer */
+    return x;
+}
+
+static void exchange_free(struct http_exchange *x)
+{
+    x->http->n_answers -= x->request.status != 0;
+    for (size_t i = 0; i < x->texts.n; i++)
+        free(x->texts.at[i]);
+    for (size_t i = 0; i < x->headers.n; i++)
+        free(x->headers.at[i]);
+    vec_free(&x->texts);
+    vec_free(&x->headers);
+    for (size_t i = 0; i < HTTP_PARAMS; i++)
+        free(x->request.params[i]);
+    buf_free(&x->request.body);
+    if (x->request.sink)
+        x->request.sink->free(x->request.sink_arg);
+    free(x);
+}
+
+void http_on_completed(void *arg, struct MHD_Connection *c, void **ctx,
+                       enum MHD_RequestTerminationCode how)
+{
+    (void)arg;
+    (void)c;
+    (void)how;
+    if (*ctx) {
+        struct http_exchange *x = *ctx;
+
+        conn_enter(x->conn, CONN_IDLE, http_now_ms());
+        allow_silence(x, conns_idle_s(&x->http->conns));
+        exchange_free(x);
+    }
+    *ctx = NULL;
+}
+
+/* The request has its answer, or work that will give it one. */
+static enum MHD_Result settle(struct http_exchange *x)
+{
+    struct request *r = &x->request;
+
+    conn_enter(x->conn, CONN_ANSWER, http_now_ms());
+    allow_silence(x, 0); /* as long as it likes: see look_at */
+    if (x->run)
+        return MHD_YES;
+    if (!r->status)
+        http_reply(r, 500, "text/plain", "no answer", 9);
+    if (r->status >= 400 || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
+        log_info("request method=%s path=%.200s status=%d ms=%.1f", r->method, r->path, r->status,
+                 (double)(clock_mono_ns() - x->began_ns) / 1e6);
+    return x->queued;
+}
+
+static enum MHD_Result answer(struct http_exchange *x)
+{
+    void (*then)(struct request * r, void *arg) = x->then;
+
+    x->then = NULL;
+    if (then)
+        then(&x->request, x->run_arg);
+    else
+        x->http->service->handle(&x->request, x->http->arg);
+    return settle(x);
+}
+
+static void on_work(uv_work_t *w)
+{
+    struct http_exchange *x = w->data;
+
+    x->run(x->run_arg);
+}
+
+/* libmicrohttpd then asks for the answer once more. */
+static void on_work_done(uv_work_t *w, int status)
+{
+    struct http_exchange *x = w->data;
+    struct http *h = x->http;
+
+    (void)status;
+    x->run = NULL;
+    h->n_working--;
+    MHD_resume_connection(x->connection);
+    http_pump(h);
+}
+
+void http_work(struct request *r, void (*work)(void *arg),
+               void (*then)(struct request *r, void *arg), void *arg)
+{
+    struct http_exchange *x = r->exchange;
+
+    ASSERT(!x->run && !r->status);
+    x->run = work;
+    x->then = then;
+    x->run_arg = arg;
+    x->work.data = x;
+    x->http->n_working++;
+    MHD_suspend_connection(x->connection);
+    uv_queue_work(x->http->poll.loop, &x->work, on_work, on_work_done);
+}
+
+static void refuse(struct request *r, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct request *r, const char *code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(r->refusal_text, sizeof(r->refusal_text), fmt, ap);
+    va_end(ap);
+    r->refusal = code;
+}
+
+static void refuse_body(struct http_exchange *x)
+{
+    refuse(&x->request, "too_large", "a body may have at most %zu bytes", x->http->body_bytes);
+}
+
+static enum MHD_Result add_length(void *arg, enum MHD_ValueKind kind, const char *key,
+                                  const char *value)
+{
+    size_t *n = arg;
+
+    (void)kind;
+    *n += strlen(key) + (value ? strlen(value) : 0) + 2;
+    return MHD_YES;
+}
+
+static size_t length_of(struct http_exchange *x, enum MHD_ValueKind kind)
+{
+    size_t n = 0;
+
+    MHD_get_connection_values(x->connection, kind, add_length, &n);
+    return n;
+}
+
+/* A body that announces itself as too large is refused before it is sent. */
+static bool announced_too_large(const struct http_exchange *x)
+{
+    const char *text = http_header(&x->request, "Content-Length");
+    int64_t n;
+
+    return text && !str_int(text, 0, (int64_t)x->http->body_bytes, &n);
+}
+
+/* What can be told from the headers. */
+static void check_headers(struct http_exchange *x)
+{
+    struct request *r = &x->request;
+    size_t uri = strlen(r->path) + length_of(x, MHD_GET_ARGUMENT_KIND);
+    size_t headers = length_of(x, MHD_HEADER_KIND);
+
+    if (x->conn->surplus)
+        refuse(r, "too_many_connections", "there are too many connections from your address");
+    else if (uri > HTTP_URI_MAX)
+        refuse(r, "uri_too_long", "an address may have at most %d bytes, got %zu", HTTP_URI_MAX,
+               uri);
+    else if (headers > HTTP_HEADERS_MAX)
+        refuse(r, "headers_too_large", "headers may have at most %d bytes, got %zu",
+               HTTP_HEADERS_MAX, headers);
+}
+
+static enum MHD_Result begin(struct http_exchange *x)
+{
+    struct request *r = &x->request;
+
+    check_headers(x);
+    if (!r->refusal)
+        x->http->service->begin(r, x->http->arg);
+    if (r->status)
+        return settle(x);
+    if (!r->refusal && !r->sink && announced_too_large(x))
+        refuse_body(x);
+    if (!r->refusal)
+        return MHD_YES;
+    http_add_header(r, "Connection", "close");
+    return answer(x);
+}
+
+static enum MHD_Result take_body(struct http_exchange *x, const char *data, size_t len)
+{
+    x->conn->received += len;
+    if (x->request.sink && x->request.sink->take(x->request.sink_arg, data, len))
+        return MHD_YES;
+    if (!x->request.sink && !x->request.refusal && !buf_add(&x->request.body, data, len)) {
+        buf_free(&x->request.body);
+        refuse_body(x);
+    }
+    return x->conn->received <= dropped_max ? MHD_YES : MHD_NO;
+}
+
+enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char *url,
+                                const char *method, const char *version, const char *data,
+                                size_t *len, void **ctx)
+{
+    struct http_exchange *x = *ctx;
+    size_t n = *len;
+
+    (void)version;
+    if (!x) {
+        *ctx = x = exchange_new(arg, c, method, url);
+        return begin(x);
+    }
+    *len = 0;
+    return n ? take_body(x, data, n) : answer(x);
+}
+
+const char *http_header(const struct request *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->exchange->connection, MHD_HEADER_KIND, name);
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool http_decode(char *text)
+{
+    char *out = text;
+
+    for (const char *p = text; *p; p++) {
+        if (*p == '%') {
+            int high = hex_digit(p[1]), low = high < 0 ? -1 : hex_digit(p[2]);
+
+            if (low < 0 || (high == 0 && low == 0))
+                return false;
+            *out++ = (char)(high << 4 | low);
+            p += 2;
+        } else {
+            *out++ = *p;
+        }
+    }
+    *out = '\0';
+    return true;
+}
+
+struct query {
+    const char *name, *value;
+    size_t skip;
+};
+
+static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    struct query *q = arg;
+
+    (void)kind;
+    if (strcmp(key, q->name) != 0 || q->skip-- > 0)
+        return MHD_YES;
+    q->value = value ? value : "";
+    return MHD_NO;
+}
+
+const char *http_query_nth(struct request *r, const char *name, size_t n)
+{
+    struct query q = {name, NULL, n};
+    char *text;
+
+    MHD_get_connection_values(r->exchange->connection, MHD_GET_ARGUMENT_KIND, on_parameter, &q);
+    if (!q.value)
+        return NULL;
+    text = str_dup(q.value);
+    vec_push(&r->exchange->texts, text);
+    return http_decode(text) ? text : "";
+}
+
+const char *http_query(struct request *r, const char *name)
+{
+    return http_query_nth(r, name, 0);
+}

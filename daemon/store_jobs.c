@@ -1,0 +1,245 @@
+/* The table of jobs. */
+#include "daemon/store_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+bool store_job_add(struct store *s, struct job *j, struct error *err)
+{
+    static const char sql[] =
+        "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"
+        " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
+        " sweep_index, sweep_round, sweep_place) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    struct db_stmt *q = db_prepare(s->state, sql, err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, j->id);
+    db_bind_text(q, 2, j->name);
+    db_bind_text(q, 3, j->kind);
+    db_bind_text(q, 4, j->spec);
+    db_bind_int(q, 5, j->max_attempts);
+    db_bind_int(q, 6, j->ranks);
+    db_bind_int(q, 7, j->threads);
+    db_bind_int(q, 8, j->created_ms);
+    db_bind_text(q, 9, job_state_name(j->state));
+    db_bind_int(q, 10, j->priority);
+    db_bind_text(q, 11, j->reason.code);
+    db_bind_text(q, 12, j->reason.message);
+    db_bind_int(q, 13, j->finished_ms);
+    db_bind_int(q, 14, j->sweep.total);
+    db_bind_int(q, 15, j->sweep.parallel);
+    db_bind_text(q, 16, j->origin.sweep[0] ? j->origin.sweep : NULL);
+    db_bind_int(q, 17, j->origin.index);
+    db_bind_int(q, 18, j->origin.round);
+    db_bind_text(q, 19, j->origin.place);
+    if (!db_run(q, err))
+        return false;
+    j->seq = db_last_rowid(s->state);
+    return true;
+}
+
+bool store_job_update(struct store *s, const struct job *j, struct error *err)
+{
+    static const char sql[] =
+        "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
+        " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
+        " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
+        " lost_hosts=?17, sweep_round=?18"
+        " WHERE id=?1 AND"
+        " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
+    struct db_stmt *q = db_prepare(s->state, sql, err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, j->id);
+    db_bind_text(q, 2, job_state_name(j->state));
+    db_bind_text(q, 3, j->reason.code);
+    db_bind_text(q, 4, j->reason.message);
+    db_bind_int(q, 5, j->cancel_requested);
+    db_bind_int(q, 6, j->attempt);
+    db_bind_int(q, 7, j->attempt_base);
+    db_bind_int(q, 8, j->started_ms);
+    db_bind_int(q, 9, j->finished_ms);
+    db_bind_int(q, 10, j->progress.step);
+    db_bind_int(q, 11, j->progress.total_steps);
+    db_bind_int(q, 12, j->progress.epoch);
+    db_bind_text(q, 13, j->result);
+    db_bind_int(q, 14, j->ranks);
+    db_bind_int(q, 15, j->attempt_ranks);
+    db_bind_int(q, 16, j->resize_requested);
+    db_bind_int(q, 17, j->lost_hosts);
+    db_bind_int(q, 18, j->origin.round);
+    if (!db_run(q, err))
+        return false;
+    return db_changes(s->state) == 1 ||
+           err_set(err, ERR_CONFLICT, "job %s is over and cannot become %s", j->id,
+                   job_state_name(j->state));
+}
+
+#define JOB_COLUMNS                                                                      \
+    "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
+    " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
+    " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
+    " resize_requested, lost_hosts,"                                                     \
+    " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place"
+
+static void read_origin(struct db_stmt *q, struct job_origin *o)
+{
+    snprintf(o->sweep, sizeof(o->sweep), "%s", db_text(q, 28));
+    o->index = db_int(q, 29);
+    o->round = db_int(q, 30);
+    o->place = db_is_null(q, 31) ? NULL : str_dup(db_text(q, 31));
+}
+
+/* The index of sweeps and states counts them. */
+static void count_made(struct store *s, struct job *j)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT state, count(*) FROM job WHERE sweep=? GROUP BY state", NULL);
+    enum job_state state;
+
+    if (!q)
+        return;
+    db_bind_text(q, 1, j->id);
+    while (db_step(q, NULL) == DB_ROW)
+        if (job_state_parse(db_text(q, 0), &state))
+            j->sweep.made[state] = db_int(q, 1);
+    db_reset(q);
+    job_sweep_count(j);
+}
+
+static struct job *read_job(struct store *s, struct db_stmt *q)
+{
+    struct job *j = NEW(struct job);
+
+    snprintf(j->id, sizeof(j->id), "%s", db_text(q, 0));
+    j->seq = db_int(q, 1);
+    snprintf(j->name, sizeof(j->name), "%s", db_text(q, 2));
+    snprintf(j->kind, sizeof(j->kind), "%s", db_text(q, 3));
+    j->spec = str_dup(db_text(q, 4));
+    j->max_attempts = db_int(q, 5);
+    j->ranks = db_int(q, 6);
+    j->threads = db_int(q, 7);
+    j->created_ms = db_int(q, 8);
+    ASSERT(job_state_parse(db_text(q, 9), &j->state));
+    reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
+    j->cancel_requested = db_int(q, 12);
+    j->attempt = db_int(q, 13);
+    j->attempt_base = db_int(q, 14);
+    j->started_ms = db_int(q, 15);
+    j->finished_ms = db_int(q, 16);
+    j->progress = (struct job_progress){.step = db_int(q, 17),
+                                        .total_steps = db_int(q, 18),
+                                        .epoch = db_int(q, 19),
+                                        .eta_s = -1,
+                                        .images_per_s = -1};
+    j->result = db_is_null(q, 20) ? NULL : str_dup(db_text(q, 20));
+    j->priority = db_int(q, 21);
+    j->attempt_ranks = db_int(q, 22);
+    j->resize_requested = db_int(q, 23);
+    j->lost_hosts = db_int(q, 24);
+    j->placement = db_is_null(q, 25) ? NULL : str_dup(db_text(q, 25));
+    j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
+    read_origin(q, &j->origin);
+    if (job_is_sweep(j))
+        count_made(s, j);
+    return j;
+}
+
+struct job *store_job_get(struct store *s, const char *id, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT " JOB_COLUMNS " FROM job WHERE id=?", err);
+    struct job *j = NULL;
+    enum db_result got;
+
+    if (!q)
+        return NULL;
+    db_bind_text(q, 1, id);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        j = read_job(s, q);
+    else if (got == DB_DONE)
+        err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
+    db_reset(q);
+    return j;
+}
+
+bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT id FROM job ORDER BY seq DESC LIMIT 1", err);
+    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+
+    snprintf(out, JOB_ID_SIZE, "%s", got == DB_ROW ? db_text(q, 0) : "");
+    if (q)
+        db_reset(q);
+    return got != DB_FAILED;
+}
+
+static bool each_job(struct store *s, struct db_stmt *q, store_job_fn fn, void *arg,
+                     struct error *err)
+{
+    enum db_result got;
+
+    while ((got = db_step(q, err)) == DB_ROW)
+        fn(read_job(s, q), arg);
+    db_reset(q);
+    return got == DB_DONE;
+}
+
+bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state,
+                                   "SELECT " JOB_COLUMNS " FROM job WHERE state IN"
+                                   " ('queued','starting','running') ORDER BY seq",
+                                   err);
+
+    return q && each_job(s, q, fn, arg, err);
+}
+
+/* Two texts, because the index of states serves only a plain comparison. */
+#define PAGE_SQL(and_state)                                                         \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state \
+    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?5 IS NULL OR"       \
+    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))" \
+    " ORDER BY seq DESC LIMIT ?2"
+
+bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
+                     store_job_fn fn, void *arg, struct error *err)
+{
+    bool any = f->state == JOB_STATE_COUNT;
+    struct db_stmt *q = any ? db_prepare(s->state, PAGE_SQL(""), err)
+                            : db_prepare(s->state, PAGE_SQL("state=?7 AND"), err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, before ? before : INT64_MAX);
+    db_bind_int(q, 2, limit);
+    db_bind_text(q, 3, f->kind);
+    db_bind_text(q, 4, f->name);
+    db_bind_text(q, 5, f->label);
+    db_bind_text(q, 6, f->label_value);
+    if (!any)
+        db_bind_text(q, 7, job_state_name(f->state));
+    db_bind_text(q, 8, f->sweep);
+    return each_job(s, q, fn, arg, err);
+}
+
+bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT state, count(*) FROM job GROUP BY state", err);
+    enum job_state state;
+    enum db_result got = DB_FAILED;
+
+    memset(counts, 0, JOB_STATE_COUNT * sizeof(*counts));
+    while (q && (got = db_step(q, err)) == DB_ROW)
+        if (job_state_parse(db_text(q, 0), &state))
+            counts[state] = db_int(q, 1);
+    if (q)
+        db_reset(q);
+    return got == DB_DONE;
+}

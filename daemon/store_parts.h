@@ -1,0 +1,16 @@
+/* What the files store*.c share. */
+#ifndef DAEMON_STORE_PARTS_H
+#define DAEMON_STORE_PARTS_H
+
+#include "daemon/db.h"
+#include "daemon/store.h"
+
+struct store {
+    struct db *state, *metrics;
+};
+
+/* Scripts for db_open. */
+extern const char *const store_state_schema[], *const store_metrics_schema[];
+extern const size_t n_store_state_schema, n_store_metrics_schema;
+
+#endif
