@@ -152,29 +152,43 @@ static bool take_metrics(struct daemon *d, const struct job *j, struct error *er
     return true;
 }
 
+/* An attempt that went on for long has shown that what ended those before it was not the job's. */
+static void forgive(struct job *j, const struct retry_policy *policy, int64_t now_ms)
+{
+    if ((double)(now_ms - j->attempt_started_ms) >= 1e3 * policy->reset_s)
+        memset(j->failures, 0, sizeof(j->failures));
+}
+
 static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e, struct error *err)
 {
-    struct reason why;
-    enum job_event event;
-    bool lost_host;
+    const struct job before = *a->job;
+    const struct retry_policy policy = retry_policy_of(a->job->spec);
+    const int64_t now = clock_wall_ms();
+    struct attempt_exit classed = *e;
+    struct outcome o;
 
     uplink_forget(d->uplink, a);
     a->kill_at_ns = a->bury_at_ns = 0;
-    event = outcome_of(e, a->job, &why);
+    forgive(a->job, &policy, now);
+    o = outcome_of(e, a->job, &policy);
+    classed.class = o.failure;
     if (!take_metrics(d, a->job, err) ||
-        !store_attempt_end(d->store, a->job->id, a->job->attempt, clock_wall_ms(), e, err))
+        !store_attempt_end(d->store, a->job->id, a->job->attempt, now, &classed, err))
         return false;
-    if (event == EV_DONE) {
+    if (o.event == EV_DONE) {
         take_result(d, a->job);
         a->job->progress.step = a->job->progress.total_steps;
     }
-    if (e->class == ATTEMPT_LOST_HOST)
+    if (o.failure == FAILURE_LOST_HOST)
         hosts_suspect(d, a->job->placement);
-    lost_host = event == EV_AGAIN && e->class == ATTEMPT_LOST_HOST;
-    a->job->lost_hosts += lost_host;
-    if (lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err))
+    if (o.event == EV_AGAIN) {
+        a->job->failures[o.failure]++;
+        a->job->not_before_ms = o.wait_ms ? now + o.wait_ms : 0;
+    }
+    if (lifecycle_apply(d, a, o.event, o.event == EV_DONE ? NULL : &o.why, err))
         return true;
-    a->job->lost_hosts -= lost_host;
+    memcpy(a->job->failures, before.failures, sizeof(before.failures));
+    a->job->not_before_ms = before.not_before_ms;
     return false;
 }
 

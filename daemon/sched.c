@@ -14,7 +14,8 @@
 enum {
     /* Waiting jobs whose reason is told as it changes. Those further back are many, and each start changes
      * all of their places: they show it when asked. */
-    TOLD = 32
+    TOLD = 32,
+    PAUSE_MAX_MS = 2 * 24 * 3600 * 1000 /* of any policy (validate.c), spread included */
 };
 
 static void say_why(const struct daemon *d, const struct job *j, size_t ahead, int64_t free_slots,
@@ -62,11 +63,19 @@ static void start(struct daemon *d, struct active *a, const int64_t *given)
         log_error("a job cannot be started yet error=\"%s\"", err.msg);
 }
 
+/* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
+ * back must not make it wait for ever. */
+static bool pauses(const struct job *j, int64_t now_ms)
+{
+    return j->not_before_ms > now_ms && j->not_before_ms - now_ms <= PAUSE_MAX_MS;
+}
+
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     struct place_host *hosts;
     double began = clock_mono_s();
+    const int64_t now = clock_wall_ms();
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
     size_t ahead = 0;
@@ -77,7 +86,7 @@ static void pass(uv_timer_t *t)
     for (size_t i = 0; i < d->active.n; i++) {
         const struct job *j = d->active.at[i]->job;
 
-        if (j->state != JOB_QUEUED || job_is_sweep(j))
+        if (j->state != JOB_QUEUED || job_is_sweep(j) || pauses(j, now))
             continue;
         vec_push(&waiting, d->active.at[i]);
         vec_push(&queue, (struct queue_job){.ranks = j->ranks,

@@ -84,6 +84,11 @@ static const char *const state_schema[] = {
     "CREATE UNIQUE INDEX job_of_sweep ON job(sweep, sweep_index) WHERE sweep IS NOT NULL;"
     "CREATE INDEX job_sweep ON job(sweep);"
     "CREATE INDEX job_sweep_state ON job(sweep, state)",
+    "ALTER TABLE job DROP COLUMN max_attempts;"
+    "ALTER TABLE job DROP COLUMN attempt_base;"
+    "ALTER TABLE job DROP COLUMN lost_hosts;"
+    "ALTER TABLE job ADD COLUMN failures TEXT NOT NULL DEFAULT '{}';"
+    "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0",
 };
 
 static const char *const metrics_schema[] = {
@@ -163,9 +168,9 @@ const struct histogram *store_commit_seconds(const struct store *s)
 bool store_job_add(struct store *s, struct job *j, struct error *err)
 {
     static const char sql[] =
-        "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"
+        "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -174,37 +179,56 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_text(q, 2, j->name);
     db_bind_text(q, 3, j->kind);
     db_bind_text(q, 4, j->spec);
-    db_bind_int(q, 5, j->max_attempts);
-    db_bind_int(q, 6, j->ranks);
-    db_bind_int(q, 7, j->threads);
-    db_bind_int(q, 8, j->created_ms);
-    db_bind_text(q, 9, job_state_name(j->state));
-    db_bind_int(q, 10, j->priority);
-    db_bind_text(q, 11, j->reason.code);
-    db_bind_text(q, 12, j->reason.message);
-    db_bind_int(q, 13, j->finished_ms);
-    db_bind_int(q, 14, j->sweep.total);
-    db_bind_int(q, 15, j->sweep.parallel);
-    db_bind_text(q, 16, j->origin.sweep[0] ? j->origin.sweep : NULL);
-    db_bind_int(q, 17, j->origin.index);
-    db_bind_int(q, 18, j->origin.round);
-    db_bind_text(q, 19, j->origin.place);
+    db_bind_int(q, 5, j->ranks);
+    db_bind_int(q, 6, j->threads);
+    db_bind_int(q, 7, j->created_ms);
+    db_bind_text(q, 8, job_state_name(j->state));
+    db_bind_int(q, 9, j->priority);
+    db_bind_text(q, 10, j->reason.code);
+    db_bind_text(q, 11, j->reason.message);
+    db_bind_int(q, 12, j->finished_ms);
+    db_bind_int(q, 13, j->sweep.total);
+    db_bind_int(q, 14, j->sweep.parallel);
+    db_bind_text(q, 15, j->origin.sweep[0] ? j->origin.sweep : NULL);
+    db_bind_int(q, 16, j->origin.index);
+    db_bind_int(q, 17, j->origin.round);
+    db_bind_text(q, 18, j->origin.place);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
     return true;
 }
 
+static char *failures_text(const struct job *j)
+{
+    struct json *o = job_failures_json(j);
+    char *text = js_text(o, JS_COMPACT);
+
+    js_free(o);
+    return text;
+}
+
+static void read_failures(const char *text, struct job *j)
+{
+    struct json *o = js_parse(text, strlen(text), NULL);
+
+    for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
+        j->failures[f] = js_int(js_get(o, failure_name(f)), 0);
+    js_free(o);
+}
+
 bool store_job_update(struct store *s, const struct job *j, struct error *err)
 {
     static const char sql[] =
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
-        " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
+        " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
-        " lost_hosts=?17, sweep_round=?18"
+        " failures=?17, sweep_round=?18"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
+    char *failures;
+    bool ok;
 
     if (!q)
         return false;
@@ -214,7 +238,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_text(q, 4, j->reason.message);
     db_bind_int(q, 5, j->cancel_requested);
     db_bind_int(q, 6, j->attempt);
-    db_bind_int(q, 7, j->attempt_base);
+    db_bind_int(q, 7, j->not_before_ms);
     db_bind_int(q, 8, j->started_ms);
     db_bind_int(q, 9, j->finished_ms);
     db_bind_int(q, 10, j->progress.step);
@@ -224,9 +248,12 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 14, j->ranks);
     db_bind_int(q, 15, j->attempt_ranks);
     db_bind_int(q, 16, j->resize_requested);
-    db_bind_int(q, 17, j->lost_hosts);
+    failures = failures_text(j);
+    db_bind_text(q, 17, failures);
     db_bind_int(q, 18, j->origin.round);
-    if (!db_run(q, err))
+    ok = db_run(q, err);
+    free(failures);
+    if (!ok)
         return false;
     return db_changes(s->state) == 1 ||
            err_set(err, ERR_CONFLICT, "job %s is over and cannot become %s", j->id,
@@ -234,10 +261,11 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 }
 
 #define JOB_COLUMNS                                                                      \
-    "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
-    " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
+    "id, seq, name, kind, spec, not_before_ms, ranks, threads, created_ms, state,"       \
+    " reason_code, reason_message, cancel_requested, attempt,"                           \
+    " (SELECT started_ms FROM attempt WHERE job=job.id AND number=attempt), started_ms," \
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
-    " resize_requested, lost_hosts,"                                                     \
+    " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place"
 
@@ -275,7 +303,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     snprintf(j->name, sizeof(j->name), "%s", db_text(q, 2));
     snprintf(j->kind, sizeof(j->kind), "%s", db_text(q, 3));
     j->spec = str_dup(db_text(q, 4));
-    j->max_attempts = db_int(q, 5);
+    j->not_before_ms = db_int(q, 5);
     j->ranks = db_int(q, 6);
     j->threads = db_int(q, 7);
     j->created_ms = db_int(q, 8);
@@ -283,7 +311,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
     j->cancel_requested = db_int(q, 12);
     j->attempt = db_int(q, 13);
-    j->attempt_base = db_int(q, 14);
+    j->attempt_started_ms = db_int(q, 14);
     j->started_ms = db_int(q, 15);
     j->finished_ms = db_int(q, 16);
     j->progress = (struct job_progress){.step = db_int(q, 17),
@@ -295,7 +323,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->priority = db_int(q, 21);
     j->attempt_ranks = db_int(q, 22);
     j->resize_requested = db_int(q, 23);
-    j->lost_hosts = db_int(q, 24);
+    read_failures(db_text(q, 24), j);
     j->placement = db_is_null(q, 25) ? NULL : str_dup(db_text(q, 25));
     j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
     read_origin(q, &j->origin);
@@ -574,7 +602,7 @@ bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t
     db_bind_int(q, 6, end->stopped);
     db_bind_int(q, 7, end->lost);
     db_bind_text(q, 8, end->message);
-    db_bind_text(q, 9, attempt_class_name(end->class));
+    db_bind_text(q, 9, failure_name(end->class));
     return db_run(q, err);
 }
 
@@ -620,7 +648,7 @@ bool store_attempts(struct store *s, const char *job,
                                           .signal = (int)db_int(q, 4),
                                           .stopped = db_int(q, 5),
                                           .lost = db_int(q, 6),
-                                          .class = attempt_class_parse(db_text(q, 8))}};
+                                          .class = failure_parse(db_text(q, 8))}};
 
         snprintf(row.end.message, sizeof(row.end.message), "%s", db_text(q, 7));
         fn(&row, arg);
