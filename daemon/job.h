@@ -58,7 +58,10 @@ struct job {
     int64_t attempt_ranks; /* of the newest attempt */
     bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
     int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
-    int64_t attempt_started_ms;                  /* of the newest attempt */
+    int64_t limit_ms;                            /* of its running time; 0: none */
+    int64_t ran_ms;                              /* all attempts that are over, together */
+    int64_t
+        planned_ms; /* wall clock: when the queue expects to start it; 0: not known. Not durable */
     struct job_progress progress;
     struct job_sweep sweep;
     struct job_origin origin;

@@ -87,7 +87,6 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->attempt++;
     if (event == EV_START) {
         j->attempt++;
-        j->attempt_started_ms = now;
         j->attempt_ranks = j->ranks;
         j->resize_requested = false;
     }
@@ -98,6 +97,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     if (event == EV_RETRY) {
         j->cancel_requested = j->resize_requested = false;
         memset(j->failures, 0, sizeof(j->failures));
+        j->ran_ms = 0;
         j->finished_ms = 0;
         j->result = NULL;
     }
@@ -105,6 +105,8 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
     if (event == EV_START || event == EV_RETRY)
         j->not_before_ms = 0;
+    if (event != EV_RESIZE)
+        j->planned_ms = 0;
     if (job_is_final(j->state))
         j->finished_ms = now;
     if (event != EV_HELLO)

@@ -118,6 +118,21 @@ static bool is_resize(const struct attempt_exit *e, const struct job *j)
            (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1);
 }
 
+static bool time_is_over(const struct job *j)
+{
+    return j->limit_ms && j->ran_ms >= j->limit_ms;
+}
+
+static struct outcome out_of_time(const struct attempt_exit *e, const struct job *j)
+{
+    struct outcome o = {.event = EV_BAD, .failure = failure_of(e)};
+
+    reason_set(&o.why, "time_limit",
+               "ran for %.1f s, and its time_limit_s is %.1f; its newest checkpoint is kept",
+               (double)j->ran_ms / 1e3, (double)j->limit_ms / 1e3);
+    return o;
+}
+
 struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
                           const struct retry_policy *policy)
 {
@@ -133,8 +148,10 @@ struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
         reason_set(&o.why, "resizing",
                    "stopped with a checkpoint, to go on with %" PRId64 " rank%s", j->ranks,
                    j->ranks == 1 ? "" : "s");
+    } else if (!failure_of(e)) {
+        o = final_end(e);
     } else {
-        o = failure_of(e) ? try_again(e, j, policy) : final_end(e);
+        o = time_is_over(j) ? out_of_time(e, j) : try_again(e, j, policy);
     }
     return o;
 }

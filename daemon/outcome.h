@@ -16,7 +16,8 @@ struct outcome {
  * cannot be used; 3 cancelled; 75 stopped with a checkpoint, which after a resize was asked for (also
  * SIGUSR1) is that resize. What the shim found out by itself goes before the status. Ends of a class that has
  * more attempts left in the policy are tried again; j->failures counts those before this one. A job that a
- * user has cancelled is cancelled however its attempt ended, unless it got done. */
+ * user has cancelled is cancelled however its attempt ended, unless it got done. One whose time is over
+ * (j->ran_ms has this attempt in it) is not tried again. */
 struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
                           const struct retry_policy *policy);
 

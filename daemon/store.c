@@ -88,7 +88,9 @@ static const char *const state_schema[] = {
     "ALTER TABLE job DROP COLUMN attempt_base;"
     "ALTER TABLE job DROP COLUMN lost_hosts;"
     "ALTER TABLE job ADD COLUMN failures TEXT NOT NULL DEFAULT '{}';"
-    "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN limit_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0",
 };
 
 static const char *const metrics_schema[] = {
@@ -170,7 +172,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     static const char sql[] =
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place, limit_ms) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -193,6 +196,7 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 16, j->origin.index);
     db_bind_int(q, 17, j->origin.round);
     db_bind_text(q, 18, j->origin.place);
+    db_bind_int(q, 19, j->limit_ms);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -223,7 +227,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
         " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
-        " failures=?17, sweep_round=?18"
+        " failures=?17, sweep_round=?18, ran_ms=?19"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -251,6 +255,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     failures = failures_text(j);
     db_bind_text(q, 17, failures);
     db_bind_int(q, 18, j->origin.round);
+    db_bind_int(q, 19, j->ran_ms);
     ok = db_run(q, err);
     free(failures);
     if (!ok)
@@ -263,11 +268,11 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 #define JOB_COLUMNS                                                                      \
     "id, seq, name, kind, spec, not_before_ms, ranks, threads, created_ms, state,"       \
     " reason_code, reason_message, cancel_requested, attempt,"                           \
-    " (SELECT started_ms FROM attempt WHERE job=job.id AND number=attempt), started_ms," \
+    " limit_ms, started_ms,"                                                             \
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
     " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
-    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place"
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -311,7 +316,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
     j->cancel_requested = db_int(q, 12);
     j->attempt = db_int(q, 13);
-    j->attempt_started_ms = db_int(q, 14);
+    j->limit_ms = db_int(q, 14);
     j->started_ms = db_int(q, 15);
     j->finished_ms = db_int(q, 16);
     j->progress = (struct job_progress){.step = db_int(q, 17),
@@ -327,6 +332,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->placement = db_is_null(q, 25) ? NULL : str_dup(db_text(q, 25));
     j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
     read_origin(q, &j->origin);
+    j->ran_ms = db_int(q, 32);
     if (job_is_sweep(j))
         count_made(s, j);
     return j;
@@ -581,6 +587,22 @@ bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t
     db_bind_text(q, 4, token_sha256);
     db_bind_text(q, 5, placement);
     return db_run(q, err);
+}
+
+int64_t store_attempt_started_ms(struct store *s, const char *job, int64_t number)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT started_ms FROM attempt WHERE job=? AND number=?", NULL);
+    int64_t ms = 0;
+
+    if (!q)
+        return 0;
+    db_bind_text(q, 1, job);
+    db_bind_int(q, 2, number);
+    if (db_step(q, NULL) == DB_ROW)
+        ms = db_int(q, 0);
+    db_reset(q);
+    return ms;
 }
 
 bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,

@@ -241,6 +241,38 @@ START_TEST(a_preemption_costs_no_pause)
 }
 END_TEST
 
+START_TEST(a_job_whose_time_is_over_is_not_tried_again)
+{
+    static const struct {
+        struct attempt_exit e;
+        int64_t ran_ms;
+        bool cancel;
+        enum job_event want;
+        const char *code;
+    } cases[] = {
+        {{.status = 75}, 999, false, EV_AGAIN, "preempted"},
+        {{.status = 75}, 1000, false, EV_BAD, "time_limit"},
+        {{.status = 1, .stopped = true}, 1000, false, EV_BAD, "time_limit"},
+        {{.signal = 9}, 1000, false, EV_BAD, "time_limit"},
+        {{.status = 0}, 1000, false, EV_DONE, ""},
+        {{.status = 1}, 1000, false, EV_BAD, "failed"},
+        {{.status = 75}, 1000, true, EV_STOPPED, "cancelled"},
+    };
+    const struct retry_policy policy = retry_policy_of(no_words);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct job j = {.attempt = 1,
+                              .limit_ms = 1000,
+                              .ran_ms = cases[i].ran_ms,
+                              .cancel_requested = cases[i].cancel};
+        struct outcome got = outcome_of(&cases[i].e, &j, &policy);
+
+        ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
+        ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
+    }
+}
+END_TEST
+
 START_TEST(a_resize_is_no_failed_attempt)
 {
     static const struct {
@@ -583,9 +615,9 @@ END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
           an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
-          each_class_has_its_own_budget, pauses_double_up_to_a_limit_and_are_spread,
-          a_preemption_costs_no_pause, patterns_match_whole_paths,
-          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
-          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
-          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
-          active_jobs_stand_in_the_order_of_arrival)
+          a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
+          pauses_double_up_to_a_limit_and_are_spread, a_preemption_costs_no_pause,
+          patterns_match_whole_paths, every_route_is_reached_and_guarded,
+          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
+          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
+          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)

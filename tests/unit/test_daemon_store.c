@@ -43,6 +43,7 @@ START_TEST(a_job_reads_back_after_reopening)
     j->failures[FAILURE_INFRA] = 2;
     j->failures[FAILURE_DIVERGED] = 1;
     j->not_before_ms = 4000;
+    j->ran_ms = 5000;
     j->ranks = 4;
     j->attempt_ranks = 2;
     j->resize_requested = true;
@@ -66,7 +67,7 @@ START_TEST(a_job_reads_back_after_reopening)
         free(a);
         free(b);
     }
-    ck_assert(got->seq == j->seq && got->not_before_ms == 4000 &&
+    ck_assert(got->seq == j->seq && got->not_before_ms == 4000 && got->limit_ms == j->limit_ms &&
               memcmp(got->failures, j->failures, sizeof(j->failures)) == 0 &&
               got->threads == j->threads && got->attempt_ranks == 2 && got->resize_requested);
     js_free(before);
