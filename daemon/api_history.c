@@ -28,7 +28,7 @@ static void add_attempt(const struct attempt_row *row, void *items)
     js_set(j, "signal", ended && e->signal ? js_new_int(e->signal) : js_new_null());
     js_set(j, "stopped", js_new_bool(e->stopped));
     js_set(j, "lost", js_new_bool(e->lost));
-    js_set(j, "class", e->class ? js_new_string(attempt_class_name(e->class)) : js_new_null());
+    js_set(j, "class", e->class ? js_new_string(failure_name(e->class)) : js_new_null());
     js_set(j, "message", js_new_string(e->message));
     js_push(items, j);
 }

@@ -39,21 +39,6 @@ static struct json *read_record(const char *dir, const char *name, struct error 
     return j;
 }
 
-static const char *const class_names[ATTEMPT_CLASS_COUNT] = {"", "hang", "lost_host"};
-
-const char *attempt_class_name(enum attempt_class c)
-{
-    return class_names[c];
-}
-
-enum attempt_class attempt_class_parse(const char *name)
-{
-    for (enum attempt_class c = 0; c < ATTEMPT_CLASS_COUNT; c++)
-        if (strcmp(class_names[c], name) == 0)
-            return c;
-    return ATTEMPT_PLAIN;
-}
-
 bool attempt_write_owner(const char *dir, const char *id, const struct attempt_owner *owner,
                          struct error *err)
 {
@@ -96,7 +81,7 @@ bool attempt_write_exit(const char *dir, const struct attempt_exit *e, struct er
     js_set(j, "signal", js_new_int(e->signal));
     js_set(j, "stopped", js_new_bool(e->stopped));
     js_set(j, "lost", js_new_bool(e->lost));
-    js_set(j, "class", js_new_string(attempt_class_name(e->class)));
+    js_set(j, "class", js_new_string(failure_name(e->class)));
     js_set(j, "message", js_new_string(e->message));
     js_set(j, "ended_at", js_new_string(clock_text(clock_wall_ms(), now)));
     return write_record(dir, "exit.json", j, err);
@@ -113,7 +98,7 @@ bool attempt_read_exit(const char *dir, struct attempt_exit *e, struct error *er
         .signal = (int)js_int(js_get(j, "signal"), 0),
         .stopped = js_bool(js_get(j, "stopped"), false),
         .lost = js_bool(js_get(j, "lost"), false),
-        .class = attempt_class_parse(js_string(js_get(j, "class"), "")),
+        .class = failure_parse(js_string(js_get(j, "class"), "")),
     };
     snprintf(e->message, sizeof(e->message), "%s", js_string(js_get(j, "message"), ""));
     js_free(j);

@@ -8,18 +8,9 @@
 #ifndef DAEMON_ATTEMPT_H
 #define DAEMON_ATTEMPT_H
 
+#include "daemon/failure.h"
 #include "daemon/procs.h"
 #include "proto/base/error.h"
-
-/* Ends that the shim found out by looking after the ranks. */
-enum attempt_class {
-    ATTEMPT_PLAIN,     /* it ended by itself, or was told to */
-    ATTEMPT_HANG,      /* a rank did not get on, so the shim ended it */
-    ATTEMPT_LOST_HOST, /* a rank on another host was not heard any more */
-    ATTEMPT_CLASS_COUNT
-};
-const char *attempt_class_name(enum attempt_class c); /* "" for a plain one */
-enum attempt_class attempt_class_parse(const char *name);
 
 /* How an attempt ended. */
 struct attempt_exit {
@@ -27,7 +18,9 @@ struct attempt_exit {
     int signal;   /* mpirun was ended by it; 0: it was not */
     bool stopped; /* the shim was told to end it (SIGTERM) */
     bool lost;    /* nobody saw the end: the shim itself was killed */
-    enum attempt_class class;
+    /* In the record what the shim found out by looking after the ranks, else none; in the store the class of
+     * any failure. */
+    enum failure class;
     char message[1024]; /* the last words of the ranks, "" for none */
 };
 

@@ -37,6 +37,35 @@ static bool has_attempt(const struct active *a)
     return (a->job->state == JOB_STARTING || a->job->state == JOB_RUNNING) && !job_is_sweep(a->job);
 }
 
+/* -- Time -------------------------------------------------------------------------------------- */
+
+/* By the monotonic clock; that of an attempt which an earlier run of the daemon began, from when it did. */
+static int64_t lasted_ms(const struct daemon *d, struct active *a)
+{
+    const int64_t now = clock_mono_ns();
+
+    if (!a->since_ns) {
+        int64_t began = store_attempt_started_ms(d->store, a->job->id, a->job->attempt);
+        int64_t ms = began ? clock_wall_ms() - began : 0;
+
+        a->since_ns = now - (ms > 0 ? ms : 0) * 1000000;
+    }
+    return (now - a->since_ns) / 1000000;
+}
+
+int64_t attempts_left_ms(const struct daemon *d, struct active *a)
+{
+    const struct job *j = a->job;
+
+    return j->limit_ms ? j->limit_ms - j->ran_ms - (has_attempt(a) ? lasted_ms(d, a) : 0)
+                       : INT64_MAX;
+}
+
+static bool is_over_time(const struct daemon *d, struct active *a)
+{
+    return attempts_left_ms(d, a) <= 0;
+}
+
 /* -- The end ----------------------------------------------------------------------------------- */
 
 static bool was_before_reboot(const struct attempt_owner *owner)
@@ -152,29 +181,47 @@ static bool take_metrics(struct daemon *d, const struct job *j, struct error *er
     return true;
 }
 
+/* An attempt that went on for long has shown that what ended those before it was not the job's. */
+static void forgive(struct job *j, const struct retry_policy *policy, int64_t lasted_ms)
+{
+    if ((double)lasted_ms >= 1e3 * policy->reset_s)
+        memset(j->failures, 0, sizeof(j->failures));
+}
+
 static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e, struct error *err)
 {
-    struct reason why;
-    enum job_event event;
-    bool lost_host;
+    const struct job before = *a->job;
+    const struct retry_policy policy = retry_policy_of(a->job->spec);
+    const int64_t now = clock_wall_ms(), lasted = lasted_ms(d, a);
+    struct attempt_exit classed = *e;
+    struct outcome o;
 
     uplink_forget(d->uplink, a);
     a->kill_at_ns = a->bury_at_ns = 0;
-    event = outcome_of(e, a->job, &why);
+    forgive(a->job, &policy, lasted);
+    a->job->ran_ms += lasted;
+    o = outcome_of(e, a->job, &policy);
+    classed.class = o.failure;
     if (!take_metrics(d, a->job, err) ||
-        !store_attempt_end(d->store, a->job->id, a->job->attempt, clock_wall_ms(), e, err))
-        return false;
-    if (event == EV_DONE) {
+        !store_attempt_end(d->store, a->job->id, a->job->attempt, now, &classed, err))
+        goto fail;
+    if (o.event == EV_DONE) {
         take_result(d, a->job);
         a->job->progress.step = a->job->progress.total_steps;
     }
-    if (e->class == ATTEMPT_LOST_HOST)
+    if (o.failure == FAILURE_LOST_HOST)
         hosts_suspect(d, a->job->placement);
-    lost_host = event == EV_AGAIN && e->class == ATTEMPT_LOST_HOST;
-    a->job->lost_hosts += lost_host;
-    if (lifecycle_apply(d, a, event, event == EV_DONE ? NULL : &why, err))
+    if (o.event == EV_AGAIN) {
+        a->job->failures[o.failure]++;
+        a->job->not_before_ms = o.wait_ms ? now + o.wait_ms : 0;
+    }
+    a->since_ns = 0;
+    if (lifecycle_apply(d, a, o.event, o.event == EV_DONE ? NULL : &o.why, err))
         return true;
-    a->job->lost_hosts -= lost_host;
+fail:
+    a->job->ran_ms = before.ran_ms;
+    memcpy(a->job->failures, before.failures, sizeof(before.failures));
+    a->job->not_before_ms = before.not_before_ms;
     return false;
 }
 
@@ -210,6 +257,7 @@ void attempts_launch(struct daemon *d, struct active *a)
     struct error err;
 
     a->log_bytes = 0;
+    a->since_ns = clock_mono_ns();
     a->child = launch_start(d, a->job, on_ended, &err);
     if (a->child)
         return;
@@ -246,7 +294,7 @@ void attempts_preempt(struct daemon *d, struct active *a)
 /* For ranks that were asked, and whose time is over. */
 static void force(struct daemon *d, struct active *a)
 {
-    if (a->job->cancel_requested)
+    if (a->job->cancel_requested || is_over_time(d, a))
         signal_shim(d, a, SIGTERM);
     else if (!a->peer && a->job->state == JOB_RUNNING)
         /* It asks for the same. Ranks that have reported once catch it; before, it would end them. */
@@ -286,7 +334,7 @@ static void on_tick(uv_timer_t *t)
         if (!has_attempt(a))
             continue;
         announce_log(d, a);
-        if (a->job->cancel_requested && !a->kill_at_ns)
+        if ((a->job->cancel_requested || is_over_time(d, a)) && !a->kill_at_ns)
             attempts_stop(d, a);
         else if (a->job->resize_requested && !a->kill_at_ns)
             attempts_preempt(d, a);

@@ -13,6 +13,9 @@ void attempts_stop(struct daemon *d, struct active *a);
  * rank 0 does not connect, but never by force. */
 void attempts_preempt(struct daemon *d, struct active *a);
 
+/* How much longer its time limit lets it run, this attempt included; INT64_MAX: it has none. */
+int64_t attempts_left_ms(const struct daemon *d, struct active *a);
+
 /* Looks after all attempts from now on, also those that an earlier run of the daemon left behind. */
 void attempts_watch(struct daemon *d);
 /* Lets go of them; they go on. */

@@ -30,6 +30,7 @@ struct active {
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
     int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
                                  not known yet */
+    int64_t since_ns;   /* of the monotonic clock: its attempt began; 0: not known yet */
     int64_t kill_at_ns; /* when ranks that were asked to stop get a signal; 0: never */
     int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;  /* of rank 0's log, when it was last announced */

@@ -158,6 +158,18 @@ struct place_host *hosts_free(const struct daemon *d)
     return all;
 }
 
+int64_t *hosts_ranks(const struct daemon *d, const char *placement)
+{
+    int64_t *ranks = NEW_ARRAY(int64_t, d->hosts->list.n);
+
+    for (size_t i = 0; i < d->hosts->list.n; i++) {
+        const struct host *h = &d->hosts->list.at[i];
+
+        ranks[i] = h->why[0] ? 0 : ranks_on(placement, h->name);
+    }
+    return ranks;
+}
+
 bool hosts_can_take(const struct daemon *d, int64_t ranks, int64_t threads, struct error *err)
 {
     int64_t room = 0;

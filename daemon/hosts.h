@@ -16,6 +16,8 @@ void hosts_close(struct daemon *d);
 /* All of them as the queue sees them: what jobs hold follows from the jobs, so that it cannot go astray.
  * free() */
 struct place_host *hosts_free(const struct daemon *d);
+/* The ranks of a placement on each host that is up. free() */
+int64_t *hosts_ranks(const struct daemon *d, const char *placement);
 size_t hosts_count(const struct daemon *d);
 /* Slots that jobs hold. */
 int64_t hosts_used(const struct daemon *d);

@@ -20,10 +20,10 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->spec = js_text(normalised, JS_COMPACT);
     js_free(normalised);
     j->state = JOB_QUEUED;
-    j->max_attempts = spec->retry->max_attempts;
     j->ranks = j->attempt_ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
+    j->limit_ms = (int64_t)(1e3 * spec->time_limit_s);
     j->created_ms = now_ms;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
     return j;
@@ -121,6 +121,16 @@ static struct json *reason_json(const struct reason *r)
     return j;
 }
 
+struct json *job_failures_json(const struct job *job)
+{
+    struct json *j = js_new_object();
+
+    for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
+        if (job->failures[f])
+            js_set(j, failure_name(f), js_new_int(job->failures[f]));
+    return j;
+}
+
 /* Text that was JSON when it was stored. */
 static struct json *embedded(const char *text)
 {
@@ -167,6 +177,10 @@ struct json *job_json(const struct job *job, bool with_spec)
     js_set(j, "reason", reason_json(&job->reason));
     js_set(j, "cancel_requested", js_new_bool(job->cancel_requested));
     js_set(j, "attempt", js_new_int(job->attempt));
+    js_set(j, "failures", job_failures_json(job));
+    js_set(j, "not_before", time_or_null(job->not_before_ms));
+    js_set(j, "planned_start", time_or_null(job->planned_ms));
+    js_set(j, "ran_s", js_new_real((double)job->ran_ms / 1e3));
     js_set(j, "progress", progress_json(&job->progress));
     js_set(j, "created_at", time_or_null(job->created_ms));
     js_set(j, "started_at", time_or_null(job->started_ms));

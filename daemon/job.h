@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/failure.h"
 #include "daemon/ids.h"
 #include "daemon/job_fsm.h"
 #include "proto/base/json.h"
@@ -49,13 +50,18 @@ struct job {
     struct reason reason;  /* code "": none */
     bool cancel_requested; /* durable: a cancel cannot be lost */
     int64_t attempt;       /* the newest; 0 before the first */
-    int64_t attempt_base;  /* so many of them do not count against the limit */
-    int64_t lost_hosts; /* of the others, so many have ended so: they have a limit of their own */
-    int64_t max_attempts, threads, priority;
+    int64_t
+        failures[FAILURE_COUNT]; /* so many attempts ended so, and were tried again (failure.h) */
+    int64_t not_before_ms; /* wall clock: the next attempt waits until then; 0: it may start */
+    int64_t threads, priority;
     int64_t ranks;         /* that it should have: the next attempt gets them */
     int64_t attempt_ranks; /* of the newest attempt */
     bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
     int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
+    int64_t limit_ms;                            /* of its running time; 0: none */
+    int64_t ran_ms;                              /* all attempts that are over, together */
+    int64_t
+        planned_ms; /* wall clock: when the queue expects to start it; 0: not known. Not durable */
     struct job_progress progress;
     struct job_sweep sweep;
     struct job_origin origin;
@@ -89,6 +95,8 @@ void reason_set(struct reason *r, const char *code, const char *fmt, ...)
 
 /* The API's Job. Without the spec it is what events carry. */
 struct json *job_json(const struct job *j, bool with_spec);
+/* {"infra": 1}: those that there are. */
+struct json *job_failures_json(const struct job *j);
 /* {"id", "progress"} */
 struct json *job_progress_json(const struct job *j);
 

@@ -96,15 +96,17 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->cancel_requested = true;
     if (event == EV_RETRY) {
         j->cancel_requested = j->resize_requested = false;
-        j->attempt_base = j->attempt;
-        j->lost_hosts = 0;
+        memset(j->failures, 0, sizeof(j->failures));
+        j->ran_ms = 0;
         j->finished_ms = 0;
         j->result = NULL;
     }
     if (event == EV_RESIZE)
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
-    if (event == EV_RESIZED)
-        j->attempt_base++;
+    if (event == EV_START || event == EV_RETRY)
+        j->not_before_ms = 0;
+    if (event != EV_RESIZE)
+        j->planned_ms = 0;
     if (job_is_final(j->state))
         j->finished_ms = now;
     if (event != EV_HELLO)

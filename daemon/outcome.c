@@ -7,27 +7,39 @@
 #include <string.h>
 
 #include "proto/base/mem.h"
+#include "proto/base/rng.h"
 
 enum {
     STATUS_CANCELLED = 3,
     STATUS_AGAIN = 75,
-    LOST_HOSTS_MAX = 10,
     STATUS_SIGNAL = 128 /* mpirun: a rank was ended by signal status - 128 */
 };
 
-/* Statuses that are final, as the worker means them. */
+/* Statuses that say by themselves what went wrong. */
 static const struct {
     int status;
+    enum failure failure;
     const char *code, *fallback;
 } finals[] = {
-    {1, NULL, "the worker failed"}, /* see code_of_failure */
-    {2, "invalid", "the worker refused the job"},
-    {65, "bad_data", "data or model files cannot be used"},
+    {1, FAILURE_USER, "failed", "the worker failed"}, /* but see diverged */
+    {2, FAILURE_USER, "invalid", "the worker refused the job"},
+    {65, FAILURE_DATA, "bad_data", "data or model files cannot be used"},
 };
 
 static int signal_of(const struct attempt_exit *e)
 {
     return e->signal ? e->signal : e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL : 0;
+}
+
+static enum failure failure_of(const struct attempt_exit *e)
+{
+    if (e->class)
+        return e->class;
+    if (e->lost)
+        return FAILURE_INFRA;
+    if (e->stopped || e->status == STATUS_AGAIN)
+        return FAILURE_PREEMPTED; /* nobody here asked for it: the host goes down, for example */
+    return signal_of(e) ? FAILURE_INFRA : FAILURE_NONE;
 }
 
 /* How it ended, for an attempt that another one may mend. */
@@ -36,10 +48,12 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
     int number = signal_of(e);
     const char *name = number ? sigabbrev_np(number) : NULL;
 
-    if (e->class == ATTEMPT_HANG)
+    if (e->class == FAILURE_HANG)
         snprintf(out, size, "hung");
-    else if (e->class == ATTEMPT_LOST_HOST)
+    else if (e->class == FAILURE_LOST_HOST)
         snprintf(out, size, "a host was lost");
+    else if (e->class == FAILURE_OOM)
+        snprintf(out, size, "out of memory: the kernel ended a process");
     else if (e->lost)
         snprintf(out, size, "nobody saw its end%s", e->message[0] ? "" : " (the shim was killed)");
     else if (e->stopped)
@@ -51,65 +65,93 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
         snprintf(out, size, "stopped with a checkpoint");
 }
 
-/* Whoever is to blame, the attempt counts: a job that brings down its hosts must not go on for ever. */
-static enum job_event try_again(const struct attempt_exit *e, const struct job *j,
-                                struct reason *why)
+static struct outcome try_again(const struct attempt_exit *e, const struct job *j,
+                                const struct retry_policy *policy)
 {
-    bool lost_host = e->class == ATTEMPT_LOST_HOST;
-    int64_t used = lost_host ? j->lost_hosts + 1 : j->attempt - j->attempt_base - j->lost_hosts;
-    int64_t max = lost_host ? LOST_HOSTS_MAX : j->max_attempts;
-    bool again = used < max;
-    char how[64];
+    struct outcome o = {.event = EV_AGAIN, .failure = failure_of(e)};
+    int64_t count[FAILURE_COUNT], limit = policy->limit[o.failure];
+    char how[64], pause[48] = "";
 
+    memcpy(count, j->failures, sizeof(count));
+    if (++count[o.failure] >= limit)
+        o.event = EV_BAD;
+    if (o.event == EV_AGAIN)
+        o.wait_ms =
+            retry_delay_ms(policy, count, rng_key(rng_key_text(0, j->id), (uint64_t)j->attempt));
     describe(e, how, sizeof(how));
-    reason_set(why,
-               !again     ? "attempts_exhausted"
-               : e->class ? attempt_class_name(e->class)
-                          : "attempt_ended",
-               "attempt %" PRId64 " (%" PRId64 " of %" PRId64 "): %s%s%s", j->attempt, used, max,
-               how, e->message[0] ? ": " : "", e->message);
-    return again ? EV_AGAIN : EV_BAD;
+    if (o.wait_ms)
+        snprintf(pause, sizeof(pause), ", goes on after %.1f s", (double)o.wait_ms / 1e3);
+    reason_set(&o.why, o.event == EV_BAD ? "attempts_exhausted" : failure_name(o.failure),
+               "attempt %" PRId64 " (%s %" PRId64 " of %" PRId64 "%s): %s%s%s", j->attempt,
+               failure_name(o.failure), count[o.failure], limit, pause, how,
+               e->message[0] ? ": " : "", e->message);
+    return o;
 }
 
-/* Of the worker's words: it has one status for all that went wrong in computing (trainer.c). */
-static const char *code_of_failure(const char *message)
+/* The worker has one status for all that went wrong in computing (step.c). */
+static bool diverged(const struct attempt_exit *e)
 {
-    return strstr(message, "diverged: step ") ? "diverged" : "failed";
+    return e->status == 1 && strstr(e->message, "diverged: step ");
 }
 
-static enum job_event final_end(const struct attempt_exit *e, struct reason *why)
+static struct outcome final_end(const struct attempt_exit *e)
 {
+    struct outcome o = {.event = EV_BAD, .failure = FAILURE_USER};
+
     for (size_t i = 0; i < ARRAY_LEN(finals); i++)
         if (finals[i].status == e->status) {
-            const char *code = finals[i].code ? finals[i].code : code_of_failure(e->message);
-
-            reason_set(why, code, "%s", e->message[0] ? e->message : finals[i].fallback);
-            return EV_BAD;
+            o.failure = diverged(e) ? FAILURE_DIVERGED : finals[i].failure;
+            reason_set(&o.why, diverged(e) ? "diverged" : finals[i].code, "%s",
+                       e->message[0] ? e->message : finals[i].fallback);
+            return o;
         }
-    reason_set(why, "failed", "ended with status %d%s%s", e->status, e->message[0] ? ": " : "",
+    reason_set(&o.why, "failed", "ended with status %d%s%s", e->status, e->message[0] ? ": " : "",
                e->message);
-    return EV_BAD;
+    return o;
 }
 
-enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, struct reason *why)
+static bool is_resize(const struct attempt_exit *e, const struct job *j)
 {
-    *why = (struct reason){.code = ""};
-    if (!e->lost && !e->signal && e->status == 0 && !e->class)
-        return EV_DONE;
-    if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
-        reason_set(why, "cancelled", "%s", "cancelled by a user");
-        return EV_STOPPED;
-    }
     /* The signal asks for the same; it may meet ranks that are about to end. Ranks that hung, or lost
      * others, may end as if they had stopped. */
-    if (j->resize_requested && !e->lost && !e->class &&
-        (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1)) {
-        reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " rank%s",
-                   j->ranks, j->ranks == 1 ? "" : "s");
-        return EV_RESIZED;
+    return j->resize_requested && !e->lost && !e->class &&
+           (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1);
+}
+
+static bool time_is_over(const struct job *j)
+{
+    return j->limit_ms && j->ran_ms >= j->limit_ms;
+}
+
+static struct outcome out_of_time(const struct attempt_exit *e, const struct job *j)
+{
+    struct outcome o = {.event = EV_BAD, .failure = failure_of(e)};
+
+    reason_set(&o.why, "time_limit",
+               "ran for %.1f s, and its time_limit_s is %.1f; its newest checkpoint is kept",
+               (double)j->ran_ms / 1e3, (double)j->limit_ms / 1e3);
+    return o;
+}
+
+struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
+                          const struct retry_policy *policy)
+{
+    struct outcome o = {.event = EV_DONE};
+
+    if (!e->lost && !e->signal && e->status == 0 && !e->class)
+        return o;
+    if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
+        o.event = EV_STOPPED;
+        reason_set(&o.why, "cancelled", "%s", "cancelled by a user");
+    } else if (is_resize(e, j)) {
+        o.event = EV_RESIZED;
+        reason_set(&o.why, "resizing",
+                   "stopped with a checkpoint, to go on with %" PRId64 " rank%s", j->ranks,
+                   j->ranks == 1 ? "" : "s");
+    } else if (!failure_of(e)) {
+        o = final_end(e);
+    } else {
+        o = time_is_over(j) ? out_of_time(e, j) : try_again(e, j, policy);
     }
-    /* Nobody here asked for a stop, so it came from outside: the host goes down, for example. */
-    if (e->class || e->lost || e->stopped || signal_of(e) || e->status == STATUS_AGAIN)
-        return try_again(e, j, why);
-    return final_end(e, why);
+    return o;
 }

@@ -5,12 +5,20 @@
 #include "daemon/attempt.h"
 #include "daemon/job.h"
 
-/* Statuses of the worker (see `distill-worker --help`): 0 done; 3 cancelled; 75 and every end by a
- * signal, or of a shim that was told to stop, may be mended by another attempt, of which there are
- * max_attempts. A lost host is not the job's fault: such attempts do not count among them, but may be
- * ten at most. The rest is final. 75 (or SIGUSR1) after a resize was asked for is that
- * resize. A job that a user has cancelled is cancelled however its attempt
- * ended, unless it got done. */
-enum job_event outcome_of(const struct attempt_exit *e, const struct job *j, struct reason *why);
+struct outcome {
+    enum job_event event;
+    enum failure failure; /* why it did not get done; none if it did, or was asked to end */
+    int64_t wait_ms;      /* EV_AGAIN: until the next attempt may start */
+    struct reason why;
+};
+
+/* Statuses of the worker (see `distill-worker --help`): 0 done; 1 it failed; 2 it refused the job; 65 data
+ * cannot be used; 3 cancelled; 75 stopped with a checkpoint, which after a resize was asked for (also
+ * SIGUSR1) is that resize. What the shim found out by itself goes before the status. Ends of a class that has
+ * more attempts left in the policy are tried again; j->failures counts those before this one. A job that a
+ * user has cancelled is cancelled however its attempt ended, unless it got done. One whose time is over
+ * (j->ran_ms has this attempt in it) is not tried again. */
+struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
+                          const struct retry_policy *policy);
 
 #endif

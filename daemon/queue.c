@@ -35,25 +35,49 @@ void queue_order(struct queue_job *jobs, size_t n)
         qsort(jobs, n, sizeof(*jobs), by_rank);
 }
 
-static bool take_slots(struct queue_job *j, struct place_host *hosts, size_t n_hosts)
+/* The earliest start that is free of all plans made before. */
+static void plan(struct queue_job *j, struct timeline *t, size_t n_hosts)
 {
     int64_t *given = NEW_ARRAY(int64_t, n_hosts);
 
-    if (!place_ranks(hosts, n_hosts, j->ranks, j->threads, given)) {
+    j->start_ms = timeline_find(t, j->ranks, j->threads, j->left_ms, given);
+    if (j->start_ms != TIMELINE_EVER)
+        timeline_take(t, j->start_ms, j->left_ms, given, j->threads);
+    if (j->start_ms == 0)
+        j->given = given;
+    else
         free(given);
-        return false;
-    }
-    for (size_t i = 0; i < n_hosts; i++)
-        hosts[i].free -= given[i] * j->threads;
-    j->given = given;
-    return true;
 }
 
-void queue_decide(struct queue_job *jobs, size_t n, struct place_host *hosts, size_t n_hosts)
+/* What running jobs leave, and when. One whose time is over is about to end. */
+static struct timeline *future(const struct queue_running *running, size_t n_running,
+                               const struct place_host *hosts, size_t n_hosts)
 {
+    struct timeline *t = timeline_new(hosts, n_hosts);
+
+    for (size_t i = 0; i < n_running; i++)
+        if (running[i].left_ms != TIMELINE_EVER)
+            timeline_release(t, running[i].left_ms > 1 ? running[i].left_ms : 1, running[i].ranks,
+                             running[i].threads);
+    return t;
+}
+
+void queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
+                  size_t n_running, const struct place_host *hosts, size_t n_hosts)
+{
+    struct timeline *t = future(running, n_running, hosts, n_hosts);
+    size_t waiting = 0;
     bool held = false;
 
-    for (size_t i = 0; i < n; i++)
-        if (!held && !take_slots(&jobs[i], hosts, n_hosts))
-            held = jobs[i].ranks <= place_capacity(hosts, n_hosts, jobs[i].threads);
+    for (size_t i = 0; i < n; i++) {
+        struct queue_job *j = &jobs[i];
+
+        j->start_ms = TIMELINE_EVER;
+        if (held || waiting == QUEUE_DEPTH || j->ranks > place_capacity(hosts, n_hosts, j->threads))
+            continue;
+        plan(j, t, n_hosts);
+        held = j->start_ms == TIMELINE_EVER;
+        waiting += j->start_ms != 0;
+    }
+    timeline_free(t);
 }

@@ -7,28 +7,46 @@
  * only stopped to go on with other ranks: what they held stays theirs.
  *
  * A slot is one core; a job needs ranks x threads of them, all at once or none (its ranks wait for
- * each other). A job that does not fit yet holds back those behind it, or small jobs could keep a large
- * one waiting for ever. A job that would not fit if all hosts that are up were free holds nobody back. */
+ * each other). A job that does not fit yet is given the first slots that running jobs must have left by their
+ * time limits, and a job behind it starts out of turn only if it leaves those, and the same of all others
+ * before it, alone (conservative backfill; Mu'alem and Feitelson, 2001). Every decision plans anew, so that slots
+ * which come free early are used; for the job that is first in line that never means a later start. Where a
+ * time limit is missing nothing can be planned, and a job that does not fit yet holds back all behind
+ * it, or small jobs could keep a large one waiting for ever. A job that would not fit if all hosts that are up
+ * were free holds nobody back. */
 #ifndef DAEMON_QUEUE_H
 #define DAEMON_QUEUE_H
 
-#include "daemon/place.h"
+#include "daemon/timeline.h"
 
 enum {
-    QUEUE_AGING_MS = 10 * 60 * 1000
+    QUEUE_AGING_MS = 10 * 60 * 1000,
+    QUEUE_DEPTH = 100 /* waiting jobs that are planned; those behind them wait for their turn */
 };
 
 struct queue_job {
     int64_t ranks, threads;
     int64_t priority, arrived_ms;
-    bool resizing;  /* it stopped to go on with other ranks */
-    size_t arrival; /* its place in the order of arrival, which queue_order sets */
-    int64_t *given; /* the decision: ranks on each host, to be freed; NULL: it waits */
+    int64_t left_ms; /* of its time limit; TIMELINE_EVER: it has none */
+    bool resizing;   /* it stopped to go on with other ranks */
+    size_t arrival;  /* its place in the order of arrival, which queue_order sets */
+
+    /* The decision. */
+    int64_t *given;   /* ranks on each host, to be freed; NULL: it waits */
+    int64_t start_ms; /* as planned; TIMELINE_EVER: not known */
+};
+
+/* A job that runs. */
+struct queue_running {
+    const int64_t *ranks; /* on each host */
+    int64_t threads;
+    int64_t left_ms;
 };
 
 /* Puts jobs that stand in the order of their arrival into the order of the queue. */
 void queue_order(struct queue_job *jobs, size_t n);
-/* Decides for jobs in the order of the queue, and takes their slots from what is free. */
-void queue_decide(struct queue_job *jobs, size_t n, struct place_host *hosts, size_t n_hosts);
+/* Decides for jobs in the order of the queue. hosts: what is free of them now. */
+void queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
+                  size_t n_running, const struct place_host *hosts, size_t n_hosts);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/attempts.h"
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/queue.h"
@@ -14,7 +15,9 @@
 enum {
     /* Waiting jobs whose reason is told as it changes. Those further back are many, and each start changes
      * all of their places: they show it when asked. */
-    TOLD = 32
+    TOLD = 32,
+    PLAN_TOLD_MS = 2000,                /* so much later or sooner is news */
+    PAUSE_MAX_MS = 2 * 24 * 3600 * 1000 /* of any policy (validate.c), spread included */
 };
 
 static void say_why(const struct daemon *d, const struct job *j, size_t ahead, int64_t free_slots,
@@ -40,14 +43,17 @@ static void say_why(const struct daemon *d, const struct job *j, size_t ahead, i
 }
 
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
-static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_slots)
+static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_slots,
+                    int64_t planned_ms)
 {
     struct reason why;
 
     say_why(d, j, ahead, free_slots, &why);
-    if (strcmp(why.message, j->reason.message) == 0)
+    if (strcmp(why.message, j->reason.message) == 0 &&
+        llabs(planned_ms - j->planned_ms) < PLAN_TOLD_MS)
         return;
     j->reason = why;
+    j->planned_ms = planned_ms;
     if (ahead < TOLD)
         lifecycle_tell(d, "state", j->id, job_json(j, false));
 }
@@ -62,11 +68,49 @@ static void start(struct daemon *d, struct active *a, const int64_t *given)
         log_error("a job cannot be started yet error=\"%s\"", err.msg);
 }
 
+/* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
+ * back must not make it wait for ever. */
+static bool pauses(const struct job *j, int64_t now_ms)
+{
+    return j->not_before_ms > now_ms && j->not_before_ms - now_ms <= PAUSE_MAX_MS;
+}
+
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Of the wall clock; 0: it is not known. */
+static int64_t planned(const struct queue_job *q, int64_t now_ms)
+{
+    return q->start_ms == TIMELINE_EVER ? 0 : now_ms + q->start_ms;
+}
+
+static void decide(struct daemon *d, struct queue_job *queue, size_t n,
+                   const struct place_host *hosts)
+{
+    VEC(struct queue_running) running = {0};
+
+    for (size_t i = 0; i < d->active.n; i++) {
+        struct active *a = d->active.at[i];
+
+        if (a->job->state != JOB_QUEUED && !job_is_sweep(a->job))
+            vec_push(&running, (struct queue_running){.ranks = hosts_ranks(d, a->job->placement),
+                                                      .threads = a->job->threads,
+                                                      .left_ms = attempts_left_ms(d, a)});
+    }
+    queue_decide(queue, n, running.at, running.n, hosts, hosts_count(d));
+    for (size_t i = 0; i < running.n; i++)
+        free((void *)(uintptr_t)running.at[i].ranks);
+    vec_free(&running);
+}
+
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     struct place_host *hosts;
     double began = clock_mono_s();
+    const int64_t now = clock_wall_ms();
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
     size_t ahead = 0;
@@ -77,18 +121,20 @@ static void pass(uv_timer_t *t)
     for (size_t i = 0; i < d->active.n; i++) {
         const struct job *j = d->active.at[i]->job;
 
-        if (j->state != JOB_QUEUED || job_is_sweep(j))
+        if (j->state != JOB_QUEUED || job_is_sweep(j) || pauses(j, now))
             continue;
         vec_push(&waiting, d->active.at[i]);
-        vec_push(&queue, (struct queue_job){.ranks = j->ranks,
-                                            .threads = j->threads,
-                                            .priority = j->priority,
-                                            .resizing = j->resize_requested,
-                                            .arrived_ms = j->created_ms});
+        vec_push(&queue,
+                 (struct queue_job){.ranks = j->ranks,
+                                    .threads = j->threads,
+                                    .priority = j->priority,
+                                    .left_ms = max64(1, attempts_left_ms(d, d->active.at[i])),
+                                    .resizing = j->resize_requested,
+                                    .arrived_ms = j->created_ms});
     }
     queue_order(queue.at, queue.n);
     if (!d->paused)
-        queue_decide(queue.at, queue.n, hosts, hosts_count(d));
+        decide(d, queue.at, queue.n, hosts);
     for (size_t i = 0; i < hosts_count(d); i++)
         left += hosts[i].free;
     for (size_t i = 0; i < queue.n; i++) {
@@ -97,7 +143,7 @@ static void pass(uv_timer_t *t)
         if (queue.at[i].given)
             start(d, a, queue.at[i].given);
         else
-            explain(d, a->job, ahead++, left);
+            explain(d, a->job, ahead++, left, planned(&queue.at[i], now));
         free(queue.at[i].given);
     }
     free(hosts);

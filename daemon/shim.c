@@ -23,6 +23,7 @@
 #include "daemon/warden.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
+#include "proto/base/host.h"
 #include "proto/base/log.h"
 #include "proto/base/opt.h"
 #include "proto/base/str.h"
@@ -116,7 +117,8 @@ struct shim {
     bool ended, stopped;
     struct attempt_exit end; /* its class and message, where the warden has found the end */
     int64_t kill_at_ns, logs_at_ns;
-    struct buf tail; /* the newest of standard error */
+    int64_t oom_kills; /* of the machine, before the attempt */
+    struct buf tail;   /* the newest of standard error */
 };
 
 static void wait_ms(int ms)
@@ -263,9 +265,9 @@ static void keep_logs_small(struct shim *s)
 static void look_after_ranks(struct shim *s)
 {
     warden_look(s->warden, s->stopped ? NULL : &s->end);
-    if (s->stopped || s->end.class == ATTEMPT_PLAIN)
+    if (s->stopped || s->end.class == FAILURE_NONE)
         return;
-    if (s->end.class == ATTEMPT_HANG)
+    if (s->end.class == FAILURE_HANG)
         warden_write_stacks(s->warden);
     else
         warden_hang_up(s->warden);
@@ -329,17 +331,25 @@ static void end_all(struct shim *s)
     warden_account(s->warden, &s->end);
 }
 
+/* By SIGKILL, which none of ours sends before the end is known. */
+static bool was_killed(const struct attempt_exit *e)
+{
+    return !e->stopped && (e->signal == SIGKILL || e->status == STATUS_SIGNAL + SIGKILL);
+}
+
 static void describe_end(struct shim *s)
 {
     struct attempt_exit *e = &s->end;
 
     e->status = WIFEXITED(s->status) ? mpirun_status(WEXITSTATUS(s->status)) : 0;
     e->signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
-    e->stopped = s->stopped && e->class == ATTEMPT_PLAIN;
-    if (e->class != ATTEMPT_PLAIN)
+    e->stopped = s->stopped && e->class == FAILURE_NONE;
+    if (e->class != FAILURE_NONE)
         return;
     if (s->opt->hosts && !s->stopped && e->status > STATUS_MPIRUN)
-        e->class = ATTEMPT_LOST_HOST;
+        e->class = FAILURE_LOST_HOST;
+    else if (was_killed(e) && host_oom_kills() > s->oom_kills)
+        e->class = FAILURE_OOM;
     last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > STATUS_SIGNAL, e->message,
                sizeof(e->message));
 }
@@ -447,6 +457,7 @@ static bool run(struct shim *s, char *const *command, struct error *err)
     bool started;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    s->oom_kills = host_oom_kills();
     if (!block_signals(s, err) || !claim(s, err))
         return false;
     started = open_log(s, err) && claim_output(s, err) && open_warden(s, err) &&

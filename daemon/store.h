@@ -91,6 +91,8 @@ struct attempt_row {
 };
 bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t started_ms,
                        const char *token_sha256, const char *placement, struct error *err);
+/* 0 if there is no such attempt. */
+int64_t store_attempt_started_ms(struct store *s, const char *job, int64_t number);
 bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
                        const struct attempt_exit *end, struct error *err);
 /* The hash of the newest attempt's token. */

@@ -21,6 +21,22 @@ bool store_attempt_add(struct store *s, const char *job, int64_t number, int64_t
     return db_run(q, err);
 }
 
+int64_t store_attempt_started_ms(struct store *s, const char *job, int64_t number)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT started_ms FROM attempt WHERE job=? AND number=?", NULL);
+    int64_t ms = 0;
+
+    if (!q)
+        return 0;
+    db_bind_text(q, 1, job);
+    db_bind_int(q, 2, number);
+    if (db_step(q, NULL) == DB_ROW)
+        ms = db_int(q, 0);
+    db_reset(q);
+    return ms;
+}
+
 bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t ended_ms,
                        const struct attempt_exit *end, struct error *err)
 {
@@ -40,7 +56,7 @@ bool store_attempt_end(struct store *s, const char *job, int64_t number, int64_t
     db_bind_int(q, 6, end->stopped);
     db_bind_int(q, 7, end->lost);
     db_bind_text(q, 8, end->message);
-    db_bind_text(q, 9, attempt_class_name(end->class));
+    db_bind_text(q, 9, failure_name(end->class));
     return db_run(q, err);
 }
 
@@ -86,7 +102,7 @@ bool store_attempts(struct store *s, const char *job,
                                           .signal = (int)db_int(q, 4),
                                           .stopped = db_int(q, 5),
                                           .lost = db_int(q, 6),
-                                          .class = attempt_class_parse(db_text(q, 8))}};
+                                          .class = failure_parse(db_text(q, 8))}};
 
         snprintf(row.end.message, sizeof(row.end.message), "%s", db_text(q, 7));
         fn(&row, arg);

@@ -10,9 +10,10 @@
 bool store_job_add(struct store *s, struct job *j, struct error *err)
 {
     static const char sql[] =
-        "INSERT INTO job(id, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"
+        "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place, limit_ms) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -21,37 +22,57 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_text(q, 2, j->name);
     db_bind_text(q, 3, j->kind);
     db_bind_text(q, 4, j->spec);
-    db_bind_int(q, 5, j->max_attempts);
-    db_bind_int(q, 6, j->ranks);
-    db_bind_int(q, 7, j->threads);
-    db_bind_int(q, 8, j->created_ms);
-    db_bind_text(q, 9, job_state_name(j->state));
-    db_bind_int(q, 10, j->priority);
-    db_bind_text(q, 11, j->reason.code);
-    db_bind_text(q, 12, j->reason.message);
-    db_bind_int(q, 13, j->finished_ms);
-    db_bind_int(q, 14, j->sweep.total);
-    db_bind_int(q, 15, j->sweep.parallel);
-    db_bind_text(q, 16, j->origin.sweep[0] ? j->origin.sweep : NULL);
-    db_bind_int(q, 17, j->origin.index);
-    db_bind_int(q, 18, j->origin.round);
-    db_bind_text(q, 19, j->origin.place);
+    db_bind_int(q, 5, j->ranks);
+    db_bind_int(q, 6, j->threads);
+    db_bind_int(q, 7, j->created_ms);
+    db_bind_text(q, 8, job_state_name(j->state));
+    db_bind_int(q, 9, j->priority);
+    db_bind_text(q, 10, j->reason.code);
+    db_bind_text(q, 11, j->reason.message);
+    db_bind_int(q, 12, j->finished_ms);
+    db_bind_int(q, 13, j->sweep.total);
+    db_bind_int(q, 14, j->sweep.parallel);
+    db_bind_text(q, 15, j->origin.sweep[0] ? j->origin.sweep : NULL);
+    db_bind_int(q, 16, j->origin.index);
+    db_bind_int(q, 17, j->origin.round);
+    db_bind_text(q, 18, j->origin.place);
+    db_bind_int(q, 19, j->limit_ms);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
     return true;
 }
 
+static char *failures_text(const struct job *j)
+{
+    struct json *o = job_failures_json(j);
+    char *text = js_text(o, JS_COMPACT);
+
+    js_free(o);
+    return text;
+}
+
+static void read_failures(const char *text, struct job *j)
+{
+    struct json *o = js_parse(text, strlen(text), NULL);
+
+    for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
+        j->failures[f] = js_int(js_get(o, failure_name(f)), 0);
+    js_free(o);
+}
+
 bool store_job_update(struct store *s, const struct job *j, struct error *err)
 {
     static const char sql[] =
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
-        " attempt=?6, attempt_base=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
+        " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
-        " lost_hosts=?17, sweep_round=?18"
+        " failures=?17, sweep_round=?18, ran_ms=?19"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
+    char *failures;
+    bool ok;
 
     if (!q)
         return false;
@@ -61,7 +82,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_text(q, 4, j->reason.message);
     db_bind_int(q, 5, j->cancel_requested);
     db_bind_int(q, 6, j->attempt);
-    db_bind_int(q, 7, j->attempt_base);
+    db_bind_int(q, 7, j->not_before_ms);
     db_bind_int(q, 8, j->started_ms);
     db_bind_int(q, 9, j->finished_ms);
     db_bind_int(q, 10, j->progress.step);
@@ -71,9 +92,13 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 14, j->ranks);
     db_bind_int(q, 15, j->attempt_ranks);
     db_bind_int(q, 16, j->resize_requested);
-    db_bind_int(q, 17, j->lost_hosts);
+    failures = failures_text(j);
+    db_bind_text(q, 17, failures);
     db_bind_int(q, 18, j->origin.round);
-    if (!db_run(q, err))
+    db_bind_int(q, 19, j->ran_ms);
+    ok = db_run(q, err);
+    free(failures);
+    if (!ok)
         return false;
     return db_changes(s->state) == 1 ||
            err_set(err, ERR_CONFLICT, "job %s is over and cannot become %s", j->id,
@@ -81,12 +106,13 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
 }
 
 #define JOB_COLUMNS                                                                      \
-    "id, seq, name, kind, spec, max_attempts, ranks, threads, created_ms, state,"        \
-    " reason_code, reason_message, cancel_requested, attempt, attempt_base, started_ms," \
+    "id, seq, name, kind, spec, not_before_ms, ranks, threads, created_ms, state,"       \
+    " reason_code, reason_message, cancel_requested, attempt,"                           \
+    " limit_ms, started_ms,"                                                             \
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
-    " resize_requested, lost_hosts,"                                                     \
+    " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
-    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place"
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -122,7 +148,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     snprintf(j->name, sizeof(j->name), "%s", db_text(q, 2));
     snprintf(j->kind, sizeof(j->kind), "%s", db_text(q, 3));
     j->spec = str_dup(db_text(q, 4));
-    j->max_attempts = db_int(q, 5);
+    j->not_before_ms = db_int(q, 5);
     j->ranks = db_int(q, 6);
     j->threads = db_int(q, 7);
     j->created_ms = db_int(q, 8);
@@ -130,7 +156,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
     j->cancel_requested = db_int(q, 12);
     j->attempt = db_int(q, 13);
-    j->attempt_base = db_int(q, 14);
+    j->limit_ms = db_int(q, 14);
     j->started_ms = db_int(q, 15);
     j->finished_ms = db_int(q, 16);
     j->progress = (struct job_progress){.step = db_int(q, 17),
@@ -142,10 +168,11 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->priority = db_int(q, 21);
     j->attempt_ranks = db_int(q, 22);
     j->resize_requested = db_int(q, 23);
-    j->lost_hosts = db_int(q, 24);
+    read_failures(db_text(q, 24), j);
     j->placement = db_is_null(q, 25) ? NULL : str_dup(db_text(q, 25));
     j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
     read_origin(q, &j->origin);
+    j->ran_ms = db_int(q, 32);
     if (job_is_sweep(j))
         count_made(s, j);
     return j;

@@ -78,6 +78,13 @@ const char *const store_state_schema[] = {
     "CREATE UNIQUE INDEX job_of_sweep ON job(sweep, sweep_index) WHERE sweep IS NOT NULL;"
     "CREATE INDEX job_sweep ON job(sweep);"
     "CREATE INDEX job_sweep_state ON job(sweep, state)",
+    "ALTER TABLE job DROP COLUMN max_attempts;"
+    "ALTER TABLE job DROP COLUMN attempt_base;"
+    "ALTER TABLE job DROP COLUMN lost_hosts;"
+    "ALTER TABLE job ADD COLUMN failures TEXT NOT NULL DEFAULT '{}';"
+    "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN limit_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const store_metrics_schema[] = {

@@ -138,8 +138,8 @@ void warden_look(struct warden *w, struct attempt_exit *e)
         tell_silence(w, i, now);
     switch (watch_judge(&w->watch, now)) {
     case WATCH_WELL: return;
-    case WATCH_HUNG: e->class = ATTEMPT_HANG; break;
-    case WATCH_LOST_HOST: e->class = ATTEMPT_LOST_HOST; break;
+    case WATCH_HUNG: e->class = FAILURE_HANG; break;
+    case WATCH_LOST_HOST: e->class = FAILURE_LOST_HOST; break;
     }
     for (size_t i = 0; i < w->cfg.ranks; i++)
         if (watch_is_at_fault(&w->watch, i, now)) {
@@ -202,7 +202,7 @@ void warden_account(const struct warden *w, struct attempt_exit *e)
 
         if (!r->remote || r->gone)
             continue;
-        e->class = ATTEMPT_LOST_HOST;
+        e->class = FAILURE_LOST_HOST;
         snprintf(e->message, sizeof(e->message),
                  "rank %zu on host %s cannot be reached; its lease has run out", i, r->host);
         say(w, "%s", e->message);

@@ -106,7 +106,15 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"checkpoint.every_steps", 1, any, false, false},
         {"checkpoint.every_epochs", 1, max_count, false, false},
         {"checkpoint.keep", 1, 10000, false, false},
+        {"time_limit_s", 0, 1e9, true, false},
         {"retry.max_attempts", 1, 1000, false, false},
+        {"retry.max_lost_hosts", 1, 1000, false, false},
+        {"retry.max_hangs", 1, 1000, false, false},
+        {"retry.max_out_of_memory", 1, 1000, false, false},
+        {"retry.max_preemptions", 1, 1000000, false, false},
+        {"retry.reset_s", 0, 1e9, false, false},
+        {"retry.backoff_s", 0, 24 * 3600, false, false},
+        {"retry.backoff_max_s", 0, 24 * 3600, false, false},
         {"watchdog.stall_s", 0, 7 * 24 * 3600, true, false},
     };
     struct json *spec = job_to_json(job);

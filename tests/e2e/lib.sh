@@ -233,7 +233,8 @@ job() { # [FILTER]
         data: {source: "procedural:classes=4,train=64,test=32,seed=3"},
         student: {model: "resnet8"},
         train: {epochs: 1, batch: 16, lanes: 2, seed: 1, log_every_steps: 1},
-        resources: {ranks: 2, threads: 1}}'" | ${1:-.}"
+        resources: {ranks: 2, threads: 1},
+        retry: {backoff_s: 0}}'" | ${1:-.}"
 }
 
 # The same, distilled with KD + ND from a teacher of another width, so that a projector with dropout is

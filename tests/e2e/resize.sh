@@ -66,7 +66,7 @@ ctl resize "$id" 1 >"$tmp/said" || fail "distillctl resize: $(cat "$tmp/said")"
 [ "$(cat "$tmp/said")" = "$id running" ] || fail "distillctl resize says $(cat "$tmp/said")"
 is_calm "$id"
 [ "$(ranks_of "$id")" = '[1,2,4,4,1]' ] || fail "attempts had $(ranks_of "$id") ranks"
-again='running:resizing queued:resizing starting running' mended='queued:attempt_ended starting running'
+again='running:resizing queued:resizing starting running' mended='queued:infra starting running'
 [ "$(history "$id")" = "queued starting running $again $again $mended $again succeeded" ] || fail "history: $(history "$id")"
 
 # In the queue it takes effect at the start. A job that only stopped for more ranks goes before all others,

@@ -59,7 +59,7 @@ for n in 2 3 4; do
 done
 
 api GET "/api/v1/jobs/$id/attempts"
-[ "$(body '[.items[] | [.attempt, .lost]] | tostring')" = '[[1,false],[2,false],[3,true],[4,false]]' ] || fail "attempts: $text"
+[ "$(body '[.items[] | [.attempt, .lost, .class]] | tostring')" = '[[1,false,"infra"],[2,false,"infra"],[3,true,"infra"],[4,false,null]]' ] || fail "attempts: $text"
 [ "$(body '.items[0] | .status == 137 and (.message | test("rank 1 .*signal 9"))')" = true ] || fail "a rank's end: $text"
 [ "$(body '.items[1].signal')" = 9 ] || fail "mpirun's end: $text"
 [ "$(body '[.items[3].status, .items[3].signal] | tostring')" = '[0,null]' ] || fail "the last end: $text"
@@ -68,7 +68,7 @@ api GET "/api/v1/jobs/$id/attempts"
 [ "$(get "/api/v1/jobs/$id/events" '[.items[].state] | join(" ")')" = \
     "queued starting running queued starting running queued starting running queued starting running succeeded" ] ||
     fail "history: $(get "/api/v1/jobs/$id/events" .)"
-[ "$(get "/api/v1/jobs/$id/events" '[.items[] | select(.code == "attempt_ended").message] | length')" = 3 ] ||
+[ "$(get "/api/v1/jobs/$id/events" '[.items[] | select(.code == "infra").message] | length')" = 3 ] ||
     fail "the history does not say why"
 
 stop_daemon

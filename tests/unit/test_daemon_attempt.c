@@ -183,7 +183,7 @@ START_TEST(records_read_back)
 {
     struct attempt_exit e = {.status = 65,
                              .stopped = true,
-                             .class = ATTEMPT_HANG,
+                             .class = FAILURE_HANG,
                              .message = "a \"word\"\n"},
                         got;
     struct attempt_owner o = {{.pid = 7, .start_time = 123456789012, .boot_id = "b-1"}, "/c/g"},
@@ -195,7 +195,7 @@ START_TEST(records_read_back)
     ck_assert_ok(attempt_write_exit(unit_dir(), &e, &err), err);
     ck_assert_ok(attempt_read_exit(unit_dir(), &got, &err), err);
     ck_assert(got.status == 65 && got.signal == 0 && got.stopped && !got.lost);
-    ck_assert_int_eq(got.class, ATTEMPT_HANG);
+    ck_assert_int_eq(got.class, FAILURE_HANG);
     ck_assert_str_eq(got.message, e.message);
     ck_assert_ok(attempt_write_owner(unit_dir(), "job_x.3", &o, &err), err);
     ck_assert_ok(attempt_read_owner(unit_dir(), &owner, &err), err);

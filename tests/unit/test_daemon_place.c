@@ -92,15 +92,15 @@ START_TEST(queue_keeps_its_promises)
 {
     for (uint64_t round = 0; round < 2000; round++) {
         uint64_t key = rng_key(unit_seed(), round);
-        struct place_host hosts[HOSTS], left[HOSTS];
+        struct place_host hosts[HOSTS];
         struct queue_job jobs[QUEUE];
         bool someone_waits = false;
 
         draw_hosts(key, hosts);
-        memcpy(left, hosts, sizeof(left));
         for (size_t i = 0; i < QUEUE; i++)
-            jobs[i] = (struct queue_job){.ranks = 1 + below(key, 8), .threads = 1 + below(key, 3)};
-        queue_decide(jobs, QUEUE, left, HOSTS);
+            jobs[i] = (struct queue_job){
+                .ranks = 1 + below(key, 8), .threads = 1 + below(key, 3), .left_ms = TIMELINE_EVER};
+        queue_decide(jobs, QUEUE, NULL, 0, hosts, HOSTS);
         for (size_t i = 0; i < QUEUE; i++) {
             const struct queue_job *j = &jobs[i];
 
@@ -116,8 +116,183 @@ START_TEST(queue_keeps_its_promises)
             free(j->given);
         }
         for (size_t h = 0; h < HOSTS; h++)
-            ck_assert_msg(hosts[h].free >= 0 && left[h].free == hosts[h].free,
-                          "round %zu: a slot of host %zu was given twice", (size_t)round, h);
+            ck_assert_msg(hosts[h].free >= 0, "round %zu: a slot of host %zu was given twice",
+                          (size_t)round, h);
+    }
+}
+END_TEST
+
+/* A small cluster that lives through a queue: jobs start as decided, and end at their limits or before. */
+enum {
+    LIFE = 30
+};
+
+struct life {
+    uint64_t key;
+    struct place_host hosts[HOSTS];
+    struct queue_job jobs[LIFE];
+    int64_t length[LIFE];                      /* how long they really take */
+    int64_t started[LIFE], ranks[LIFE][HOSTS]; /* started -1: waits */
+    bool over[LIFE];
+    int64_t now;
+};
+
+static bool runs(const struct life *l, size_t i)
+{
+    return l->started[i] >= 0 && !l->over[i];
+}
+
+static void begin_life(struct life *l, uint64_t key, bool limits)
+{
+    *l = (struct life){.key = key};
+    draw_hosts(key, l->hosts);
+    for (size_t h = 0; h < HOSTS; h++)
+        l->hosts[h].free = l->hosts[h].slots;
+    for (size_t i = 0; i < LIFE; i++) {
+        int64_t limit = 1 + (int64_t)rng_below(key, 5000 + i, 20);
+
+        l->started[i] = -1;
+        l->jobs[i] = (struct queue_job){.ranks = 1 + (int64_t)rng_below(key, 3000 + i, 6),
+                                        .threads = 1 + (int64_t)rng_below(key, 4000 + i, 2),
+                                        .left_ms = limits ? limit : TIMELINE_EVER};
+        l->length[i] = 1 + (int64_t)rng_below(key, 6000 + i, (uint64_t)limit);
+        if (l->jobs[i].ranks > place_capacity(l->hosts, HOSTS, l->jobs[i].threads))
+            l->over[i] = true; /* it would hold nobody back, but wait for ever */
+    }
+}
+
+static void end_jobs(struct life *l)
+{
+    for (size_t i = 0; i < LIFE; i++)
+        if (runs(l, i) && l->now >= l->started[i] + l->length[i]) {
+            l->over[i] = true;
+            for (size_t h = 0; h < HOSTS; h++)
+                l->hosts[h].free += l->ranks[i][h] * l->jobs[i].threads;
+        }
+}
+
+/* One decision; the number of the first job in line that goes on waiting, and when it is to start (EVER: it
+ * is not known, or nobody waits). */
+static size_t decide(struct life *l, int64_t *start)
+{
+    struct queue_job queue[LIFE];
+    struct queue_running running[LIFE];
+    size_t who[LIFE], n = 0, r = 0, first = LIFE;
+
+    for (size_t i = 0; i < LIFE; i++)
+        if (runs(l, i))
+            running[r++] = (struct queue_running){
+                l->ranks[i], l->jobs[i].threads,
+                l->jobs[i].left_ms == TIMELINE_EVER ? TIMELINE_EVER
+                                                    : l->started[i] + l->jobs[i].left_ms - l->now};
+        else if (!l->over[i]) {
+            who[n] = i;
+            queue[n++] = l->jobs[i];
+        }
+    queue_decide(queue, n, running, r, l->hosts, HOSTS);
+    *start = TIMELINE_EVER;
+    for (size_t k = 0; k < n; k++) {
+        if (!queue[k].given) {
+            if (first == LIFE) {
+                first = who[k];
+                *start =
+                    queue[k].start_ms == TIMELINE_EVER ? TIMELINE_EVER : l->now + queue[k].start_ms;
+            }
+            continue;
+        }
+        l->started[who[k]] = l->now;
+        for (size_t h = 0; h < HOSTS; h++) {
+            l->ranks[who[k]][h] = queue[k].given[h];
+            l->hosts[h].free -= queue[k].given[h] * queue[k].threads;
+            ck_assert_msg(l->hosts[h].free >= 0, "a slot of host %zu was given twice", h);
+        }
+        free(queue[k].given);
+    }
+    return first;
+}
+
+static size_t left_of(const struct life *l)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < LIFE; i++)
+        n += !l->over[i];
+    return n;
+}
+
+/* Of all jobs, the sum of their starts. */
+static int64_t live(uint64_t key, bool limits)
+{
+    struct life l;
+    size_t first = LIFE, before;
+    int64_t start = TIMELINE_EVER, was, sum = 0;
+
+    for (begin_life(&l, key, limits); left_of(&l); l.now++) {
+        end_jobs(&l);
+        before = first;
+        was = start;
+        first = decide(&l, &start);
+        if (limits && first < LIFE)
+            ck_assert_msg(start != TIMELINE_EVER, "nothing is planned for job %zu", first);
+        ck_assert_msg(first != before || start <= was,
+                      "time %ld: job %zu, first in line, was to start at %ld, now at %ld",
+                      (long)l.now, first, (long)was, (long)start);
+        ck_assert_msg(l.now < 100000, "a job waits for ever");
+        if (!limits) /* strictly in turn */
+            for (size_t i = 0; i < LIFE; i++)
+                ck_assert_msg(first == LIFE || i < first || l.started[i] < 0 || l.over[i],
+                              "job %zu overtook job %zu", i, first);
+    }
+    for (size_t i = 0; i < LIFE; i++)
+        sum += l.started[i] > 0 ? l.started[i] : 0;
+    return sum;
+}
+
+START_TEST(backfill_delays_nobody_who_is_first_in_line)
+{
+    int64_t with = 0, without = 0;
+
+    for (uint64_t round = 0; round < 60; round++) {
+        uint64_t key = rng_key(unit_seed(), round);
+
+        with += live(key, true);
+        without += live(key, false);
+    }
+    ck_assert_msg(with < without * 9 / 10, "limits do not shorten the wait: %ld, without %ld",
+                  (long)with, (long)without);
+}
+END_TEST
+
+START_TEST(a_job_starts_out_of_turn_only_beside_the_plan)
+{
+    /* Four slots, two of them held for 10 more; the first in line needs all four. */
+    const struct place_host hosts[] = {{4, 2}};
+    const int64_t two[] = {2};
+    const struct queue_running running[] = {{two, 1, 10}};
+    static const struct {
+        int64_t ranks, left_ms;
+        bool starts;
+        int64_t at;
+    } cases[] = {
+        {2, 10, true, 0},              /* it is over in time */
+        {2, 11, false, 15},            /* it would not be */
+        {3, 1, false, 15},             /* it does not fit now */
+        {1, TIMELINE_EVER, false, 15}, /* nobody knows */
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct queue_job jobs[] = {
+            {.ranks = 4, .threads = 1, .left_ms = 5},
+            {.ranks = cases[i].ranks, .threads = 1, .left_ms = cases[i].left_ms},
+        };
+
+        queue_decide(jobs, 2, running, 1, hosts, 1);
+        ck_assert(!jobs[0].given);
+        ck_assert_int_eq(jobs[0].start_ms, 10);
+        ck_assert_msg((jobs[1].given != NULL) == cases[i].starts, "case %zu", i);
+        ck_assert_msg(jobs[1].start_ms == cases[i].at, "case %zu: in %ld", i,
+                      (long)jobs[1].start_ms);
+        free(jobs[1].given);
     }
 }
 END_TEST
@@ -277,6 +452,8 @@ START_TEST(what_can_never_fit_is_said_at_once)
 END_TEST
 
 UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_fullest_is_taken,
-          queue_keeps_its_promises, priority_comes_first_and_waiting_makes_up_for_it,
+          queue_keeps_its_promises, backfill_delays_nobody_who_is_first_in_line,
+          a_job_starts_out_of_turn_only_beside_the_plan,
+          priority_comes_first_and_waiting_makes_up_for_it,
           a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
           what_can_never_fit_is_said_at_once)

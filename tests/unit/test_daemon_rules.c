@@ -1,4 +1,5 @@
 /* daemon: what is decided by tables: the life of a job, the meaning of an end, routes, problems. */
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,167 +61,217 @@ START_TEST(names_of_states_read_back)
 }
 END_TEST
 
+/* As a job without a word about it has it. */
+static const char no_words[] = "{}";
+
 START_TEST(an_end_means_what_the_table_says)
 {
     static const struct {
         struct attempt_exit e;
         bool cancel;
-        int64_t attempt, base;
         enum job_event want;
+        enum failure failure;
         const char *code, *text;
     } cases[] = {
-        {{.status = 0}, false, 1, 0, EV_DONE, "", ""},
-        {{.status = 0}, true, 1, 0, EV_DONE, "", ""},
-        {{.status = 1, .message = "disk full"}, false, 1, 0, EV_BAD, "failed", "disk full"},
-        {{.status = 1}, false, 1, 0, EV_BAD, "failed", "the worker failed"},
-        {{.status = 2, .message = "#/x: y"}, false, 1, 0, EV_BAD, "invalid", "#/x: y"},
-        {{.status = 65, .message = "/d: cut"}, false, 1, 0, EV_BAD, "bad_data", "/d: cut"},
-        {{.status = 9, .message = "?"}, false, 1, 0, EV_BAD, "failed", "ended with status 9: ?"},
-        {{.status = 127}, false, 1, 0, EV_BAD, "failed", "ended with status 127"},
-        {{.status = 128}, false, 1, 0, EV_BAD, "failed", "ended with status 128"},
-        {{.status = 3}, true, 1, 0, EV_STOPPED, "cancelled", "cancelled by a user"},
-        {{.status = 3}, false, 1, 0, EV_STOPPED, "cancelled", "cancelled by a user"},
-        {{.status = 1}, true, 1, 0, EV_STOPPED, "cancelled", "cancelled by a user"},
-        {{.status = 65}, true, 1, 0, EV_STOPPED, "cancelled", ""},
-        {{.signal = 9}, true, 1, 0, EV_STOPPED, "cancelled", ""},
+        {{.status = 0}, false, EV_DONE, FAILURE_NONE, "", ""},
+        {{.status = 0}, true, EV_DONE, FAILURE_NONE, "", ""},
+        {{.status = 0, .stopped = true}, true, EV_DONE, FAILURE_NONE, "", ""},
+        {{.status = 1, .message = "disk full"}, false, EV_BAD, FAILURE_USER, "failed", "disk full"},
+        {{.status = 1}, false, EV_BAD, FAILURE_USER, "failed", "the worker failed"},
+        {{.status = 2, .message = "#/x: y"}, false, EV_BAD, FAILURE_USER, "invalid", "#/x: y"},
+        {{.status = 65, .message = "cut"}, false, EV_BAD, FAILURE_DATA, "bad_data", "cut"},
+        {{.status = 9, .message = "?"}, false, EV_BAD, FAILURE_USER, "failed", "with status 9: ?"},
+        {{.status = 127}, false, EV_BAD, FAILURE_USER, "failed", "ended with status 127"},
+        {{.status = 128}, false, EV_BAD, FAILURE_USER, "failed", "ended with status 128"},
         {{.status = 1, .message = "distill-worker train: rank 1: diverged: step 3, ..."},
          false,
-         1,
-         0,
          EV_BAD,
+         FAILURE_DIVERGED,
          "diverged",
          "step 3"},
-        {{.status = 1, .lost = true}, true, 1, 0, EV_STOPPED, "cancelled", ""},
-        {{.status = 75},
-         false,
-         1,
-         0,
-         EV_AGAIN,
-         "attempt_ended",
-         "attempt 1 (1 of 3): stopped with"},
-        {{.status = 137},
-         false,
-         2,
-         0,
-         EV_AGAIN,
-         "attempt_ended",
-         "2 (2 of 3): ended by signal 9 (SIGKILL)"},
-        {{.status = 139, .message = "rank 1"},
-         false,
-         1,
-         0,
-         EV_AGAIN,
-         "attempt_ended",
-         "signal 11 (SIGSEGV): rank 1"},
-        {{.signal = 9}, false, 1, 0, EV_AGAIN, "attempt_ended", "signal 9 (SIGKILL)"},
-        {{.status = 1, .lost = true},
-         false,
-         1,
-         0,
-         EV_AGAIN,
-         "attempt_ended",
-         "the shim was killed"},
-        {{.status = 0, .lost = true},
-         false,
-         1,
-         0,
-         EV_AGAIN,
-         "attempt_ended",
-         "the shim was killed"},
-        {{.status = 3, .lost = true}, false, 1, 0, EV_AGAIN, "attempt_ended", ""},
+        {{.status = 3}, true, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
+        {{.status = 3}, false, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
+        {{.status = 1}, true, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
+        {{.status = 65}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
+        {{.signal = 9}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
+        {{.status = 1, .lost = true}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
+        {{.status = 1, .stopped = true}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
+        {{.class = FAILURE_HANG}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
+        {{.status = 75}, false, EV_AGAIN, FAILURE_PREEMPTED, "preempted", "stopped with a check"},
         {{.status = 1, .stopped = true},
          false,
-         1,
-         0,
          EV_AGAIN,
-         "attempt_ended",
+         FAILURE_PREEMPTED,
+         "preempted",
          "stopped from outside"},
         {{.signal = 11, .stopped = true},
          false,
-         1,
-         0,
          EV_AGAIN,
-         "attempt_ended",
+         FAILURE_PREEMPTED,
+         "preempted",
          "stopped from outside"},
-        {{.status = 1, .stopped = true}, true, 1, 0, EV_STOPPED, "cancelled", ""},
-        {{.status = 0, .stopped = true}, true, 1, 0, EV_DONE, "", ""},
-        {{.status = 1, .class = ATTEMPT_HANG, .message = "rank 1"},
+        {{.status = 137}, false, EV_AGAIN, FAILURE_INFRA, "infra", "by signal 9 (SIGKILL)"},
+        {{.status = 139, .message = "rank 1"},
          false,
-         1,
-         0,
          EV_AGAIN,
+         FAILURE_INFRA,
+         "infra",
+         "signal 11 (SIGSEGV): rank 1"},
+        {{.signal = 9}, false, EV_AGAIN, FAILURE_INFRA, "infra", "signal 9 (SIGKILL)"},
+        {{.status = 1, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", "shim was killed"},
+        {{.status = 0, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", "shim was killed"},
+        {{.status = 3, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", ""},
+        {{.status = 75, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", ""},
+        {{.status = 1, .class = FAILURE_HANG, .message = "rank 1"},
+         false,
+         EV_AGAIN,
+         FAILURE_HANG,
          "hang",
          "hung: rank 1"},
-        {{.status = 0, .class = ATTEMPT_LOST_HOST, .message = "rank 1"},
+        {{.status = 0, .class = FAILURE_LOST_HOST, .message = "rank 1"},
          false,
-         2,
-         0,
          EV_AGAIN,
+         FAILURE_LOST_HOST,
          "lost_host",
-         "attempt 2 (1 of 10): a host was lost: rank 1"},
-        {{.class = ATTEMPT_HANG}, false, 3, 0, EV_BAD, "attempts_exhausted", "hung"},
-        {{.class = ATTEMPT_HANG}, true, 1, 0, EV_STOPPED, "cancelled", ""},
-        {{.status = 137}, false, 3, 0, EV_BAD, "attempts_exhausted", "attempt 3 (3 of 3)"},
-        {{.status = 75}, false, 4, 0, EV_BAD, "attempts_exhausted", "attempt 4 (4 of 3)"},
-        /* A user's retry begins to count anew. */
-        {{.status = 137}, false, 4, 3, EV_AGAIN, "attempt_ended", "attempt 4 (1 of 3)"},
-        {{.status = 137}, false, 6, 3, EV_BAD, "attempts_exhausted", "attempt 6 (3 of 3)"},
+         "a host was lost: rank 1"},
+        /* A job that needs more memory than there is would need it again, unless its user knows better. */
+        {{.status = 137, .class = FAILURE_OOM},
+         false,
+         EV_BAD,
+         FAILURE_OOM,
+         "attempts_exhausted",
+         "(oom 1 of 1): out of memory"},
     };
+    const struct retry_policy policy = retry_policy_of(no_words);
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct job j = {.attempt = cases[i].attempt,
-                              .attempt_base = cases[i].base,
-                              .max_attempts = 3,
-                              .cancel_requested = cases[i].cancel};
-        struct reason why;
-        enum job_event got = outcome_of(&cases[i].e, &j, &why);
+        const struct job j = {.attempt = 1, .cancel_requested = cases[i].cancel};
+        struct outcome got = outcome_of(&cases[i].e, &j, &policy);
 
-        ck_assert_msg(got == cases[i].want, "case %zu: %s", i, job_event_name(got));
-        ck_assert_msg(strcmp(why.code, cases[i].code) == 0, "case %zu: %s", i, why.code);
-        ck_assert_msg(strstr(why.message, cases[i].text), "case %zu: %s", i, why.message);
+        ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
+        ck_assert_msg(got.failure == cases[i].failure, "case %zu: %s", i,
+                      failure_name(got.failure));
+        ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
+        ck_assert_msg(strstr(got.why.message, cases[i].text), "case %zu: %s", i, got.why.message);
     }
 }
 END_TEST
 
-START_TEST(lost_hosts_have_a_limit_of_their_own)
+START_TEST(each_class_has_its_own_budget)
+{
+    static const struct {
+        const char *spec;
+        enum failure failure; /* of which `before` attempts ended so, and this one does */
+        int64_t before;
+        bool again;
+        const char *text;
+    } cases[] = {
+        {no_words, FAILURE_INFRA, 1, true, "infra 2 of 3"},
+        {no_words, FAILURE_INFRA, 2, false, "infra 3 of 3"},
+        {no_words, FAILURE_HANG, 1, true, "hang 2 of 3"},
+        {no_words, FAILURE_HANG, 2, false, "hang 3 of 3"},
+        {no_words, FAILURE_LOST_HOST, 8, true, "lost_host 9 of 10"},
+        {no_words, FAILURE_LOST_HOST, 9, false, "lost_host 10 of 10"},
+        {no_words, FAILURE_PREEMPTED, 98, true, "preempted 99 of 100"},
+        {no_words, FAILURE_PREEMPTED, 99, false, "preempted 100 of 100"},
+        {"{\"retry\":{\"max_attempts\":5,\"max_hangs\":1}}", FAILURE_INFRA, 3, true, "4 of 5"},
+        {"{\"retry\":{\"max_attempts\":5,\"max_hangs\":1}}", FAILURE_HANG, 0, false, "1 of 1"},
+        {"{\"retry\":{\"max_out_of_memory\":2}}", FAILURE_OOM, 0, true, "oom 1 of 2"},
+        {"{\"retry\":{\"max_attempts\":null}}", FAILURE_INFRA, 0, true, "infra 1 of 3"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct retry_policy policy = retry_policy_of(cases[i].spec);
+        const struct attempt_exit e = {.status = 1, .class = cases[i].failure};
+        struct job j = {.attempt = 40};
+        struct outcome got;
+
+        for (enum failure f = 0; f < FAILURE_COUNT; f++)
+            j.failures[f] = f == cases[i].failure ? cases[i].before : 0;
+        got = outcome_of(&e, &j, &policy);
+        ck_assert_msg((got.event == EV_AGAIN) == cases[i].again, "case %zu: %s", i,
+                      got.why.message);
+        ck_assert_msg(strstr(got.why.message, cases[i].text), "case %zu: %s", i, got.why.message);
+        /* Those of all other classes do not use it up. */
+        for (enum failure f = 0; f < FAILURE_COUNT; f++)
+            j.failures[f] = f == cases[i].failure ? cases[i].before : 1000;
+        got = outcome_of(&e, &j, &policy);
+        ck_assert_msg((got.event == EV_AGAIN) == cases[i].again, "case %zu", i);
+    }
+}
+END_TEST
+
+START_TEST(pauses_double_up_to_a_limit_and_are_spread)
+{
+    const struct retry_policy policy =
+        retry_policy_of("{\"retry\":{\"backoff_s\":4,\"backoff_max_s\":60}}");
+    double least = 1e9, most = 0, sum = 0;
+    int64_t count[FAILURE_COUNT] = {0};
+
+    for (int n = 1; n <= 12; n++) {
+        double base = fmin(60, 4 * pow(2, n - 1));
+
+        count[n % 2 ? FAILURE_INFRA : FAILURE_HANG]++;
+        for (uint64_t seed = 0; seed < 200; seed++) {
+            double s = (double)retry_delay_ms(&policy, count, seed) / 1e3 / base;
+
+            ck_assert_msg(s >= 0.799 && s <= 1.2, "%d failures: %g of %g s", n, s, base);
+            least = fmin(least, s);
+            most = fmax(most, s);
+            sum += s / (12 * 200);
+        }
+    }
+    ck_assert_msg(least < 0.82 && most > 1.18 && fabs(sum - 1) < 0.02, "%g .. %g, mean %g", least,
+                  most, sum);
+    ck_assert_int_eq(retry_delay_ms(&policy, count, 7), retry_delay_ms(&policy, count, 7));
+}
+END_TEST
+
+START_TEST(a_preemption_costs_no_pause)
+{
+    const struct retry_policy policy = retry_policy_of(no_words);
+    const struct attempt_exit e = {.status = 75}, killed = {.signal = 9};
+    struct job j = {.attempt = 3, .failures = {[FAILURE_PREEMPTED] = 2}};
+    struct outcome got = outcome_of(&e, &j, &policy);
+
+    ck_assert(got.event == EV_AGAIN && got.wait_ms == 0);
+    got = outcome_of(&killed, &j, &policy);
+    ck_assert(got.event == EV_AGAIN && got.wait_ms >= 1600 && got.wait_ms <= 2400);
+    ck_assert_msg(strstr(got.why.message, "(infra 1 of 3, goes on after "), "%s", got.why.message);
+}
+END_TEST
+
+START_TEST(a_job_whose_time_is_over_is_not_tried_again)
 {
     static const struct {
         struct attempt_exit e;
-        int64_t attempt, base, lost_hosts;
+        int64_t ran_ms;
+        bool cancel;
         enum job_event want;
-        const char *text;
+        const char *code;
     } cases[] = {
-        {{.class = ATTEMPT_LOST_HOST}, 1, 0, 0, EV_AGAIN, "attempt 1 (1 of 10): a host was lost"},
-        {{.class = ATTEMPT_LOST_HOST}, 12, 0, 8, EV_AGAIN, "attempt 12 (9 of 10)"},
-        {{.class = ATTEMPT_LOST_HOST}, 12, 0, 9, EV_BAD, "attempt 12 (10 of 10)"},
-        {{.status = 137}, 6, 0, 4, EV_AGAIN, "attempt 6 (2 of 3): ended by signal"},
-        {{.status = 137}, 7, 0, 4, EV_BAD, "attempt 7 (3 of 3): ended by signal"},
-        /* A host was lost, and then the job resized: neither is a failure of the job's own. */
-        {{.status = 137}, 3, 1, 1, EV_AGAIN, "attempt 3 (1 of 3): ended by signal"},
-        {{.class = ATTEMPT_LOST_HOST}, 3, 1, 1, EV_AGAIN, "attempt 3 (2 of 10)"},
+        {{.status = 75}, 999, false, EV_AGAIN, "preempted"},
+        {{.status = 75}, 1000, false, EV_BAD, "time_limit"},
+        {{.status = 1, .stopped = true}, 1000, false, EV_BAD, "time_limit"},
+        {{.signal = 9}, 1000, false, EV_BAD, "time_limit"},
+        {{.status = 0}, 1000, false, EV_DONE, ""},
+        {{.status = 1}, 1000, false, EV_BAD, "failed"},
+        {{.status = 75}, 1000, true, EV_STOPPED, "cancelled"},
     };
+    const struct retry_policy policy = retry_policy_of(no_words);
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        const struct job j = {.attempt = cases[i].attempt,
-                              .attempt_base = cases[i].base,
-                              .lost_hosts = cases[i].lost_hosts,
-                              .max_attempts = 3};
-        struct reason why;
+        const struct job j = {.attempt = 1,
+                              .limit_ms = 1000,
+                              .ran_ms = cases[i].ran_ms,
+                              .cancel_requested = cases[i].cancel};
+        struct outcome got = outcome_of(&cases[i].e, &j, &policy);
 
-        ck_assert_msg(outcome_of(&cases[i].e, &j, &why) == cases[i].want, "case %zu: %s", i,
-                      why.message);
-        ck_assert_msg(strstr(why.message, cases[i].text), "case %zu: %s", i, why.message);
+        ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
+        ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
     }
 }
 END_TEST
-
-static void clear(char *params[HTTP_PARAMS])
-{
-    for (size_t i = 0; i < HTTP_PARAMS; i++) {
-        free(params[i]);
-        params[i] = NULL;
-    }
-}
 
 START_TEST(a_resize_is_no_failed_attempt)
 {
@@ -239,24 +290,32 @@ START_TEST(a_resize_is_no_failed_attempt)
         {{.status = 1}, false, EV_BAD, "failed"},
         {{.status = 137}, false, EV_BAD, "attempts_exhausted"},
         {{.status = 75, .lost = true}, false, EV_BAD, "attempts_exhausted"},
-        {{.status = 75, .class = ATTEMPT_HANG}, false, EV_BAD, "attempts_exhausted"},
-        {{.status = 75, .class = ATTEMPT_LOST_HOST}, false, EV_AGAIN, "lost_host"},
+        {{.status = 75, .class = FAILURE_HANG}, false, EV_BAD, "attempts_exhausted"},
+        {{.status = 75, .class = FAILURE_LOST_HOST}, false, EV_AGAIN, "lost_host"},
     };
+    const struct retry_policy policy = retry_policy_of(no_words);
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct job j = {.attempt = 3,
-                              .max_attempts = 3,
+                              .failures = {[FAILURE_INFRA] = 2, [FAILURE_HANG] = 2},
                               .ranks = 2,
                               .resize_requested = true,
                               .cancel_requested = cases[i].cancel};
-        struct reason why;
-        enum job_event got = outcome_of(&cases[i].e, &j, &why);
+        struct outcome got = outcome_of(&cases[i].e, &j, &policy);
 
-        ck_assert_msg(got == cases[i].want, "case %zu: %s", i, job_event_name(got));
-        ck_assert_msg(strcmp(why.code, cases[i].code) == 0, "case %zu: %s", i, why.code);
+        ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
+        ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
     }
 }
 END_TEST
+
+static void clear(char *params[HTTP_PARAMS])
+{
+    for (size_t i = 0; i < HTTP_PARAMS; i++) {
+        free(params[i]);
+        params[i] = NULL;
+    }
+}
 
 START_TEST(patterns_match_whole_paths)
 {
@@ -556,8 +615,9 @@ END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
           an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
-          lost_hosts_have_a_limit_of_their_own, patterns_match_whole_paths,
-          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
-          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
-          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
-          active_jobs_stand_in_the_order_of_arrival)
+          a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
+          pauses_double_up_to_a_limit_and_are_spread, a_preemption_costs_no_pause,
+          patterns_match_whole_paths, every_route_is_reached_and_guarded,
+          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
+          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
+          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)

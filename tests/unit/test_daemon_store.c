@@ -40,8 +40,10 @@ START_TEST(a_job_reads_back_after_reopening)
     reason_set(&j->reason, "attempt_ended", "%s", "why \"so\"\n");
     j->cancel_requested = true;
     j->attempt = 5;
-    j->attempt_base = 3;
-    j->lost_hosts = 1;
+    j->failures[FAILURE_INFRA] = 2;
+    j->failures[FAILURE_DIVERGED] = 1;
+    j->not_before_ms = 4000;
+    j->ran_ms = 5000;
     j->ranks = 4;
     j->attempt_ranks = 2;
     j->resize_requested = true;
@@ -65,9 +67,9 @@ START_TEST(a_job_reads_back_after_reopening)
         free(a);
         free(b);
     }
-    ck_assert(got->seq == j->seq && got->attempt_base == 3 && got->lost_hosts == 1 &&
-              got->max_attempts == j->max_attempts && got->threads == j->threads &&
-              got->attempt_ranks == 2 && got->resize_requested);
+    ck_assert(got->seq == j->seq && got->not_before_ms == 4000 && got->limit_ms == j->limit_ms &&
+              memcmp(got->failures, j->failures, sizeof(j->failures)) == 0 &&
+              got->threads == j->threads && got->attempt_ranks == 2 && got->resize_requested);
     js_free(before);
     js_free(after);
     job_destroy(got);

@@ -1,0 +1,67 @@
+#!/bin/bash
+# A job whose time is over stops with a checkpoint, and a daemon that was started again knows how long it has run. The
+# queue plans with the limits: a short job starts before its turn where the first in line need not wait for it.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+says() { # PATH FILTER WANTED WHAT
+    api GET "$1"
+    [ "$(body "$2")" = "$3" ] || fail "$4: $text"
+}
+
+long='.train.epochs = 1000000 | .checkpoint = {every_steps: 5, every_epochs: null}'
+start_daemon
+post_job "$(job "$long | .time_limit_s = 6")"
+expect 202 "submitting"
+id=$(body .id)
+wait_state "$id" running
+kill_daemon
+start_daemon
+wait_state "$id" failed
+says "/api/v1/jobs/$id" '[.reason.code, .attempt, .failures] | tostring' '["time_limit",1,{}]' "its end"
+[ "$(body '.ran_s >= 6 and .ran_s < 6 + 20 * '"${PATIENCE:-1}")" = true ] || fail "it ran too long or too short: $text"
+[[ $(body .reason.message) == "ran for "*" s, and its time_limit_s is 6.0; its newest checkpoint is kept" ]] || fail "its reason: $text"
+ls "$state/jobs/$id"/out/checkpoints/*.safetensors >/dev/null || fail "it left no checkpoint"
+step=$(get "/api/v1/jobs/$id" .progress.step)
+verb "$id" retry
+goes_on() {
+    [ "$(resumed_from "$id" 2)" -ge "$((step - 5))" ] 2>/dev/null
+}
+within 30 goes_on || fail "a retry goes on at $(resumed_from "$id" 2), not at $step"
+verb "$id" cancel
+wait_state "$id" cancelled
+
+# Two slots. The first job leaves its one in 100 s, and the second needs both.
+one="$long | .resources.ranks = 1"
+submit_one() { # FILTER
+    post_job "$(job "$1")"
+    expect 202 "submitting $1"
+    id=$(body .id)
+}
+submit_one "$one | .time_limit_s = 100"
+first=$id
+wait_state "$first" running
+submit_one "$long | .resources.ranks = 2 | .time_limit_s = 50"
+both=$id
+is_planned() {
+    [ "$(get "/api/v1/jobs/$both" .planned_start)" != null ]
+}
+within 10 is_planned || fail "nothing is planned: $(get "/api/v1/jobs/$both" .)"
+in_s=$(($(date -d "$(get "/api/v1/jobs/$both" .planned_start)" +%s) - $(date -d "$(get "/api/v1/jobs/$first" .started_at)" +%s)))
+[ $in_s -ge 95 ] && [ $in_s -le 102 ] || fail "the second is to start $in_s s after the first, whose limit is 100 s"
+submit_one "$one"
+endless=$id
+submit_one "$one | .time_limit_s = 1000"
+too_long=$id
+submit_one '.resources.ranks = 1 | .train.max_steps = 2 | .time_limit_s = 20'
+short=$id
+wait_state "$short" succeeded
+for waits in "$both" "$endless" "$too_long"; do
+    says "/api/v1/jobs/$waits" '[.state, .attempt, .reason.code] | tostring' '["queued",0,"waiting_for_slots"]' "it overtook"
+done
+for id in "$first" "$both" "$endless" "$too_long"; do
+    verb "$id" cancel
+done
+for id in "$first" "$both" "$endless" "$too_long"; do
+    wait_state "$id" cancelled
+done
+stop_daemon
