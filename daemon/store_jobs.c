@@ -2,6 +2,7 @@
 #include "daemon/store_parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/base/mem.h"

@@ -10,8 +10,8 @@ enum {
 
 static void set_clocks(const struct replica *r, struct plan_clock *clock)
 {
-    plan_clock_set(r->teacher, clock);
-    plan_clock_set(r->tapped, clock);
+    for (int form = 0; r->teacher && form < TEACHER_FORMS; form++)
+        plan_clock_set(r->teacher->plans[form], clock);
     plan_clock_set(r->eval, clock);
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
         plan_clock_set(r->train[i], clock);
