@@ -173,15 +173,16 @@ static void predict(const struct bench *b, const struct model *host)
     static const double sizes[] = {1e6, 10e6, 100e6};
 
     printf("Hosts with %d ranks each, a network of %g us and %g Gbit/s: milliseconds\n"
-           "t = t(host) + 2 log2(H) latency + 2 bytes (H - 1) / H / rate\n%8s",
+           "t = t(host) + buckets 2 log2(H) latency + 2 bytes (H - 1) / H / rate\n%8s",
            coll_size(b->coll), b->latency_us, b->gbit, "hosts");
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
         printf("%8.0f MB", sizes[i] / 1e6);
     for (int hosts = 1; hosts <= 64; hosts *= 2) {
         printf("\n%8d", hosts);
         for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+            double buckets = ceil(sizes[i] / (COLL_BUCKET * sizeof(float)));
             double t = host->latency + sizes[i] * host->per_byte +
-                       2 * log2(hosts) * b->latency_us * 1e-6 +
+                       buckets * 2 * log2(hosts) * b->latency_us * 1e-6 +
                        2 * sizes[i] * (hosts - 1) / hosts / (b->gbit * 1e9 / 8);
 
             printf("%11.2f", t * 1e3);

@@ -5,13 +5,13 @@
  *
  * For H hosts, whose network has a latency and a rate, n bytes take
  *
- *     t = t_host(n) + 2 log2(H) latency + 2 n (H - 1) / (H rate)
+ *     t = t_host(n) + buckets 2 log2(H) latency + 2 n (H - 1) / (H rate)
  *
  * where t_host is two meetings and n bytes read and written in the memory of each rank. No sum of all to all
  * can send less; a ring would send as much in 2 (H - 1) messages one after the other.
  *
  * Sums of many elements go bucket by bucket; where buckets end is the same on all ranks, and each element has
- * one tree, so no bit depends on it. The latency then counts for each bucket. */
+ * one tree, so no bit depends on it. */
 #include <stdlib.h>
 
 #include "proto/base/clock.h"

@@ -20,8 +20,8 @@ enum {
     LINE = 64,
     HEAD = 4096,  /* bytes before the floats */
     BLOCK = 2048, /* floats that are summed at a time; they stay in the nearest cache */
-    SPINS =
-        2000 /* of a waiting rank before it lets others run, and as many times before it sleeps */
+    SPINS = 2000, /* of a waiting rank before it lets others run, and sleeps soon after */
+    ROUNDS = 4000 /* until it sleeps longer, when it has waited for some tenth of a second */
 };
 
 /* Each on a line of its own: one is read all the time while others are written. */
@@ -179,7 +179,7 @@ static void wait_a_little(const struct shared *m, int round)
     if (round < SPINS + SPINS / 10)
         sched_yield();
     else
-        nanosleep(&(struct timespec){0, 50000}, NULL);
+        nanosleep(&(struct timespec){0, round < ROUNDS ? 50000 : 1000000}, NULL);
 }
 
 void shared_meet(struct shared *m)
@@ -189,7 +189,7 @@ void shared_meet(struct shared *m)
     atomic_store_explicit(&m->heads[m->rank]->arrived, now, memory_order_release);
     for (int r = 0; r < m->size; r++)
         for (int round = 0; atomic_load_explicit(&m->heads[r]->arrived, memory_order_acquire) < now;
-             round += round < SPINS * 2)
+             round += round < ROUNDS)
             wait_a_little(m, round);
 }
 
