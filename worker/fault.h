@@ -13,8 +13,8 @@
 /* False when the variable is set and says nothing that can be done. */
 bool fault_check(struct error *err);
 
-/* After `step` steps were finished, before the gradients of the next are summed. `grads` is what kind:nan
- * spoils. */
+/* After `step` steps were finished, before the last gradients of the next, the first of all, are summed over
+ * ranks. `grads` is what kind:nan spoils. */
 void fault_strike(int rank, int64_t step, float *grads);
 
 #endif

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "worker/footprint.h"
 
 #include <inttypes.h>
@@ -36,10 +37,10 @@ static size_t optimiser_states(const struct replica *r)
     return n;
 }
 
-/* Regions of the tree inside a rank, and what a partner sends. */
-static size_t gradient_regions(int lanes, int ranks)
+/* Of the tree inside a rank; the first is shared with the ranks of the host. */
+static size_t gradient_regions(const struct replica *r, int lanes)
 {
-    return (size_t)lane_tree_regions(lanes / ranks) + (ranks > 1);
+    return r->cfg.n_lane_sizes ? (size_t)lane_tree_regions(lanes) : 0;
 }
 
 /* Of a class's direction, what it is the direction of; running ones also as the sum of a step. */
@@ -74,9 +75,8 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
             {"parameters", params},
             {"running statistics", r->flat.buffer_count * sizeof(float)},
             {"optimiser", optimiser_states(r) * params},
-            {"gradient regions", r->cfg.n_lane_sizes ? gradient_regions(lanes, ranks) *
-                                                           flat_grad_count(&r->flat) * sizeof(float)
-                                                     : 0},
+            {"gradient regions",
+             gradient_regions(r, lanes / ranks) * flat_grad_count(&r->flat) * sizeof(float)},
             {"between plans", r->staging_bytes},
             {"class means", direction_bytes(r, job)},
             {"loader", r->cfg.n_lane_sizes && train ? loader_memory(&loader) : 0},
@@ -87,19 +87,22 @@ void footprint_plan(struct footprint *f, const struct replica *r, const JobSpec 
         f->total += f->rows[i].bytes;
 }
 
-/* Lines of /proc/self/smaps: "FROM-TO rwxp ..." begins a mapping, "Anonymous: N kB" is one of its facts. */
+/* Lines of /proc/self/smaps: "FROM-TO rwxp ... FILE" begins a mapping, "Anonymous: N kB" is one of its facts;
+ * of memory that ranks share each has its part, "Pss". */
 static size_t sum_of_data(const char *line)
 {
-    static const char fact[] = "Anonymous:";
-    bool code = false;
+    const char *fact = NULL;
     size_t kb = 0;
 
     for (; line && *line; line = strchr(line, '\n'), line += line != NULL) {
+        size_t length = strcspn(line, "\n");
         const char *flags = line + strcspn(line, " \n");
 
         if (memchr(line, '-', (size_t)(flags - line)) && flags[0] == ' ')
-            code = flags[3] == 'x';
-        else if (!code && strncmp(line, fact, strlen(fact)) == 0)
+            fact = flags[3] == 'x'                               ? NULL
+                   : memmem(line, length, "/memfd:distill-", 15) ? "Pss:"
+                                                                 : "Anonymous:";
+        else if (fact && strncmp(line, fact, strlen(fact)) == 0)
             kb += strtoull(line + strlen(fact), NULL, 10);
     }
     return kb * 1024;

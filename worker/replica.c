@@ -595,7 +595,9 @@ void replica_lane(struct replica *r, const struct lane *lane, float *grads, doub
     p = train_plan(r, lane->count);
     bind_lane(r, p, lane);
     plan_set_region(p, REGION_GRADS, grads);
+    p->grads = lane->grads_final;
     plan_run(p);
+    p->grads = (struct grads_listener){NULL, NULL};
     for (size_t i = r->flat.param_count; i < flat_grad_count(&r->flat); i++)
         grads[i] *= share;
     if (teacher)

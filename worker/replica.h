@@ -86,6 +86,7 @@ struct lane {
     const double *loss_weights; /* as summed, ramp included */
     double *norms;              /* out, count: |s| of each sample */
     double *teacher_norms;      /* out, count: |t|; left alone where losses ask for no teacher */
+    struct grads_listener grads_final; /* told while grads is being filled */
 };
 /* The label that has the greater share of each image. */
 const int32_t *replica_labels(const struct replica *r, const struct lane *lane);

@@ -152,24 +152,42 @@ static struct json *list(const double *x, int n, bool whole)
     return j;
 }
 
+static double over_ranks(const double *figures, enum rank_figure figure, int size)
+{
+    double sum = 0;
+
+    for (int r = 0; r < size; r++)
+        sum += figures[figure * size + r];
+    return sum;
+}
+
 void result_time_epoch(const struct session *s, int64_t step, int64_t epoch, double seconds,
                        const double *figures)
 {
     static const char *const names[RANK_FIGURES] = {
-        [RANK_SAMPLES] = "samples_per_rank",        [RANK_RSS_MB] = "rss_mb_per_rank",
-        [RANK_MEMORY_MB] = "memory_mb_per_rank",    [RANK_PLANNED_MB] = "planned_mb_per_rank",
+        [RANK_SAMPLES] = "samples_per_rank",
+        [RANK_RSS_MB] = "rss_mb_per_rank",
+        [RANK_MEMORY_MB] = "memory_mb_per_rank",
+        [RANK_PLANNED_MB] = "planned_mb_per_rank",
+        [RANK_TEACHER_S] = "teacher_s_per_rank",
+        [RANK_STUDENT_S] = "student_s_per_rank",
+        [RANK_UPDATE_S] = "update_s_per_rank",
         [RANK_WAITING_S] = "collective_s_per_rank",
+        [RANK_COMMUNICATION_S] = "communication_s_per_rank",
+        [RANK_HIDDEN_S] = "communication_hidden_s_per_rank",
     };
     struct json *j = timed("epoch");
-    double all = 0;
+    double samples = over_ranks(figures, RANK_SAMPLES, s->size);
+    double communication = over_ranks(figures, RANK_COMMUNICATION_S, s->size);
+    double hidden = over_ranks(figures, RANK_HIDDEN_S, s->size);
 
-    for (int r = 0; r < s->size; r++)
-        all += figures[RANK_SAMPLES * s->size + r];
     js_set(j, "step", js_new_int(step));
     js_set(j, "epoch", js_new_int(epoch));
     js_set(j, "seconds", js_new_real(seconds));
-    js_set(j, "images_per_s", js_new_real(seconds > 0 ? all / seconds : 0));
+    js_set(j, "images_per_s", js_new_real(seconds > 0 ? samples / seconds : 0));
     for (int i = 0; i < RANK_FIGURES; i++)
         js_set(j, names[i], list(figures + i * s->size, s->size, i == RANK_SAMPLES));
+    js_set(j, "collective_hidden_share",
+           communication > 0 ? js_new_real(hidden / communication) : js_new_null());
     rundir_append_json(&s->dir, "timing.jsonl", j);
 }

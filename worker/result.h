@@ -20,7 +20,12 @@ enum rank_figure {
     RANK_RSS_MB,    /* the most that the process had */
     RANK_MEMORY_MB, /* footprint.h: what it has more than before the job was set up, and as planned */
     RANK_PLANNED_MB,
-    RANK_WAITING_S, /* in collectives since the start */
+    RANK_TEACHER_S, /* of steps since the start (step.h) */
+    RANK_STUDENT_S,
+    RANK_UPDATE_S,
+    RANK_WAITING_S,       /* in collectives since the start */
+    RANK_COMMUNICATION_S, /* of ordered sums since the start, and what of it was hidden (coll.h) */
+    RANK_HIDDEN_S,
     RANK_FIGURES
 };
 /* figures: size numbers of each kind. */

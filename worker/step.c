@@ -14,6 +14,7 @@
 bool step_open(struct train_step *step, struct session *s, struct error *err)
 {
     size_t rows = (size_t)s->lanes * SUM_COUNT, batch = (size_t)s->job->train->batch;
+    size_t n = flat_grad_count(&s->replica->flat);
 
     *step = (struct train_step){.s = s, .table_length = rows + (size_t)s->size + 2 * batch};
     step->table = NEW_ARRAY(double, step->table_length);
@@ -21,12 +22,14 @@ bool step_open(struct train_step *step, struct session *s, struct error *err)
     step->norms = step->stop_requests + s->size;
     step->teacher_norms = step->norms + batch;
     running_means_open(&step->running, s);
-    return lane_tree_init(&step->tree, s->lane_hi - s->lane_lo, flat_grad_count(&s->replica->flat),
-                          err);
+    step->grads = coll_region_open(s->coll, n, err);
+    return step->grads && lane_tree_init(&step->tree, s->lane_hi - s->lane_lo, step->grads, n, err);
 }
 
 void step_close(struct train_step *step)
 {
+    if (step->grads)
+        coll_region_close(step->s->coll);
     lane_tree_free(&step->tree);
     running_means_close(&step->running);
     free(step->table);
@@ -85,12 +88,28 @@ static struct lane lane_of(struct train_step *step, const struct batch *b, int l
                          .teacher_norms = step->teacher_norms + first};
 }
 
-static void run_lane(struct train_step *step, const struct batch *b, int l, float *grads)
+static void run_lane(struct train_step *step, const struct batch *b, int l, float *grads,
+                     struct grads_listener listener)
 {
-    const struct lane lane = lane_of(step, b, l);
+    struct lane lane = lane_of(step, b, l);
 
+    lane.grads_final = listener;
     replica_lane(step->s->replica, &lane, grads, step->table + l * SUM_COUNT);
     running_means_add(&step->running, step->s, &lane);
+}
+
+/* While a lane goes backward: a bucket at a time, gradients that are final go up the tree of lanes, and those
+ * of the last lane are summed over ranks meanwhile. What comes first in the region is final last. */
+static void grads_final(void *arg, size_t from)
+{
+    struct train_step *step = arg;
+
+    if (from == 0 || step->final_from - from < COLL_BUCKET)
+        return;
+    lane_tree_add(&step->tree, from, step->final_from);
+    step->final_from = from;
+    if (lane_tree_is_last(&step->tree))
+        coll_tree_final(step->s->coll, from);
 }
 
 /* Losses that are defined over the whole batch: what all lanes of all ranks give, then on every rank the
@@ -111,30 +130,46 @@ static void run_whole_batch(struct train_step *step, const struct batch *b)
     whole_run(w, b->n, step->weights);
 }
 
-/* Forward and backward of this rank's lanes, and their sum. */
-static float *run_lanes(struct train_step *step, const struct batch *b)
+/* Forward and backward of a lane, and what of the sum over lanes and ranks can be done with it. `steps_done`
+ * steps are finished. */
+static void add_lane(struct train_step *step, const struct batch *b, int l, int64_t steps_done)
 {
     struct session *s = step->s;
-    float *sum = NULL;
+    const size_t params = s->replica->flat.param_count;
+    float *slot = lane_tree_slot(&step->tree);
+    bool last = lane_tree_is_last(&step->tree);
+
+    step->final_from = params;
+    if (last)
+        coll_tree_begin(s->coll, params);
+    run_lane(step, b, l, slot, (struct grads_listener){grads_final, step});
+    if (last)
+        fault_strike(s->rank, steps_done, slot);
+    lane_tree_add(&step->tree, 0, step->final_from);
+    lane_tree_add(&step->tree, params, step->tree.n);
+    lane_tree_push(&step->tree);
+    pulse_beat();
+}
+
+static void run_lanes(struct train_step *step, const struct batch *b, int64_t steps_done)
+{
+    struct session *s = step->s;
 
     memset(step->table, 0, step->table_length * sizeof(*step->table));
     running_means_begin(&step->running);
     if (s->replica->whole)
         run_whole_batch(step, b);
-    for (int l = s->lane_lo; l < s->lane_hi; l++) {
-        run_lane(step, b, l, lane_tree_slot(&step->tree));
-        sum = lane_tree_push(&step->tree);
-        pulse_beat();
-    }
-    return sum;
+    for (int l = s->lane_lo; l < s->lane_hi; l++)
+        add_lane(step, b, l, steps_done);
 }
 
-/* Gradients and table := the sums over all ranks. */
-static void sum_ranks(struct train_step *step, float *grads)
+/* Gradients, batch statistics and table := the sums over all ranks. */
+static void sum_ranks(struct train_step *step)
 {
     struct session *s = step->s;
 
-    coll_tree_sum(s->coll, grads, step->tree.n);
+    coll_tree_end(s->coll);
+    coll_tree_sum(s->coll, s->replica->flat.param_count, step->tree.n);
     step->stop_requests[s->rank] = (double)session_stop_requested(s);
     coll_merge_table(s->coll, step->table, step->table_length);
     lane_tree_rows(step->table, s->lanes, SUM_COUNT, step->sums);
@@ -153,7 +188,7 @@ static int find_source(struct train_step *step, const struct batch *b, struct no
     *first = (struct nonfinite){0};
     replica_watch(s->replica, first);
     for (int l = s->lane_lo; l < s->lane_hi && !first->found; l++) {
-        run_lane(step, b, l, lane_tree_slot(&step->tree));
+        run_lane(step, b, l, lane_tree_slot(&step->tree), (struct grads_listener){NULL, NULL});
         seen[l] = first->found;
     }
     replica_watch(s->replica, NULL);
@@ -167,13 +202,13 @@ static int find_source(struct train_step *step, const struct batch *b, struct no
 }
 
 /* The message of a step that is not taken. All ranks come here alike. */
-static bool diverged(struct train_step *step, const struct batch *b, const float *grads,
+static bool diverged(struct train_step *step, const struct batch *b,
                      const struct optim_hyper *hyper, struct error *err)
 {
     struct session *s = step->s;
     bool loss = !isfinite(step_loss(step, b->n));
     const char *param = replica_spoiled(s->replica, s->replica->params);
-    const char *grad = replica_spoiled(s->replica, grads);
+    const char *grad = replica_spoiled(s->replica, step->grads);
     struct nonfinite first;
     int lane = find_source(step, b, &first);
 
@@ -222,19 +257,17 @@ bool step_run(struct train_step *step, const struct batch *b, const struct optim
 {
     struct replica *r = step->s->replica;
     struct clocks start = clocks_read(step);
-    float *grads;
     bool ok;
 
     set_weights(step, b->epoch);
-    grads = run_lanes(step, b);
+    run_lanes(step, b, hyper->step - 1);
     start = lap(step, start, &step->times.student);
-    fault_strike(step->s->rank, hyper->step - 1, grads);
-    sum_ranks(step, grads);
-    step->grad_norm = replica_grad_norm(r, grads);
+    sum_ranks(step);
+    step->grad_norm = replica_grad_norm(r, step->grads);
     pulse_step(hyper->step);
     if (!isfinite(step_loss(step, b->n)) || !isfinite(step->grad_norm))
-        return diverged(step, b, grads, hyper, err);
-    replica_update(r, grads, hyper);
+        return diverged(step, b, hyper, err);
+    replica_update(r, step->grads, hyper);
     ok = running_means_step(&step->running, step->s, err);
     lap(step, start, &step->times.update);
     return ok;

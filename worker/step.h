@@ -20,6 +20,8 @@ struct step_times {
 struct train_step {
     struct session *s;
     struct lane_tree tree;
+    float *grads; /* sums over all lanes of all ranks: of gradients, then of batch statistics */
+    size_t final_from; /* parameters whose gradients of the lane have gone up the tree of lanes */
     struct running_means running;
     double *table; /* summed over ranks in one go, and what its parts are: */
     size_t table_length;

@@ -165,7 +165,12 @@ static void time_epoch(struct trainer *t)
         [RANK_RSS_MB] = (double)usage.ru_maxrss / 1024,
         [RANK_MEMORY_MB] = ((double)t->memory - (double)s->memory_at_start) / 1e6,
         [RANK_PLANNED_MB] = (double)planned.total / 1e6,
+        [RANK_TEACHER_S] = t->step.times.teacher,
+        [RANK_STUDENT_S] = t->step.times.student,
+        [RANK_UPDATE_S] = t->step.times.update,
         [RANK_WAITING_S] = coll_seconds(s->coll),
+        [RANK_COMMUNICATION_S] = coll_communication_s(s->coll),
+        [RANK_HIDDEN_S] = coll_hidden_s(s->coll),
     };
     for (int i = 0; i < RANK_FIGURES; i++)
         figures[i * s->size + s->rank] = here[i];
@@ -357,6 +362,14 @@ static bool train(struct trainer *t, struct error *err)
     return true;
 }
 
+static void tell_communication(struct session *s)
+{
+    double all = coll_communication_s(s->coll);
+
+    progress_say(&s->progress, "sums over ranks: %.2f s, %.0f %% of it while computing went on",
+                 all, all > 0 ? 100 * coll_hidden_s(s->coll) / all : 0);
+}
+
 /* Rank 0: what a finished run leaves. */
 static bool write_results(const struct trainer *t, const struct trainer_options *o,
                           struct error *err)
@@ -392,6 +405,8 @@ bool trainer_run(struct session *s, const struct trainer_options *options, struc
             progress_say(&s->progress, "resumed from step %" PRId64, t.resumed_from);
     }
     ok = ok && train(&t, err);
+    if (ok && s->rank == 0 && s->size > 1)
+        tell_communication(s);
     if (ok)
         ok = coll_agree(s->coll, s->rank != 0 || write_results(&t, options, err), err);
     close_trainer(&t);

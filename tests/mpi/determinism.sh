@@ -80,6 +80,17 @@ for n in 2 4; do
     must $n train "$tmp/projected.json" --out "$tmp/projected$n"
     same "$tmp/projected1" "$tmp/projected$n" "$n ranks with a projector"
 done
+
+# Ranks that share no memory, as on hosts of their own, and two and two of them: the same bytes. Where there are
+# several buckets of gradients, some are summed while computing goes on.
+for shared in 1 2; do
+    DISTILLD_SHARED_RANKS=$shared must 4 train "$tmp/projected.json" --out "$tmp/shared$shared"
+    same "$tmp/projected1" "$tmp/shared$shared" "memory shared by $shared of 4 ranks"
+    jq -e 'select(.event=="epoch").collective_hidden_share | . > 0 and . <= 1' "$tmp/shared$shared/timing.jsonl" \
+        >/dev/null || fail "nothing was summed in the background: $(cat "$tmp/shared$shared/timing.jsonl")"
+done
+DISTILLD_SHARED_RANKS=some ranks 2 train "$tmp/job.json" --out "$tmp/some" && fail "some ranks share memory"
+grep -q 'DISTILLD_SHARED_RANKS: expected a number of ranks, got "some"' "$tmp/log" || fail "$(cat "$tmp/log")"
 must 1 train "$tmp/projected.json" --out "$tmp/undropped" --set student.projector_dropout=0
 differ "$tmp/projected1" "$tmp/undropped" "a projector without dropout"
 

@@ -63,6 +63,16 @@ double coll_seconds(const struct coll *c)
     return c->seconds;
 }
 
+double coll_communication_s(const struct coll *c)
+{
+    return c->communication_s;
+}
+
+double coll_hidden_s(const struct coll *c)
+{
+    return c->hidden_s;
+}
+
 void coll_abort(struct coll *c, int status)
 {
     c->def->abort(c, status);
@@ -80,9 +90,39 @@ void coll_abort(struct coll *c, int status)
         c->seconds += clock_mono_s() - began;            \
     } while (0)
 
-void coll_tree_sum(struct coll *c, float *data, size_t n)
+float *coll_region_open(struct coll *c, size_t n, struct error *err)
 {
-    TIMED(tree_sum(c, data, n));
+    const char *before = pulse_place(pulse_waiting);
+    float *region = c->def->region_open(c, n, err);
+
+    pulse_place(before);
+    return region;
+}
+
+void coll_region_close(struct coll *c)
+{
+    c->def->region_close(c);
+}
+
+void coll_tree_sum(struct coll *c, size_t from, size_t to)
+{
+    if (from < to)
+        TIMED(tree_sum(c, from, to));
+}
+
+void coll_tree_begin(struct coll *c, size_t to)
+{
+    c->def->tree_begin(c, to);
+}
+
+void coll_tree_final(struct coll *c, size_t from)
+{
+    c->def->tree_final(c, from);
+}
+
+void coll_tree_end(struct coll *c)
+{
+    TIMED(tree_end(c));
 }
 
 void coll_merge_table(struct coll *c, double *table, size_t n)

@@ -26,9 +26,27 @@ int coll_launched_rank(void);
 int coll_rank(const struct coll *c);
 int coll_size(const struct coll *c);
 
-/* data := the sum over ranks in tree order: ((0 + 1) + (2 + 3)) + ... The number of ranks is a power of
- * two. With whole subtrees of lanes on each rank this continues the tree inside a rank. */
-void coll_tree_sum(struct coll *c, float *data, size_t n);
+/* Where the terms of ordered sums lie, and then the sums: n floats, zeros, the same n on all ranks; ranks of
+ * one host see each other's, so many of them as DISTILLD_SHARED_RANKS says, if it is set (1: none). One at a
+ * time; it stays the group's. NULL on ranks that have no memory for it. */
+float *coll_region_open(struct coll *c, size_t n, struct error *err);
+void coll_region_close(struct coll *c);
+
+/* Floats [from, to) of the region := the sum over ranks in tree order: ((0 + 1) + (2 + 3)) + ... The number
+ * of ranks is a power of two. With whole subtrees of lanes on each rank this continues the tree inside a
+ * rank. */
+void coll_tree_sum(struct coll *c, size_t from, size_t to);
+
+/* The same of [0, to) while it is still being filled, from its end on: as soon as the floats of a bucket are
+ * final on all ranks they are summed in the background, and nothing but coll_tree_* may be called until
+ * coll_tree_end, which says that all are final and waits for the sums. The same bits. */
+enum {
+    COLL_BUCKET = 1 << 17 /* floats */
+};
+void coll_tree_begin(struct coll *c, size_t to);
+void coll_tree_final(struct coll *c, size_t from); /* [from, to) is final */
+void coll_tree_end(struct coll *c);
+
 /* Each entry is non-zero on at most one rank; afterwards all ranks have all entries, bit for bit. */
 void coll_merge_table(struct coll *c, double *table, size_t n);
 /* Exact sums of 128-bit and 64-bit integers. */
@@ -45,5 +63,9 @@ _Noreturn void coll_abort(struct coll *c, int status);
 
 /* Seconds spent inside these functions so far: communication and waiting for other ranks. */
 double coll_seconds(const struct coll *c);
+/* Of ordered sums so far: seconds from when the ranks of the host had come, and which of them passed while
+ * this rank still computed. Other hosts' lateness counts as communication. */
+double coll_communication_s(const struct coll *c);
+double coll_hidden_s(const struct coll *c);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/mem.h"
+#include "worker/collective/add.h"
 
 int lane_tree_regions(int lanes)
 {
@@ -14,11 +15,12 @@ int lane_tree_regions(int lanes)
     return n;
 }
 
-bool lane_tree_init(struct lane_tree *t, int lanes, size_t n, struct error *err)
+bool lane_tree_init(struct lane_tree *t, int lanes, float *result, size_t n, struct error *err)
 {
     *t = (struct lane_tree){.lanes = lanes, .n = n, .n_regions = lane_tree_regions(lanes)};
     t->regions = NEW_ARRAY(float *, (size_t)t->n_regions);
-    for (int i = 0; i < t->n_regions; i++) {
+    t->regions[0] = result;
+    for (int i = 1; i < t->n_regions; i++) {
         t->regions[i] = mem_try_aligned(64, n * sizeof(float));
         if (!t->regions[i]) {
             lane_tree_free(t);
@@ -30,7 +32,7 @@ bool lane_tree_init(struct lane_tree *t, int lanes, size_t n, struct error *err)
 
 void lane_tree_free(struct lane_tree *t)
 {
-    for (int i = 0; t->regions && i < t->n_regions; i++)
+    for (int i = 1; t->regions && i < t->n_regions; i++)
         free(t->regions[i]);
     free(t->regions);
     *t = (struct lane_tree){0};
@@ -44,20 +46,34 @@ float *lane_tree_slot(struct lane_tree *t)
     return t->regions[t->used];
 }
 
-float *lane_tree_push(struct lane_tree *t)
+/* Lane number `done` closes as many pairs as its number has trailing ones. */
+static int pairs_closed(const struct lane_tree *t)
 {
-    t->used++;
-    /* Lane number `done` closes as many pairs as its number has trailing ones. */
-    for (int carry = t->done; carry & 1; carry >>= 1) {
-        float *a = t->regions[t->used - 2];
-        const float *b = t->regions[t->used - 1];
+    int n = 0;
 
-        for (size_t i = 0; i < t->n; i++)
-            a[i] += b[i];
-        t->used--;
+    while (t->done >> n & 1)
+        n++;
+    return n;
+}
+
+void lane_tree_add(struct lane_tree *t, size_t from, size_t to)
+{
+    for (int k = 0, pairs = pairs_closed(t); k < pairs; k++) {
+        float *a = t->regions[t->used - k - 1] + from;
+
+        add_floats(a, a, t->regions[t->used - k] + from, to - from);
     }
+}
+
+void lane_tree_push(struct lane_tree *t)
+{
+    t->used += 1 - pairs_closed(t);
     t->done++;
-    return t->done == t->lanes ? t->regions[0] : NULL;
+}
+
+bool lane_tree_is_last(const struct lane_tree *t)
+{
+    return t->done == t->lanes - 1;
 }
 
 void lane_tree_rows(const double *rows, int lanes, size_t columns, double *sums)

@@ -17,15 +17,19 @@ struct lane_tree {
 
 /* Regions that so many lanes need. */
 int lane_tree_regions(int lanes);
-/* lanes is a power of two. Regions start as zeros. */
-bool lane_tree_init(struct lane_tree *t, int lanes, size_t n, struct error *err);
+/* lanes is a power of two. The result comes to lie in `result`, n floats, borrowed. Regions start as
+ * zeros. */
+bool lane_tree_init(struct lane_tree *t, int lanes, float *result, size_t n, struct error *err);
 void lane_tree_free(struct lane_tree *t);
 
 /* Where the next lane puts its values; what was there before may remain in places it does not write. */
 float *lane_tree_slot(struct lane_tree *t);
-/* The slot is filled. After the last lane the result is returned, until the next lane_tree_slot; before
- * that, NULL. */
-float *lane_tree_push(struct lane_tree *t);
+/* [from, to) of the slot is filled, and added to what it forms pairs with. In the last lane that part of the
+ * result is there. Every part once, in any order. */
+void lane_tree_add(struct lane_tree *t, size_t from, size_t to);
+/* All parts of the slot were added. */
+void lane_tree_push(struct lane_tree *t);
+bool lane_tree_is_last(const struct lane_tree *t); /* the lane of the slot */
 
 /* The same tree over rows of a table: sums[i] of rows [0, lanes), a power of two. */
 void lane_tree_rows(const double *rows, int lanes, size_t columns, double *sums);

@@ -2,43 +2,29 @@
  * thread hands it one request at a time and waits. Open MPI progresses only inside its calls, so the
  * thread keeps testing; it sleeps between tests, because where ranks are as many as cores a spinning
  * waiter takes the core that its peer needs. */
-#include <mpi.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include "worker/collective/group.h"
+
 #include <stdlib.h>
 #include <time.h>
 
-#include "proto/base/chan.h"
 #include "proto/base/mem.h"
-#include "worker/collective/backend.h"
-
-struct request {
-    void (*run)(struct request *r);
-    struct mpi *m;
-    void *data;
-    size_t n;
-    int root;
-};
-
-struct mpi {
-    struct coll base;
-    pthread_t thread;
-    struct chan *requests, *done;
-    atomic_int abort_status; /* non-zero: end everything */
-    /* Of the comm thread alone: */
-    MPI_Datatype i128;
-    MPI_Op i128_sum;
-    float *received; /* what a partner sends in the tree */
-    size_t room;
-};
 
 static void nap(long microseconds)
 {
     nanosleep(&(struct timespec){0, microseconds * 1000}, NULL);
 }
 
+void group_check_abort(void *arg)
+{
+    struct mpi *m = arg;
+    int status = atomic_load(&m->abort_status);
+
+    if (status && pthread_equal(pthread_self(), m->thread))
+        MPI_Abort(MPI_COMM_WORLD, status);
+}
+
 /* Waits for requests, two at most: at first by testing again at once, then with short sleeps. */
-static void finish(struct mpi *m, int n, MPI_Request *requests)
+void group_finish(struct mpi *m, int n, MPI_Request *requests)
 {
     MPI_Status ignored[2]; /* MPICH's MPI_STATUSES_IGNORE is an address that compilers warn of */
     int complete = 0;
@@ -46,68 +32,10 @@ static void finish(struct mpi *m, int n, MPI_Request *requests)
     ASSERT(n <= 2);
 
     for (int round = 0; !complete; round++) {
-        int status = atomic_load(&m->abort_status);
-
-        if (status)
-            MPI_Abort(MPI_COMM_WORLD, status);
+        group_check_abort(m);
         MPI_Testall(n, requests, &complete, ignored);
         if (!complete && round > 200)
             nap(50);
-    }
-}
-
-/* Swaps parts of data with a partner: sends [send, send + n_send), receives n_receive into to. */
-static void swap(struct mpi *m, int partner, const float *send, size_t n_send, float *to,
-                 size_t n_receive)
-{
-    MPI_Request requests[2];
-
-    MPI_Irecv(to, (int)n_receive, MPI_FLOAT, partner, 0, MPI_COMM_WORLD, &requests[0]);
-    MPI_Isend(send, (int)n_send, MPI_FLOAT, partner, 0, MPI_COMM_WORLD, &requests[1]);
-    finish(m, 2, requests);
-}
-
-static float *receive_room(struct mpi *m, size_t n)
-{
-    if (n > m->room) {
-        m->received = mem_realloc(m->received, n, sizeof(float));
-        m->room = n;
-    }
-    return m->received;
-}
-
-/* Recursive halving from the nearest partner on: the tree's lowest level is summed first. At each level a
- * pair splits what it has, each sums one half; then the halves travel back. Addition of two floats is
- * commutative, so both orders of a pair give the same bits. */
-static void run_tree_sum(struct request *r)
-{
-    struct mpi *m = r->m;
-    float *data = r->data, *received = receive_room(m, r->n);
-    size_t lo[32], mid[32], hi[32], from = 0, to = r->n;
-    int levels = 0;
-
-    for (int d = 1; d < m->base.size; d <<= 1, levels++) {
-        bool upper = m->base.rank & d;
-        size_t cut = from + (to - from) / 2, a = upper ? cut : from, b = upper ? to : cut;
-
-        lo[levels] = from;
-        mid[levels] = cut;
-        hi[levels] = to;
-        swap(m, m->base.rank ^ d, data + (upper ? from : cut), upper ? cut - from : to - cut,
-             received, b - a);
-        for (size_t i = a; i < b; i++)
-            data[i] += received[i - a];
-        from = a;
-        to = b;
-    }
-    while (levels-- > 0) {
-        int d = 1 << levels;
-        bool upper = m->base.rank & d;
-        float *mine = data + (upper ? mid[levels] : lo[levels]);
-        float *theirs = data + (upper ? lo[levels] : mid[levels]);
-        size_t n_low = mid[levels] - lo[levels], n_high = hi[levels] - mid[levels];
-
-        swap(m, m->base.rank ^ d, mine, upper ? n_high : n_low, theirs, upper ? n_low : n_high);
     }
 }
 
@@ -116,7 +44,7 @@ static void allreduce(struct request *r, MPI_Datatype type, MPI_Op op)
     MPI_Request request;
 
     MPI_Iallreduce(MPI_IN_PLACE, r->data, (int)r->n, type, op, MPI_COMM_WORLD, &request);
-    finish(r->m, 1, &request);
+    group_finish(r->m, 1, &request);
 }
 
 static void run_merge_table(struct request *r)
@@ -139,7 +67,7 @@ static void run_bcast(struct request *r)
     MPI_Request request;
 
     MPI_Ibcast(r->data, (int)r->n, MPI_BYTE, r->root, MPI_COMM_WORLD, &request);
-    finish(r->m, 1, &request);
+    group_finish(r->m, 1, &request);
 }
 
 static void add_i128(void *in, void *inout, int *n, MPI_Datatype *type)
@@ -186,8 +114,7 @@ static void *comm_thread(void *arg)
     return NULL;
 }
 
-/* Hands one request to the comm thread and waits for it. */
-static void perform(struct mpi *m, void (*run)(struct request *r), void *data, size_t n, int root)
+void group_perform(struct mpi *m, void (*run)(struct request *r), void *data, size_t n, int root)
 {
     struct request r = {.run = run, .m = m, .data = data, .n = n, .root = root};
     void *item;
@@ -196,29 +123,24 @@ static void perform(struct mpi *m, void (*run)(struct request *r), void *data, s
     chan_recv(m->done, &item);
 }
 
-static void tree_sum(struct coll *c, float *data, size_t n)
-{
-    perform((struct mpi *)c, run_tree_sum, data, n, 0);
-}
-
 static void merge_table(struct coll *c, double *table, size_t n)
 {
-    perform((struct mpi *)c, run_merge_table, table, n, 0);
+    group_perform((struct mpi *)c, run_merge_table, table, n, 0);
 }
 
 static void sum_i128(struct coll *c, __int128 *v, size_t n)
 {
-    perform((struct mpi *)c, run_sum_i128, v, n, 0);
+    group_perform((struct mpi *)c, run_sum_i128, v, n, 0);
 }
 
 static void sum_i64(struct coll *c, int64_t *v, size_t n)
 {
-    perform((struct mpi *)c, run_sum_i64, v, n, 0);
+    group_perform((struct mpi *)c, run_sum_i64, v, n, 0);
 }
 
 static void bcast(struct coll *c, void *data, size_t bytes, int root)
 {
-    perform((struct mpi *)c, run_bcast, data, bytes, root);
+    group_perform((struct mpi *)c, run_bcast, data, bytes, root);
 }
 
 /* The comm thread sees the status within its waiting loop, or takes the last request. */
@@ -232,7 +154,10 @@ static void abort_mpi(struct coll *c, int status)
     struct mpi *m = (struct mpi *)c;
     struct request r = {.run = run_abort, .m = m, .root = status ? status : 1};
 
+    pthread_mutex_lock(&m->stream.lock);
     atomic_store(&m->abort_status, r.root);
+    pthread_cond_signal(&m->stream.moved);
+    pthread_mutex_unlock(&m->stream.lock);
     chan_send(m->requests, &r);
     nap(900000); /* the launcher ends us meanwhile */
 }
@@ -243,19 +168,26 @@ static void free_mpi(struct mpi *m)
     pthread_join(m->thread, NULL);
     chan_free(m->requests);
     chan_free(m->done);
-    free(m->received);
+    pthread_cond_destroy(&m->stream.moved);
+    pthread_mutex_destroy(&m->stream.lock);
     free(m);
 }
 
 static void close_mpi(struct coll *c)
 {
-    perform((struct mpi *)c, run_stop, NULL, 0, 0);
+    group_region_close(c);
+    group_perform((struct mpi *)c, run_stop, NULL, 0, 0);
     free_mpi((struct mpi *)c);
 }
 
 static const struct coll_def mpi_def = {
     .close = close_mpi,
-    .tree_sum = tree_sum,
+    .region_open = group_region_open,
+    .region_close = group_region_close,
+    .tree_sum = group_tree_sum,
+    .tree_begin = group_tree_begin,
+    .tree_final = group_tree_final,
+    .tree_end = group_tree_end,
     .merge_table = merge_table,
     .sum_i128 = sum_i128,
     .sum_i64 = sum_i64,
@@ -270,6 +202,8 @@ struct coll *coll_mpi_open(struct error *err)
     m->base.def = &mpi_def;
     m->requests = chan_new(2);
     m->done = chan_new(2);
+    pthread_mutex_init(&m->stream.lock, NULL);
+    pthread_cond_init(&m->stream.moved, NULL);
     if (pthread_create(&m->thread, NULL, comm_thread, m) != 0) {
         chan_free(m->requests);
         chan_free(m->done);
@@ -277,6 +211,6 @@ struct coll *coll_mpi_open(struct error *err)
         err_set(err, ERR_IO, "cannot start the communication thread");
         return NULL;
     }
-    perform(m, run_start, NULL, 0, 0);
+    group_perform(m, run_start, NULL, 0, 0);
     return &m->base;
 }

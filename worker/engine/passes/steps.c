@@ -160,6 +160,35 @@ static void add_step(struct placing *p, size_t i, size_t scratch_offset, int *pe
     vec_push(&p->plan->steps, s);
 }
 
+/* Where the last gradient of a parameter that the step reads or writes ends, in elements; else 0. */
+static size_t grads_end(const struct placing *p, const struct step *s)
+{
+    size_t real = p->backend->def->real_size, end = 0;
+
+    for (int k = 0; k < s->n_in + s->n_out; k++) {
+        size_t from = s->args[k].offset / real;
+        size_t to = from + (size_t)shape_count(&s->values[k].shape);
+
+        if (s->args[k].region == REGION_GRADS && from < p->flat->param_count && to > end)
+            end = to;
+    }
+    return end;
+}
+
+/* Parameters lie in the order of the forward pass, so gradients become final from the end on. */
+static void find_final(struct placing *p)
+{
+    size_t from = 0;
+
+    for (size_t i = p->plan->steps.n; i-- > 0;) {
+        struct step *s = &p->plan->steps.at[i];
+        size_t end = grads_end(p, s);
+
+        s->final_from = from;
+        from = end > from ? end : from;
+    }
+}
+
 bool place_make_steps(struct placing *p, const size_t *scratch_offset, struct error *err)
 {
     int peak = -1;
@@ -173,6 +202,7 @@ bool place_make_steps(struct placing *p, const size_t *scratch_offset, struct er
         else if (!run_once(p, i, err))
             return false;
     }
+    find_final(p);
     if (peak >= 0)
         list_alive(p, peak, p->plan->steps.at[p->plan->peak_step].kernel->scratch_bytes);
     return true;

@@ -1,7 +1,7 @@
 /* Where parameters and buffers live: each kind in one flat region of floats. Gradients have the layout
  * of the parameters, followed by batch statistics in the layout of the buffers, so that one region is
- * what a lane gives to the tree sum. Entries stand in the order in which the backward pass finishes
- * them, which makes a bucket of gradients a slice. */
+ * what a lane gives to the tree sum. Entries stand in the order in which the forward pass meets them: the
+ * backward pass finishes gradients from the end on, which makes a bucket of gradients a slice. */
 #ifndef WORKER_ENGINE_PLAN_FLAT_H
 #define WORKER_ENGINE_PLAN_FLAT_H
 

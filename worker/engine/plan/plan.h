@@ -39,6 +39,7 @@ struct step {
     struct place args[NODE_MAX_IN + NODE_MAX_OUT + 1];    /* the same, then scratch */
     size_t live_bytes;                                    /* of the arena while it runs */
     double flops;                                         /* multiplications and additions */
+    size_t final_from; /* gradients of parameters from this element on are final when it has run */
 };
 
 /* A tenant of the arena at its fullest. */
@@ -54,6 +55,12 @@ struct plan_io {
     bool is_output;
     size_t bytes;
     void *bound;
+};
+
+/* Who is told, after each step, from which element on gradients of parameters are final. */
+struct grads_listener {
+    void (*final)(void *arg, size_t from); /* NULL: nobody */
+    void *arg;
 };
 
 /* The first value that was not finite. */
@@ -78,6 +85,7 @@ struct plan {
     VEC(struct plan_alive) alive; /* at the peak, the largest first */
     struct nonfinite *watch;      /* NULL: nobody looks */
     struct plan_clock *clock;     /* NULL: nobody measures */
+    struct grads_listener grads;
 };
 
 void plan_free(struct plan *p); /* NULL is fine */
@@ -96,8 +104,6 @@ void plan_prepare(struct plan *p);
 void plan_run(struct plan *p);
 /* Only up to the step that writes this output. Outputs of later steps are undefined. */
 void plan_run_to(struct plan *p, int io);
-/* One step, on behalf of those above and of clock.c. */
-void plan_run_step(const struct plan *p, const struct step *s);
 
 /* watch.c: from now on a run looks at its inputs and at all that its steps write, and notes the first value
  * that is not finite, unless one was found already. NULL: no longer. */
