@@ -22,7 +22,7 @@ void plan_clock_set(struct plan *p, struct plan_clock *clock);
 void plan_clock_reset(struct plan_clock *clock);
 void plan_clock_free(struct plan_clock *clock);
 
-/* plan.c: runs these steps of a plan with a clock. */
-void plan_clock_run(const struct plan *p, const struct step *steps, size_t n);
+/* plan.c: runs the kernel of a step of a plan with a clock. */
+void plan_clock_step(const struct plan *p, const struct step *s, void *const *args);
 
 #endif

@@ -61,7 +61,7 @@ void plan_bind_name(struct plan *p, const char *name, const void *data)
         plan_bind(p, io, data);
 }
 
-void plan_run_step(const struct plan *p, const struct step *s)
+static void run_step(const struct plan *p, const struct step *s)
 {
     void *args[NODE_MAX_IN + NODE_MAX_OUT + 1];
 
@@ -69,26 +69,18 @@ void plan_run_step(const struct plan *p, const struct step *s)
         args[i] = s->args[i].region == REGION_IO
                       ? p->io.at[s->args[i].offset].bound
                       : (char *)p->base[s->args[i].region] + s->args[i].offset;
-    s->kernel->run(s->kernel, args);
-    if (p->grads.final)
-        p->grads.final(p->grads.arg, s->final_from);
+    if (p->clock)
+        plan_clock_step(p, s, args);
+    else
+        s->kernel->run(s->kernel, args);
     if (p->watch)
         plan_watch_step(p, s, args);
 }
 
-static void run_steps(const struct plan *p, const struct step *steps, size_t n)
-{
-    if (p->clock) {
-        plan_clock_run(p, steps, n);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        plan_run_step(p, &steps[i]);
-}
-
 void plan_prepare(struct plan *p)
 {
-    run_steps(p, p->prepare.at, p->prepare.n);
+    for (size_t i = 0; i < p->prepare.n; i++)
+        run_step(p, &p->prepare.at[i]);
 }
 
 static void run_first(struct plan *p, size_t n)
@@ -97,7 +89,11 @@ static void run_first(struct plan *p, size_t n)
         ASSERT(p->io.at[i].bound);
     if (p->watch)
         plan_watch_inputs(p);
-    run_steps(p, p->steps.at, n);
+    for (size_t i = 0; i < n; i++) {
+        run_step(p, &p->steps.at[i]);
+        if (p->grads.final)
+            p->grads.final(p->grads.arg, p->steps.at[i].final_from);
+    }
 }
 
 void plan_run(struct plan *p)

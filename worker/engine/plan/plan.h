@@ -104,8 +104,6 @@ void plan_prepare(struct plan *p);
 void plan_run(struct plan *p);
 /* Only up to the step that writes this output. Outputs of later steps are undefined. */
 void plan_run_to(struct plan *p, int io);
-/* One step, on behalf of those above and of clock.c. */
-void plan_run_step(const struct plan *p, const struct step *s);
 
 /* watch.c: from now on a run looks at its inputs and at all that its steps write, and notes the first value
  * that is not finite, unless one was found already. NULL: no longer. */
