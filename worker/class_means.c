@@ -166,7 +166,7 @@ bool session_class_means(struct session *s, struct error *err)
     struct means_provenance p = {.teacher_sha256 = s->teacher_sha256,
                                  .data_sha256 = s->data_sha256,
                                  .transform = transform,
-                                 .isa = backend_isa(),
+                                 .isa = s->engine,
                                  .chunk = (int)s->chunk,
                                  .threads = s->job->resources->threads};
     bool ok;

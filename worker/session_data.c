@@ -1,5 +1,6 @@
 /* The data of a session, and what identifies them and the models. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,17 @@ static void hash_student_graph(struct session *s)
     free(text);
 }
 
+/* Rank 0's way to compute what the teacher gives. */
+static void describe_engine(struct session *s)
+{
+    char steps[SHA256_HEX];
+
+    teacher_algorithm(s->replica->teacher, TEACHER_PLAIN, steps);
+    snprintf(s->engine, sizeof(s->engine), "%s, %s, steps %.16s", backend_isa(), PACKAGE_STRING,
+             steps);
+    coll_bcast(s->coll, s->engine, sizeof(s->engine), 0);
+}
+
 /* Bad records that the job goes on without are no secret. */
 static void tell_skipped(struct session *s, const struct dataset *d, const char *split)
 {
@@ -123,8 +135,10 @@ bool session_identify(struct session *s, bool anew, struct error *err)
     if (!coll_agree(s->coll, s->rank != 0 || hash_data(s, anew, err), err))
         return false;
     coll_bcast(s->coll, s->data_sha256, sizeof(s->data_sha256), 0);
-    if (s->job->teacher)
+    if (s->job->teacher) {
         weights_sha256(&s->teacher, s->teacher_sha256);
+        describe_engine(s);
+    }
     hash_student_graph(s);
     return true;
 }

@@ -32,7 +32,7 @@ void teacher_close(struct teacher *t); /* NULL is fine */
 
 struct plan *teacher_plan(const struct teacher *t, enum teacher_form form);
 /* sha256 of the form's steps: operators, kernels, layouts, what was fused. Where it is equal, so is the way in
- * which results are rounded. */
+ * which results are rounded, by the same program on the same instruction set. */
 void teacher_algorithm(const struct teacher *t, enum teacher_form form, char hex[SHA256_HEX]);
 /* Numbers in one sample of teacher_values[i]. */
 size_t teacher_value_count(const struct nets *n, size_t i);

@@ -75,16 +75,15 @@ static size_t list_values(const struct nets *n, struct outputs_value *values)
 static struct outputs *describe(const struct session *s, const char *folder)
 {
     char *view = view_text(s), *transform = session_transform(s, view);
-    char algorithm[SHA256_HEX], chunk[24], threads[16];
+    char steps[SHA256_HEX], chunk[24], threads[16];
     const struct st_meta meta[] = {
         {"format", "distilld-teacher-outputs-1"},
-        {"program", PACKAGE_STRING},
         {"teacher_sha256", s->teacher_sha256},
         {"teacher_model", s->job->teacher->model},
         {"data_sha256", s->data_sha256},
         {"transform", transform},
-        {"isa", backend_isa()},
-        {"algorithm", algorithm},
+        {"engine", s->engine},
+        {"steps", steps},
         {"chunk", chunk},
         {"threads", threads},
     };
@@ -103,7 +102,7 @@ static struct outputs *describe(const struct session *s, const char *folder)
     };
     struct outputs *o;
 
-    teacher_algorithm(s->replica->teacher, TEACHER_READ, algorithm);
+    teacher_algorithm(s->replica->teacher, TEACHER_READ, steps);
     snprintf(chunk, sizeof(chunk), "%" PRId64, s->chunk);
     snprintf(threads, sizeof(threads), "%d", s->job->resources->threads);
     o = outputs_new(folder, &spec);

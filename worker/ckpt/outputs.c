@@ -213,8 +213,11 @@ static bool make_locked(struct outputs *o, bool *damaged, struct error *err)
         return false;
     if (begun && len == o->bytes)
         return true;
-    return open_to_write(o, err) && (file_reserve(o->fd, o->path, o->bytes, err) ||
-                                     err_wrap(err, "room for %.1f MB", (double)o->bytes / 1e6));
+    if (open_to_write(o, err) && file_reserve(o->fd, o->path, o->bytes, err))
+        return true;
+    if (!begun)
+        unlink(o->path);
+    return err_wrap(err, "room for %.1f MB", (double)o->bytes / 1e6);
 }
 
 /* Held until the descriptor is closed. */

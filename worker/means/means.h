@@ -35,7 +35,7 @@ struct means_provenance {
     const char *teacher_sha256; /* of the tensors, not of the file */
     const char *data_sha256;
     const char *transform; /* "eval" or "train" with seed, passes and augmentation; mean and std */
-    const char *isa;       /* effective instruction set of the engine, with its version */
+    const char *isa;       /* effective instruction set of the engine, its version, its steps */
     int chunk, threads;
 };
 /* sha256 of the provenance: the cache key. */
