@@ -25,10 +25,9 @@ ranks_of() { # ID
 
 # They are these, and the last attempt has done a step of its own.
 at_work() { # ID RANKS-OF-ALL
-    local from
-    [ "$(ranks_of "$1")" = "$2" ] || return 1
-    from=$(resumed_from "$1" "$(jq length <<<"$2")")
-    has_steps "$1" $((${from/null/0} + 1))
+    local IFS=, started went_on_from
+    read_starts "$1"
+    [ "[${started[*]}]" = "$2" ] && has_steps "$1" $((went_on_from + 1))
 }
 
 works() { # ID RANKS-OF-ALL
