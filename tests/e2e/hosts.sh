@@ -31,7 +31,8 @@ placement_is() { # ID "N N..."
 }
 
 attempt_is() { # ID N
-    [ "$(get "/api/v1/jobs/$1" .attempt)" -ge "$2" ]
+    api GET "/api/v1/jobs/$1"
+    [[ $text =~ \"attempt\":([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -ge "$2" ]
 }
 
 node_is() { # N STATE
@@ -54,13 +55,9 @@ wait_attempt() { # ID N STEPS
 }
 
 began_and_went_on() { # ID ATTEMPT STEPS
-    local from
-    from=$(resumed_from "$1" "$2" 2>/dev/null)
-    case $from in
-    '') return 1 ;;
-    null) from=0 ;;
-    esac
-    has_steps "$1" $((from + $3))
+    local started went_on_from
+    read_starts "$1"
+    [ ${#started[@]} = "$2" ] && has_steps "$1" $((went_on_from + $3))
 }
 
 # After the cut of host N in the first attempt: the next one begins when nobody is left there, where

@@ -311,11 +311,37 @@ wait_state() { # ID STATE [SECONDS]
     fail "job is $now, not $2: $(body .reason.message)"
 }
 
+# What is asked many times a second, is asked without a process of its own: jq takes longer to start than a
+# small job takes for a step.
+
+# Lines of a run's file that hold TEXT, in $lines.
+lines_with() { # ID FILE TEXT
+    local line all=()
+    lines=()
+    { mapfile -t all <"$state/jobs/$1/out/$2"; } 2>/dev/null
+    for line in "${all[@]}"; do
+        [[ $line != *"$3"* ]] || lines+=("$line")
+    done
+}
+
 # At least N steps are in the run's metrics.
 has_steps() { # ID N
-    local n
-    n=$(grep -c '"name":"loss/total"' "$state/jobs/$1/out/metrics.jsonl" 2>/dev/null)
-    [ "${n:-0}" -ge "$2" ]
+    local lines
+    lines_with "$1" metrics.jsonl '"name":"loss/total"'
+    [ ${#lines[@]} -ge "$2" ]
+}
+
+# The ranks of the attempts that came to their first step, in $started, and the step from which the last one
+# went on, in $went_on_from.
+read_starts() { # ID
+    local line lines
+    started=() went_on_from=0
+    lines_with "$1" timing.jsonl '"event":"start"'
+    for line in "${lines[@]}"; do
+        [[ $line =~ \"ranks\":([0-9]+) ]] && started+=("${BASH_REMATCH[1]}")
+        went_on_from=0
+        [[ ! $line =~ \"resumed_from\":([0-9]+) ]] || went_on_from=${BASH_REMATCH[1]}
+    done
 }
 
 # Where an attempt began: the step of its checkpoint, or null.

@@ -3,7 +3,7 @@
 # the checkpoint and ends in the bytes of an undisturbed run.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec=$(distill_job '.train.epochs = 20 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} |
+spec=$(distill_job '.train.epochs = 30 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} |
     .retry.max_attempts = 4')
 start_daemon
 calm_run "$spec" "$tmp/calm"
@@ -17,13 +17,14 @@ begun() { # NUMBER
 }
 
 has_started() { # NUMBER
-    [ "$(grep -c '"event":"start"' "$state/jobs/$id/out/timing.jsonl" 2>/dev/null)" = "$1" ]
+    read_starts "$id"
+    [ ${#started[@]} = "$1" ]
 }
 
 # Waits until this attempt has done STEPS of its own.
 wait_work() { # NUMBER STEPS
     within 20 has_started "$1" || fail "attempt $1 does not start: $(get "/api/v1/jobs/$id" .)"
-    within 20 has_steps "$id" $(($(resumed_from "$id" "$1" | sed 's/null/0/') + $2)) || fail "attempt $1 makes no progress"
+    within 20 has_steps "$id" $((went_on_from + $2)) || fail "attempt $1 makes no progress"
 }
 
 # Kills one process of the running attempt once STEPS are done, and waits for the next attempt.

@@ -16,7 +16,8 @@ children() { # FILTER
 
 # So many of its jobs have been made.
 has_made() { # JOBS
-    [ "$(get "/api/v1/jobs/$sweep" .sweep.next)" -ge "$1" ]
+    api GET "/api/v1/jobs/$sweep"
+    [[ $text =~ \"next\":([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -ge "$1" ]
 }
 
 # At once, and twice in the middle.

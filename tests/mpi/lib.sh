@@ -35,7 +35,11 @@ ranks() { # N ARGS...
 }
 
 must() { # N ARGS...
-    ranks "$@" || { cat "$tmp/log"; fail "$*: status $?"; }
+    local status
+    ranks "$@" && return
+    status=$?
+    cat "$tmp/log"
+    fail "$*: status $status"
 }
 
 # The files that the determinism contract covers are the same in both folders.

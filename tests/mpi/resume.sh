@@ -6,7 +6,7 @@ seed=${TEST_SEED:-$RANDOM}
 echo "TEST_SEED=$seed"
 RANDOM=$seed
 
-data='"source":"procedural:classes=4,train=100,test=20,seed=3"'
+data='"source":"procedural:classes=4,train=104,test=20,seed=3"'
 cat >"$tmp/teacher.json" <<J
 {"kind":"train","name":"teacher","data":{$data},"student":{"model":"mobilenetv2"},
  "train":{"epochs":1,"batch":16,"max_steps":2}}

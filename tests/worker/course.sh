@@ -119,13 +119,13 @@ expect "allow_other_isa" "$(jq .allow_other_isa "$tmp/isa/result.json")" true
 # One of an older version lacks something: it is refused by its format, not for what it happens to lack.
 cp -r "$tmp/out" "$tmp/older"
 for f in "$tmp"/older/checkpoints/*.safetensors; do
-    LC_ALL=C sed -i 's/distilld-checkpoint-4/distilld-checkpoint-1/' "$f"
+    LC_ALL=C sed -i 's/distilld-checkpoint-[0-9]/distilld-checkpoint-0/' "$f"
     jq --arg sha "$(sha256sum "$f" | cut -d' ' -f1)" '.sha256 = $sha' "${f%.safetensors}.json" >"$tmp/note"
     cp "$tmp/note" "${f%.safetensors}.json"
 done
 "$worker" train "$tmp/job.json" --out "$tmp/older" >"$tmp/log" 2>&1
 status=$?
-[ $status = 65 ] && grep -q 'another version.*distilld-checkpoint-1' "$tmp/log" || { cat "$tmp/log"; fail "another version's checkpoint: status $status"; }
+[ $status = 65 ] && grep -q 'another version.*distilld-checkpoint-0' "$tmp/log" || { cat "$tmp/log"; fail "another version's checkpoint: status $status"; }
 run train "$tmp/job.json" --out "$tmp/older" --resume never
 same "$tmp/out" "$tmp/older" "begun anew"
 
