@@ -12,11 +12,9 @@
 #include "proto/base/str.h"
 #include "worker/engine/ops/ops.h"
 #include "worker/means/means.h"
+#include "worker/optim/grad_norm.h"
 #include "worker/stats.h"
 
-enum {
-    BLOCK = 65536
-};
 static const double running_momentum = 0.1;
 
 /* Buffers between plans and callers, sized once. */
@@ -221,7 +219,7 @@ static bool allocate(struct replica *r, struct error *err)
         grow(&bytes, r->train[i]);
     for (size_t i = 0; r->whole && i < r->whole->n_sizes; i++)
         grow(&bytes, r->whole->plans[i]);
-    r->arena = mem_try_aligned(2u << 20, bytes);
+    r->arena = mem_try_aligned(64, bytes);
     if (!r->arena)
         return err_set(err, ERR_FAILED, "no memory for an arena of %zu bytes", bytes);
     r->params = floats(r->flat.param_count);
@@ -362,9 +360,9 @@ void replica_set_centres(struct replica *r, const double *centres)
 void replica_refresh(struct replica *r)
 {
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        plan_prepare(r->train[i]);
+        plan_stale(r->train[i]);
     if (r->eval)
-        plan_prepare(r->eval);
+        plan_stale(r->eval);
 }
 
 static size_t value_count(const struct nets *n, size_t i)
@@ -661,17 +659,7 @@ void replica_update(struct replica *r, const float *grads, const struct optim_hy
 
 double replica_grad_norm(const struct replica *r, const float *grads)
 {
-    double total = 0;
-
-    for (size_t from = 0; from < r->flat.param_count; from += BLOCK) {
-        size_t to = from + BLOCK < r->flat.param_count ? from + BLOCK : r->flat.param_count;
-        double sum = 0;
-
-        for (size_t i = from; i < to; i++)
-            sum += (double)grads[i] * (double)grads[i];
-        total += sum;
-    }
-    return sqrt(total);
+    return grad_norm(grads, r->flat.param_count);
 }
 
 void replica_eval(struct replica *r, const float *images, const int32_t *labels, int64_t count,
