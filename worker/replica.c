@@ -9,11 +9,9 @@
 
 #include "proto/base/mem.h"
 #include "worker/engine/ops/ops.h"
+#include "worker/optim/grad_norm.h"
 #include "worker/staging.h"
 
-enum {
-    BLOCK = 65536
-};
 static const double running_momentum = 0.1;
 
 static float *floats(size_t n)
@@ -103,7 +101,7 @@ static bool make_arena(struct replica *r, struct error *err)
 {
     size_t bytes = replica_arena(r);
 
-    r->arena = mem_try_aligned(2u << 20, bytes ? bytes : 64);
+    r->arena = mem_try_aligned(64, bytes ? bytes : 64);
     if (!r->arena)
         return err_set(err, ERR_FAILED, "no memory for an arena of %zu bytes", bytes);
     for (size_t i = 0; i < r->plans.n; i++)
@@ -276,9 +274,9 @@ bool replica_set_outputs(struct replica *r, const struct outputs *outputs, struc
 void replica_refresh(struct replica *r)
 {
     for (size_t i = 0; i < r->cfg.n_lane_sizes; i++)
-        plan_prepare(r->train[i]);
+        plan_stale(r->train[i]);
     if (r->eval)
-        plan_prepare(r->eval);
+        plan_stale(r->eval);
 }
 
 void replica_watch(struct replica *r, struct nonfinite *first)
@@ -331,15 +329,5 @@ void replica_update(struct replica *r, const float *grads, const struct optim_hy
 
 double replica_grad_norm(const struct replica *r, const float *grads)
 {
-    double total = 0;
-
-    for (size_t from = 0; from < r->flat.param_count; from += BLOCK) {
-        size_t to = from + BLOCK < r->flat.param_count ? from + BLOCK : r->flat.param_count;
-        double sum = 0;
-
-        for (size_t i = from; i < to; i++)
-            sum += (double)grads[i] * (double)grads[i];
-        total += sum;
-    }
-    return sqrt(total);
+    return grad_norm(grads, r->flat.param_count);
 }

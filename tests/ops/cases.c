@@ -296,6 +296,16 @@ static value_id bn_train_relu(struct graph *g)
     return g_relu(g, norm_train(g, shape4(3, 16, 5, 4)));
 }
 
+static value_id bn_train_relu_filled(struct graph *g)
+{
+    return g_relu(g, norm_train(g, shape4(3, 24, 5, 4)));
+}
+
+static value_id bn_train_relu_plain(struct graph *g)
+{
+    return g_relu(g, norm_train(g, shape4(3, 3, 5, 4)));
+}
+
 /* The end of a residual block. */
 static value_id bn_train_residual(struct graph *g)
 {
@@ -568,6 +578,8 @@ const struct op_case op_cases[] = {
     {"bn_train_images", bn_train_images, false},
     {"bn_train_plain_images", bn_train_plain_images, false},
     {"bn_train_relu", bn_train_relu, false},
+    {"bn_train_relu_filled", bn_train_relu_filled, false},
+    {"bn_train_relu_plain", bn_train_relu_plain, false},
     {"bn_train_residual", bn_train_residual, false},
     {"bn_train_residual_plain", bn_train_residual_plain, false},
     {"bn_train_filled", bn_train_filled, false},

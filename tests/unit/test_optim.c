@@ -5,6 +5,7 @@
 
 #include "proto/base/rng.h"
 #include "tests/unit/unit.h"
+#include "worker/optim/grad_norm.h"
 #include "worker/optim/optim.h"
 
 enum {
@@ -67,6 +68,22 @@ static void by_optimiser(const char *name, const struct optim_hyper *h, int step
     }
 }
 
+static void one_by_one(const char *name, const struct optim_hyper *h, int steps, float *p)
+{
+    const struct optim_def *def = optim_find(name);
+    float state[OPTIM_MAX_STATES][N] = {{0}};
+    struct optim_hyper now = *h;
+
+    for (int s = 0; s < steps; s++)
+        for (int i = 0; i < N; i++) {
+            float g = (float)gradient(s, i);
+
+            now.step = s + 1;
+            def->update(p + i, &g, (float *const[]){state[0] + i, state[1] + i, state[2] + i}, 1,
+                        &now);
+        }
+}
+
 static void check(const char *name, const struct optim_hyper *h,
                   void (*by_definition)(const struct optim_hyper *h, int steps, double *p))
 {
@@ -124,6 +141,56 @@ START_TEST(steps_below_a_floats_last_bit_are_not_lost)
         for (h.step = 1; h.step <= 1000; h.step++)
             def->update(&p, &g, states, 1, &h);
         ck_assert_msg(fabs((double)p - (1 - 1e-6)) <= 6e-8, "%s: %.9g", def->name, (double)p);
+    }
+}
+END_TEST
+
+/* The bits of a parameter must not depend on where in the region it stands. */
+START_TEST(neighbours_do_not_change_a_bit)
+{
+    static const struct optim_hyper rows[] = {
+        {.lr = .05,
+         .momentum = .9,
+         .weight_decay = 5e-4,
+         .beta1 = .9,
+         .beta2 = .99,
+         .epsilon = 1e-8},
+        {.lr = .03, .momentum = .7, .nesterov = true, .beta1 = .5, .beta2 = .9, .epsilon = 1e-3},
+    };
+
+    for (size_t k = 0; k < optim_registry_len; k++)
+        for (size_t r = 0; r < ARRAY_LEN(rows); r++) {
+            double from[N];
+            float all[N], alone[N];
+
+            start(from);
+            for (int i = 0; i < N; i++)
+                all[i] = alone[i] = (float)from[i];
+            by_optimiser(optim_registry[k].name, &rows[r], 20, all);
+            one_by_one(optim_registry[k].name, &rows[r], 20, alone);
+            for (int i = 0; i < N; i++)
+                ck_assert_msg(all[i] == alone[i], "%s, row %zu, element %d: %a, alone %a",
+                              optim_registry[k].name, r, i, (double)all[i], (double)alone[i]);
+        }
+}
+END_TEST
+
+START_TEST(the_norm_is_that_of_all_elements)
+{
+    static const size_t sizes[] = {1, 15, 37, 65536, 65536 + 19, 200003};
+
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
+        float *g = NEW_ARRAY(float, sizes[k]);
+        long double sum = 0;
+
+        for (size_t i = 0; i < sizes[k]; i++) {
+            g[i] = (float)(2 * rng_uniform(7, i) - 1);
+            sum += (long double)g[i] * g[i];
+        }
+        ck_assert_double_eq_tol(grad_norm(g, sizes[k]), sqrt((double)sum), 1e-12 * (double)sum);
+        g[sizes[k] - 1] = INFINITY;
+        ck_assert(!isfinite(grad_norm(g, sizes[k])));
+        free(g);
     }
 }
 END_TEST
@@ -211,4 +278,5 @@ END_TEST
 UNIT_MAIN(sgd_is_pytorchs, adamw_is_pytorchs, steps_below_a_floats_last_bit_are_not_lost,
           cifars_rate_falls_at_the_start_of_its_epochs, warm_up_ends_at_the_full_rate,
           cosine_starts_full_passes_half_and_ends_near_nothing,
-          cosine_follows_the_warm_up_and_ends_at_its_least, every_schedule_stays_between_0_and_1)
+          cosine_follows_the_warm_up_and_ends_at_its_least, neighbours_do_not_change_a_bit,
+          the_norm_is_that_of_all_elements, every_schedule_stays_between_0_and_1)

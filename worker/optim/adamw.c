@@ -5,16 +5,19 @@
 
 #include <math.h>
 
+#include "proto/base/clones.h"
 #include "worker/optim/move.h"
 
-void adamw_update(float *param, const float *grad, float *const *state, size_t n,
-                  const struct optim_hyper *h)
+CLONES void adamw_update(float *param, const float *grad, float *const *state, size_t n,
+                         const struct optim_hyper *h)
 {
     double b1 = h->beta1, b2 = h->beta2;
     double share1 = 1 - pow(b1, (double)h->step), share2 = 1 - pow(b2, (double)h->step);
+    double lr = h->lr, wd = h->weight_decay, epsilon = h->epsilon;
     float *m = state[0], *v = state[1], *low = state[2];
 
-    for (size_t i = 0; i < n; i++) {
+    _Pragma("omp simd") for (size_t i = 0; i < n; i++)
+    {
         double p = (double)param[i] + (double)low[i], g = (double)grad[i];
         double mean = b1 * (double)m[i] + (1 - b1) * g;
         double square = b2 * (double)v[i] + (1 - b2) * g * g;
@@ -22,7 +25,6 @@ void adamw_update(float *param, const float *grad, float *const *state, size_t n
         m[i] = (float)mean;
         v[i] = (float)square;
         move(&param[i], &low[i],
-             p - h->lr *
-                     (mean / share1 / (sqrt(square / share2) + h->epsilon) + h->weight_decay * p));
+             p - lr * (mean / share1 / (sqrt(square / share2) + epsilon) + wd * p));
     }
 }

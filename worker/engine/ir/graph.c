@@ -111,6 +111,12 @@ static void *copy_attr(const struct op_def *op, const void *attr)
     return copy;
 }
 
+static void count_uses(struct graph *g, const struct node *n, int by)
+{
+    for (int k = 0; k < n->n_in; k++)
+        g->values.at[n->in[k]].uses += by;
+}
+
 value_id graph_add(struct graph *g, const struct op_def *op, const char *name, const value_id *in,
                    int n_in, const void *attr)
 {
@@ -131,6 +137,7 @@ value_id graph_add(struct graph *g, const struct op_def *op, const char *name, c
         g->values.at[n.out[i]].producer = id;
     }
     vec_push(&g->nodes, n);
+    count_uses(g, &n, 1);
     op->infer(g, &g->nodes.at[id]);
     if (g->err.code != ERR_NONE)
         err_wrap(&g->err, "%s %s", op->name, name);
@@ -198,17 +205,23 @@ void graph_replace_node(struct graph *g, node_id id, const struct op_def *op, co
     struct node *n = &g->nodes.at[id];
     void *copy = copy_attr(op, attr);
 
+    count_uses(g, n, -1);
     ASSERT(n_in >= op->min_in && n_in <= op->max_in && n->n_out == op->n_out);
     free(n->attr);
     n->attr = copy;
     n->op = op;
     n->n_in = n_in;
     memcpy(n->in, in, sizeof(*in) * (size_t)n_in);
+    count_uses(g, n, 1);
 }
 
 void graph_remove_node(struct graph *g, node_id id)
 {
-    g->nodes.at[id].op = NULL;
+    struct node *n = &g->nodes.at[id];
+
+    if (n->op)
+        count_uses(g, n, -1);
+    n->op = NULL;
 }
 
 const struct shape *graph_shape(const struct graph *g, value_id v)
@@ -226,23 +239,36 @@ value_id graph_find(const struct graph *g, const char *name)
 
 int graph_uses(const struct graph *g, value_id v)
 {
-    int uses = 0;
+    return g->values.at[v].uses;
+}
 
-    for (size_t i = 0; i < g->nodes.n; i++)
-        for (int k = 0; g->nodes.at[i].op && k < g->nodes.at[i].n_in; k++)
-            uses += g->nodes.at[i].in[k] == v;
-    return uses;
+void graph_reread(struct graph *g, struct node *n, int k, value_id v)
+{
+    g->values.at[n->in[k]].uses--;
+    n->in[k] = v;
+    g->values.at[v].uses++;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 static bool verify_names(const struct graph *g, struct error *err)
 {
-    for (size_t i = 0; i < g->values.n; i++) {
-        const char *name = g->values.at[i].name;
+    const char **names = NEW_ARRAY(const char *, g->values.n);
+    size_t n = 0, same = 1;
 
-        if (name[0] && graph_find(g, name) != (value_id)i)
-            return err_set(err, ERR_INVALID, "two values are called %s", name);
-    }
-    return true;
+    for (size_t i = 0; i < g->values.n; i++)
+        if (g->values.at[i].name[0])
+            names[n++] = g->values.at[i].name;
+    qsort(names, n, sizeof(*names), by_text);
+    while (same < n && strcmp(names[same - 1], names[same]) != 0)
+        same++;
+    if (same < n)
+        err_set(err, ERR_INVALID, "two values are called %s", names[same]);
+    free(names);
+    return same >= n;
 }
 
 bool graph_verify(const struct graph *g, struct error *err)

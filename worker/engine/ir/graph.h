@@ -59,6 +59,7 @@ struct value {
     enum param_role role;
     struct shape shape;
     node_id producer;  /* of a VALUE_TEMP */
+    int uses;          /* node inputs that read it */
     const float *data; /* of a VALUE_CONST: borrowed, or the graph's if owned */
     float *owned;
     bool output;             /* must exist after a run, in plain layout */
@@ -140,6 +141,8 @@ const struct shape *graph_shape(const struct graph *g, value_id v);
 value_id graph_find(const struct graph *g, const char *name); /* NO_VALUE if there is none */
 /* How many node inputs read v. */
 int graph_uses(const struct graph *g, value_id v);
+/* Makes the k-th input of a node, which need not be in the list, v. */
+void graph_reread(struct graph *g, struct node *n, int k, value_id v);
 
 /* Every node's inputs exist and come before it, shapes are set, names are unique. */
 bool graph_verify(const struct graph *g, struct error *err);

@@ -45,7 +45,8 @@ static void infer_fused_train(struct graph *g, struct node *n)
 
 static void infer_norm_grad(struct graph *g, struct node *n)
 {
-    if (!check_channels(g, n, 3) || !need_shape(g, n, 4, in_shape(g, n, 0)))
+    if (!check_channels(g, n, 3) || !need_shape(g, n, 4, in_shape(g, n, 0)) ||
+        (n->n_in > 5 && !need_shape(g, n, 5, in_shape(g, n, 0))))
         return;
     set_shape(g, n, 0, *in_shape(g, n, 0));
     set_shape(g, n, 1, *in_shape(g, n, 1));
@@ -132,7 +133,7 @@ const struct op_def op_batch_norm_train_grad = {
     .name = "BatchNormTrainGrad",
     .is_private = true,
     .min_in = 5,
-    .max_in = 5,
+    .max_in = 6, /* made by the pass fuse */
     .n_out = 3,
     .attrs = norm_attrs,
     .attr_size = sizeof(struct norm_attr),

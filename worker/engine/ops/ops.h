@@ -41,7 +41,8 @@ extern const struct op_def op_batch_norm_train; /* x, gamma, beta -> y, mean, va
 extern const struct op_def
     op_fused_batch_norm_train; /* the same[, residual]: relu?(y + residual) */
 extern const struct op_def
-    op_batch_norm_train_grad; /* x, gamma, mean, var, dy -> dx, dgamma, dbeta */
+    op_batch_norm_train_grad; /* x, gamma, mean, var, dy[, y] -> dx, dgamma, dbeta; with y, what comes back
+                                 through its ReLU: dy where y > 0 */
 value_id g_batch_norm(struct graph *g, const char *name, value_id x, value_id gamma, value_id beta,
                       value_id mean, value_id var);
 /* Outputs 1 and 2 (graph_out) are the batch's mean and biased variance. */

@@ -1,7 +1,6 @@
 /* A convolution can add its bias, add a residual and clamp at zero while its result is in registers; so
- * can a batch norm in training, which then also rounds once only. On the way back the ReLU stays a step of
- * its own: the gradient of a batch norm reads what comes back twice, and cutting it off both times took
- * longer (4 % of a step) than doing it once in place.
+ * can a batch norm in training, which then also rounds once only. On the way back the gradient of the batch
+ * norm cuts off what the ReLU lets not pass when it first reads it, unless someone else wants that, too.
  *
  * Two parts of a value that go separate ways come back as two gradients, each padded with zeros to the whole
  * and added: that is one value beside the other. */
@@ -98,6 +97,31 @@ static void fuse_batch_norm(struct graph *g, node_id id)
     graph_replace_node(g, id, &op_fused_batch_norm_train, in, add == NO_NODE ? 3 : 4, &attr);
 }
 
+/* The ReluGrad that made v for this reader alone. */
+static const struct node *open_relu_grad(const struct graph *g, value_id v)
+{
+    const struct value *x = &g->values.at[v];
+
+    if (x->kind != VALUE_TEMP || x->output || graph_uses(g, v) != 1 ||
+        g->nodes.at[x->producer].op != &op_relu_grad)
+        return NULL;
+    return &g->nodes.at[x->producer];
+}
+
+static void fuse_batch_norm_grad(struct graph *g, node_id id)
+{
+    const struct node *n = &g->nodes.at[id], *relu = open_relu_grad(g, n->in[4]);
+    struct norm_attr attr = *(const struct norm_attr *)n->attr;
+    value_id in[6] = {n->in[0], n->in[1], n->in[2], n->in[3], NO_VALUE, NO_VALUE};
+
+    if (!relu || n->n_in > 5)
+        return;
+    in[4] = relu->in[1];
+    in[5] = relu->in[0];
+    graph_remove_node(g, (node_id)(relu - g->nodes.at));
+    graph_replace_node(g, id, &op_batch_norm_train_grad, in, 6, &attr);
+}
+
 /* The PadAxis that made v for this reader alone. */
 static const struct node *open_pad(const struct graph *g, value_id v)
 {
@@ -147,6 +171,8 @@ bool pass_fuse(struct compiler *c, struct error *err)
 
         if (n->op == &op_batch_norm_train)
             fuse_batch_norm(g, (node_id)i);
+        else if (n->op == &op_batch_norm_train_grad)
+            fuse_batch_norm_grad(g, (node_id)i);
         else if (n->op == &op_add && !fuse_add(g, (node_id)i))
             fuse_parts(g, (node_id)i);
         else if (n->op == &op_relu && open_conv(g, n->in[0]))

@@ -79,7 +79,7 @@ static bool lay_out(struct relayout *r, struct node n, struct error *err)
     if (!r->backend->def->layouts(r->backend, r->g, &n, in, out, err))
         return err_wrap(err, "%s %s", n.op->name, n.name);
     for (int k = 0; k < n.n_in; k++)
-        n.in[k] = in_layout(r, n.in[k], in[k]);
+        graph_reread(r->g, &n, k, in_layout(r, n.in[k], in[k]));
     append(r->g, n);
     for (int k = 0; k < n.n_out; k++)
         set_layout(r, n.out[k], out[k]);

@@ -14,8 +14,8 @@ struct compiler {
 bool pass_autodiff(struct compiler *c, struct error *err);
 /* Conv and BatchNormalization with constant parameters -> one Conv; computed in double. */
 bool pass_fold_bn(struct compiler *c, struct error *err);
-/* Conv with bias, Add, Relu -> FusedConv; BatchNormTrain, Add, Relu -> FusedBatchNormTrain; the Add of
- * complementary PadAxis -> Concat. */
+/* Conv with bias, Add, Relu -> FusedConv; BatchNormTrain, Add, Relu -> FusedBatchNormTrain; ReluGrad,
+ * BatchNormTrainGrad -> the latter; the Add of complementary PadAxis -> Concat. */
 bool pass_fuse(struct compiler *c, struct error *err);
 /* Removes nodes that no output, sink or seed needs. */
 bool pass_prune(struct compiler *c, struct error *err);

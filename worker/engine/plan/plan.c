@@ -81,12 +81,20 @@ void plan_prepare(struct plan *p)
 {
     for (size_t i = 0; i < p->prepare.n; i++)
         run_step(p, &p->prepare.at[i]);
+    p->stale = false;
+}
+
+void plan_stale(struct plan *p)
+{
+    p->stale = true;
 }
 
 static void run_first(struct plan *p, size_t n)
 {
     for (size_t i = 0; i < p->io.n; i++)
         ASSERT(p->io.at[i].bound);
+    if (p->stale)
+        plan_prepare(p);
     if (p->watch)
         plan_watch_inputs(p);
     for (size_t i = 0; i < n; i++) {

@@ -83,6 +83,7 @@ struct plan {
     size_t peak_bytes; /* greatest live_bytes */
     int peak_step;
     VEC(struct plan_alive) alive; /* at the peak, the largest first */
+    bool stale;                   /* parameters changed since it was prepared */
     struct nonfinite *watch;      /* NULL: nobody looks */
     struct plan_clock *clock;     /* NULL: nobody measures */
     struct grads_listener grads;
@@ -99,8 +100,10 @@ void plan_bind(struct plan *p, int io, const void *data);
 /* The same by name; a name that the plan does not have is ignored (pruned inputs). */
 void plan_bind_name(struct plan *p, const char *name, const void *data);
 
-/* After the parameters changed and before the next run. */
+/* Computes what depends on parameters alone. */
 void plan_prepare(struct plan *p);
+/* After the parameters changed: the next run begins with that. */
+void plan_stale(struct plan *p);
 void plan_run(struct plan *p);
 /* Only up to the step that writes this output. Outputs of later steps are undefined. */
 void plan_run_to(struct plan *p, int io);

@@ -19,9 +19,15 @@ struct bn_image {
 
 /* Per channel: sum of x and of x^2. */
 void bn_sums(const struct bn_image *im, const float *x, double *sum, double *squares);
+/* What comes back: dy, of which only that counts which belongs to positive y where there is y. That is
+ * written to cut, which may be dy. */
+struct bn_back {
+    const float *dy, *y; /* y NULL: no ReLU follows, cut is not used */
+    float *cut;
+};
 /* Per channel: sum of dy and of dy x. */
-void bn_grad_sums(const struct bn_image *im, const float *x, const float *dy, double *sum,
-                  double *dot);
+void bn_grad_sums(const struct bn_image *im, const float *x, const struct bn_back *back,
+                  double *sum, double *dot);
 /* y = scale x + shift [+ residual], negative ones cut off where `relu` says so */
 struct bn_affine {
     const double *scale, *shift; /* of each channel of the block */

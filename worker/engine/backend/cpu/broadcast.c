@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/clones.h"
 #include "proto/base/mem.h"
-#include "worker/engine/backend/cpu/clones.h"
 #include "worker/engine/backend/cpu/cpu.h"
 #include "worker/engine/backend/ref/ref.h"
 #include "worker/engine/ops/ops.h"

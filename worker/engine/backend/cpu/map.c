@@ -3,8 +3,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "proto/base/clones.h"
 #include "proto/base/mem.h"
-#include "worker/engine/backend/cpu/clones.h"
 #include "worker/engine/backend/cpu/cpu.h"
 #include "worker/engine/backend/ref/ref.h"
 #include "worker/engine/ops/ops.h"

@@ -15,7 +15,7 @@ struct norm_kernel {
     struct bn_image image; /* one block of channels */
     struct cpu_image all;
     double epsilon;
-    bool relu, residual; /* FusedBatchNormTrain */
+    bool relu, residual; /* a ReLU follows, an addition */
     int threads;
 };
 
@@ -80,12 +80,14 @@ static void run_train(struct kernel *base, void *const *args)
     }
 }
 
-/* x, gamma, mean, var, dy -> dx, dgamma, dbeta */
+/* x, gamma, mean, var, dy[, y] -> dx, dgamma, dbeta */
 static void run_grad(struct kernel *base, void *const *args)
 {
     const struct norm_kernel *k = (const struct norm_kernel *)base;
     const float *x = args[0], *gamma = args[1], *mean = args[2], *var = args[3], *dy = args[4];
-    float *dx = args[5], *dgamma = args[6], *dbeta = args[7];
+    const float *y = k->relu ? args[5] : NULL;
+    float *const *out = (float *const *)args + (k->relu ? 6 : 5);
+    float *dx = out[0], *dgamma = out[1], *dbeta = out[2];
     int block = k->image.block;
 
 #pragma omp parallel for num_threads(k->threads) schedule(static) if (k->threads > 1)
@@ -94,7 +96,9 @@ static void run_grad(struct kernel *base, void *const *args)
         double sum[BN_MAX_BLOCK], dot[BN_MAX_BLOCK];
         double scale[BN_MAX_BLOCK] = {0}, slope[BN_MAX_BLOCK] = {0}, offset[BN_MAX_BLOCK] = {0};
 
-        bn_grad_sums(&k->image, x + at, dy + at, sum, dot);
+        bn_grad_sums(&k->image, x + at,
+                     &(struct bn_back){.dy = dy + at, .y = y ? y + at : NULL, .cut = dx + at}, sum,
+                     dot);
         for (int j = 0; j < cpu_live(&k->all, b); j++) {
             double m = (double)mean[c + j], inv = 1 / sqrt((double)var[c + j] + k->epsilon);
             double centred = dot[j] - m * sum[j];
@@ -105,7 +109,7 @@ static void run_grad(struct kernel *base, void *const *args)
             slope[j] = -scale[j] * centred * inv * inv / count(k);
             offset[j] = -scale[j] * sum[j] / count(k) - slope[j] * m;
         }
-        bn_grad_apply(&k->image, x + at, dy + at, scale, slope, offset, dx + at);
+        bn_grad_apply(&k->image, x + at, (y ? dx : dy) + at, scale, slope, offset, dx + at);
     }
 }
 
@@ -114,14 +118,15 @@ static void free_norm(struct kernel *k)
     free(k);
 }
 
-/* Which input besides x is an image; 0: none. */
-static int image_input(const struct node *n)
+/* From which input on there are images besides x. */
+static int first_image(const struct node *n)
 {
-    return n->op == &op_batch_norm_train_grad ? 4 : n->op == &op_fused_batch_norm_train ? 3 : 0;
+    return n->op == &op_batch_norm_train_grad    ? 4
+           : n->op == &op_fused_batch_norm_train ? 3
+                                                 : n->n_in;
 }
 
-/* x, dy and the results like x are blocked where the channels allow it; everything else is one number a
- * channel. */
+/* Images are blocked where the channels allow it; everything else is one number a channel. */
 static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                          int *out, struct error *err)
 {
@@ -130,7 +135,7 @@ static bool norm_layouts(struct cpu *c, const struct graph *g, const struct node
     (void)err;
     in[0] = out[0] = x;
     for (int i = 1; i < n->n_in; i++)
-        in[i] = i == image_input(n) ? x : LAYOUT_PLAIN;
+        in[i] = i >= first_image(n) ? x : LAYOUT_PLAIN;
     for (int i = 1; i < n->n_out; i++)
         out[i] = LAYOUT_PLAIN;
     return true;
@@ -155,7 +160,7 @@ static struct kernel *norm_kernel(struct cpu *c, const struct graph *g, const st
                                  .plane = k->all.plane,
                                  .block = k->all.block};
     k->epsilon = attr->epsilon;
-    k->relu = attr->relu;
+    k->relu = attr->relu || (n->op == &op_batch_norm_train_grad && n->n_in > 5);
     k->residual = n->op == &op_fused_batch_norm_train && n->n_in > 3;
     k->threads = c->base.threads;
     return &k->base;
@@ -165,6 +170,9 @@ const struct cpu_op cpu_norm_ops[] = {
     {.op = &op_batch_norm, .layouts = norm_layouts, .kernel = norm_kernel, .inplace = 1u << 0},
     {.op = &op_batch_norm_train, .layouts = norm_layouts, .kernel = norm_kernel},
     {.op = &op_fused_batch_norm_train, .layouts = norm_layouts, .kernel = norm_kernel},
-    {.op = &op_batch_norm_train_grad, .layouts = norm_layouts, .kernel = norm_kernel},
+    {.op = &op_batch_norm_train_grad,
+     .layouts = norm_layouts,
+     .kernel = norm_kernel,
+     .inplace = 1u << 4},
     {.op = NULL},
 };
