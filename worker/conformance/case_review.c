@@ -61,7 +61,7 @@ static bool compare(struct cf_case *c, const struct single *s, const char *outpu
 /* One output "level.K" for each level; returns how many there are. */
 static int build_levels(struct graph *g, const struct cf_case *c, int64_t *batch)
 {
-    char student[16], teacher[16], level[16];
+    char student[24], teacher[24], level[24];
     value_id s, seed = NO_VALUE;
     int k = 0;
 
