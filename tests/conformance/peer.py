@@ -193,7 +193,7 @@ def compare(name, method, pair, nd):
     loss_ratio, loss = worst_loss(our_losses(name, kinds), theirs, [o[0] for o in others])
     ratio, tensor = worst_tensor(got, last, [o[1] for o in others], first)
     print('%-21s losses %s; weights %s' % (name, loss, tensor), flush=True)
-    return loss_ratio <= 1 and ratio <= 1
+    return loss_ratio <= 2 and ratio <= 1  # two runs tell a run's spread no better: see shared_runs.sh
 
 
 def means_of(name):
