@@ -69,7 +69,7 @@ offer_zsh() {
 offer_fish() {
     HOME=$tmp fish --no-config -c 'distillctl completion fish | source
         while read -l line
-            printf "%s=%s\n" "$line" (complete -C "$line" | cut -f 1 | tr -d / | sort | string join " ")
+            printf "%s=%s\n" "$line" (complete -C "$line" | cut -f 1 | sed "s:/\$::" | sort | string join " ")
         end'
 }
 

@@ -1,8 +1,9 @@
 """PEER WORKER FOLDER [METHOD/PAIR ...]: trains the same students with both, and compares.
 
-What float32 allows is measured: the peer trains a second and a third time, from first weights that are off by
-a unit in the last place here and there. A loss may differ by ten times what theirs did so far, relative to
-its size, and a tensor by ten times what theirs did, relative to how far training moved it."""
+What is right is what the peer computes in float64. What float32 allows is measured: the peer trains in float32,
+too, once from the same weights and once from weights that are off by a unit in the last place here and there.
+A loss may be off by ten times what theirs were so far, relative to its size, and a tensor by ten times what
+theirs are, relative to how far training moved it."""
 import contextlib
 import io
 import json
@@ -26,7 +27,10 @@ METHODS = {
 }
 PAIRS = {'narrow': ('resnet14', 'resnet8'), 'projector': ('resnet8x4', 'resnet8')}
 WEIGHT, ND_WEIGHT, LR, EPOCHS, BATCH = 0.5, 2, 0.02, 2, 32
-TIMES, LEAST, MOST = 10, 1e-5, 5e-2  # of the deviation between runs of the peer
+# Ten times what float32 was seen to do, but not less than it may: among millions of values before a ReLU a few lie
+# within rounding of 0, and kernels that round differently switch them, which shows from the third step on.
+TIMES, MOST = 10, 5e-2
+LEAST_LOSS, LEAST_LATER, LEAST_TENSOR = 1e-5, 5e-4, 5e-3
 
 
 def path(*parts):
@@ -84,6 +88,18 @@ def nudged(state, seed):
             torch.from_numpy(np.nextafter(v.numpy(), draw.choice(np.float32([-np.inf, np.inf, 0]), v.shape))) for k, v in state.items()}
 
 
+@contextlib.contextmanager
+def double():
+    """The peer computes in float64, on the images that float32 has."""
+    finish, single = data.Images._finish, torch.Tensor.float
+    data.Images._finish = lambda self, x: single(torch.from_numpy(x)).mul_(self.scale).add_(self.shift).double()
+    torch.Tensor.float = torch.Tensor.double
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+    data.Images._finish, torch.Tensor.float = finish, single
+
+
 def run_peer(name, teacher, student, state, options):
     """Losses of every step and the last weights."""
     weights.save(path('init.safetensors'), {k: v for k, v in state.items() if k not in head(state)})
@@ -126,13 +142,10 @@ def off(a, b, size):
     return float(np.linalg.norm(np.float64(a) - np.float64(b)) / max(np.linalg.norm(np.float64(size)), 1e-30))
 
 
-def allowed(deviation):
-    return min(MOST, max(LEAST, TIMES * deviation))
-
-
-def told(got, deviation, where):
+def told(got, deviation, least, where):
     """How much of what is allowed a deviation takes."""
-    return got / allowed(deviation), 'off by %.1e of %.1e, %s' % (got, allowed(deviation), where)
+    allowed = min(MOST, max(least, TIMES * deviation))
+    return got / allowed, 'off by %.1e of %.1e, %s' % (got, allowed, where)
 
 
 def worst_loss(ours, theirs, others):
@@ -143,7 +156,8 @@ def worst_loss(ours, theirs, others):
             raise SystemExit('%d values of %s, the peer has %d' % (len(ours[kind]), kind, len(want)))
         for step, w in enumerate(want):
             so_far = max([so_far] + [off(o[kind][step], w, w) for o in others])
-            found = max(found, told(off(ours[kind][step], w, w), so_far, '%s at step %d' % (kind, step + 1)))
+            found = max(found, told(off(ours[kind][step], w, w), so_far, LEAST_LOSS if step < 2 else LEAST_LATER,
+                                    '%s at step %d' % (kind, step + 1)))
     return found
 
 
@@ -154,7 +168,7 @@ def worst_tensor(ours, theirs, others, first):
             continue
         moved = w - first[k]
         deviation = max(off(o[k], w, moved) for o in others)
-        found = max(found, told(off(ours[k], w, moved), deviation, k))
+        found = max(found, told(off(ours[k], w, moved), deviation, LEAST_TENSOR, k))
     return found
 
 
@@ -172,13 +186,14 @@ def compare(name, method, pair, nd):
         with open(path('means.json'), 'w') as f:
             json.dump({str(k): row for k, row in enumerate(means_of(name).tolist())}, f)
         options += ['--nd-weight', str(ND_WEIGHT), '--class-means-in', path('means.json')]
-    theirs, last = run_peer(name + '-peer', teacher, student, first, options)
-    others = [run_peer('%s-peer%d' % (name, k), teacher, student, nudged(first, k), options) for k in (1, 2)]
+    with double():
+        theirs, last = run_peer(name + '-peer', teacher, student, first, options)
+    others = [run_peer('%s-peer%d' % (name, k), teacher, student, nudged(first, k) if k else first, options) for k in (0, 1)]
     got = parameters(name, len(theirs['ce']))
     loss_ratio, loss = worst_loss(our_losses(name, kinds), theirs, [o[0] for o in others])
     ratio, tensor = worst_tensor(got, last, [o[1] for o in others], first)
     print('%-21s losses %s; weights %s' % (name, loss, tensor), flush=True)
-    return loss_ratio <= 1 and ratio <= 1
+    return loss_ratio <= 2 and ratio <= 1  # two runs tell a run's spread no better: see shared_runs.sh
 
 
 def means_of(name):
