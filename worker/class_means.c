@@ -188,14 +188,27 @@ static bool load_given(struct session *s, const char *path, const struct means_p
     return err_wrap(err, "teacher.class_means");
 }
 
+/* What the teacher is computed with: its convolutions round in one way or another. */
+static char *arithmetic_text(const struct session *s)
+{
+    static const char *const convolutions[] = {
+        [DISTILLD__TEACHER_SPEC__CONVOLUTION__AUTO] = "auto",
+        [DISTILLD__TEACHER_SPEC__CONVOLUTION__DIRECT] = "direct",
+        [DISTILLD__TEACHER_SPEC__CONVOLUTION__WINOGRAD] = "winograd",
+    };
+
+    return str_fmt("%s, convolutions %s", backend_isa(),
+                   convolutions[s->job->teacher->convolution]);
+}
+
 bool session_class_means(struct session *s, struct error *err)
 {
     const char *given = s->job->teacher->class_means;
-    char *transform = transform_text(s), *path;
+    char *transform = transform_text(s), *isa = arithmetic_text(s), *path;
     struct means_provenance p = {.teacher_sha256 = s->teacher_sha256,
                                  .data_sha256 = s->data_sha256,
                                  .transform = transform,
-                                 .isa = backend_isa(),
+                                 .isa = isa,
                                  .chunk = (int)s->chunk,
                                  .threads = s->job->resources->threads};
     bool ok;
@@ -212,5 +225,6 @@ bool session_class_means(struct session *s, struct error *err)
         ok = coll_agree(s->coll, ok, err);
     }
     free(transform);
+    free(isa);
     return ok;
 }

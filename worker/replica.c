@@ -125,8 +125,10 @@ static struct plan *compile_teacher(struct replica *r, bool with_taps, tensor_fn
 {
     const struct nets *n = &r->cfg.nets;
     char title[96];
-    struct compile_options options = {
-        .backend = r->backend, .title = title, .observer = r->cfg.observer};
+    struct compile_options options = {.backend = r->backend,
+                                      .convolution = r->cfg.teacher_convolution,
+                                      .title = title,
+                                      .observer = r->cfg.observer};
     struct graph *g = nets_teacher_graph(n, r->cfg.chunk, with_taps);
     float *weights = NULL;
     struct plan *p = NULL;
@@ -157,8 +159,11 @@ static bool compile_student(struct replica *r, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
     char title[96];
-    struct compile_options options = {
-        .backend = r->backend, .flat = &r->flat, .title = title, .observer = r->cfg.observer};
+    struct compile_options options = {.backend = r->backend,
+                                      .flat = &r->flat,
+                                      .convolution = r->cfg.student_convolution,
+                                      .title = title,
+                                      .observer = r->cfg.observer};
 
     if (!n->student)
         return true;
