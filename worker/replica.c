@@ -24,9 +24,12 @@ static float *floats(size_t n)
 
 static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, struct error *err)
 {
+    const struct compile_options how = {.backend = r->backend,
+                                        .convolution = r->cfg.teacher_convolution,
+                                        .observer = r->cfg.observer};
+
     if (r->cfg.nets.teacher)
-        r->teacher =
-            teacher_open(&r->cfg.nets, r->cfg.chunk, r->backend, r->cfg.observer, tensor, arg, err);
+        r->teacher = teacher_open(&r->cfg.nets, r->cfg.chunk, &how, tensor, arg, err);
     return r->teacher || !r->cfg.nets.teacher;
 }
 
@@ -34,8 +37,11 @@ static bool compile_student(struct replica *r, struct error *err)
 {
     const struct nets *n = &r->cfg.nets;
     char title[96];
-    struct compile_options options = {
-        .backend = r->backend, .flat = &r->flat, .title = title, .observer = r->cfg.observer};
+    struct compile_options options = {.backend = r->backend,
+                                      .flat = &r->flat,
+                                      .convolution = r->cfg.student_convolution,
+                                      .title = title,
+                                      .observer = r->cfg.observer};
 
     if (!n->student)
         return true;

@@ -28,6 +28,7 @@ struct replica_config {
     struct nets nets; /* measured */
     const char *backend;
     int threads;
+    enum convolution teacher_convolution, student_convolution;
     int64_t chunk;             /* samples in a chunk of the teacher's and of evaluation */
     const int64_t *lane_sizes; /* the distinct sizes of a training lane; n 0: no training */
     size_t n_lane_sizes;

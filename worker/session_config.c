@@ -75,6 +75,17 @@ static bool configure_projector(const JobSpec *job, struct replica_config *cfg, 
     return true;
 }
 
+static enum convolution convolution_of(Distilld__TeacherSpec__Convolution said)
+{
+    static const enum convolution of[] = {
+        [DISTILLD__TEACHER_SPEC__CONVOLUTION__AUTO] = CONVOLUTION_AUTO,
+        [DISTILLD__TEACHER_SPEC__CONVOLUTION__DIRECT] = CONVOLUTION_DIRECT,
+        [DISTILLD__TEACHER_SPEC__CONVOLUTION__WINOGRAD] = CONVOLUTION_WINOGRAD,
+    };
+
+    return of[said];
+}
+
 bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
                        int64_t classes, int64_t image_size, struct replica_config *cfg,
                        int64_t **lane_sizes, struct error *err)
@@ -86,6 +97,10 @@ bool session_configure(const JobSpec *job, const struct job_models *models, int6
                                    .threads = job->resources->threads,
                                    .seed = job->train->seed,
                                    .chunk = session_chunk(job)};
+    if (job->teacher)
+        cfg->teacher_convolution = convolution_of(job->teacher->convolution);
+    if (job->student)
+        cfg->student_convolution = convolution_of(job->student->convolution);
     *lane_sizes = NEW_ARRAY(int64_t, 2 * (size_t)lanes);
     n->classes = classes;
     n->image_size = image_size;

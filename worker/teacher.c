@@ -7,18 +7,19 @@
 
 #include "proto/base/mem.h"
 
-static struct plan *compile_form(const struct teacher *t, bool with_taps, struct backend *backend,
-                                 struct compile_observer observer, tensor_fn tensor, void *arg,
+static struct plan *compile_form(const struct teacher *t, bool with_taps,
+                                 const struct compile_options *how, tensor_fn tensor, void *arg,
                                  struct error *err)
 {
     char title[96];
-    struct compile_options options = {.backend = backend, .title = title, .observer = observer};
+    struct compile_options options = *how;
     struct graph *g = nets_teacher_graph(t->nets, t->chunk, with_taps);
     float *weights = NULL;
     struct plan *p = NULL;
 
     snprintf(title, sizeof(title), "%s frozen%s, a chunk of %" PRId64 " samples",
              t->nets->teacher->name, with_taps ? " with taps" : "", t->chunk);
+    options.title = title;
     if (nets_set_constants(g, tensor, arg, &weights, err))
         p = compile(g, &options, err);
     else
@@ -42,8 +43,8 @@ static float *room(struct teacher *t, size_t each)
     return p;
 }
 
-struct teacher *teacher_open(const struct nets *nets, int64_t chunk, struct backend *backend,
-                             struct compile_observer observer, tensor_fn tensor, void *arg,
+struct teacher *teacher_open(const struct nets *nets, int64_t chunk,
+                             const struct compile_options *how, tensor_fn tensor, void *arg,
                              struct error *err)
 {
     struct teacher *t = NEW(struct teacher);
@@ -52,7 +53,7 @@ struct teacher *teacher_open(const struct nets *nets, int64_t chunk, struct back
     t->nets = nets;
     t->chunk = chunk;
     for (int form = TEACHER_PLAIN; ok && form <= (taps ? TEACHER_READ : TEACHER_PLAIN); form++) {
-        t->plans[form] = compile_form(t, form == TEACHER_READ, backend, observer, tensor, arg, err);
+        t->plans[form] = compile_form(t, form == TEACHER_READ, how, tensor, arg, err);
         ok = t->plans[form] != NULL;
     }
     if (!ok) {

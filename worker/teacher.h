@@ -24,9 +24,10 @@ struct teacher {
     size_t bytes;                           /* of those */
 };
 
-/* nets, settled and with a teacher, and backend must outlive it. Weights come by tensor. */
-struct teacher *teacher_open(const struct nets *nets, int64_t chunk, struct backend *backend,
-                             struct compile_observer observer, tensor_fn tensor, void *arg,
+/* nets, settled and with a teacher, and how->backend must outlive it; the plans are compiled as `how` says, under
+ * titles of their own. Weights come by tensor. */
+struct teacher *teacher_open(const struct nets *nets, int64_t chunk,
+                             const struct compile_options *how, tensor_fn tensor, void *arg,
                              struct error *err);
 void teacher_close(struct teacher *t); /* NULL is fine */
 

@@ -77,6 +77,11 @@ CONV(conv_filled, 2, 24, 40, 6, 5, 3, 1, 1, 1, false)
 CONV(conv_filled_1x1, 2, 58, 116, 4, 4, 1, 2, 0, 1, true)
 CONV(conv_filled_first, 2, 3, 24, 6, 6, 3, 1, 1, 1, false)
 CONV(conv_filled_depthwise, 2, 58, 58, 6, 6, 3, 2, 1, 58, false)
+CONV(conv_tiles, 2, 16, 32, 8, 8, 3, 1, 1, 1, false)
+CONV(conv_odd_tiles, 2, 40, 24, 11, 7, 3, 1, 1, 1, false)
+CONV(conv_many_tiles, 5, 16, 16, 16, 16, 3, 1, 1, 1, false)
+CONV(conv_unpadded_tiles, 2, 16, 16, 10, 6, 3, 1, 0, 1, false)
+CONV(conv_widely_padded_tiles, 2, 16, 16, 6, 6, 3, 1, 2, 1, false)
 CONV(conv_one_pixel, 1, 6, 4, 1, 1, 3, 1, 1, 1, true)
 
 /* Values that differ by a tenth or more, in some order, plus a little of an input: windows of them have
@@ -574,6 +579,11 @@ const struct op_case op_cases[] = {
     {"conv_filled_1x1", conv_filled_1x1, false},
     {"conv_filled_first", conv_filled_first, false},
     {"conv_filled_depthwise", conv_filled_depthwise, false},
+    {"conv_tiles", conv_tiles, false},
+    {"conv_odd_tiles", conv_odd_tiles, false},
+    {"conv_many_tiles", conv_many_tiles, false},
+    {"conv_unpadded_tiles", conv_unpadded_tiles, false},
+    {"conv_widely_padded_tiles", conv_widely_padded_tiles, false},
     {"conv_one_pixel", conv_one_pixel, false},
     {"bn_train_images", bn_train_images, false},
     {"bn_train_plain_images", bn_train_plain_images, false},

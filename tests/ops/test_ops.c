@@ -139,7 +139,13 @@ static void compare(const struct op_case *c, const struct rig *got, const struct
 
 START_TEST(back_ends_agree)
 {
-    static const char *const others[] = {"ref", "cpu"};
+    static const struct {
+        const char *name;
+        enum convolution convolution;
+    } others[] = {{"ref", CONVOLUTION_AUTO},
+                  {"cpu", CONVOLUTION_AUTO},
+                  {"cpu", CONVOLUTION_DIRECT},
+                  {"cpu", CONVOLUTION_WINOGRAD}};
 
     for (size_t i = 0; i < n_op_cases; i++) {
         struct rig want;
@@ -148,9 +154,11 @@ START_TEST(back_ends_agree)
         rig_fill(&want, unit_seed());
         rig_run(&want);
         for (size_t k = 0; k < ARRAY_LEN(others); k++) {
+            struct graph *g = build(&op_cases[i], true);
             struct rig got;
 
-            rig_open(&got, build(&op_cases[i], true), others[k]);
+            g->convolution = others[k].convolution;
+            rig_open(&got, g, others[k].name);
             rig_fill(&got, unit_seed());
             rig_run(&got);
             rig_run(&got); /* a second run sees the arena as the first left it */
@@ -159,6 +167,92 @@ START_TEST(back_ends_agree)
         }
         rig_close(&want);
     }
+}
+END_TEST
+
+/* A forward convolution of training is the exact sum, rounded once. */
+static value_id deep_conv(struct graph *g, int64_t channels, int64_t kernel, int64_t stride)
+{
+    value_id x = graph_input(g, "x", DT_REAL, shape4(2, channels, 12, 12));
+    value_id w = graph_input(g, "w", DT_REAL, shape4(32, channels, kernel, kernel));
+
+    return g_conv(g, "c", x, w, NO_VALUE, stride, kernel / 2, 1);
+}
+
+static void open_deep_conv(struct rig *r, const char *backend, int64_t channels, int64_t kernel,
+                           int64_t stride)
+{
+    struct graph *g = graph_new();
+
+    graph_mark_output(g, deep_conv(g, channels, kernel, stride), "y");
+    rig_open(r, g, backend);
+    rig_fill(r, unit_seed());
+    rig_run(r);
+}
+
+START_TEST(convolutions_of_training_are_rounded_once)
+{
+    static const struct {
+        int64_t channels, kernel, stride;
+    } of[] = {{64, 3, 1}, {64, 3, 2}, {64, 1, 1}, {3, 3, 1}};
+
+    for (size_t k = 0; k < ARRAY_LEN(of); k++) {
+        struct rig got, want;
+        int y;
+
+        open_deep_conv(&got, "cpu", of[k].channels, of[k].kernel, of[k].stride);
+        open_deep_conv(&want, "ref64", of[k].channels, of[k].kernel, of[k].stride);
+        y = rig_io(&want, "y");
+        for (size_t i = 0; i < rig_count(&want, y); i++) {
+            double exact = rig_get(&want, y, i), half_unit = fabs(exact) * 0x1p-24;
+
+            /* Beside the rounding to float, that of some hundred sums in double. */
+            ck_assert_msg(fabs(rig_get(&got, y, i) - exact) <= half_unit + 1e-11,
+                          "case %zu, seed %llu, y[%zu]: %.12g, not %.12g", k,
+                          (unsigned long long)unit_seed(), i, rig_get(&got, y, i), exact);
+        }
+        rig_close(&got);
+        rig_close(&want);
+    }
+}
+END_TEST
+
+/* Of the first step that is a convolution. */
+static const char *conv_kernel_of(const struct plan *p)
+{
+    for (size_t i = 0; i < p->steps.n; i++)
+        if (strstr(p->steps.at[i].op, "Conv"))
+            return p->steps.at[i].kernel->impl;
+    ck_abort_msg("no convolution");
+}
+
+/* A small image is not worth the tiles, and is computed by them all the same when that is asked for. */
+START_TEST(convolutions_are_computed_as_asked)
+{
+    static const struct {
+        enum convolution asked;
+        int64_t size;
+        bool winograd;
+    } of[] = {{CONVOLUTION_AUTO, 8, true},     {CONVOLUTION_AUTO, 5, false},
+              {CONVOLUTION_DIRECT, 8, false},  {CONVOLUTION_DIRECT, 5, false},
+              {CONVOLUTION_WINOGRAD, 8, true}, {CONVOLUTION_WINOGRAD, 5, true}};
+    struct error err;
+    struct backend *cpu = backend_open("cpu", 1, &err);
+
+    for (size_t k = 0; k < ARRAY_LEN(of); k++) {
+        struct graph *g = graph_new();
+        value_id x = graph_input(g, "x", DT_REAL, shape4(2, 16, of[k].size, of[k].size));
+        value_id w = graph_input(g, "w", DT_REAL, shape4(16, 16, 3, 3));
+        struct plan *p;
+
+        graph_mark_output(g, g_conv(g, "c", x, w, NO_VALUE, 1, 1, 1), "y");
+        p = compile(g, &(struct compile_options){.backend = cpu, .convolution = of[k].asked}, &err);
+        ck_assert_msg(p != NULL, "%s", err.msg);
+        ck_assert_msg((strstr(conv_kernel_of(p), "winograd") != NULL) == of[k].winograd,
+                      "case %zu: %s", k, conv_kernel_of(p));
+        plan_free(p);
+    }
+    backend_close(cpu);
 }
 END_TEST
 
@@ -373,5 +467,7 @@ START_TEST(impossible_definitions_are_refused)
 }
 END_TEST
 
-UNIT_MAIN(gradients_are_those_of_finite_differences, back_ends_agree, every_operator_has_a_case,
-          edges_are_as_the_papers_code_has_them, impossible_definitions_are_refused)
+UNIT_MAIN(gradients_are_those_of_finite_differences, back_ends_agree,
+          convolutions_of_training_are_rounded_once, convolutions_are_computed_as_asked,
+          every_operator_has_a_case, edges_are_as_the_papers_code_has_them,
+          impossible_definitions_are_refused)

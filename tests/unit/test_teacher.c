@@ -63,8 +63,8 @@ static void open_bench(struct bench *b, const char *model, int threads)
                                  .n_losses = 1}};
     ck_assert_ok(nets_measure(&b->nets, &err) && nets_settle(&b->nets, &err), err);
     b->backend = backend_open("cpu", threads, &err);
-    b->teacher =
-        teacher_open(&b->nets, CHUNK, b->backend, (struct compile_observer){0}, tensor, NULL, &err);
+    b->teacher = teacher_open(&b->nets, CHUNK, &(struct compile_options){.backend = b->backend},
+                              tensor, NULL, &err);
     ck_assert_msg(b->teacher, "%s: %s", model, err.msg);
     b->images = NEW_ARRAY(float, SAMPLES *IMAGE);
     for (size_t i = 0; i < b->nets.n_teacher_values; i++)

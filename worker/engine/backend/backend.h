@@ -54,7 +54,7 @@ extern const struct backend_def backend_ref_f32, backend_ref_f64, backend_cpu;
 /* "cpu", "ref" (float) or "ref64" (double). threads is part of the result (contract: threads). */
 struct backend *backend_open(const char *name, int threads, struct error *err);
 void backend_close(struct backend *b); /* NULL is fine */
-/* Instruction set and library version that this process computes with: results are bit-identical only
+/* Instruction set, and versions of the library and of our own kernels, that this process computes with: results are bit-identical only
  * where this is equal. Valid for the life of the process. */
 const char *backend_isa(void);
 

@@ -93,12 +93,21 @@ struct sink {
     value_id value, like;
 };
 
+/* By which algorithm a back end that has both computes convolutions: `auto` goes by their shapes, `winograd`
+ * is taken wherever it can be. */
+enum convolution {
+    CONVOLUTION_AUTO,
+    CONVOLUTION_DIRECT,
+    CONVOLUTION_WINOGRAD
+};
+
 struct graph {
     VEC(struct value) values;
     VEC(struct node) nodes;
     VEC(struct grad_seed) seeds;
     VEC(struct grad_want) wants;
     VEC(struct sink) sinks;
+    enum convolution convolution;
     struct error err; /* the first failure, if any */
 };
 

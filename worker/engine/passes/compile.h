@@ -17,7 +17,8 @@ struct compile_options {
     /* Addresses of parameters, buffers and gradients; entries that are missing are added in the order
      * of this graph. Shared by all plans of one model. May be NULL for a graph without any. */
     struct flat *flat;
-    const char *title; /* of the plan, for people; NULL: none */
+    enum convolution convolution; /* AUTO: as the graph says */
+    const char *title;            /* of the plan, for people; NULL: none */
     struct compile_observer observer;
 };
 

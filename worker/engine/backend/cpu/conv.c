@@ -1,4 +1,5 @@
-/* Convolutions: direct algorithm, blocked activations, weights in the primitive's own layout. */
+/* Convolutions: oneDNN's direct algorithm on blocked activations, weights in the primitive's own layout, and
+ * who else serves: conv_winograd.c, conv_wide.c. */
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
@@ -165,6 +166,41 @@ static bool make_pd(struct cpu *c, const struct node *n, const struct conv_case 
     return ok;
 }
 
+/* Whether `auto` means winograd. Not for the gradient of the input, where most that was tried made one or
+ * another golden trajectory leave its course. */
+static bool winograd_by_itself(const struct node *n, const struct conv_case *k)
+{
+    return n->op != &op_conv_input_grad && conv_winograd_pays(k);
+}
+
+/* A bias without the fused form's clamping is left to oneDNN. */
+static bool by_winograd(const struct cpu *c, const struct graph *g, const struct node *n,
+                        const struct conv_case *k)
+{
+    return !(n->op == &op_conv && n->n_in > 2) && g->convolution != CONVOLUTION_DIRECT &&
+           conv_winograd_can(c, k) &&
+           (g->convolution == CONVOLUTION_WINOGRAD || winograd_by_itself(n, k));
+}
+
+/* x, y and weights in the order of the node's arguments. */
+static void place_layouts(const struct node *n, const struct conv_case *k, int w, int *in, int *out)
+{
+    if (n->op == &op_conv_input_grad) {
+        in[0] = w;
+        in[1] = k->y_layout;
+        out[0] = k->x_layout;
+    } else if (n->op == &op_conv_weight_grad) {
+        in[0] = k->x_layout;
+        in[1] = k->y_layout;
+        out[0] = w;
+    } else {
+        in[0] = k->x_layout;
+        in[1] = w;
+        in[2] = LAYOUT_PLAIN;
+        in[3] = out[0] = k->y_layout;
+    }
+}
+
 static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                          int *out, struct error *err)
 {
@@ -174,10 +210,13 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
     int w;
 
     choose_layouts(c, &k);
+    if (by_winograd(c, g, n, &k)) {
+        w = conv_winograd_weights(c, &k, n->op == &op_conv_input_grad);
+        place_layouts(n, &k, w, in, out);
+        return true;
+    }
     if (n->op == &op_conv && conv_wide_serves(c, &k, n)) {
-        in[0] = k.x_layout;
-        in[1] = conv_wide_weights(c, &k);
-        out[0] = k.y_layout;
+        place_layouts(n, &k, conv_wide_weights(c, &k), in, out);
         return true;
     }
     if (weight_grad)
@@ -188,20 +227,7 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
                       dnnl_primitive_desc_query_md(
                           pd, weight_grad ? dnnl_query_diff_weights_md : dnnl_query_weights_md, 0));
     dnnl_primitive_desc_destroy(pd);
-    if (n->op == &op_conv_input_grad) {
-        in[0] = w;
-        in[1] = k.y_layout;
-        out[0] = k.x_layout;
-    } else if (weight_grad) {
-        in[0] = k.x_layout;
-        in[1] = k.y_layout;
-        out[0] = w;
-    } else {
-        in[0] = k.x_layout;
-        in[1] = w;
-        in[2] = LAYOUT_PLAIN;
-        in[3] = out[0] = k.y_layout;
-    }
+    place_layouts(n, &k, w, in, out);
     return true;
 }
 
@@ -214,6 +240,8 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
     dnnl_primitive_desc_t pd;
     struct cpu_kernel *kernel;
 
+    if (by_winograd(c, g, n, &k))
+        return conv_winograd_kernel(c, &k, n);
     if (n->op == &op_conv && conv_wide_serves(c, &k, n))
         return conv_wide_kernel(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[1]].layout, &pd, err))
@@ -238,6 +266,8 @@ static struct kernel *input_grad_kernel(struct cpu *c, const struct graph *g, co
     struct conv_case k = case_of(g, n);
     dnnl_primitive_desc_t pd;
 
+    if (by_winograd(c, g, n, &k))
+        return conv_winograd_input_grad(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[0]].layout, &pd, err))
         return NULL;
     return cpu_primitive_kernel(c, pd, 3, args, 3, err);
@@ -311,10 +341,13 @@ static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, c
     struct conv_case k = case_of(g, n);
     int64_t batch = k.x.dim[0], samples = part_samples(&k);
     int weights = g->values.at[n->out[0]].layout;
-    struct weight_grad_kernel *w = NEW(struct weight_grad_kernel);
+    struct weight_grad_kernel *w;
     dnnl_memory_desc_t md = weights_md(c, &k, weights);
     bool ok;
 
+    if (by_winograd(c, g, n, &k))
+        return conv_winograd_weight_grad(c, &k);
+    w = NEW(struct weight_grad_kernel);
     w->base = (struct kernel){.run = run_weight_grad, .free = free_weight_grad};
     w->parts = batch / samples;
     w->part = part_kernel(c, n, k, samples, weights, err);

@@ -20,4 +20,14 @@ bool conv_wide_serves(const struct cpu *c, const struct conv_case *k, const stru
 int conv_wide_weights(struct cpu *c, const struct conv_case *k);
 struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *k);
 
+/* winograd.h: three by three with stride 1 and one group. Whether it can serve, and, by the shapes alone,
+ * whether that is faster. `turned`: the weights' layout for the gradient of the input. */
+bool conv_winograd_can(const struct cpu *c, const struct conv_case *k);
+bool conv_winograd_pays(const struct conv_case *k);
+int conv_winograd_weights(struct cpu *c, const struct conv_case *k, bool turned);
+struct kernel *conv_winograd_kernel(const struct cpu *c, const struct conv_case *conv,
+                                    const struct node *n);
+struct kernel *conv_winograd_input_grad(const struct cpu *c, const struct conv_case *conv);
+struct kernel *conv_winograd_weight_grad(const struct cpu *c, const struct conv_case *conv);
+
 #endif

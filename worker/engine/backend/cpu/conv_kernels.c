@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "worker/engine/backend/cpu/clones.h"
+#include "proto/base/clones.h"
 
 /* All helpers with vectors in their signature are inlined: no call ever passes one. */
 #pragma GCC diagnostic ignored "-Wpsabi"
