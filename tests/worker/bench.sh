@@ -60,7 +60,7 @@ J
 plan=$("$worker" inspect "$tmp/job.json" --json | jq -c '[.plans[] | {title, steps: (.steps | length),
     prepare: (.prepare | length)}]') || fail "inspect of the job"
 [ "$(plans '([.[] | select(.ph == "X")] | length) ==
-    ($plan[0].steps + ([$plan[].prepare] | add))')" = true ] ||
+    ($plan[0].steps + $plan[0].prepare)')" = true ] ||
     { echo "$plan"; fail "the trace has $(plans '[.[] | select(.ph == "X")] | length') spans"; }
 [ "$(plans '[.[] | select(.ph == "M") | .args.name] | sort == ($plan | map(.title) | sort)')" = true ] ||
     fail "rows of the trace: $(plans '[.[] | select(.ph == "M")]')"
