@@ -134,7 +134,7 @@ wait_attempt "$id" 4 5
 why=$(get "/api/v1/jobs/$id/attempts" '.items[2].message')
 [[ $why == *" on node $last" ]] || fail "the host without power is not named: $why"
 [[ $(get "/api/v1/jobs/$id" .placement) != *"$last"* ]] || fail "goes on on a host without power: $(body .placement)"
-classes_are "$id" " lost_host lost_host "
+classes_are "$id" "infra lost_host lost_host "
 verb "$id" cancel
 wait_state "$id" cancelled 40
 # The first 100 steps: later the learning rate, which follows the length of the run, is not the same.
