@@ -23,7 +23,6 @@
 #include "daemon/warden.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
-#include "proto/base/host.h"
 #include "proto/base/log.h"
 #include "proto/base/opt.h"
 #include "proto/base/str.h"
@@ -117,8 +116,8 @@ struct shim {
     bool ended, stopped;
     struct attempt_exit end; /* its class and message, where the warden has found the end */
     int64_t kill_at_ns, logs_at_ns;
-    int64_t oom_kills; /* of the machine, before the attempt */
-    struct buf tail;   /* the newest of standard error */
+    int64_t began_ns;
+    struct buf tail; /* the newest of standard error */
 };
 
 static void wait_ms(int ms)
@@ -348,7 +347,7 @@ static void describe_end(struct shim *s)
         return;
     if (s->opt->hosts && !s->stopped && e->status > STATUS_MPIRUN)
         e->class = FAILURE_LOST_HOST;
-    else if (was_killed(e) && host_oom_kills() > s->oom_kills)
+    else if (was_killed(e) && warden_out_of_memory(s->warden, s->began_ns) >= 0)
         e->class = FAILURE_OOM;
     last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > STATUS_SIGNAL, e->message,
                sizeof(e->message));
@@ -457,7 +456,7 @@ static bool run(struct shim *s, char *const *command, struct error *err)
     bool started;
 
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    s->oom_kills = host_oom_kills();
+    s->began_ns = clock_mono_ns();
     if (!block_signals(s, err) || !claim(s, err))
         return false;
     started = open_log(s, err) && claim_output(s, err) && open_warden(s, err) &&

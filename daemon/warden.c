@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/hub.h"
+#include "daemon/oom.h"
 #include "daemon/secret.h"
 #include "daemon/threads.h"
 #include "proto/base/clock.h"
@@ -207,4 +208,15 @@ void warden_account(const struct warden *w, struct attempt_exit *e)
                  "rank %zu on host %s cannot be reached; its lease has run out", i, r->host);
         say(w, "%s", e->message);
     }
+}
+
+int warden_out_of_memory(const struct warden *w, int64_t since_ns)
+{
+    for (size_t i = 0; i < w->cfg.ranks; i++) {
+        const struct watch_rank *r = &w->watch.ranks[i];
+
+        if (r->known && !r->remote && oom_ended(r->pid, since_ns))
+            return (int)i;
+    }
+    return -1;
 }

@@ -36,4 +36,8 @@ bool warden_has_survivors(struct warden *w);
 /* Where a rank has not shown its end, and only its lease proves it, *e becomes that of a lost host. */
 void warden_account(const struct warden *w, struct attempt_exit *e);
 
+/* A rank that the kernel ended here, since that moment of the monotonic clock, for want of memory; -1: none is
+ * known to have been. */
+int warden_out_of_memory(const struct warden *w, int64_t since_ns);
+
 #endif

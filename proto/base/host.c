@@ -2,7 +2,6 @@
 #include "proto/base/host.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,18 +38,4 @@ void host_machine(char out[HOST_MACHINE_SIZE])
     namespace_of("/proc/self/ns/pid", pids);
     namespace_of("/proc/self/ns/net", net);
     snprintf(out, HOST_MACHINE_SIZE, "%s %s %s", boot, pids, net);
-}
-
-int64_t host_oom_kills(void)
-{
-    static const char name[] = "\noom_kill ";
-    struct buf stat = buf_new(64 << 10);
-    const char *line = NULL;
-    int64_t n;
-
-    if (file_read("/proc/vmstat", &stat, NULL))
-        line = strstr(buf_text(&stat), name);
-    n = line ? strtoll(line + strlen(name), NULL, 10) : 0;
-    buf_free(&stat);
-    return n;
 }

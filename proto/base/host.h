@@ -16,8 +16,5 @@ void host_boot_id(char out[HOST_BOOT_SIZE]);
 /* Boot, pid namespace and network namespace: two processes with the same one see the same processes
  * and the same network. */
 void host_machine(char out[HOST_MACHINE_SIZE]);
-/* How many processes the kernel has ended since the boot because memory was short, in a cgroup's limit or
- * altogether; 0 where it does not say. */
-int64_t host_oom_kills(void);
 
 #endif

@@ -24,7 +24,7 @@ expect 200 "after a second daemon was refused"
 [ -s "$state/address" ] || fail "the second daemon took the address away"
 
 # Killed, and stopped, during training.
-submit '.train.epochs = 75'
+submit '.train.epochs = 200'
 listen_events "$tmp/first" "?job=$id" 2>/dev/null
 first=$!
 wait_steps "$id" 5
@@ -63,7 +63,7 @@ listen_events "$tmp/stream" "?job=$id"
 wait_state "$id" succeeded
 wait $!
 [ "$(events_named "$tmp/stream" end | wc -l)" = 1 ] || fail "no end in the stream"
-[ "$(get "/api/v1/jobs/$id" '[.attempt, .progress.step] | tostring')" = '[1,300]' ] || fail "$(get "/api/v1/jobs/$id" .)"
+[ "$(get "/api/v1/jobs/$id" '[.attempt, .progress.step] | tostring')" = '[1,800]' ] || fail "$(get "/api/v1/jobs/$id" .)"
 same_metrics "$id"
 [ "$(get "/api/v1/jobs/$id/events" '[.items[].state] | join(" ")')" = "queued starting running succeeded" ] ||
     fail "history: $(get "/api/v1/jobs/$id/events" .)"

@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/idempotency.h"
 #include "daemon/job_fsm.h"
+#include "daemon/oom.h"
 #include "daemon/outcome.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
@@ -154,6 +155,24 @@ START_TEST(an_end_means_what_the_table_says)
         ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
         ck_assert_msg(strstr(got.why.message, cases[i].text), "case %zu: %s", i, got.why.message);
     }
+}
+END_TEST
+
+START_TEST(the_kernels_log_names_who_was_short_of_memory)
+{
+    static const char record[] = "3,812,35885810123,-;Memory cgroup out of memory: Killed process "
+                                 "6792 (distill-worker) total-vm:533352kB";
+    const int64_t at = INT64_C(35885810123) * 1000;
+
+    ck_assert(oom_record_names(record, 6792, at - 5000));
+    ck_assert(!oom_record_names(record, 679, 0));
+    ck_assert(!oom_record_names(record, 67920, 0));
+    ck_assert_msg(!oom_record_names(record, 6792, at + INT64_C(2000000000)),
+                  "an old process of the same number");
+    ck_assert(!oom_record_names("6,813,1,-;Killed by death", 6792, 0));
+    ck_assert(!oom_record_names("6", 6792, 0));
+    ck_assert(!oom_record_names("", 6792, 0));
+    ck_assert(!oom_record_names(";Killed process 6792 (x)", 6792, 0));
 }
 END_TEST
 
@@ -615,7 +634,8 @@ END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
           an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
-          a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
+          a_job_whose_time_is_over_is_not_tried_again,
+          the_kernels_log_names_who_was_short_of_memory, each_class_has_its_own_budget,
           pauses_double_up_to_a_limit_and_are_spread, a_preemption_costs_no_pause,
           patterns_match_whole_paths, every_route_is_reached_and_guarded,
           only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
