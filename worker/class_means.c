@@ -108,29 +108,31 @@ static bool compute(struct session *s, const struct means_provenance *p, struct 
     return ok;
 }
 
-/* Rank 0 looks into the cache; what it finds, all ranks read. */
-static bool from_cache(struct session *s, const char *folder, const struct means_provenance *p,
-                       bool *found, struct error *err)
+/* Whether all ranks have them in their cache, which hosts need not share; else none takes them. */
+static bool from_cache(struct session *s, const char *folder, const struct means_provenance *p)
 {
     struct error miss = {0};
-    int64_t hit = s->rank == 0 && means_cache_load(folder, p, &s->means, &miss);
+    int64_t hits = means_cache_load(folder, p, &s->means, &miss), here = hits;
 
-    if (s->rank == 0 && !hit && miss.code != ERR_NOT_FOUND)
+    if (s->rank == 0 && !here && miss.code != ERR_NOT_FOUND)
         progress_say(&s->progress, "warning: %s; the class means are computed anew", miss.msg);
-    coll_bcast(s->coll, &hit, sizeof(hit), 0);
-    *found = hit != 0;
-    if (!hit)
+    coll_sum_i64(s->coll, &hits, 1);
+    if (hits == s->size) {
+        s->means_origin = "cached";
         return true;
-    s->means_origin = "cached";
-    return coll_agree(s->coll, s->rank == 0 || means_cache_load(folder, p, &s->means, err), err);
+    }
+    if (here)
+        means_free(&s->means);
+    s->means = (struct class_means){0};
+    return false;
 }
 
 static bool make(struct session *s, const struct means_provenance *p, struct error *err)
 {
     char *cache = session_cache_folder(), *folder = str_fmt("%s/class_means", cache);
-    bool found, ok = from_cache(s, folder, p, &found, err);
+    bool ok = true;
 
-    if (ok && !found) {
+    if (!from_cache(s, folder, p)) {
         struct error ignored;
 
         ok = compute(s, p, err);

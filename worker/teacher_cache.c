@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
 #include "proto/base/str.h"
@@ -270,6 +272,32 @@ static bool complete(struct filling *f, struct error *err)
     return err_set(err, ERR_IO, "%s: what is written there does not stay", outputs_path(f->o));
 }
 
+/* Each rank verifies a part of the blocks and reads any, so all have to see one folder: what rank 0 puts there,
+ * under a name of its own, is there for all. */
+static bool shares_folder(struct session *s, const char *folder, struct error *err)
+{
+    int64_t id[2] = {clock_wall_ms(), getpid()};
+    char *probe;
+    bool ok;
+
+    if (s->size == 1)
+        return true;
+    coll_bcast(s->coll, id, sizeof(id), 0);
+    probe = str_fmt("%s/probe-%" PRId64 "-%" PRId64, folder, id[0], id[1]);
+    ok = coll_agree(s->coll, s->rank != 0 || file_replace(probe, "", 0, 0644, err), err) &&
+         coll_agree(s->coll,
+                    file_exists(probe) ||
+                        err_set(err, ERR_INVALID,
+                                "%s: expected the folder that rank 0 has there, got another one: "
+                                "the hosts have to share it (DISTILLD_CACHE says where it is)",
+                                folder),
+                    err);
+    if (s->rank == 0)
+        unlink(probe);
+    free(probe);
+    return ok;
+}
+
 /* Rank 0 makes the file for all. */
 static bool make(struct session *s, struct error *err)
 {
@@ -293,7 +321,8 @@ static bool find_or_make(struct session *s, struct error *err)
     f.o = s->outputs = describe(s, folder);
     f.skip = NEW_ARRAY(bool, (size_t)(s->views * outputs_blocks(f.o)));
     s->cache_origin = "cached";
-    ok = coll_agree(s->coll, s->rank != 0 || make(s, err), err) && complete(&f, err);
+    ok = coll_agree(s->coll, s->rank != 0 || make(s, err), err) && shares_folder(s, folder, err) &&
+         complete(&f, err);
     free(f.skip);
     free(folder);
     free(cache);

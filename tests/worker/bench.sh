@@ -48,8 +48,8 @@ holds "no teacher" '.teacher == null and (.ops | has("ReduceL2Grad") | not) and 
 cost=$("$worker" inspect --model resnet8 --json | jq '.multiply_adds * 2 / 1e9') || fail "inspect"
 holds "operations of a student alone" ".gflop_per_image > 2.8 * $cost and .gflop_per_image < 3 * $cost"
 
-# Every step of the training plan and of what follows the update is in the trace, with a row for each plan, in
-# the order of time, one after the other. Nothing is prepared that the step does not run.
+# Every step of the training plan is in the trace, and what is computed from the parameters before, in the order
+# of time, one after the other; there is a row for each plan that ran, which evaluation's did not.
 plans() { # EXPRESSION over the plans of the job, which are the list $plan
     jq --argjson plan "$plan" "$1" "$tmp/trace.json"
 }
@@ -62,7 +62,7 @@ plan=$("$worker" inspect "$tmp/job.json" --json | jq -c '[.plans[] | {title, ste
 [ "$(plans '([.[] | select(.ph == "X")] | length) ==
     ($plan[0].steps + $plan[0].prepare)')" = true ] ||
     { echo "$plan"; fail "the trace has $(plans '[.[] | select(.ph == "X")] | length') spans"; }
-[ "$(plans '[.[] | select(.ph == "M") | .args.name] == [$plan[0].title]')" = true ] ||
+[ "$(plans '[.[] | select(.ph == "M") | .args.name] | . == [$plan[0].title]')" = true ] ||
     fail "rows of the trace: $(plans '[.[] | select(.ph == "M")]')"
 [ "$(plans '[.[] | select(.ph == "X")] | all(.dur >= 0 and .pid == 0 and .args.kernel != "") and
     .[0].ts == 0 and (. as $s | all(range(1; length); $s[.].ts >= $s[. - 1].ts + $s[. - 1].dur - 0.001))')" = true ] ||
@@ -84,10 +84,22 @@ refused 2 "#/teacher/model: unknown model 'resnet21'" --teacher resnet21
 refused 2 "--batch 0: expected a whole number from 1" --batch 0
 refused 2 "#/train/lanes: must be a power of two, got 3" --lanes 3
 refused 2 "#/student/weights: expected none" --set student.weights=x
+refused 2 "#/teacher/cache: expected none" --set teacher.cache.views=2
 refused 2 '"losses.7" is no member' --set losses.7.weight=3
 refused 65 "data.source: " --data cifar100:/nonexistent
 refused 2 "--trace: " --trace /nonexistent/x "${small[@]}"
 ranks 4 bench "${small[@]}"
 [ $? = 2 ] || { cat "$tmp/log"; fail "4 ranks on 2 lanes: not status 2"; }
 grep -q '#/resources/ranks: .*4 ranks do not fit 2 lanes' "$tmp/log" || { cat "$tmp/log"; fail "4 ranks on 2 lanes: unclear"; }
+# Images that one rank alone lacks end all of them, with its error.
+cat >"$tmp/lacking" <<'A'
+#!/bin/bash
+[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || set -- "$@" --data cifar100:/nonexistent
+exec "$@"
+A
+chmod +x "$tmp/lacking"
+line=$(mpirun_line 2 bench "${small[@]}" --data procedural:classes=4,train=12,test=4)
+bash -c "${line/$worker/$tmp/lacking $worker}" >"$tmp/log" 2>&1
+[ $? = 65 ] || { cat "$tmp/log"; fail "one rank lacks its images: not status 65"; }
+grep -q "rank 1: data.source: " "$tmp/log" || { cat "$tmp/log"; fail "one rank lacks its images: unclear"; }
 exit 0

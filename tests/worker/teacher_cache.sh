@@ -98,6 +98,31 @@ for signal in KILL TERM; do
     cmp -s "$file" "$tmp/good" || fail "another file after SIG$signal"
 done
 
+# Each rank verifies a part of the file that all read. Ranks whose folders are not the same one, as those of hosts
+# that share none, are refused, also where both have that file.
+cp -r "$DISTILLD_CACHE" "$tmp/elsewhere"
+cat >"$tmp/apart" <<'A'
+#!/bin/bash
+[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 0 ] || export DISTILLD_CACHE=$1
+exec "${@:2}"
+A
+chmod +x "$tmp/apart"
+train_apart() { # OUT ARGS...
+    local line
+    line=$(mpirun_line 2 train "$tmp/job.json" --out "$@") || fail "no line of mpirun"
+    bash -c "${line/$worker/$tmp/apart $tmp/elsewhere $worker}" >"$tmp/log" 2>&1
+}
+train_apart "$tmp/apart out"
+[ $? = 2 ] || { cat "$tmp/log"; fail "two folders of one name: not status 2"; }
+grep -q "teacher.cache: rank 1: $tmp/elsewhere/teacher_outputs: expected the folder that rank 0 has" "$tmp/log" ||
+    { cat "$tmp/log"; fail "two folders of one name: unclear"; }
+[ "$(files)" = "$file" ] && [ -z "$(ls "$DISTILLD_CACHE/teacher_outputs" | grep probe)" ] || fail "the probe stays"
+
+# Class means that one rank alone does not find are computed anew.
+rm -r "$tmp/elsewhere/class_means"
+train_apart "$tmp/apart live" --set teacher.cache.precision=none || { cat "$tmp/log"; fail "class means are not there on rank 1: status $?"; }
+same "$tmp/live" "$tmp/apart live" "class means that are not there on rank 1"
+
 # A flipped bit, anywhere, is told, and made good.
 at=$((RANDOM * 32768 + RANDOM))
 at=$((at % $(stat -c %s "$file")))

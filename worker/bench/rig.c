@@ -21,6 +21,9 @@ static bool supported(const JobSpec *job, struct error *err)
                        "#/student/weights: expected none, since students start from the seed here, "
                        "got \"%s\"",
                        job->student->weights);
+    if (job->teacher && job->teacher->cache)
+        return err_set(err, ERR_INVALID,
+                       "#/teacher/cache: expected none, since the teacher runs in every step here");
     return true;
 }
 
@@ -133,7 +136,7 @@ static bool open_session(struct bench_rig *r, const struct bench_options *o, str
         return false;
     set_directions(r);
     set_hyper(r);
-    return open_batches(r, err) && step_open(&r->step, s, err);
+    return open_batches(r, err);
 }
 
 bool bench_rig_open(struct bench_rig *r, const struct bench_options *o, struct error *err)
@@ -148,7 +151,8 @@ bool bench_rig_open(struct bench_rig *r, const struct bench_options *o, struct e
     s->memory_at_start = footprint_now();
     s->rank = coll_rank(s->coll);
     s->size = coll_size(s->coll);
-    return coll_agree(s->coll, open_session(r, o, err), err);
+    return coll_agree(s->coll, open_session(r, o, err), err) &&
+           coll_agree(s->coll, step_open(&r->step, s, err), err);
 }
 
 void bench_rig_close(struct bench_rig *r)

@@ -18,8 +18,7 @@ static bool run_passes(struct compiler *c, const char *last, struct error *err)
 {
     const struct compile_observer *see = &c->options->observer;
 
-    if (c->options->convolution != CONVOLUTION_AUTO)
-        c->g->convolution = c->options->convolution;
+    c->g->convolution = c->options->convolution;
     if (!graph_verify(c->g, err))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(passes); i++) {

@@ -17,7 +17,7 @@ struct compile_options {
     /* Addresses of parameters, buffers and gradients; entries that are missing are added in the order
      * of this graph. Shared by all plans of one model. May be NULL for a graph without any. */
     struct flat *flat;
-    enum convolution convolution; /* AUTO: as the graph says */
+    enum convolution convolution; /* of all convolutions of the graph */
     const char *title;            /* of the plan, for people; NULL: none */
     struct compile_observer observer;
 };
