@@ -130,7 +130,8 @@ static void pass(uv_timer_t *t)
                                     .priority = j->priority,
                                     .left_ms = max64(1, attempts_left_ms(d, d->active.at[i])),
                                     .resizing = j->resize_requested,
-                                    .arrived_ms = j->created_ms});
+                                    .arrived_ms = j->created_ms,
+                                    .start_ms = TIMELINE_EVER});
     }
     queue_order(queue.at, queue.n);
     if (!d->paused)

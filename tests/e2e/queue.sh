@@ -65,7 +65,7 @@ for p in "${priorities[@]}"; do
 done
 draining() {
     api GET "/api/v1/jobs/${waiting[4]}"
-    [ "$(body '"\(.state) \(.reason.code) \(.priority)"')" = "queued draining -3" ]
+    [ "$(body '"\(.state) \(.reason.code) \(.priority) \(.planned_start)"')" = "queued draining -3 null" ]
 }
 within 5 draining || fail "a paused queue: $text"
 stop_daemon
