@@ -51,6 +51,7 @@ says "/api/v1/jobs/$id" '[.state, .not_before, .reason.code] | join(" ")' "queue
 # Nobody waits for a user who asks for it now; then counting begins anew.
 verb "$id" cancel
 wait_state "$id" cancelled
+says "/api/v1/jobs/$id" .not_before null "nothing is to come"
 verb "$id" retry
 says "/api/v1/jobs/$id" '[(.failures | tostring), .not_before] | tostring' '["{}",null]' "after a user's retry"
 strike
