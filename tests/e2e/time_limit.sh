@@ -67,6 +67,7 @@ is_planned() {
     [ "$(get "/api/v1/jobs/$both" .planned_start)" != null ]
 }
 within 10 is_planned || fail "nothing is planned: $(get "/api/v1/jobs/$both" .)"
+[[ $(ctl show "$both") =~ "planned start "\ *[^\ ]+\ "(in " ]] || fail "show: $(ctl show "$both")"
 in_s=$(($(date -d "$(get "/api/v1/jobs/$both" .planned_start)" +%s) - $(date -d "$(get "/api/v1/jobs/$first" .started_at)" +%s)))
 [ $in_s -ge 95 ] && [ $in_s -le 102 ] || fail "the second is to start $in_s s after the first, whose limit is 100 s"
 submit_one "$one"
