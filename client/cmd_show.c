@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,17 +40,32 @@ static void add_value(struct buf *b, const char *label, const struct json *j)
     free(text);
 }
 
-/* "2026-01-31T12:00:00.123Z (3m25s ago)" */
+/* "2026-01-31T12:00:00.123Z (3m25s ago)", or "(in 3m25s)" */
 static void add_time(struct buf *b, const char *label, const struct json *time)
 {
     const char *at = js_string(time, NULL);
-    char age[OUT_TEXT], *line;
+    char text[OUT_TEXT], *line;
+    double age;
 
     if (!at)
         return;
-    line = str_fmt("%s (%s ago)", at, out_duration(out_age(at, clock_wall_ms()), age));
+    age = out_age(at, clock_wall_ms());
+    line = age < 0 ? str_fmt("%s (in %s)", at, out_duration(-age, text))
+                   : str_fmt("%s (%s ago)", at, out_duration(age, text));
     add_line(b, label, line);
     free(line);
+}
+
+/* "infra 1, hang 2"; nothing for none */
+static void add_counts(struct buf *b, const char *label, const struct json *counts)
+{
+    struct buf line = buf_new(0);
+
+    for (void *it = js_first(counts); it; it = js_next(counts, it))
+        buf_fmt(&line, "%s%s %" PRId64, line.len ? ", " : "", js_key(it), js_int(js_value(it), 0));
+    if (line.len)
+        add_line(b, label, buf_text(&line));
+    buf_free(&line);
 }
 
 /* "1 x ce + 2 x nd" */
@@ -109,7 +125,10 @@ static void describe(const struct json *job, struct buf *b)
         {"created", "created_at", add_time},
         {"started", "started_at", add_time},
         {"finished", "finished_at", add_time},
+        {"not before", "not_before", add_time},
+        {"planned start", "planned_start", add_time},
         {"attempt", "attempt", add_value},
+        {"failures", "failures", add_counts},
         {"ranks", "ranks", add_value},
         {"data", "spec.data.source", add_value},
         {"classes", "spec.data.classes", add_value},

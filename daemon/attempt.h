@@ -22,6 +22,7 @@ struct attempt_exit {
      * any failure. */
     enum failure class;
     char message[1024]; /* the last words of the ranks, "" for none */
+    int64_t ended_ms;   /* wall clock, as read from a record; 0: not known */
 };
 
 /* Who runs an attempt. */

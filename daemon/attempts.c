@@ -21,6 +21,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
+#include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 enum {
@@ -59,6 +60,37 @@ int64_t attempts_left_ms(const struct daemon *d, struct active *a)
 
     return j->limit_ms ? j->limit_ms - j->ran_ms - (has_attempt(a) ? lasted_ms(d, a) : 0)
                        : INT64_MAX;
+}
+
+/* When a job last wrote something, by the wall clock; 0: never. */
+static int64_t wrote_ms(const struct daemon *d, const struct job *j)
+{
+    static const char *const traces[] = {"out/metrics.jsonl", "out/logs/rank-0.log"};
+    int64_t last = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(traces); i++) {
+        char *path = daemon_job_path(d, j->id, traces[i]);
+        struct file_stamp stamp;
+        enum file_kind kind;
+
+        if (file_look(path, &stamp, &kind, NULL) && stamp.modified_ns / 1000000 > last)
+            last = stamp.modified_ns / 1000000;
+        free(path);
+    }
+    return last;
+}
+
+/* The same of an attempt that is over. While no daemon looked (or no machine ran) it may have ended long ago: as
+ * its record says, or, if nobody saw that, when it last wrote something. */
+static int64_t had_lasted_ms(const struct daemon *d, struct active *a, const struct attempt_exit *e)
+{
+    int64_t lasted = lasted_ms(d, a), ended = e->lost ? wrote_ms(d, a->job) : e->ended_ms;
+    int64_t began;
+
+    if (!ended || ended >= d->started_ms)
+        return lasted;
+    began = store_attempt_started_ms(d->store, a->job->id, a->job->attempt);
+    return ended <= began ? 0 : ended - began < lasted ? ended - began : lasted;
 }
 
 static bool is_over_time(const struct daemon *d, struct active *a)
@@ -192,7 +224,7 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
 {
     const struct job before = *a->job;
     const struct retry_policy policy = retry_policy_of(a->job->spec);
-    const int64_t now = clock_wall_ms(), lasted = lasted_ms(d, a);
+    const int64_t now = clock_wall_ms(), lasted = had_lasted_ms(d, a, e);
     struct attempt_exit classed = *e;
     struct outcome o;
 

@@ -65,6 +65,7 @@ int64_t retry_delay_ms(const struct retry_policy *p, const int64_t count[FAILURE
         n += classes[f].backs_off ? count[f] : 0;
     if (n == 0)
         return 0;
-    delay = fmin(p->backoff_max_s, p->backoff_s * pow(2, (double)n - 1));
+    /* No power may become infinite: of a pause of 0 it would make one that is not a number. */
+    delay = fmin(p->backoff_max_s, p->backoff_s * pow(2, fmin((double)n - 1, 1000)));
     return (int64_t)(1e3 * delay * (1 + spread * (2 * rng_uniform(seed, (uint64_t)n) - 1)));
 }

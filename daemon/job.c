@@ -1,5 +1,6 @@
 #include "daemon/job.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->ranks = j->attempt_ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
-    j->limit_ms = (int64_t)(1e3 * spec->time_limit_s);
+    j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
     j->created_ms = now_ms;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
     return j;

@@ -103,7 +103,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     }
     if (event == EV_RESIZE)
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
-    if (event == EV_START || event == EV_RETRY)
+    if (event == EV_START || event == EV_RETRY || job_is_final(j->state))
         j->not_before_ms = 0;
     if (event != EV_RESIZE)
         j->planned_ms = 0;

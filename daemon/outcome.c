@@ -143,7 +143,7 @@ struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
     if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
         o.event = EV_STOPPED;
         reason_set(&o.why, "cancelled", "%s", "cancelled by a user");
-    } else if (is_resize(e, j)) {
+    } else if (is_resize(e, j) && !time_is_over(j)) {
         o.event = EV_RESIZED;
         reason_set(&o.why, "resizing",
                    "stopped with a checkpoint, to go on with %" PRId64 " rank%s", j->ranks,

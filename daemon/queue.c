@@ -49,16 +49,28 @@ static void plan(struct queue_job *j, struct timeline *t, size_t n_hosts)
         free(given);
 }
 
+static int by_end(const void *a, const void *b)
+{
+    const struct queue_running *const *x = a, *const *y = b;
+
+    return ((*x)->left_ms > (*y)->left_ms) - ((*x)->left_ms < (*y)->left_ms);
+}
+
 /* What running jobs leave, and when. One whose time is over is about to end. */
 static struct timeline *future(const struct queue_running *running, size_t n_running,
                                const struct place_host *hosts, size_t n_hosts)
 {
+    const struct queue_running **ends = NEW_ARRAY(const struct queue_running *, n_running);
     struct timeline *t = timeline_new(hosts, n_hosts);
 
     for (size_t i = 0; i < n_running; i++)
-        if (running[i].left_ms != TIMELINE_EVER)
-            timeline_release(t, running[i].left_ms > 1 ? running[i].left_ms : 1, running[i].ranks,
-                             running[i].threads);
+        ends[i] = &running[i];
+    if (n_running)
+        qsort(ends, n_running, sizeof(*ends), by_end);
+    for (size_t i = 0; i < n_running && ends[i]->left_ms != TIMELINE_EVER; i++)
+        timeline_release(t, ends[i]->left_ms > 1 ? ends[i]->left_ms : 1, ends[i]->ranks,
+                         ends[i]->threads);
+    free(ends);
     return t;
 }
 

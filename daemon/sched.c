@@ -105,6 +105,20 @@ static void decide(struct daemon *d, struct queue_job *queue, size_t n,
     vec_free(&running);
 }
 
+/* Slots that nobody has, nor gets now. */
+static int64_t left_free(const struct place_host *hosts, size_t n_hosts,
+                         const struct queue_job *queue, size_t n)
+{
+    int64_t left = 0;
+
+    for (size_t h = 0; h < n_hosts; h++)
+        left += hosts[h].free;
+    for (size_t i = 0; i < n; i++)
+        if (queue[i].given)
+            left -= queue[i].ranks * queue[i].threads;
+    return left;
+}
+
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
@@ -114,7 +128,7 @@ static void pass(uv_timer_t *t)
     VEC(struct queue_job) queue = {0};
     VEC(struct active *) waiting = {0};
     size_t ahead = 0;
-    int64_t left = 0;
+    int64_t left;
 
     sweeps_pass(d);
     hosts = hosts_free(d);
@@ -130,20 +144,21 @@ static void pass(uv_timer_t *t)
                                     .priority = j->priority,
                                     .left_ms = max64(1, attempts_left_ms(d, d->active.at[i])),
                                     .resizing = j->resize_requested,
-                                    .arrived_ms = j->created_ms});
+                                    .arrived_ms = j->created_ms,
+                                    .start_ms = TIMELINE_EVER});
     }
     queue_order(queue.at, queue.n);
     if (!d->paused)
         decide(d, queue.at, queue.n, hosts);
-    for (size_t i = 0; i < hosts_count(d); i++)
-        left += hosts[i].free;
+    left = left_free(hosts, hosts_count(d), queue.at, queue.n);
+    /* Reasons first: a start forks, and then every page that is written has to be copied. */
+    for (size_t i = 0; i < queue.n; i++)
+        if (!queue.at[i].given)
+            explain(d, waiting.at[queue.at[i].arrival]->job, ahead++, left,
+                    planned(&queue.at[i], now));
     for (size_t i = 0; i < queue.n; i++) {
-        struct active *a = waiting.at[queue.at[i].arrival];
-
         if (queue.at[i].given)
-            start(d, a, queue.at[i].given);
-        else
-            explain(d, a->job, ahead++, left, planned(&queue.at[i], now));
+            start(d, waiting.at[queue.at[i].arrival], queue.at[i].given);
         free(queue.at[i].given);
     }
     free(hosts);

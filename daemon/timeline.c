@@ -9,6 +9,7 @@
 /* Between two changes. The last one lasts for ever. */
 struct span {
     int64_t from;
+    int64_t free; /* of all hosts together */
     struct place_host *hosts;
 };
 
@@ -26,13 +27,22 @@ static struct place_host *copy_hosts(const struct place_host *hosts, size_t n)
     return copy;
 }
 
+/* A host that lost slots while they were in use has less than none, which takes nothing from the others. */
+static int64_t free_of(const struct place_host *h)
+{
+    return h->free > 0 ? h->free : 0;
+}
+
 struct timeline *timeline_new(const struct place_host *hosts, size_t n_hosts)
 {
     struct timeline *t = NEW(struct timeline);
+    struct span now = {.hosts = copy_hosts(hosts, n_hosts)};
 
     t->n_hosts = n_hosts;
     t->least = NEW_ARRAY(struct place_host, n_hosts);
-    vec_push(&t->spans, (struct span){0, copy_hosts(hosts, n_hosts)});
+    for (size_t h = 0; h < n_hosts; h++)
+        now.free += free_of(&hosts[h]);
+    vec_push(&t->spans, now);
     return t;
 }
 
@@ -54,13 +64,17 @@ static int64_t end_of(int64_t at, int64_t length)
 /* The first span from `at` on, after the one around it was cut in two. */
 static size_t cut(struct timeline *t, int64_t at)
 {
-    size_t i = 0, last;
+    size_t i = t->spans.n, last;
+    struct span half;
 
-    while (i < t->spans.n && t->spans.at[i].from < at)
-        i++;
+    while (i > 0 && t->spans.at[i - 1].from >= at)
+        i--;
     if (i < t->spans.n && t->spans.at[i].from == at)
         return i;
-    vec_push(&t->spans, (struct span){at, copy_hosts(t->spans.at[i - 1].hosts, t->n_hosts)});
+    half = t->spans.at[i - 1];
+    half.from = at;
+    half.hosts = copy_hosts(half.hosts, t->n_hosts);
+    vec_push(&t->spans, half);
     for (last = t->spans.n - 1; last > i; last--) {
         struct span moved = t->spans.at[last];
 
@@ -76,9 +90,14 @@ static void change(struct timeline *t, int64_t from, int64_t to, const int64_t *
 {
     size_t first = cut(t, from), end = to == TIMELINE_EVER ? t->spans.n : cut(t, to);
 
-    for (size_t i = first; i < end; i++)
-        for (size_t h = 0; h < t->n_hosts; h++)
-            t->spans.at[i].hosts[h].free += ranks[h] * threads;
+    for (size_t h = 0; h < t->n_hosts; h++)
+        for (size_t i = first; ranks[h] && i < end; i++) {
+            struct span *s = &t->spans.at[i];
+
+            s->free -= free_of(&s->hosts[h]);
+            s->hosts[h].free += ranks[h] * threads;
+            s->free += free_of(&s->hosts[h]);
+        }
 }
 
 void timeline_release(struct timeline *t, int64_t at, const int64_t *ranks, int64_t threads)
@@ -92,28 +111,35 @@ void timeline_take(struct timeline *t, int64_t at, int64_t length, const int64_t
     change(t, at, end_of(at, length), given, -threads);
 }
 
-static bool has_room(const struct timeline *t, size_t span, int64_t ranks, int64_t threads)
+static bool has_room(const struct place_host *hosts, size_t n_hosts, int64_t ranks, int64_t threads)
 {
-    int64_t room = 0;
-
-    for (size_t h = 0; h < t->n_hosts; h++)
-        room += t->spans.at[span].hosts[h].free / threads;
-    return room >= ranks;
+    for (size_t h = 0; h < n_hosts && ranks > 0; h++)
+        ranks -= free_of(&hosts[h]) / threads;
+    return ranks <= 0;
 }
 
-/* What is free of each host from the start of this span for so long. False as soon as that is too little. */
+/* What is free of each host from the start of this span for so long (t->least). False as soon as that is too
+ * little; *next is then the first span that is worth a try. */
 static bool free_throughout(const struct timeline *t, size_t first, int64_t ranks, int64_t threads,
-                            int64_t length)
+                            int64_t length, size_t *next)
 {
-    int64_t end = end_of(t->spans.at[first].from, length);
+    const int64_t end = end_of(t->spans.at[first].from, length);
 
     memcpy(t->least, t->spans.at[first].hosts, t->n_hosts * sizeof(*t->least));
+    *next = first + 1;
     for (size_t i = first; i < t->spans.n && t->spans.at[i].from < end; i++) {
-        if (!has_room(t, i, ranks, threads))
-            return false;
-        for (size_t h = 0; h < t->n_hosts; h++)
-            if (t->spans.at[i].hosts[h].free < t->least[h].free)
-                t->least[h].free = t->spans.at[i].hosts[h].free;
+        const struct span *s = &t->spans.at[i];
+        bool enough = s->free >= ranks * threads;
+
+        for (size_t h = 0; enough && h < t->n_hosts; h++)
+            if (s->hosts[h].free < t->least[h].free)
+                t->least[h].free = s->hosts[h].free;
+        if (enough && has_room(t->least, t->n_hosts, ranks, threads))
+            continue;
+        /* What begins between here and a span without room would meet it too. */
+        if (!enough || !has_room(s->hosts, t->n_hosts, ranks, threads))
+            *next = i + 1;
+        return false;
     }
     return true;
 }
@@ -121,8 +147,8 @@ static bool free_throughout(const struct timeline *t, size_t first, int64_t rank
 int64_t timeline_find(const struct timeline *t, int64_t ranks, int64_t threads, int64_t length,
                       int64_t *given)
 {
-    for (size_t i = 0; i < t->spans.n; i++)
-        if (free_throughout(t, i, ranks, threads, length) &&
+    for (size_t i = 0, next; i < t->spans.n; i = next)
+        if (free_throughout(t, i, ranks, threads, length, &next) &&
             place_ranks(t->least, t->n_hosts, ranks, threads, given))
             return t->spans.at[i].from;
     memset(given, 0, t->n_hosts * sizeof(*given));

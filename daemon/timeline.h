@@ -14,7 +14,7 @@ struct timeline;
 struct timeline *timeline_new(const struct place_host *hosts, size_t n_hosts);
 void timeline_free(struct timeline *t);
 
-/* From `at` on, ranks[i] x threads more slots of each host i are free. */
+/* From `at` on (in the order of time this costs least), ranks[i] x threads more slots of each host i are free. */
 void timeline_release(struct timeline *t, int64_t at, const int64_t *ranks, int64_t threads);
 /* The earliest time from which so many ranks have their slots for so long, and given[i] of them on host i;
  * TIMELINE_EVER, and nothing given, if no time is known. */

@@ -41,6 +41,8 @@ pause_within 48000 72000
 says "/api/v1/jobs/$id" '[.reason.code, (.failures | tostring)] | join(" ")' 'infra {"infra":1}' "why it waits"
 [[ $(body .reason.message) == "attempt 1 (infra 1 of 3, goes on after "*" s): ended by signal 9 (SIGKILL)"* ]] || fail "why it waits: $text"
 until=$(body .not_before)
+shown=$(ctl show "$id")
+[[ $shown =~ "not before "\ *"$until (in " && $shown =~ "failures "\ *"infra 1"$'\n' ]] || fail "show: $shown"
 post_job "$(job '.train.max_steps = 1 | .resources.ranks = 2 | .train.lanes = 2')"
 other=$(body .id)
 wait_state "$other" succeeded
@@ -51,6 +53,7 @@ says "/api/v1/jobs/$id" '[.state, .not_before, .reason.code] | join(" ")' "queue
 # Nobody waits for a user who asks for it now; then counting begins anew.
 verb "$id" cancel
 wait_state "$id" cancelled
+says "/api/v1/jobs/$id" .not_before null "nothing is to come"
 verb "$id" retry
 says "/api/v1/jobs/$id" '[(.failures | tostring), .not_before] | tostring' '["{}",null]' "after a user's retry"
 strike

@@ -65,7 +65,7 @@ for p in "${priorities[@]}"; do
 done
 draining() {
     api GET "/api/v1/jobs/${waiting[4]}"
-    [ "$(body '"\(.state) \(.reason.code) \(.priority)"')" = "queued draining -3" ]
+    [ "$(body '"\(.state) \(.reason.code) \(.priority) \(.planned_start)"')" = "queued draining -3 null" ]
 }
 within 5 draining || fail "a paused queue: $text"
 stop_daemon
@@ -79,10 +79,15 @@ state_is "$first" running || fail "a running job is $now"
 verb "$first" cancel
 wait_state "$first" cancelled
 state_is "${waiting[1]}" queued || fail "a job started in a paused queue"
+listen_events "$tmp/told" ''
+listener=$!
+within 5 test -s "$tmp/told.head" || fail "no events"
 ctl resume >/dev/null || fail "resume"
 for id in "${waiting[@]}"; do
     wait_state "$id" succeeded
 done
+kill $listener
+! grep -q '2 slots.* 2 of 2 are free' "$tmp/told" || fail "slots that were just given away are said to be free: $(grep -m 1 '2 of 2 are free' "$tmp/told")"
 order=$(for i in 0 1 2 3 4; do echo "$(get "/api/v1/jobs/${waiting[i]}" .started_at) $i"; done | sort | cut -d' ' -f2 | tr -d '\n')
 [ "$order" = 13024 ] || fail "started in the order $order"
 

@@ -30,6 +30,27 @@ within 30 goes_on || fail "a retry goes on at $(resumed_from "$id" 2), not at $s
 verb "$id" cancel
 wait_state "$id" cancelled
 
+# An attempt that ended while no daemon ran did not run until one came again, whether somebody saw its end or not.
+for victims in "pids_of mpirun" attempt_pids; do
+    post_job "$(job "$long | .time_limit_s = 8")"
+    id=$(body .id)
+    wait_steps "$id" 3
+    kill_daemon
+    # shellcheck disable=SC2046
+    kill -9 $($victims)
+    within 10 no_attempts || fail "the attempt goes on: $(attempt_pids)"
+    pause 8
+    start_daemon
+    goes_on() { # with the second attempt
+        api GET "/api/v1/jobs/$id"
+        [ "$(body '[.attempt, .state] | tostring')" = '[2,"running"]' ]
+    }
+    within 20 goes_on || fail "the daemon was away, and its job has no time left: $(get "/api/v1/jobs/$id" .)"
+    [ "$(body '.ran_s > 0 and .ran_s < 8')" = true ] || fail "its first attempt ran for $(body .ran_s) s"
+    verb "$id" cancel
+    wait_state "$id" cancelled
+done
+
 # Two slots. The first job leaves its one in 100 s, and the second needs both.
 one="$long | .resources.ranks = 1"
 submit_one() { # FILTER
@@ -46,6 +67,7 @@ is_planned() {
     [ "$(get "/api/v1/jobs/$both" .planned_start)" != null ]
 }
 within 10 is_planned || fail "nothing is planned: $(get "/api/v1/jobs/$both" .)"
+[[ $(ctl show "$both") =~ "planned start "\ *[^\ ]+\ "(in " ]] || fail "show: $(ctl show "$both")"
 in_s=$(($(date -d "$(get "/api/v1/jobs/$both" .planned_start)" +%s) - $(date -d "$(get "/api/v1/jobs/$first" .started_at)" +%s)))
 [ $in_s -ge 95 ] && [ $in_s -le 102 ] || fail "the second is to start $in_s s after the first, whose limit is 100 s"
 submit_one "$one"

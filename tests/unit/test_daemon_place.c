@@ -297,6 +297,17 @@ START_TEST(a_job_starts_out_of_turn_only_beside_the_plan)
 }
 END_TEST
 
+START_TEST(a_host_with_fewer_slots_than_are_in_use_takes_none_from_others)
+{
+    const struct place_host hosts[] = {{2, -4}, {4, 4}};
+    struct queue_job job = {.ranks = 4, .threads = 1, .left_ms = TIMELINE_EVER};
+
+    queue_decide(&job, 1, NULL, 0, hosts, 2);
+    ck_assert(job.given && job.given[0] == 0 && job.given[1] == 4);
+    free(job.given);
+}
+END_TEST
+
 enum {
     CROWD = 40
 };
@@ -454,6 +465,7 @@ END_TEST
 UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_fullest_is_taken,
           queue_keeps_its_promises, backfill_delays_nobody_who_is_first_in_line,
           a_job_starts_out_of_turn_only_beside_the_plan,
+          a_host_with_fewer_slots_than_are_in_use_takes_none_from_others,
           priority_comes_first_and_waiting_makes_up_for_it,
           a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
           what_can_never_fit_is_said_at_once)

@@ -246,6 +246,15 @@ START_TEST(pauses_double_up_to_a_limit_and_are_spread)
 }
 END_TEST
 
+START_TEST(no_pause_stays_none_however_often_it_doubles)
+{
+    const struct retry_policy policy = retry_policy_of("{\"retry\":{\"backoff_s\":0}}");
+    const int64_t count[FAILURE_COUNT] = {[FAILURE_INFRA] = 999, [FAILURE_HANG] = 999};
+
+    ck_assert_int_eq(retry_delay_ms(&policy, count, 1), 0);
+}
+END_TEST
+
 START_TEST(a_preemption_costs_no_pause)
 {
     const struct retry_policy policy = retry_policy_of(no_words);
@@ -265,17 +274,19 @@ START_TEST(a_job_whose_time_is_over_is_not_tried_again)
     static const struct {
         struct attempt_exit e;
         int64_t ran_ms;
-        bool cancel;
+        bool cancel, resize;
         enum job_event want;
         const char *code;
     } cases[] = {
-        {{.status = 75}, 999, false, EV_AGAIN, "preempted"},
-        {{.status = 75}, 1000, false, EV_BAD, "time_limit"},
-        {{.status = 1, .stopped = true}, 1000, false, EV_BAD, "time_limit"},
-        {{.signal = 9}, 1000, false, EV_BAD, "time_limit"},
-        {{.status = 0}, 1000, false, EV_DONE, ""},
-        {{.status = 1}, 1000, false, EV_BAD, "failed"},
-        {{.status = 75}, 1000, true, EV_STOPPED, "cancelled"},
+        {{.status = 75}, 999, false, false, EV_AGAIN, "preempted"},
+        {{.status = 75}, 1000, false, false, EV_BAD, "time_limit"},
+        {{.status = 1, .stopped = true}, 1000, false, false, EV_BAD, "time_limit"},
+        {{.signal = 9}, 1000, false, false, EV_BAD, "time_limit"},
+        {{.status = 0}, 1000, false, false, EV_DONE, ""},
+        {{.status = 1}, 1000, false, false, EV_BAD, "failed"},
+        {{.status = 75}, 1000, true, false, EV_STOPPED, "cancelled"},
+        {{.status = 75}, 999, false, true, EV_RESIZED, "resizing"},
+        {{.status = 75}, 1000, false, true, EV_BAD, "time_limit"},
     };
     const struct retry_policy policy = retry_policy_of(no_words);
 
@@ -283,7 +294,8 @@ START_TEST(a_job_whose_time_is_over_is_not_tried_again)
         const struct job j = {.attempt = 1,
                               .limit_ms = 1000,
                               .ran_ms = cases[i].ran_ms,
-                              .cancel_requested = cases[i].cancel};
+                              .cancel_requested = cases[i].cancel,
+                              .resize_requested = cases[i].resize};
         struct outcome got = outcome_of(&cases[i].e, &j, &policy);
 
         ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
@@ -634,9 +646,9 @@ END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
           an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
-          a_job_whose_time_is_over_is_not_tried_again,
-          the_kernels_log_names_who_was_short_of_memory, each_class_has_its_own_budget,
-          pauses_double_up_to_a_limit_and_are_spread, a_preemption_costs_no_pause,
+          a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
+          the_kernels_log_names_who_was_short_of_memory, pauses_double_up_to_a_limit_and_are_spread,
+          no_pause_stays_none_however_often_it_doubles, a_preemption_costs_no_pause,
           patterns_match_whole_paths, every_route_is_reached_and_guarded,
           only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
           what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
