@@ -51,6 +51,11 @@ static bool differ(double a, double b)
     return fabs(a - b) > 1e-8 * fabs(b);
 }
 
+bool job_model_normalisations_equal(const double *a, const double *b)
+{
+    return !differ(a[0], b[0]) && !differ(a[1], b[1]) && !differ(a[2], b[2]);
+}
+
 /* x = (p - mean) / std for a pixel p: in terms of one normalisation, what is it in the other. */
 static void set_normalisation(struct job_model *m, const struct model_request *r,
                               const double *mean, const double *std)
@@ -78,8 +83,7 @@ static bool three(const char *text, double out[3])
     return text;
 }
 
-/* As export and the runs of this program note it. A file that cannot be read is the matter of who loads it. */
-static bool read_normalisation(const char *path, double mean[3], double std[3])
+bool job_model_file_normalisation(const char *path, double mean[3], double std[3])
 {
     struct error ignored;
     struct tensor_file *f = path ? tensor_file_open(path, &ignored) : NULL;
@@ -97,7 +101,7 @@ static void find_normalisation(struct job_model *m, const struct model_request *
 
     if (r->own_mean)
         set_normalisation(m, r, r->own_mean, r->own_std);
-    else if (r->data_mean && read_normalisation(r->weights, mean, std))
+    else if (r->data_mean && job_model_file_normalisation(r->weights, mean, std))
         set_normalisation(m, r, mean, std);
 }
 

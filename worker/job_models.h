@@ -37,4 +37,10 @@ void job_models_close(struct job_models *m);
 /* The normalisation that the teacher was trained with; false: the data's. */
 bool job_models_teacher_norm(const struct job_models *m, const double **mean, const double **std);
 
+/* What the metadata of a file say, as export and the runs of this program note it: false where they say nothing,
+ * or where the file cannot be read, which is the matter of who loads it. */
+bool job_model_file_normalisation(const char *path, double mean[3], double std[3]);
+/* Three means, or deviations, that are the same but for how they were written down. */
+bool job_model_normalisations_equal(const double *a, const double *b);
+
 #endif

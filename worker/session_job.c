@@ -8,6 +8,7 @@
 #include "proto/wire/ref.h"
 #include "proto/wire/validate.h"
 #include "worker/catalog.h"
+#include "worker/job_models.h"
 #include "worker/session.h"
 
 static const char *name_of(const struct session_request *r)
@@ -69,6 +70,26 @@ static void refuse_name(const char *pointer, const char *weights, struct problem
                      weights);
 }
 
+/* A teacher's normalisation that is what its file says, or else its data, need not be said: with it or without, the
+ * job is the same. */
+static void settle_teacher_norm(JobSpec *job)
+{
+    Distilld__TeacherSpec *t = job->teacher;
+    const double *data_mean, *data_std;
+    double mean[3], std[3];
+
+    if (!t || !t->n_mean)
+        return;
+    if (!job_model_file_normalisation(t->weights, mean, std)) {
+        session_normalisation(job, &data_mean, &data_std);
+        memcpy(mean, data_mean, sizeof(mean));
+        memcpy(std, data_std, sizeof(std));
+    }
+    if (job_model_normalisations_equal(t->mean, mean) &&
+        job_model_normalisations_equal(t->std, std))
+        t->n_mean = t->n_std = 0;
+}
+
 static JobSpec *make_job(struct json *take_spec, const struct session_request *r, struct error *err)
 {
     struct problems p = {0};
@@ -88,6 +109,7 @@ static JobSpec *make_job(struct json *take_spec, const struct session_request *r
     catalog_free(&known);
     if (problems_none(&p, err)) {
         problems_free(&p);
+        settle_teacher_norm(job);
         if (check_kind(job, r, err))
             return job;
     } else {
