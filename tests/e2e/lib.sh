@@ -379,7 +379,7 @@ same_metrics() { # ID
 listen_events() { # FILE QUERY [CURL-OPTION]...
     local file=$1 query=$2
     shift 2
-    curl -sSN --max-time 60 -D "$file.head" -o "$file" -H @<(echo "Authorization: Bearer $token") "$@" \
+    curl -sSN --max-time $((60 * ${PATIENCE:-1})) -D "$file.head" -o "$file" -H @<(echo "Authorization: Bearer $token") "$@" \
         "$url/api/v1/events$query" &
 }
 
