@@ -195,8 +195,7 @@ static struct eval_set eval_set(const struct dataset *d)
         .data = d, .teacher_norms = d ? NEW_ARRAY(double, (size_t)dataset_count(d)) : NULL};
 }
 
-/* Where this rank stands, and how long the run is. */
-static bool set_course(struct session *s, struct error *err)
+bool session_set_course(struct session *s, int64_t samples, struct error *err)
 {
     const Distilld__TrainSpec *t = s->job->train;
     int64_t all;
@@ -207,12 +206,10 @@ static bool set_course(struct session *s, struct error *err)
     s->lane_lo = s->lanes / s->size * s->rank;
     s->lane_hi = s->lanes / s->size * (s->rank + 1);
     s->chunk = session_chunk(s->job);
-    s->samples = dataset_count(s->train);
-    s->steps_per_epoch = sampler_steps(s->samples, t->batch);
+    s->samples = samples;
+    s->steps_per_epoch = sampler_steps(samples, t->batch);
     all = s->steps_per_epoch * t->epochs;
     s->total_steps = t->has_max_steps && t->max_steps < all ? t->max_steps : all;
-    s->val_set = eval_set(s->val);
-    s->test_set = eval_set(s->test);
     return true;
 }
 
@@ -237,10 +234,14 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     if (!open_outputs(s, r, err) || !coll_agree(s->coll, session_open_data(s, err), err) ||
         !session_skip_corrupt(s, s->train, r->verify_data, err) ||
         (s->val && !session_skip_corrupt(s, s->val, r->verify_data, err)) ||
-        !session_skip_corrupt(s, s->test, r->verify_data, err) ||
-        !coll_agree(s->coll,
-                    set_course(s, err) && job_models_open(&s->models, s->job, err) &&
-                        open_teacher(s, err) && open_replica(s, err),
+        !session_skip_corrupt(s, s->test, r->verify_data, err))
+        return false;
+    s->val_set = eval_set(s->val);
+    s->test_set = eval_set(s->test);
+    if (!coll_agree(s->coll,
+                    session_set_course(s, dataset_count(s->train), err) &&
+                        job_models_open(&s->models, s->job, err) && open_teacher(s, err) &&
+                        open_replica(s, err),
                     err))
         return false;
     if (s->rank == 0)

@@ -6,6 +6,7 @@
 #include "worker/collective/coll.h"
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
+#include "worker/data/loader.h"
 #include "worker/data/mix.h"
 #include "worker/job_models.h"
 #include "worker/means/ema.h"
@@ -87,6 +88,12 @@ JobSpec *session_shared_job(struct session *s, const struct session_request *req
 
 /* Samples in a chunk of the teacher and of evaluation. */
 int64_t session_chunk(const JobSpec *job);
+/* Where this rank stands among the lanes, and how long a run over so many images is. */
+bool session_set_course(struct session *s, int64_t samples, struct error *err);
+/* The job's batches for this rank's lanes, from the first to the last; and its optimiser, but for the learning rate
+ * and the number of the step. */
+struct train_loader_config session_loader(const struct session *s);
+struct optim_hyper session_hyper(const JobSpec *job);
 /* What a job asks of a replica, for so many training images (0: no training). The models must outlive the
  * replica; *lane_sizes is what cfg->lane_sizes points to; free(). */
 bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,

@@ -163,3 +163,30 @@ void session_normalisation(const JobSpec *job, const double **mean, const double
     *mean = job->data->n_mean ? job->data->mean : source->mean;
     *std = job->data->n_std ? job->data->std : source->std;
 }
+
+struct train_loader_config session_loader(const struct session *s)
+{
+    return (struct train_loader_config){.data = s->train,
+                                        .augment = &s->augment,
+                                        .mix = s->replica->cfg.nets.mixes ? &s->mix : NULL,
+                                        .in_order = !s->job->data->shuffle,
+                                        .seed = s->job->train->seed,
+                                        .last_epoch = s->job->train->epochs,
+                                        .views = s->views,
+                                        .batch = s->job->train->batch,
+                                        .lanes = s->lanes,
+                                        .lane_lo = s->lane_lo,
+                                        .lane_hi = s->lane_hi};
+}
+
+struct optim_hyper session_hyper(const JobSpec *job)
+{
+    const Distilld__OptimizerSpec *o = job->optimizer;
+
+    return (struct optim_hyper){.momentum = o->momentum,
+                                .weight_decay = o->weight_decay,
+                                .nesterov = o->nesterov,
+                                .beta1 = o->beta1,
+                                .beta2 = o->beta2,
+                                .epsilon = o->epsilon};
+}

@@ -253,20 +253,10 @@ static bool after_step(struct trainer *t, struct error *err)
 static bool open_loader(struct trainer *t, struct error *err)
 {
     struct session *s = t->s;
-    const struct train_loader_config cfg = {.data = s->train,
-                                            .augment = &s->augment,
-                                            .mix = s->replica->cfg.nets.mixes ? &s->mix : NULL,
-                                            .in_order = !s->job->data->shuffle,
-                                            .seed = s->job->train->seed,
-                                            .first_epoch = epoch_of(t, t->st.step),
-                                            .first_batch = t->st.step % s->steps_per_epoch,
-                                            .last_epoch = s->job->train->epochs,
-                                            .views = s->views,
-                                            .batch = s->job->train->batch,
-                                            .lanes = s->lanes,
-                                            .lane_lo = s->lane_lo,
-                                            .lane_hi = s->lane_hi};
+    struct train_loader_config cfg = session_loader(s);
 
+    cfg.first_epoch = epoch_of(t, t->st.step);
+    cfg.first_batch = t->st.step % s->steps_per_epoch;
     t->loader = loader_open_train(&cfg, err);
     return t->loader != NULL;
 }
@@ -298,12 +288,7 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
                                .warmup_epochs = job->schedule->warmup_epochs,
                                .steps_per_epoch = s->steps_per_epoch,
                                .total_steps = s->steps_per_epoch * job->train->epochs};
-    t->hyper = (struct optim_hyper){.momentum = job->optimizer->momentum,
-                                    .weight_decay = job->optimizer->weight_decay,
-                                    .nesterov = job->optimizer->nesterov,
-                                    .beta1 = job->optimizer->beta1,
-                                    .beta2 = job->optimizer->beta2,
-                                    .epsilon = job->optimizer->epsilon};
+    t->hyper = session_hyper(job);
     t->log_every = job->train->has_log_every_steps
                        ? job->train->log_every_steps
                        : (s->total_steps + POINTS_OF_A_RUN - 1) / POINTS_OF_A_RUN;

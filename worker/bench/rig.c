@@ -8,7 +8,6 @@
 #include "proto/base/mem.h"
 #include "proto/wire/validate.h"
 #include "worker/bench/bench.h"
-#include "worker/data/sampler.h"
 #include "worker/footprint.h"
 
 static bool supported(const JobSpec *job, struct error *err)
@@ -24,21 +23,6 @@ static bool supported(const JobSpec *job, struct error *err)
     if (job->teacher && job->teacher->cache)
         return err_set(err, ERR_INVALID,
                        "#/teacher/cache: expected none, since the teacher runs in every step here");
-    return true;
-}
-
-static bool set_course(struct session *s, int64_t samples, struct error *err)
-{
-    const Distilld__TrainSpec *t = s->job->train;
-
-    if (!job_ranks_fit(s->size, t->lanes, err))
-        return err_wrap(err, "#/train/lanes");
-    s->lanes = t->lanes;
-    s->lane_lo = s->lanes / s->size * s->rank;
-    s->lane_hi = s->lanes / s->size * (s->rank + 1);
-    s->samples = samples;
-    s->steps_per_epoch = sampler_steps(samples, t->batch);
-    s->total_steps = INT64_MAX;
     return true;
 }
 
@@ -64,7 +48,7 @@ static bool set_up(struct session *s, const struct bench_options *o, struct erro
         classes = facts ? facts->classes : 100;
     if (!size)
         size = facts ? facts->image_size : 32;
-    ok = set_course(s, samples, err) &&
+    ok = session_set_course(s, samples, err) &&
          session_configure(s->job, &s->models, samples, classes, size, &cfg, &lane_sizes, err) &&
          bench_replica(s, &cfg, err);
     free(lane_sizes);
@@ -88,17 +72,9 @@ static void set_directions(struct bench_rig *r)
 
 static bool open_loader(struct bench_rig *r, struct error *err)
 {
-    const struct session *s = &r->s;
-    const struct train_loader_config cfg = {.data = s->train,
-                                            .augment = &s->augment,
-                                            .mix = s->replica->cfg.nets.mixes ? &s->mix : NULL,
-                                            .seed = s->job->train->seed,
-                                            .last_epoch = INT64_MAX,
-                                            .batch = s->job->train->batch,
-                                            .lanes = s->lanes,
-                                            .lane_lo = s->lane_lo,
-                                            .lane_hi = s->lane_hi};
+    struct train_loader_config cfg = session_loader(&r->s);
 
+    cfg.last_epoch = INT64_MAX; /* as many steps as are measured */
     r->loader = loader_open_train(&cfg, err);
     return r->loader != NULL;
 }
@@ -109,19 +85,6 @@ static bool open_batches(struct bench_rig *r, struct error *err)
         return open_loader(r, err);
     r->random = bench_batch_new(&r->s);
     return true;
-}
-
-static void set_hyper(struct bench_rig *r)
-{
-    const Distilld__OptimizerSpec *o = r->s.job->optimizer;
-
-    r->hyper = (struct optim_hyper){.lr = o->lr,
-                                    .momentum = o->momentum,
-                                    .weight_decay = o->weight_decay,
-                                    .nesterov = o->nesterov,
-                                    .beta1 = o->beta1,
-                                    .beta2 = o->beta2,
-                                    .epsilon = o->epsilon};
 }
 
 static bool open_session(struct bench_rig *r, const struct bench_options *o, struct error *err)
@@ -135,7 +98,8 @@ static bool open_session(struct bench_rig *r, const struct bench_options *o, str
     if (!ok)
         return false;
     set_directions(r);
-    set_hyper(r);
+    r->hyper = session_hyper(s->job);
+    r->hyper.lr = s->job->optimizer->lr;
     return open_batches(r, err);
 }
 
