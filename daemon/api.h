@@ -11,6 +11,16 @@ void api_job_get(struct daemon *d, struct request *r);
 void api_job_cancel(struct daemon *d, struct request *r);
 void api_job_retry(struct daemon *d, struct request *r);
 
+/* api_webhooks.c */
+void api_webhook_add(struct daemon *d, struct request *r);
+void api_webhook_list(struct daemon *d, struct request *r);
+void api_webhook_get(struct daemon *d, struct request *r);
+void api_webhook_change(struct daemon *d, struct request *r);
+void api_webhook_delete(struct daemon *d, struct request *r);
+void api_webhook_test(struct daemon *d, struct request *r);
+void api_webhook_deliveries(struct daemon *d, struct request *r);
+void api_webhook_redeliver(struct daemon *d, struct request *r);
+
 /* api_queue.c */
 void api_queue(struct daemon *d, struct request *r);
 void api_queue_pause(struct daemon *d, struct request *r);

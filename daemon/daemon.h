@@ -15,7 +15,7 @@
 struct settings {
     const char *state, *listen, *config, *worker, *shim, *web, *log_level;
     const char *hostfile, *launch_agent, *network, *advertise;
-    opt_list hosts;
+    opt_list hosts, webhook_networks;
     int64_t slots;
     int64_t upload_bytes;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
@@ -49,6 +49,7 @@ struct daemon {
     struct http *http;
     struct uplink *uplink;
     struct hosts *hosts;
+    struct courier *courier;
     struct worker_calls *worker_calls;
     struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
     VEC(struct active *) active; /* in the order of arrival */

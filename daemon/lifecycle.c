@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "daemon/attempts.h"
+#include "daemon/courier.h"
 #include "daemon/launch.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
+#include "daemon/webhooks.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
@@ -26,6 +28,16 @@ static void tell_state(struct daemon *d, const struct job *j)
     lifecycle_tell(d, "state", j->id, job_json(j, false));
     if (job_is_final(j->state))
         lifecycle_tell(d, "end", j->id, job_json(j, false));
+    courier_soon(d);
+}
+
+/* In the transaction that stores the change: its place in the history, and who is to be told. */
+static bool note_change(struct daemon *d, const struct job *j, int64_t now_ms, struct error *err)
+{
+    const uint64_t id = events_next_id(d->events);
+
+    return store_event_add(d->store, id, now_ms, j, err) &&
+           deliveries_note(d->store, j, id, now_ms, err);
 }
 
 static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_also *also,
@@ -39,8 +51,8 @@ static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_al
     id_next(last, j->created_ms, j->id);
     ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
          (job_is_final(j->state) || refs_note(d, j, err)) &&
-         store_event_add(d->store, events_next_id(d->events), j->created_ms, j, err) &&
-         (!also || also->store(d, j, also->arg, err)) && store_commit(d->store, err);
+         note_change(d, j, j->created_ms, err) && (!also || also->store(d, j, also->arg, err)) &&
+         store_commit(d->store, err);
     if (!ok)
         store_rollback(d->store);
     return ok;
@@ -117,8 +129,7 @@ static bool store_change(struct daemon *d, const struct job *j, enum job_event e
                          struct error *err)
 {
     bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
-              (event != EV_START || open_attempt(d, j, now, err)) &&
-              store_event_add(d->store, events_next_id(d->events), now, j, err) &&
+              (event != EV_START || open_attempt(d, j, now, err)) && note_change(d, j, now, err) &&
               store_commit(d->store, err);
 
     if (!ok)

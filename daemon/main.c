@@ -15,6 +15,7 @@
 
 #include "daemon/attempts.h"
 #include "daemon/cores.h"
+#include "daemon/courier.h"
 #include "daemon/daemon.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
@@ -80,6 +81,8 @@ static const struct opt rows[] = {
         .value = "FILE"),
     OPT(struct settings, hosts, OPT_MANY, "host",
         "name by which browsers may reach the API, beside those of loopback", .value = "NAME"),
+    OPT(struct settings, webhook_networks, OPT_MANY, "webhook-network",
+        "addresses that webhooks may reach although they are not public", .value = "ADDRESS/BITS"),
     OPT(struct settings, worker, OPT_TEXT, "worker",
         "the training program (default: distill-worker beside this program)", .value = "FILE"),
     OPT(struct settings, shim, OPT_TEXT, "shim",
@@ -357,6 +360,7 @@ static void on_hour(uv_timer_t *t)
 {
     idempotency_expire(t->data);
     uploads_expire(t->data);
+    courier_expire(t->data);
 }
 
 static bool load_catalog(struct daemon *d, struct error *err)
@@ -376,7 +380,7 @@ static bool start(struct daemon *d, struct error *err)
     start_timers(d);
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
         !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
-        !lifecycle_load(d, err) || !hosts_open(d, err))
+        !lifecycle_load(d, err) || !hosts_open(d, err) || !courier_start(d, err))
         return false;
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
@@ -424,6 +428,7 @@ static void stop(struct daemon *d)
     uplink_stop(d->uplink);
     attempts_release(d);
     hosts_close(d);
+    courier_stop(d);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);

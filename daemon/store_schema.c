@@ -85,6 +85,19 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN limit_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE webhook("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,"
+    "  secret TEXT NOT NULL, states TEXT NOT NULL, enabled INTEGER NOT NULL, failure TEXT,"
+    "  created_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE delivery("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  webhook INTEGER NOT NULL REFERENCES webhook(seq) ON DELETE CASCADE,"
+    "  event INTEGER NOT NULL, job TEXT, type TEXT NOT NULL, body TEXT NOT NULL,"
+    "  state TEXT NOT NULL DEFAULT 'pending', tries INTEGER NOT NULL DEFAULT 0,"
+    "  created_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL DEFAULT 0,"
+    "  status INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE INDEX delivery_webhook ON delivery(webhook, id);"
+    "CREATE INDEX delivery_due ON delivery(webhook, next_ms, id) WHERE state='pending'",
 };
 
 const char *const store_metrics_schema[] = {

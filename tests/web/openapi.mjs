@@ -146,6 +146,24 @@ async function sweep(c, jobs) {
   await c.check("GET", `${jobs}/{id}/summary`, `${own}/summary?first=4`, {}, 400);
 }
 
+async function webhooks(c) {
+  const webhooks = "/api/v1/webhooks", one = `${webhooks}/{webhook}`;
+  const { id } = await c.check("POST", webhooks, webhooks, { body: { url: "https://receiver.invalid/" } }, 201);
+  const own = `${webhooks}/${id}`, list = `${one}/deliveries`;
+
+  await c.check("POST", webhooks, webhooks, { body: { url: "x" } }, 422);
+  await c.check("GET", webhooks, webhooks, {}, 200);
+  await c.check("GET", one, own, {}, 200);
+  await c.check("GET", one, `${webhooks}/wh_0`, {}, 404);
+  await c.check("POST", `${one}:test`, `${own}:test`, {}, 202);
+  const { items } = await c.check("GET", list, `${own}/deliveries`, {}, 200);
+  await c.check("POST", `${list}/{delivery}:redeliver`, `${own}/deliveries/${items[0].id}:redeliver`, {}, 202);
+  await c.check("POST", `${list}/{delivery}:redeliver`, `${own}/deliveries/x:redeliver`, {}, 404);
+  await c.check("PATCH", one, own, { body: { enabled: false, states: ["failed"] } }, 200);
+  await c.check("PATCH", one, own, { body: { states: [] } }, 422);
+  await c.check("DELETE", one, own, {}, 204);
+}
+
 async function run() {
   const document = parse(await (await ask("GET", "/api/v1/openapi.yaml")).text()), c = new Checker(document);
   const jobs = "/api/v1/jobs";
@@ -177,6 +195,7 @@ async function run() {
   for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
     await c.check("POST", path, path, {}, 200);
   await c.check("POST", "/api/v1/session", "/api/v1/session", {}, 204);
+  await webhooks(c);
   await registry(c, id);
   for (const code of document.components.schemas.ProblemCode.enum)
     await c.check("GET", "/problems/{code}", `/problems/${code}`, {}, 200);
