@@ -20,6 +20,7 @@
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
+#include "daemon/notify.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
@@ -391,6 +392,7 @@ static bool start(struct daemon *d, struct error *err)
     sched_soon(d);
     log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",
              d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
+    notify("READY=1");
     return true;
 }
 
@@ -401,6 +403,7 @@ static void on_signal(uv_signal_t *s, int number)
     struct daemon *d = s->data;
 
     log_info("stopping signal=%d; running jobs go on", number);
+    notify("STOPPING=1");
     d->stopping = true;
     uv_stop(&d->loop);
 }
