@@ -14,6 +14,7 @@
 #include "proto/base/str.h"
 #include "worker/data/loader.h"
 #include "worker/session.h"
+#include "worker/teacher_cache.h"
 
 enum {
     ROUND = 16, /* chunks of a rank between two looks at what the others do */
@@ -56,7 +57,8 @@ static char *view_text(const struct session *s)
     return text;
 }
 
-static size_t list_values(const struct nets *n, struct outputs_value *values)
+size_t teacher_outputs_list(const struct nets *n,
+                            struct outputs_value values[NETS_MAX_TEACHER_VALUES])
 {
     size_t count = 0;
 
@@ -98,7 +100,7 @@ static struct outputs *describe(const struct session *s, const char *folder)
                      ? ST_F16
                      : ST_F32,
         .values = values,
-        .n_values = list_values(&s->replica->cfg.nets, values),
+        .n_values = teacher_outputs_list(&s->replica->cfg.nets, values),
         .meta = meta,
         .n_meta = ARRAY_LEN(meta),
     };
@@ -148,19 +150,18 @@ static const struct batch *next_chunk(struct filling *f, struct error *err)
     }
 }
 
-static bool fill_chunk(struct filling *f, const struct batch *b, struct error *err)
+bool teacher_outputs_put(struct teacher *t, struct outputs *o, int64_t view, int64_t block,
+                         const float *images, int64_t count, struct error *err)
 {
     static float *const nowhere[NETS_MAX_TEACHER_VALUES] = {NULL};
-    struct teacher *t = f->s->replica->teacher;
     const float *values[NETS_MAX_TEACHER_VALUES];
     size_t n = 0;
 
-    teacher_run(t, TEACHER_READ, b->images, b->count, nowhere);
+    teacher_run(t, TEACHER_READ, images, count, nowhere);
     for (size_t i = 0; i < t->nets->n_teacher_values; i++)
         if (teacher_makes(t->nets, i))
             values[n++] = t->values[i];
-    f->left--;
-    return outputs_put(f->o, f->view, b->index, values, err);
+    return outputs_put(o, view, block, values, err);
 }
 
 static bool fill_some(struct filling *f, struct error *err)
@@ -168,8 +169,10 @@ static bool fill_some(struct filling *f, struct error *err)
     for (int i = 0; i < ROUND && f->left; i++) {
         const struct batch *b = next_chunk(f, err);
 
-        if (!b || !fill_chunk(f, b, err))
+        if (!b || !teacher_outputs_put(f->s->replica->teacher, f->o, f->view, b->index, b->images,
+                                       b->count, err))
             return false;
+        f->left--;
     }
     return true;
 }

@@ -74,6 +74,10 @@ plan=$("$worker" inspect "$tmp/job.json" --json | jq -c '[.plans[] | {title, ste
     fail "bench of a job's options: status $?"
 holds "images of a source" '.classes == 4 and .size == 32 and .phase_ms.data > 0 and .phase_ms.collective >= 0'
 
+# Outputs of the teacher that are kept: the same loss, and a step without the teacher.
+"$worker" bench "${small[@]}" --set teacher.cache.views=1 >"$tmp/log" || fail "bench of kept outputs: status $?"
+holds "kept outputs" ".first_loss == $first and .phase_ms.teacher < .phase_ms.student / 10"
+
 refused() { # STATUS TEXT OPTION...
     "$worker" bench "${@:3}" >"$tmp/log" 2>&1
     [ $? = "$1" ] || { cat "$tmp/log"; fail "bench ${*:3}: not status $1"; }
@@ -84,7 +88,7 @@ refused 2 "#/teacher/model: unknown model 'resnet21'" --teacher resnet21
 refused 2 "--batch 0: expected a whole number from 1" --batch 0
 refused 2 "#/train/lanes: must be a power of two, got 3" --lanes 3
 refused 2 "#/student/weights: expected none" --set student.weights=x
-refused 2 "#/teacher/cache: expected none" --set teacher.cache.views=2
+refused 2 "#/teacher/cache: expected none" --set teacher.cache.views=2 --data procedural:classes=4,train=12,test=4
 refused 2 '"losses.7" is no member' --set losses.7.weight=3
 refused 65 "data.source: " --data cifar100:/nonexistent
 refused 2 "--trace: " --trace /nonexistent/x "${small[@]}"

@@ -56,6 +56,10 @@ bool bench_replica(struct session *s, const struct replica_config *cfg, struct e
  * long; free(). */
 double *bench_directions(const struct session *s);
 
+/* kept.c: what the teacher gives for the batch comes from a file from now on, as with teacher.cache, and the teacher
+ * goes. On one rank. */
+bool bench_keep_outputs(struct session *s, const struct batch *b, struct error *err);
+
 /* One operator's part of the step. */
 struct bench_op {
     const char *name;

@@ -10,7 +10,14 @@
 #include "worker/bench/bench.h"
 #include "worker/footprint.h"
 
-static bool supported(const JobSpec *job, struct error *err)
+static bool keeps(const JobSpec *job)
+{
+    return job->teacher && job->teacher->cache &&
+           job->teacher->cache->precision != DISTILLD__CACHE_SPEC__PRECISION__NONE;
+}
+
+static bool supported(const JobSpec *job, const struct bench_options *o, int ranks,
+                      struct error *err)
 {
     if (job->kind != DISTILLD__JOB_KIND__DISTILL && job->kind != DISTILLD__JOB_KIND__TRAIN)
         return err_set(err, ERR_INVALID, "#/kind: expected a job that trains, got \"%s\"",
@@ -20,10 +27,10 @@ static bool supported(const JobSpec *job, struct error *err)
                        "#/student/weights: expected none, since students start from the seed here, "
                        "got \"%s\"",
                        job->student->weights);
-    if (job->teacher && job->teacher->cache)
-        return err_set(err, ERR_INVALID,
-                       "#/teacher/cache: expected none, since the teacher runs in every step here");
-    return true;
+    return !keeps(job) || (!bench_reads_data(o) && ranks == 1) ||
+           err_set(err, ERR_INVALID,
+                   "#/teacher/cache: expected none, since outputs are kept here only of random "
+                   "images on one rank");
 }
 
 /* Images of the job have their own number, classes and size; random ones make one full batch, as the
@@ -36,7 +43,7 @@ static bool set_up(struct session *s, const struct bench_options *o, struct erro
     int64_t classes = o->classes, size = o->size;
     bool ok;
 
-    if (!supported(s->job, err) || !job_models_open(&s->models, s->job, err))
+    if (!supported(s->job, o, s->size, err) || !job_models_open(&s->models, s->job, err))
         return false;
     facts = job_model_def(s->models.student)->facts;
     if (s->train) {
@@ -84,7 +91,7 @@ static bool open_batches(struct bench_rig *r, struct error *err)
     if (r->s.train)
         return open_loader(r, err);
     r->random = bench_batch_new(&r->s);
-    return true;
+    return !keeps(r->s.job) || bench_keep_outputs(&r->s, bench_batch_get(r->random), err);
 }
 
 static bool open_session(struct bench_rig *r, const struct bench_options *o, struct error *err)
