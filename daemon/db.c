@@ -125,6 +125,24 @@ void db_rollback(struct db *db)
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
+bool db_part_begin(struct db *db, struct error *err)
+{
+    ASSERT(db->depth > 0);
+    return exec(db, "SAVEPOINT part", err);
+}
+
+bool db_part_end(struct db *db, struct error *err)
+{
+    return exec(db, "RELEASE part", err);
+}
+
+/* A failure that has ended the whole transaction leaves nothing to undo. */
+void db_part_undo(struct db *db)
+{
+    if (!sqlite3_get_autocommit(db->handle))
+        sqlite3_exec(db->handle, "ROLLBACK TO part; RELEASE part", NULL, NULL, NULL);
+}
+
 const struct histogram *db_commit_seconds(const struct db *db)
 {
     return &db->commits;

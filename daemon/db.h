@@ -28,6 +28,10 @@ void db_close(struct db *db); /* NULL is fine */
 bool db_begin(struct db *db, struct error *err);
 bool db_commit(struct db *db, struct error *err); /* rolls back when it fails */
 void db_rollback(struct db *db);
+/* A part of a transaction that can be undone by itself. Parts do not nest. */
+bool db_part_begin(struct db *db, struct error *err);
+bool db_part_end(struct db *db, struct error *err);
+void db_part_undo(struct db *db);
 /* How long outermost commits took, since it was opened. */
 const struct histogram *db_commit_seconds(const struct db *db);
 

@@ -57,6 +57,12 @@ void http_pump(struct http *h)
     uv_timer_start(&h->timer, on_timer, ms, 0);
 }
 
+void http_turn(struct http *h)
+{
+    if (!h->stopping)
+        uv_timer_start(&h->timer, on_timer, 0, 0);
+}
+
 static void resume_streams(struct http *h)
 {
     for (struct http_stream *s = h->streams; s; s = s->next)

@@ -77,6 +77,11 @@ bool http_decode(char *text);
 void http_work(struct request *r, void (*work)(void *arg),
                void (*then)(struct request *r, void *arg), void *arg);
 
+/* Instead of an answer: it waits until http_release, and then `then` answers. That is called in any case, also when
+ * the client has gone. The server does not stop before all are released. */
+void http_hold(struct request *r, void (*then)(struct request *r, void *arg), void *arg);
+void http_release(struct request *r);
+
 /* To be called before the answer. */
 void http_add_header(struct request *r, const char *name, const char *value);
 /* The bytes are copied. type: NULL for an answer without a body. */

@@ -65,27 +65,30 @@ static bool parse(struct batch *b, const char *data, size_t len, struct error *e
     return true;
 }
 
-static struct json *point_json(const struct metric_point *p)
+static void write_point(struct jw *w, const struct metric_point *p)
 {
-    struct json *j = js_new_object();
-
-    js_set(j, "name", js_new_string(p->name));
-    js_set(j, "split", js_new_string(p->split));
-    js_set(j, "step", js_new_int(p->step));
-    js_set(j, "value", js_new_real(p->value));
-    return j;
+    jw_begin_object(w, NULL);
+    jw_string(w, "name", p->name);
+    jw_string(w, "split", p->split);
+    jw_int(w, "step", p->step);
+    jw_real(w, "value", p->value);
+    jw_end_object(w);
 }
 
 static void tell(struct daemon *d, const struct job *j, const struct batch *b)
 {
     for (size_t i = 0; i < b->points.n;) {
-        struct json *data = js_new_object(), *points = js_new_array();
+        struct buf data = buf_new(0);
+        struct jw w = jw_new(&data);
 
+        jw_begin_object(&w, NULL);
+        jw_string(&w, "job", j->id);
+        jw_begin_array(&w, "points");
         for (size_t end = i + POINTS_OF_AN_EVENT; i < b->points.n && i < end; i++)
-            js_push(points, point_json(&b->points.at[i]));
-        js_set(data, "job", js_new_string(j->id));
-        js_set(data, "points", points);
-        lifecycle_tell(d, "metric", j->id, data);
+            write_point(&w, &b->points.at[i]);
+        jw_end_array(&w);
+        jw_end_object(&w);
+        lifecycle_tell_text(d, "metric", j->id, buf_take(&data));
     }
 }
 

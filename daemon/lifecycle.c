@@ -14,47 +14,36 @@
 
 void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data)
 {
-    char *text = js_text(take_data, JS_COMPACT);
-
-    events_publish(d->events, kind, job, text);
-    free(text);
+    lifecycle_tell_text(d, kind, job, js_text(take_data, JS_COMPACT));
     js_free(take_data);
+}
+
+void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text)
+{
+    events_publish(d->events, kind, job, take_text);
+    free(take_text);
 }
 
 static void tell_state(struct daemon *d, const struct job *j)
 {
-    lifecycle_tell(d, "state", j->id, job_json(j, false));
+    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
     if (job_is_final(j->state))
-        lifecycle_tell(d, "end", j->id, job_json(j, false));
+        lifecycle_tell_text(d, "end", j->id, job_text(j, false));
 }
 
-static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_also *also,
-                      struct error *err)
+bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
+                     struct error *err)
 {
-    char last[JOB_ID_SIZE];
-    bool ok;
-
-    if (!store_last_job_id(d->store, last, err))
-        return false;
     id_next(last, j->created_ms, j->id);
-    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
-         (job_is_final(j->state) || refs_note(d, j, err)) &&
-         store_event_add(d->store, events_next_id(d->events), j->created_ms, j, err) &&
-         (!also || also->store(d, j, also->arg, err)) && store_commit(d->store, err);
-    if (!ok)
-        store_rollback(d->store);
-    return ok;
+    memcpy(last, j->id, JOB_ID_SIZE);
+    return store_job_add(d->store, j, err) && (job_is_final(j->state) || refs_note(d, j, err)) &&
+           store_event_add(d->store, event, j->created_ms, j, err);
 }
 
-bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifecycle_also *also,
-                      struct error *err)
+void lifecycle_admit(struct daemon *d, struct job *take_job)
 {
     struct job *j = take_job;
 
-    if (!store_new(d, j, also, err)) {
-        job_destroy(j);
-        return false;
-    }
     d->submissions++;
     log_info("job accepted job=%s kind=%s name=\"%s\"%s%s", j->id, j->kind, j->name,
              j->origin.sweep[0] ? " sweep=" : "", j->origin.sweep);
@@ -65,7 +54,21 @@ bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifec
     else
         daemon_add_active(d, j);
     sched_soon(d);
-    return true;
+}
+
+bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err)
+{
+    char last[JOB_ID_SIZE];
+
+    if (store_last_job_id(d->store, last, err) && store_begin(d->store, err) &&
+        lifecycle_store(d, take_job, last, events_next_id(d->events), err) &&
+        store_commit(d->store, err)) {
+        lifecycle_admit(d, take_job);
+        return true;
+    }
+    store_rollback(d->store);
+    job_destroy(take_job);
+    return false;
 }
 
 /* The attempt that EV_START opens: its number, and the secret of its rank 0. */

@@ -28,7 +28,10 @@ bool listing_begin(struct daemon *d, struct request *r, const char *query, struc
         return false;
     }
     l->limit = (size_t)limit;
-    l->items = js_new_array();
+    l->text = buf_new(0);
+    l->items = jw_new(&l->text);
+    jw_begin_object(&l->items, NULL);
+    jw_begin_array(&l->items, "items");
     return true;
 }
 
@@ -38,20 +41,28 @@ bool listing_has_room(struct listing *l)
     return !l->more;
 }
 
-void listing_add(struct listing *l, int64_t seq, struct json *take_item)
+struct jw *listing_write(struct listing *l, int64_t seq)
 {
-    js_push(l->items, take_item);
     l->last = seq;
     l->n++;
+    return &l->items;
+}
+
+void listing_add(struct listing *l, int64_t seq, struct json *take_item)
+{
+    char *text = js_text(take_item, JS_COMPACT);
+
+    jw_json(listing_write(l, seq), NULL, text);
+    free(text);
+    js_free(take_item);
 }
 
 void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
                    const char *query)
 {
-    struct json *answer = js_new_object();
     char token[PAGE_TOKEN_SIZE];
 
-    js_set(answer, "items", l->items);
+    jw_end_array(&l->items);
     if (l->more) {
         char *link;
 
@@ -61,12 +72,12 @@ void listing_reply(struct daemon *d, struct request *r, struct listing *l, const
         http_add_header(r, "Link", link);
         free(link);
     }
-    js_set(answer, "next_page_token", l->more ? js_new_string(token) : js_new_null());
-    reply_json(r, 200, answer);
+    jw_string(&l->items, "next_page_token", l->more ? token : NULL);
+    jw_end_object(&l->items);
+    reply_json_text(r, 200, buf_take(&l->text));
 }
 
 void listing_drop(struct listing *l)
 {
-    js_free(l->items);
-    l->items = NULL;
+    buf_free(&l->text);
 }

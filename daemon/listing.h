@@ -3,9 +3,11 @@
 #define DAEMON_LISTING_H
 
 #include "daemon/daemon.h"
+#include "proto/base/jw.h"
 
 struct listing {
-    struct json *items;
+    struct buf text;
+    struct jw items;
     size_t n, limit; /* ask for limit + 1 rows: the last tells that there are more */
     int64_t before;  /* where the page begins; 0: at the first row */
     int64_t last;
@@ -18,6 +20,8 @@ bool listing_begin(struct daemon *d, struct request *r, const char *query, struc
 /* True while there is room for a row, which listing_add then takes. */
 bool listing_has_room(struct listing *l);
 void listing_add(struct listing *l, int64_t seq, struct json *take_item);
+/* The same for a row that is written into what this returns. */
+struct jw *listing_write(struct listing *l, int64_t seq);
 /* path: of the list. */
 void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
                    const char *query);

@@ -18,6 +18,7 @@
 #include "daemon/daemon.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
+#include "daemon/intake.h"
 #include "daemon/lifecycle.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
@@ -374,6 +375,7 @@ static bool start(struct daemon *d, struct error *err)
     d->started_ms = clock_wall_ms();
     d->worker_calls = worker_calls_new();
     start_timers(d);
+    intake_open(d);
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
         !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
         !lifecycle_load(d, err) || !hosts_open(d, err))
@@ -427,9 +429,8 @@ static void stop(struct daemon *d)
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
-    while (d->active.n)
-        daemon_drop_active(d, d->active.at[0]);
-    vec_free(&d->active);
+    intake_free(d);
+    daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
     worker_calls_free(d->worker_calls);

@@ -23,6 +23,9 @@ const struct problem_kind problem_kinds[] = {
      "The address exists, but not for this method; the header Allow lists those that it has."},
     {"conflict", 409, "Not in this state",
      "The resource is in a state in which this cannot be done."},
+    {"idempotency_key_in_use", 409, "Key in use",
+     "A request with the same Idempotency-Key is being carried out; send it again in a moment to have "
+     "its answer."},
     {"cancelled", 409, "Cancelled", "What was asked for has been cancelled."},
     {"request_timeout", 408, "Too slow",
      "The headers of a request must arrive within 10 s, its body within 30 s or at 1 KiB/s; "

@@ -47,11 +47,14 @@ void reply_bytes(struct request *r, int status, const char *type, const void *da
 
 void reply_json(struct request *r, int status, struct json *take_body)
 {
-    char *text = js_text(take_body, JS_COMPACT);
-
-    reply_bytes(r, status, "application/json; charset=utf-8", text, strlen(text));
-    free(text);
+    reply_json_text(r, status, js_text(take_body, JS_COMPACT));
     js_free(take_body);
+}
+
+void reply_json_text(struct request *r, int status, char *take_text)
+{
+    reply_bytes(r, status, "application/json; charset=utf-8", take_text, strlen(take_text));
+    free(take_text);
 }
 
 void reply_text(struct request *r, const char *type, const char *text)

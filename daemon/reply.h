@@ -9,6 +9,7 @@
 #include "proto/base/json.h"
 
 void reply_json(struct request *r, int status, struct json *take_body);
+void reply_json_text(struct request *r, int status, char *take_text);
 /* `type` as in the header; the bytes are copied. */
 void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len);
 /* For what is different every time: not to be kept. */

@@ -46,17 +46,20 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
 
 static char *failures_text(const struct job *j)
 {
-    struct json *o = job_failures_json(j);
-    char *text = js_text(o, JS_COMPACT);
+    struct buf b = buf_new(0);
+    struct jw w = jw_new(&b);
 
-    js_free(o);
-    return text;
+    job_write_failures(&w, NULL, j);
+    return buf_take(&b);
 }
 
 static void read_failures(const char *text, struct job *j)
 {
-    struct json *o = js_parse(text, strlen(text), NULL);
+    struct json *o;
 
+    if (strcmp(text, "{}") == 0)
+        return;
+    o = js_parse(text, strlen(text), NULL);
     for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
         j->failures[f] = js_int(js_get(o, failure_name(f)), 0);
     js_free(o);
