@@ -73,11 +73,9 @@ static char *check_path(const char *pointer, const char *path, void *arg)
 /* What only this daemon can tell. */
 static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
 {
-    struct json *j = job_to_json(spec);
     struct error err;
 
-    job_visit_paths(j, check_path, p);
-    js_free(j);
+    job_each_path(spec, check_path, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
@@ -110,7 +108,7 @@ static struct job *make_job(const JobSpec *spec, const struct json *written)
 {
     struct job *j = job_new("", spec, clock_wall_ms());
     struct problems none = {0};
-    struct sweep *s = sweep_new(written, &none);
+    struct sweep *s = js_get(written, "sweep") ? sweep_new(written, &none) : NULL;
 
     if (s)
         job_become_sweep(j, written, s);

@@ -13,13 +13,11 @@
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
 {
     struct job *j = NEW(struct job);
-    struct json *normalised = job_to_json(spec);
 
     snprintf(j->id, sizeof(j->id), "%s", id);
     snprintf(j->name, sizeof(j->name), "%s", spec->name);
     snprintf(j->kind, sizeof(j->kind), "%s", job_kind_name(spec));
-    j->spec = js_text(normalised, JS_COMPACT);
-    js_free(normalised);
+    j->spec = job_to_text(spec);
     j->state = JOB_QUEUED;
     j->ranks = j->attempt_ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;

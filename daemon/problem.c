@@ -53,6 +53,11 @@ const struct problem_kind problem_kinds[] = {
     {"io", 503, "Storage is not available",
      "The daemon could not write its state (a full disk, for example). Nothing was accepted; try "
      "again when there is room."},
+    {"storage_exhausted", 507, "No room",
+     "The disk of the state folder is full. Nothing was accepted, running jobs go on; make room, and send "
+     "the request again."},
+    {"storage_busy", 503, "Storage is busy",
+     "Another program holds the daemon's database. Nothing was accepted; try again when it is done."},
     {"unreachable", 503, "Unavailable", "Something that the daemon needs does not answer."},
     {"stopped", 503, "Stopping", "The daemon is about to end."},
     {"timeout", 504, "Too late", "It took too long."},

@@ -56,6 +56,13 @@ void jw_end_array(struct jw *w)
     end(w, "]");
 }
 
+void jw_member(struct jw *w, const char *key)
+{
+    jw_string(w, NULL, key);
+    buf_add(w->out, ":", 1);
+    w->more = false;
+}
+
 void jw_null(struct jw *w, const char *key)
 {
     jw_json(w, key, NULL);

@@ -21,6 +21,9 @@ void jw_end_object(struct jw *w);
 void jw_begin_array(struct jw *w, const char *key);
 void jw_end_array(struct jw *w);
 
+/* A key that needs escapes; the value follows, with key NULL. */
+void jw_member(struct jw *w, const char *key);
+
 void jw_null(struct jw *w, const char *key);
 void jw_bool(struct jw *w, const char *key, bool v);
 void jw_int(struct jw *w, const char *key, int64_t v);
