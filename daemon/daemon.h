@@ -7,6 +7,7 @@
 #include "daemon/events.h"
 #include "daemon/http.h"
 #include "daemon/job.h"
+#include "daemon/reply.h"
 #include "daemon/store.h"
 #include "proto/base/opt.h"
 #include "proto/wire/catalog.h"
@@ -60,12 +61,16 @@ struct daemon {
     double scheduled_s,
         pass_s; /* of the monotonic clock: when the last pass ended, and how long it took */
     uv_timer_t heartbeat; /* sse.c */
+    uv_timer_t last;      /* main.c: the end of a daemon whose disk has failed */
     uv_timer_t hourly;    /* main.c: forgets what is old */
     uint64_t beats;       /* heartbeats so far */
     int64_t started_ms;
     bool stopping;
-    bool paused;          /* no job starts */
-    uint64_t submissions; /* accepted, since the start */
+    bool broken;               /* the disk has failed: it ends, as soon as answers are given */
+    bool paused;               /* no job starts */
+    struct reply_memory lists; /* of jobs */
+    uint64_t untold;           /* changes of jobs that no event has told */
+    uint64_t submissions;      /* accepted, since the start */
     struct histogram schedule_seconds, checkpoint_seconds;
 };
 

@@ -80,11 +80,20 @@ static void note_success(struct db *db)
     sqlite3_busy_timeout(db->handle, BUSY_MS);
 }
 
+static bool fail_damaged(const struct db *db, const char *how, struct error *err)
+{
+    return err_set(err, ERR_DATA,
+                   "%s is damaged: %.300s (distilld --recover takes the newest copy that is whole)",
+                   db->path, how);
+}
+
 static bool fail(struct db *db, struct error *err)
 {
     int code = sqlite3_extended_errcode(db->handle);
 
     note_failure(db, code);
+    if (code_of(code & 0xff) == ERR_DATA)
+        return fail_damaged(db, sqlite3_errmsg(db->handle), err);
     return err_set(err, code_of(code & 0xff), "%s: %s", db->path, sqlite3_errmsg(db->handle));
 }
 
@@ -204,9 +213,7 @@ static bool quick_check(struct db *db, struct error *err)
         said = (const char *)sqlite3_column_text(s, 0);
     ok = said && strcmp(said, "ok") == 0;
     if (!ok)
-        err_set(err, ERR_DATA,
-                "%s is damaged: %.300s (distilld --recover takes the newest copy that is whole)",
-                db->path, said ? said : sqlite3_errmsg(db->handle));
+        fail_damaged(db, said ? said : sqlite3_errmsg(db->handle), err);
     sqlite3_finalize(s);
     return ok;
 }

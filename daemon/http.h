@@ -86,6 +86,8 @@ void http_release(struct request *r);
 void http_add_header(struct request *r, const char *name, const char *value);
 /* The bytes are copied. type: NULL for an answer without a body. */
 void http_reply(struct request *r, int status, const char *type, const void *data, size_t len);
+/* 304 instead of a body of `len` bytes. */
+void http_reply_unchanged(struct request *r, size_t len);
 /* `len` bytes of the file from `from` on; takes fd. */
 void http_reply_file(struct request *r, int status, const char *type, int take_fd, uint64_t from,
                      uint64_t len);

@@ -73,6 +73,18 @@ void job_destroy(struct job *j)
     free(j);
 }
 
+bool job_kind_known(const char *kind)
+{
+    JobSpec spec = DISTILLD__JOB_SPEC__INIT;
+
+    for (int k = DISTILLD__JOB_KIND__TRAIN; k <= DISTILLD__JOB_KIND__EVAL; k++) {
+        spec.kind = (Distilld__JobKind)k;
+        if (strcmp(job_kind_name(&spec), kind) == 0)
+            return true;
+    }
+    return false;
+}
+
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)
 {
     va_list ap;

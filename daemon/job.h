@@ -91,6 +91,11 @@ static inline int64_t job_slots(const struct job *j)
     return (j->state == JOB_QUEUED ? j->ranks : j->attempt_ranks) * j->threads;
 }
 
+/* The code of a job whose row cannot be read. */
+#define REASON_DAMAGED "damaged"
+
+bool job_kind_known(const char *kind);
+
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -197,6 +197,8 @@ static bool can_run_again(struct daemon *d, const struct job *j, struct error *e
 {
     char *spec;
 
+    if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
+        return err_set(err, ERR_CONFLICT, "%s; it cannot be run again", j->reason.message);
     if (!job_fsm_find(j->state, EV_RETRY))
         return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", j->id);
     spec = refs_plain(d, j, err);
@@ -257,7 +259,10 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
 
 static void load_one(struct job *take_job, void *arg)
 {
-    daemon_add_active(arg, take_job);
+    if (job_is_final(take_job->state)) /* set aside: damaged */
+        job_destroy(take_job);
+    else
+        daemon_add_active(arg, take_job);
 }
 
 bool lifecycle_load(struct daemon *d, struct error *err)

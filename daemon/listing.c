@@ -12,12 +12,24 @@ enum {
     PAGE_MAX = 500
 };
 
+bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l)
+{
+    const char *size = http_query(r, "page_size"), *token = http_query(r, "page_token");
+    char *page = str_fmt("%s\n%s\n%s", query, size ? size : "", token ? token : "");
+
+    etag_of_revision(d->started_ms, events_next_id(d->events) + d->untold, page, l->etag);
+    free(page);
+    return !reply_if_known(r, &d->lists, l->etag);
+}
+
 bool listing_begin(struct daemon *d, struct request *r, const char *query, struct listing *l)
 {
     const char *token = http_query(r, "page_token");
     int64_t limit;
 
-    *l = (struct listing){.before = 0};
+    l->n = 0;
+    l->before = l->last = 0;
+    l->more = false;
     if (!api_number(r, "page_size", 1, PAGE_MAX, PAGE_DEFAULT, &limit))
         return false;
     if (token && !page_token_read(d->token, query, token, &l->before)) {
@@ -74,7 +86,10 @@ void listing_reply(struct daemon *d, struct request *r, struct listing *l, const
     }
     jw_string(&l->items, "next_page_token", l->more ? token : NULL);
     jw_end_object(&l->items);
-    reply_json_text(r, 200, buf_take(&l->text));
+    if (l->etag[0])
+        reply_tagged_text(r, &d->lists, l->etag, buf_take(&l->text));
+    else
+        reply_json_text(r, 200, buf_take(&l->text));
 }
 
 void listing_drop(struct listing *l)

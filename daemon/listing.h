@@ -3,6 +3,7 @@
 #define DAEMON_LISTING_H
 
 #include "daemon/daemon.h"
+#include "daemon/etag.h"
 #include "proto/base/jw.h"
 
 struct listing {
@@ -12,8 +13,12 @@ struct listing {
     int64_t before;  /* where the page begins; 0: at the first row */
     int64_t last;
     bool more;
+    char etag[ETAG_SIZE]; /* "": by the bytes of the answer */
 };
 
+/* Makes the answer carry a tag that stands for the state of all jobs, and gives it at once to a client that has the
+ * page already: false. To be called first. */
+bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l);
 /* Reads page_size and page_token. query: the list's own parameters, as page_add_parameter makes them.
  * False when the answer was given. */
 bool listing_begin(struct daemon *d, struct request *r, const char *query, struct listing *l);

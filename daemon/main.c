@@ -39,6 +39,8 @@ enum {
     RING_BYTES = 32 << 20,
     CONFIG_MAX = 1 << 20,
     HOUR_MS = 3600 * 1000,
+    LAST_MS = 100,
+    EXIT_DISK = 74, /* EX_IOERR: an init system may start it again */
     BACKLOG = 512
 };
 
@@ -350,8 +352,9 @@ static void start_timers(struct daemon *d)
     uv_timer_init(&d->loop, &d->tick);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
+    uv_timer_init(&d->loop, &d->last);
     uv_timer_init(&d->loop, &d->hourly);
-    d->tick.data = d->schedule.data = d->heartbeat.data = d->hourly.data = d;
+    d->tick.data = d->schedule.data = d->heartbeat.data = d->hourly.data = d->last.data = d;
 }
 
 static void on_hour(uv_timer_t *t)
@@ -362,7 +365,11 @@ static void on_hour(uv_timer_t *t)
 
 static bool load_catalog(struct daemon *d, struct error *err)
 {
-    if (!worker_catalog_load(d->settings.worker, &d->catalog, err))
+    char *kept = str_path(d->state_dir, "catalog.json");
+    bool ok = worker_catalog_load(d->settings.worker, kept, &d->catalog, err);
+
+    free(kept);
+    if (!ok)
         return false;
     /* What the worker does not know: api_datasets.c. */
     catalog_add(&d->catalog, CATALOG_DATA,
@@ -401,6 +408,25 @@ static void on_signal(uv_signal_t *s, int number)
     log_info("stopping signal=%d; running jobs go on", number);
     d->stopping = true;
     uv_stop(&d->loop);
+}
+
+static void on_last(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+
+    d->stopping = true;
+    uv_stop(&d->loop);
+}
+
+/* Those who wait get their refusals, then somebody else may start it again. Jobs go on. */
+static void on_broken(void *daemon)
+{
+    struct daemon *d = daemon;
+
+    log_error("the disk has failed to keep what was written; nothing more is accepted, and the "
+              "daemon ends");
+    d->broken = true;
+    uv_timer_start(&d->last, on_last, LAST_MS, 0);
 }
 
 static void close_handle(uv_handle_t *h, void *arg)
@@ -450,7 +476,7 @@ static void raise_limits(void)
     }
 }
 
-static bool serve(struct settings *s, struct error *err)
+static bool serve(struct settings *s, bool *broken, struct error *err)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     struct daemon d = {.settings = *s};
@@ -467,9 +493,12 @@ static bool serve(struct settings *s, struct error *err)
         uv_signal_start(&signals[i], on_signal, numbers[i]);
     }
     ok = start(&d, err);
-    if (ok)
+    if (ok) {
+        store_on_broken(d.store, on_broken, &d);
         uv_run(&d.loop, UV_RUN_DEFAULT);
+    }
     stop(&d);
+    *broken = d.broken;
     return ok;
 }
 
@@ -480,6 +509,7 @@ int main(int argc, char **argv)
     struct buf file = buf_new(CONFIG_MAX);
     struct error err = {0};
     char *texts[3] = {NULL};
+    bool broken = false;
     bool ok = read_settings(&s, argc, argv, &file, &err) || s.help || s.version;
 
     if (s.help) {
@@ -488,7 +518,7 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         complete(&s, texts);
-        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) && serve(&s, &err);
+        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) && serve(&s, &broken, &err);
     }
     if (!ok)
         fprintf(stderr, "distilld: %s\n%s", err.msg,
@@ -497,5 +527,5 @@ int main(int argc, char **argv)
         free(texts[i]);
     opt_free(&all);
     buf_free(&file);
-    return ok ? 0 : err_exit_status(err.code);
+    return broken ? EXIT_DISK : ok ? 0 : err_exit_status(err.code);
 }

@@ -58,6 +58,7 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
         return;
     j->reason = why;
     j->planned_ms = planned_ms;
+    d->untold++;
     if (ahead < TOLD)
         lifecycle_tell_text(d, "state", j->id, job_text(j, false));
 }
