@@ -135,7 +135,7 @@ static void add_to_list(const struct dataset *set, void *arg)
 
 void api_dataset_list(struct daemon *d, struct request *r)
 {
-    struct listing l;
+    struct listing l = {.n = 0};
     struct error err;
 
     if (!listing_begin(d, r, "", &l))

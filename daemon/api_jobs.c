@@ -5,7 +5,7 @@
 
 #include "daemon/api.h"
 #include "daemon/hosts.h"
-#include "daemon/idempotency.h"
+#include "daemon/intake.h"
 #include "daemon/lifecycle.h"
 #include "daemon/listing.h"
 #include "daemon/page.h"
@@ -73,11 +73,9 @@ static char *check_path(const char *pointer, const char *path, void *arg)
 /* What only this daemon can tell. */
 static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
 {
-    struct json *j = job_to_json(spec);
     struct error err;
 
-    job_visit_paths(j, check_path, p);
-    js_free(j);
+    job_each_path(spec, check_path, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
@@ -110,7 +108,7 @@ static struct job *make_job(const JobSpec *spec, const struct json *written)
 {
     struct job *j = job_new("", spec, clock_wall_ms());
     struct problems none = {0};
-    struct sweep *s = sweep_new(written, &none);
+    struct sweep *s = js_get(written, "sweep") ? sweep_new(written, &none) : NULL;
 
     if (s)
         job_become_sweep(j, written, s);
@@ -141,22 +139,22 @@ static struct job *read_job(struct daemon *d, struct request *r)
     return j;
 }
 
-static void submit(struct daemon *d, struct request *r, struct job *take_job,
-                   struct idempotency *idempotency)
+static char *answer_job(const struct intake_request *q)
 {
-    const struct lifecycle_also also = {idempotency_keep, idempotency};
-    struct job *j = take_job;
-    struct error err;
-    char *location;
+    return job_text(q->jobs.at[0], true);
+}
 
-    if (!lifecycle_submit(d, j, idempotency->key[0] ? &also : NULL, &err)) {
-        problem_reply_error(r, &err);
-        return;
-    }
-    location = str_fmt("/api/v1/jobs/%s", j->id);
-    http_add_header(r, "Location", location);
-    free(location);
-    reply_json(r, 202, job_json(j, true));
+static void submit(struct daemon *d, struct request *r, struct job *take_job,
+                   const struct idempotency *idempotency)
+{
+    struct intake_request *q = NEW(struct intake_request);
+
+    q->r = r;
+    q->idempotency = *idempotency;
+    q->answer = answer_job;
+    q->locate = true;
+    vec_push(&q->jobs, take_job);
+    intake_add(d, q);
 }
 
 void api_job_submit(struct daemon *d, struct request *r)
@@ -196,7 +194,7 @@ static void add_to_page(struct job *take_job, void *arg)
     struct active *a = daemon_active(p->daemon, take_job->id);
 
     if (listing_has_room(&p->list))
-        listing_add(&p->list, take_job->seq, job_json(a ? a->job : take_job, true));
+        job_write(listing_write(&p->list, take_job->seq), NULL, a ? a->job : take_job, true);
     job_destroy(take_job);
 }
 
@@ -241,7 +239,7 @@ static void list(struct daemon *d, struct request *r, const struct job_filter *f
     struct listing *l = &page.list;
     struct error err;
 
-    if (!listing_begin(d, r, query, l))
+    if (!listing_of_jobs(d, r, query, l) || !listing_begin(d, r, query, l))
         return;
     if (store_jobs_page(d->store, l->before, (int64_t)l->limit + 1, f, add_to_page, &page, &err)) {
         listing_reply(d, r, l, "/api/v1/jobs", query);
@@ -291,7 +289,7 @@ static void act(struct daemon *d, struct request *r,
     }
     j = api_job_of(d, r, &owned);
     if (j)
-        reply_json(r, 202, job_json(j, true));
+        reply_json_text(r, 202, job_text(j, true));
     job_destroy(owned);
 }
 

@@ -78,7 +78,7 @@ void api_job_resize(struct daemon *d, struct request *r)
                       job_state_name(j->state));
     else if (wanted_ranks(d, r, j, &ranks)) {
         if (lifecycle_resize(d, daemon_active(d, j->id), ranks, &err))
-            reply_json(r, 202, job_json(j, true));
+            reply_json_text(r, 202, job_text(j, true));
         else
             problem_reply_error(r, &err);
     }

@@ -64,13 +64,13 @@ void api_healthz(struct daemon *d, struct request *r)
     reply_text(r, plain, "ok\n");
 }
 
-/* Ready: the state can be read. */
+/* Ready: the state can be read and written. */
 void api_readyz(struct daemon *d, struct request *r)
 {
     int64_t counts[JOB_STATE_COUNT];
     struct error err;
 
-    if (store_job_counts(d->store, counts, &err))
+    if (!store_trouble(d->store, &err) && store_job_counts(d->store, counts, &err))
         reply_text(r, plain, d->paused ? "ready; the queue is paused\n" : "ready\n");
     else
         problem_reply_error(r, &err);

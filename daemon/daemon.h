@@ -7,6 +7,7 @@
 #include "daemon/events.h"
 #include "daemon/http.h"
 #include "daemon/job.h"
+#include "daemon/reply.h"
 #include "daemon/store.h"
 #include "proto/base/opt.h"
 #include "proto/wire/catalog.h"
@@ -26,6 +27,7 @@ struct settings {
 /* A job that is not over, and what is only known while the daemon runs. */
 struct active {
     struct job *job;
+    struct active *next;      /* of those whose ids fall into one slot of the index */
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
     int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
@@ -53,15 +55,23 @@ struct daemon {
     struct worker_calls *worker_calls;
     struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
     VEC(struct active *) active; /* in the order of arrival */
+    VEC(struct active *) index;  /* the same by id (daemon.c) */
+    struct intake *intake;       /* submissions that wait for their commit */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */
-    uv_timer_t heartbeat;        /* sse.c */
-    uv_timer_t hourly;           /* main.c: forgets what is old */
-    uint64_t beats;              /* heartbeats so far */
+    double scheduled_s,
+        pass_s; /* of the monotonic clock: when the last pass ended, and how long it took */
+    uv_timer_t heartbeat; /* sse.c */
+    uv_timer_t last;      /* main.c: the end of a daemon whose disk has failed */
+    uv_timer_t hourly;    /* main.c: forgets what is old */
+    uint64_t beats;       /* heartbeats so far */
     int64_t started_ms;
     bool stopping;
-    bool paused;          /* no job starts */
-    uint64_t submissions; /* accepted, since the start */
+    bool broken;               /* the disk has failed: it ends, as soon as answers are given */
+    bool paused;               /* no job starts */
+    struct reply_memory lists; /* of jobs */
+    uint64_t untold;           /* changes of jobs that no event has told */
+    uint64_t submissions;      /* accepted, since the start */
     struct histogram schedule_seconds, checkpoint_seconds;
 };
 
@@ -70,6 +80,8 @@ struct active *daemon_active(const struct daemon *d, const char *id);
 struct active *daemon_add_active(struct daemon *d, struct job *take_job);
 /* Releases the entry and its job. */
 void daemon_drop_active(struct daemon *d, struct active *a);
+/* All of them, when the daemon ends. */
+void daemon_drop_all(struct daemon *d);
 
 /* STATE/jobs/ID/rest; free() */
 char *daemon_job_path(const struct daemon *d, const char *id, const char *rest);

@@ -1,13 +1,19 @@
 #include "daemon/db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "proto/base/vec.h"
 
@@ -23,14 +29,91 @@ struct db {
     VEC(struct db_stmt *) stmts;
     int depth; /* of transactions */
     struct histogram commits;
+    char trouble[200]; /* "": the last write went well */
+    bool broken;
+    void (*on_broken)(void *arg);
+    void *on_broken_arg;
 };
 
-static bool fail(const struct db *db, struct error *err)
-{
-    int code = sqlite3_errcode(db->handle);
+enum {
+    BUSY_MS = 2000,
+    BUSY_AGAIN_MS = 20, /* once it was busy, until it is not: all who ask wait on one thread */
+    CHECKPOINT_PAGES = 1000,
+    CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
+};
 
-    return err_set(err, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? ERR_DATA : ERR_IO,
-                   "%s: %s", db->path, sqlite3_errmsg(db->handle));
+static enum err_code code_of(int sqlite)
+{
+    static const struct {
+        int sqlite;
+        enum err_code code;
+    } rows[] = {{SQLITE_NOTADB, ERR_DATA},
+                {SQLITE_CORRUPT, ERR_DATA},
+                {SQLITE_FULL, ERR_FULL},
+                {SQLITE_BUSY, ERR_BUSY},
+                {SQLITE_LOCKED, ERR_BUSY}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (rows[i].sqlite == sqlite)
+            return rows[i].code;
+    return ERR_IO;
+}
+
+/* Linux may have dropped the pages that it could not write: another fsync would say that all is well. */
+static void note_failure(struct db *db, int extended)
+{
+    snprintf(db->trouble, sizeof(db->trouble), "%s", sqlite3_errmsg(db->handle));
+    if ((extended & 0xff) == SQLITE_BUSY)
+        sqlite3_busy_timeout(db->handle, BUSY_AGAIN_MS);
+    if (db->broken || (extended != SQLITE_IOERR_FSYNC && extended != SQLITE_IOERR_DIR_FSYNC))
+        return;
+    db->broken = true;
+    if (db->on_broken)
+        db->on_broken(db->on_broken_arg);
+}
+
+static void note_success(struct db *db)
+{
+    if (!db->trouble[0])
+        return;
+    db->trouble[0] = '\0';
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
+}
+
+static bool fail_damaged(const struct db *db, const char *how, struct error *err)
+{
+    return err_set(err, ERR_DATA,
+                   "%s is damaged: %.300s (distilld --recover takes the newest copy that is whole)",
+                   db->path, how);
+}
+
+static bool fail(struct db *db, struct error *err)
+{
+    int code = sqlite3_extended_errcode(db->handle);
+
+    note_failure(db, code);
+    if (code_of(code & 0xff) == ERR_DATA)
+        return fail_damaged(db, sqlite3_errmsg(db->handle), err);
+    return err_set(err, code_of(code & 0xff), "%s: %s", db->path, sqlite3_errmsg(db->handle));
+}
+
+static bool fail_broken(const struct db *db, struct error *err)
+{
+    return err_set(err, ERR_IO, "%s: the disk has failed to keep what was written; nothing more is",
+                   db->path);
+}
+
+void db_on_broken(struct db *db, void (*fn)(void *arg), void *arg)
+{
+    db->on_broken = fn;
+    db->on_broken_arg = arg;
+}
+
+const char *db_trouble(const struct db *db)
+{
+    return db->broken       ? "the disk has failed to keep what was written"
+           : db->trouble[0] ? db->trouble
+                            : NULL;
 }
 
 static bool exec(struct db *db, const char *sql, struct error *err)
@@ -52,6 +135,34 @@ static bool read_version(struct db *db, int *out, struct error *err)
     return ok;
 }
 
+/* All steps become durable together. */
+static bool run_scripts(struct db *db, const char *const *schema, int from, int to,
+                        struct error *err)
+{
+    for (int at = from; at < to; at++)
+        if (!exec(db, schema[at], err))
+            return err_wrap(err, "schema version %d", at + 1);
+    return true;
+}
+
+static bool set_version(struct db *db, int version, struct error *err)
+{
+    char *sql = str_fmt("PRAGMA user_version=%d", version);
+    bool ok = exec(db, sql, err);
+
+    free(sql);
+    return ok;
+}
+
+static bool keep_copy(const struct db *db, int version, struct error *err)
+{
+    char *copy = str_fmt("%s.before-%d", db->path, version);
+    bool ok = db_copy(db->path, copy, err);
+
+    free(copy);
+    return ok || err_wrap(err, "a copy before the change to a new schema");
+}
+
 static bool migrate(struct db *db, const char *const *schema, int version, struct error *err)
 {
     int at = 0;
@@ -62,16 +173,120 @@ static bool migrate(struct db *db, const char *const *schema, int version, struc
         return err_set(err, ERR_DATA,
                        "%s was written by a newer distilld (schema %d, this one knows %d)",
                        db->path, at, version);
-    for (; at < version; at++) {
-        char *script =
-            str_fmt("BEGIN IMMEDIATE; %s; PRAGMA user_version=%d; COMMIT", schema[at], at + 1);
-        bool ok = exec(db, script, err);
+    if (at == version)
+        return true;
+    if ((at && !keep_copy(db, at, err)) || !db_begin(db, err))
+        return false;
+    if (run_scripts(db, schema, at, version, err) && set_version(db, version, err) &&
+        db_commit(db, err))
+        return true;
+    db_rollback(db);
+    return false;
+}
 
-        free(script);
-        if (!ok)
-            return err_wrap(err, "schema version %d", at + 1);
-    }
+/* -- Looking at a file, and copying it --------------------------------------------------------------- */
+
+static bool open_reader(struct db *db, const char *path, struct error *err)
+{
+    *db = (struct db){.path = str_dup(path)};
+    if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL) !=
+        SQLITE_OK)
+        return fail(db, err);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
     return true;
+}
+
+static void close_reader(struct db *db)
+{
+    sqlite3_close(db->handle);
+    free(db->path);
+}
+
+static bool quick_check(struct db *db, struct error *err)
+{
+    sqlite3_stmt *s = NULL;
+    const char *said = NULL;
+    bool ok;
+
+    if (sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &s, NULL) == SQLITE_OK &&
+        sqlite3_step(s) == SQLITE_ROW)
+        said = (const char *)sqlite3_column_text(s, 0);
+    ok = said && strcmp(said, "ok") == 0;
+    if (!ok)
+        fail_damaged(db, said ? said : sqlite3_errmsg(db->handle), err);
+    sqlite3_finalize(s);
+    return ok;
+}
+
+bool db_check(const char *path, struct error *err)
+{
+    struct db db;
+    bool ok = open_reader(&db, path, err) && quick_check(&db, err);
+
+    close_reader(&db);
+    return ok;
+}
+
+static bool vacuum_into(struct db *db, const char *path, struct error *err)
+{
+    sqlite3_stmt *s = NULL;
+    bool ok = sqlite3_prepare_v2(db->handle, "VACUUM INTO ?", -1, &s, NULL) == SQLITE_OK &&
+              sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC) == SQLITE_OK &&
+              sqlite3_step(s) == SQLITE_DONE;
+
+    if (!ok)
+        fail(db, err);
+    sqlite3_finalize(s);
+    return ok;
+}
+
+static bool sync_file(const char *path, struct error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 ? file_fsync(fd, path, err)
+                      : err_set(err, ERR_IO, "open %s: %s", path, strerror(errno));
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+bool db_copy(const char *from, const char *path, struct error *err)
+{
+    char *tmp = str_fmt("%s.tmp", path);
+    struct db db;
+    bool ok;
+
+    unlink(tmp); /* of a copy that was cut short */
+    ok = open_reader(&db, from, err) && vacuum_into(&db, tmp, err) && sync_file(tmp, err) &&
+         (rename(tmp, path) == 0 || err_set(err, ERR_IO, "rename %s: %s", tmp, strerror(errno))) &&
+         file_sync_dir(path, err);
+    close_reader(&db);
+    if (!ok)
+        unlink(tmp);
+    free(tmp);
+    return ok;
+}
+
+/* -- Opening ----------------------------------------------------------------------------------------- */
+
+/* Takes the place of SQLite's own, which hides that a sync has failed. */
+static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+    struct db *db = arg;
+
+    if (pages >= CHECKPOINT_PAGES && !db->broken &&
+        sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+        fail(db, NULL);
+    return SQLITE_OK;
+}
+
+/* A large file is looked at while the daemon runs (store.c). */
+static bool check_small(struct db *db, struct error *err)
+{
+    struct stat st;
+
+    return stat(db->path, &st) != 0 || st.st_size > CHECKED_AT_OPEN || quick_check(db, err);
 }
 
 struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
@@ -85,13 +300,17 @@ struct db *db_open(const char *path, enum db_sync sync, const char *const *schem
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW,
                          NULL) == SQLITE_OK ||
          fail(db, err);
-    sqlite3_busy_timeout(db->handle, 2000);
+    sqlite3_busy_timeout(db->handle, BUSY_MS);
     ok = ok && exec(db, "PRAGMA journal_mode=WAL", err) &&
          exec(db, sync == DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
               err) &&
-         exec(db, "PRAGMA foreign_keys=ON", err) && migrate(db, schema, schema_version, err);
-    if (ok)
+         exec(db, "PRAGMA foreign_keys=ON", err) && check_small(db, err) &&
+         migrate(db, schema, schema_version, err);
+    if (ok) {
+        sqlite3_wal_hook(db->handle, on_wal, db);
+        note_success(db);
         return db;
+    }
     db_close(db);
     return NULL;
 }
@@ -112,6 +331,8 @@ void db_close(struct db *db)
 
 bool db_begin(struct db *db, struct error *err)
 {
+    if (db->broken)
+        return fail_broken(db, err);
     if (db->depth == 0 && !exec(db, "BEGIN IMMEDIATE", err))
         return false;
     db->depth++;
@@ -123,6 +344,24 @@ void db_rollback(struct db *db)
     db->depth = 0;
     if (!sqlite3_get_autocommit(db->handle))
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+}
+
+bool db_part_begin(struct db *db, struct error *err)
+{
+    ASSERT(db->depth > 0);
+    return exec(db, "SAVEPOINT part", err);
+}
+
+bool db_part_end(struct db *db, struct error *err)
+{
+    return exec(db, "RELEASE part", err);
+}
+
+/* A failure that has ended the whole transaction leaves nothing to undo. */
+void db_part_undo(struct db *db)
+{
+    if (!sqlite3_get_autocommit(db->handle))
+        sqlite3_exec(db->handle, "ROLLBACK TO part; RELEASE part", NULL, NULL, NULL);
 }
 
 const struct histogram *db_commit_seconds(const struct db *db)
@@ -202,9 +441,11 @@ void db_reset(struct db_stmt *s)
 
 bool db_run(struct db_stmt *s, struct error *err)
 {
-    bool ok = db_step(s, err) == DB_DONE;
+    bool ok = !s->db->broken ? db_step(s, err) == DB_DONE : fail_broken(s->db, err);
 
     db_reset(s);
+    if (ok && s->db->depth == 0)
+        note_success(s->db);
     return ok;
 }
 

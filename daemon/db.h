@@ -18,8 +18,10 @@ enum db_sync {
     DB_SYNC_FULL    /* a commit that returned is on disk */
 };
 
-/* Opens or makes the file and brings its schema up to date: script k (counted from 1) of `schema`
- * leads from version k-1 to k; the file records where it is. A file from a newer program is refused. */
+/* Opens or makes the file and brings its schema up to date, in one transaction: script k (counted from 1) of `schema`
+ * leads from version k-1 to k; the file records where it is. Before a file that holds something is changed so, a copy
+ * of it is made, PATH.before-N of schema N. A file from a newer program, or one that is damaged, is refused with
+ * ERR_DATA. */
 struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
                    int schema_version, struct error *err);
 void db_close(struct db *db); /* NULL is fine */
@@ -27,7 +29,21 @@ void db_close(struct db *db); /* NULL is fine */
 /* Transactions nest: only the outermost commit counts, and any rollback undoes all of it. */
 bool db_begin(struct db *db, struct error *err);
 bool db_commit(struct db *db, struct error *err); /* rolls back when it fails */
+/* When the disk has refused to keep what was written (fsync), nobody knows what is on it: nothing more is written
+ * then, and this is called, once. */
+void db_on_broken(struct db *db, void (*fn)(void *arg), void *arg);
+/* Why the last write failed; NULL when it did not. */
+const char *db_trouble(const struct db *db);
+/* A copy of all that is committed, whole and on disk under `path`, which is replaced. Any thread, by a connection of
+ * its own. */
+bool db_copy(const char *from, const char *path, struct error *err);
+/* ERR_DATA with what is wrong first. Any thread. */
+bool db_check(const char *path, struct error *err);
 void db_rollback(struct db *db);
+/* A part of a transaction that can be undone by itself. Parts do not nest. */
+bool db_part_begin(struct db *db, struct error *err);
+bool db_part_end(struct db *db, struct error *err);
+void db_part_undo(struct db *db);
 /* How long outermost commits took, since it was opened. */
 const struct histogram *db_commit_seconds(const struct db *db);
 

@@ -19,6 +19,16 @@ void etag_of_bytes(const void *data, size_t len, char out[ETAG_SIZE])
     snprintf(out, ETAG_SIZE, "\"%.*s\"", HASH_DIGITS, hex);
 }
 
+void etag_of_revision(int64_t run, uint64_t revision, const char *query, char out[ETAG_SIZE])
+{
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+
+    for (; *query; query++)
+        hash = (hash ^ (unsigned char)*query) * UINT64_C(1099511628211);
+    snprintf(out, ETAG_SIZE, "\"r%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"", (uint64_t)run, revision,
+             hash);
+}
+
 bool etag_of_file(const struct stat *st, int64_t wall_ms, char out[ETAG_SIZE])
 {
     int64_t changed_ms = (int64_t)st->st_ctim.tv_sec * 1000 + st->st_ctim.tv_nsec / 1000000;

@@ -13,6 +13,9 @@ enum {
 
 /* Of bytes at hand, by their hash: the same after a restart, and by whatever way they came about. */
 void etag_of_bytes(const void *data, size_t len, char out[ETAG_SIZE]);
+/* Of a list, told apart by `query`, that changes only when the number does; from another run of the program, told
+ * apart by `run`, it has another tag. */
+void etag_of_revision(int64_t run, uint64_t revision, const char *query, char out[ETAG_SIZE]);
 /* Of a file, by inode, size and time of change. False when the file has changed so lately that another
  * change might leave no trace in its times: then it has no tag yet. */
 bool etag_of_file(const struct stat *st, int64_t wall_ms, char out[ETAG_SIZE]);

@@ -1,11 +1,13 @@
 #define _GNU_SOURCE
 #include "daemon/http_parts.h"
 
+#include <limits.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "proto/base/clock.h"
@@ -13,7 +15,8 @@
 #include "proto/base/str.h"
 
 enum {
-    CONNECTIONS = 4096,
+    CONNECTIONS = 4096, /* at least, and as many as the limit of descriptors leaves */
+    SPARE_FDS = 256,    /* for files, children, and workers */
     POOL =
         20 << 10, /* bytes a connection, half of which each costs: headers and address must fit */
     TURNS = 4,    /* of MHD_run in one turn of the loop, which others share */
@@ -55,6 +58,12 @@ void http_pump(struct http *h)
     if (h->idle_spins > TURNS)
         ms = 1;
     uv_timer_start(&h->timer, on_timer, ms, 0);
+}
+
+void http_turn(struct http *h)
+{
+    if (!h->stopping)
+        uv_timer_start(&h->timer, on_timer, 0, 0);
 }
 
 static void resume_streams(struct http *h)
@@ -196,6 +205,16 @@ static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
+static unsigned connections_max(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur == RLIM_INFINITY ||
+        l.rlim_cur < CONNECTIONS + SPARE_FDS)
+        return CONNECTIONS;
+    return (unsigned)(l.rlim_cur < UINT_MAX ? l.rlim_cur - SPARE_FDS : UINT_MAX);
+}
+
 struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
                         const struct http_service *service, void *arg, struct error *err)
 {
@@ -210,7 +229,7 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
         http_on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
         listen_fd, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
-        NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+        NULL, MHD_OPTION_CONNECTION_LIMIT, connections_max(), MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)conns_idle_s(&h->conns), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
         MHD_OPTION_END);
     if (!h->mhd) {

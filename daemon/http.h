@@ -77,10 +77,17 @@ bool http_decode(char *text);
 void http_work(struct request *r, void (*work)(void *arg),
                void (*then)(struct request *r, void *arg), void *arg);
 
+/* Instead of an answer: it waits until http_release, and then `then` answers. That is called in any case, also when
+ * the client has gone. The server does not stop before all are released. */
+void http_hold(struct request *r, void (*then)(struct request *r, void *arg), void *arg);
+void http_release(struct request *r);
+
 /* To be called before the answer. */
 void http_add_header(struct request *r, const char *name, const char *value);
 /* The bytes are copied. type: NULL for an answer without a body. */
 void http_reply(struct request *r, int status, const char *type, const void *data, size_t len);
+/* 304 instead of a body of `len` bytes. */
+void http_reply_unchanged(struct request *r, size_t len);
 /* `len` bytes of the file from `from` on; takes fd. */
 void http_reply_file(struct request *r, int status, const char *type, int take_fd, uint64_t from,
                      uint64_t len);

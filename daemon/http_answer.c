@@ -45,6 +45,21 @@ void http_reply(struct request *r, int status, const char *type, const void *dat
     queue(r, status, type, MHD_create_response_from_buffer(len, bytes.out, MHD_RESPMEM_MUST_COPY));
 }
 
+static ssize_t no_body(void *arg, uint64_t at, char *out, size_t max)
+{
+    (void)arg;
+    (void)at;
+    (void)out;
+    (void)max;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+void http_reply_unchanged(struct request *r, size_t len)
+{
+    queue(r, MHD_HTTP_NOT_MODIFIED, NULL,
+          MHD_create_response_from_callback(len, 1, no_body, NULL, NULL));
+}
+
 void http_reply_file(struct request *r, int status, const char *type, int take_fd, uint64_t from,
                      uint64_t len)
 {

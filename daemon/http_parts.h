@@ -45,6 +45,7 @@ struct http_exchange {
     int64_t began_ns;
     uv_work_t work;
     void (*run)(void *arg); /* what is being done elsewhere; NULL: nothing */
+    bool held;
     void (*then)(struct request *r, void *arg);
     void *run_arg;
     VEC(char *) texts;   /* decoded parameters */
@@ -54,6 +55,8 @@ struct http_exchange {
 int64_t http_now_ms(void);
 /* Does what can be done now, and sees to it that it is called again. */
 void http_pump(struct http *h);
+/* The same, once for all who ask before the next turn of the loop. */
+void http_turn(struct http *h);
 
 /* libmicrohttpd's callbacks for requests. */
 enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char *url,

@@ -84,7 +84,7 @@ static enum MHD_Result settle(struct http_exchange *x)
 
     conn_enter(x->conn, CONN_ANSWER, http_now_ms());
     allow_silence(x, 0); /* as long as it likes: see look_at */
-    if (x->run)
+    if (x->run || x->held)
         return MHD_YES;
     if (!r->status)
         http_reply(r, 500, "text/plain", "no answer", 9);
@@ -139,6 +139,28 @@ void http_work(struct request *r, void (*work)(void *arg),
     x->http->n_working++;
     MHD_suspend_connection(x->connection);
     uv_queue_work(x->http->poll.loop, &x->work, on_work, on_work_done);
+}
+
+void http_hold(struct request *r, void (*then)(struct request *r, void *arg), void *arg)
+{
+    struct http_exchange *x = r->exchange;
+
+    ASSERT(!x->run && !x->held && !r->status);
+    x->held = true;
+    x->then = then;
+    x->run_arg = arg;
+    x->http->n_working++;
+    MHD_suspend_connection(x->connection);
+}
+
+void http_release(struct request *r)
+{
+    struct http_exchange *x = r->exchange;
+
+    x->held = false;
+    x->http->n_working--;
+    MHD_resume_connection(x->connection);
+    http_turn(x->http);
 }
 
 static void refuse(struct request *r, const char *code, const char *fmt, ...)

@@ -1,16 +1,14 @@
 #include "daemon/idempotency.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/intake.h"
 #include "daemon/problem.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
-
-enum {
-    STATUS = 202 /* of all that is kept: refusals are not, what was wrong can be put right */
-};
 
 static bool add_char(struct buf *b, char c)
 {
@@ -94,6 +92,12 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
         problem_reply(r, "bad_request", NULL, "%s", err.msg);
         return false;
     }
+    if (intake_has_key(d, i->key)) {
+        problem_reply(r, "idempotency_key_in_use", NULL,
+                      "an earlier request with the key \"%.255s\" is still being carried out",
+                      i->key);
+        return false;
+    }
     sha256_of(r->body.data, r->body.len, i->body_sha256);
     if (!store_reply_find(d->store, i->key, &s, &err)) {
         problem_reply_error(r, &err);
@@ -106,18 +110,17 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
     return false;
 }
 
-bool idempotency_keep(struct daemon *d, const struct job *j, void *i, struct error *err)
+bool idempotency_keep(struct daemon *d, const struct idempotency *i, const char *job,
+                      const char *text, struct error *err)
 {
-    const struct idempotency *id = i;
-    struct json *body = job_json(j, true);
-    struct stored_reply s = {.status = STATUS, .text = js_text(body, JS_COMPACT)};
+    char *copy = str_dup(text);
+    struct stored_reply s = {.status = IDEMPOTENCY_STATUS, .text = copy};
     bool ok;
 
-    memcpy(s.job, j->id, sizeof(s.job));
-    memcpy(s.body_sha256, id->body_sha256, sizeof(s.body_sha256));
-    ok = store_reply_add(d->store, id->key, &s, clock_wall_ms(), err);
-    free(s.text);
-    js_free(body);
+    snprintf(s.job, sizeof(s.job), "%s", job);
+    memcpy(s.body_sha256, i->body_sha256, sizeof(s.body_sha256));
+    ok = store_reply_add(d->store, i->key, &s, clock_wall_ms(), err);
+    free(copy);
     return ok;
 }
 

@@ -7,7 +7,9 @@
 
 enum {
     IDEMPOTENCY_KEY_MAX = 255,
-    IDEMPOTENCY_DAYS = 7 /* for so long an answer is kept */
+    IDEMPOTENCY_DAYS = 7, /* for so long an answer is kept */
+    IDEMPOTENCY_STATUS =
+        202 /* of all that is kept: refusals are not, what was wrong can be put right */
 };
 
 struct idempotency {
@@ -22,8 +24,9 @@ bool idempotency_parse(const char *text, size_t len, char key[IDEMPOTENCY_KEY_MA
 
 /* False when the answer was given: an earlier one again, or a refusal. */
 bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *i);
-/* Within the transaction that carries the request out; `i` is a struct idempotency. */
-bool idempotency_keep(struct daemon *d, const struct job *j, void *i, struct error *err);
+/* Within the transaction that carries the request out: the answer, which is about that job. */
+bool idempotency_keep(struct daemon *d, const struct idempotency *i, const char *job,
+                      const char *text, struct error *err);
 
 /* Forgets answers that are too old. */
 void idempotency_expire(struct daemon *d);

@@ -14,11 +14,13 @@
 
 enum {
     CHUNK = 256 << 10,
-    POINTS_OF_AN_EVENT = 256
+    POINTS_OF_AN_EVENT = 256,
+    WORDS_SEARCHED = 64
 };
 
 struct batch {
-    VEC(struct json *) lines; /* own the texts of the points */
+    VEC(struct json *) lines; /* own the texts of the points, */
+    VEC(char *) words;        /* and these: few different ones */
     VEC(struct metric_point) points;
 };
 
@@ -26,15 +28,99 @@ static void batch_free(struct batch *b)
 {
     for (size_t i = 0; i < b->lines.n; i++)
         js_free(b->lines.at[i]);
+    for (size_t i = 0; i < b->words.n; i++)
+        free(b->words.at[i]);
     vec_free(&b->lines);
+    vec_free(&b->words);
     vec_free(&b->points);
+}
+
+/* The latest are looked at first: names come round again with every step. */
+static char *word_of(struct batch *b, const char *text, size_t len)
+{
+    for (size_t i = b->words.n; i-- > 0 && b->words.n - i <= WORDS_SEARCHED;)
+        if (strncmp(b->words.at[i], text, len) == 0 && !b->words.at[i][len])
+            return b->words.at[i];
+    vec_push(&b->words, str_ndup(text, len));
+    return b->words.at[b->words.n - 1];
+}
+
+/* A word that needs no escapes, in quotes; NULL for anything else. Ends in a NUL. */
+static char *take_word(struct batch *b, const char **at, const char *end, const char *key)
+{
+    const char *start = *at + strlen(key), *stop;
+    char *word;
+
+    if ((size_t)(end - *at) < strlen(key) || memcmp(*at, key, strlen(key)) != 0)
+        return NULL;
+    for (stop = start; stop < end && *stop >= ' ' && *stop <= '~' && *stop != '"' && *stop != '\\';)
+        stop++;
+    if (stop == end || *stop != '"')
+        return NULL;
+    word = word_of(b, start, (size_t)(stop - start));
+    *at = stop + 1;
+    return word;
+}
+
+static bool take_whole(const char **at, const char *end, const char *key, int64_t *out)
+{
+    const char *p = *at + strlen(key);
+    int64_t v = 0;
+
+    if ((size_t)(end - *at) <= strlen(key) || memcmp(*at, key, strlen(key)) != 0 || *p < '0' ||
+        *p > '9')
+        return false;
+    for (; p < end && *p >= '0' && *p <= '9' && v < INT64_MAX / 10 - 1; p++)
+        v = 10 * v + (*p - '0');
+    *at = p;
+    *out = v;
+    return true;
+}
+
+/* The number that ends the line; null is none. */
+static bool take_value(const char *at, const char *end, double *out)
+{
+    static const char key[] = ",\"value\":";
+    char text[40], *stop;
+    size_t n = (size_t)(end - at) - (sizeof(key) - 1) - 1;
+
+    if ((size_t)(end - at) < sizeof(key) + 1 || memcmp(at, key, sizeof(key) - 1) != 0 ||
+        end[-1] != '}' || n >= sizeof(text))
+        return false;
+    memcpy(text, at + sizeof(key) - 1, n);
+    text[n] = '\0';
+    *out = (double)NAN;
+    if (strcmp(text, "null") == 0)
+        return true;
+    if (strspn(text, "-0123456789.eE+") != n || !strchr("-0123456789", text[0]))
+        return false;
+    *out = strtod(text, &stop);
+    return !*stop && isfinite(*out);
+}
+
+/* The form that the worker writes, without a parser. Whatever is another is left to take_line. */
+static bool take_plain(struct batch *b, const char *line, size_t len, struct metric_point *p)
+{
+    const char *at = line, *end = line + len;
+    int64_t epoch;
+
+    return take_whole(&at, end, "{\"step\":", &p->step) &&
+           take_whole(&at, end, ",\"epoch\":", &epoch) &&
+           (p->split = take_word(b, &at, end, ",\"split\":\"")) &&
+           (p->name = take_word(b, &at, end, ",\"name\":\"")) && take_value(at, end, &p->value);
 }
 
 /* {"step":12,"epoch":0,"split":"train","name":"lr","value":0.1} */
 static bool take_line(struct batch *b, const char *line, size_t len, struct error *err)
 {
-    struct json *j = js_parse(line, len, err);
     struct metric_point p;
+    struct json *j;
+
+    if (take_plain(b, line, len, &p)) {
+        vec_push(&b->points, p);
+        return true;
+    }
+    j = js_parse(line, len, err);
 
     if (!j)
         return false;
@@ -65,27 +151,30 @@ static bool parse(struct batch *b, const char *data, size_t len, struct error *e
     return true;
 }
 
-static struct json *point_json(const struct metric_point *p)
+static void write_point(struct jw *w, const struct metric_point *p)
 {
-    struct json *j = js_new_object();
-
-    js_set(j, "name", js_new_string(p->name));
-    js_set(j, "split", js_new_string(p->split));
-    js_set(j, "step", js_new_int(p->step));
-    js_set(j, "value", js_new_real(p->value));
-    return j;
+    jw_begin_object(w, NULL);
+    jw_string(w, "name", p->name);
+    jw_string(w, "split", p->split);
+    jw_int(w, "step", p->step);
+    jw_real(w, "value", p->value);
+    jw_end_object(w);
 }
 
 static void tell(struct daemon *d, const struct job *j, const struct batch *b)
 {
     for (size_t i = 0; i < b->points.n;) {
-        struct json *data = js_new_object(), *points = js_new_array();
+        struct buf data = buf_new(0);
+        struct jw w = jw_new(&data);
 
+        jw_begin_object(&w, NULL);
+        jw_string(&w, "job", j->id);
+        jw_begin_array(&w, "points");
         for (size_t end = i + POINTS_OF_AN_EVENT; i < b->points.n && i < end; i++)
-            js_push(points, point_json(&b->points.at[i]));
-        js_set(data, "job", js_new_string(j->id));
-        js_set(data, "points", points);
-        lifecycle_tell(d, "metric", j->id, data);
+            write_point(&w, &b->points.at[i]);
+        jw_end_array(&w);
+        jw_end_object(&w);
+        lifecycle_tell_text(d, "metric", j->id, buf_take(&data));
     }
 }
 

@@ -13,13 +13,11 @@
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
 {
     struct job *j = NEW(struct job);
-    struct json *normalised = job_to_json(spec);
 
     snprintf(j->id, sizeof(j->id), "%s", id);
     snprintf(j->name, sizeof(j->name), "%s", spec->name);
     snprintf(j->kind, sizeof(j->kind), "%s", job_kind_name(spec));
-    j->spec = js_text(normalised, JS_COMPACT);
-    js_free(normalised);
+    j->spec = job_to_text(spec);
     j->state = JOB_QUEUED;
     j->ranks = j->attempt_ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;
@@ -75,6 +73,18 @@ void job_destroy(struct job *j)
     free(j);
 }
 
+bool job_kind_known(const char *kind)
+{
+    JobSpec spec = DISTILLD__JOB_SPEC__INIT;
+
+    for (int k = DISTILLD__JOB_KIND__TRAIN; k <= DISTILLD__JOB_KIND__EVAL; k++) {
+        spec.kind = (Distilld__JobKind)k;
+        if (strcmp(job_kind_name(&spec), kind) == 0)
+            return true;
+    }
+    return false;
+}
+
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)
 {
     va_list ap;
@@ -85,125 +95,168 @@ void reason_set(struct reason *r, const char *code, const char *fmt, ...)
     va_end(ap);
 }
 
-static struct json *time_or_null(int64_t wall_ms)
+static void write_time(struct jw *w, const char *key, int64_t wall_ms)
 {
     char text[CLOCK_TEXT];
 
-    return wall_ms ? js_new_string(clock_text(wall_ms, text)) : js_new_null();
+    jw_string(w, key, wall_ms ? clock_text(wall_ms, text) : NULL);
 }
 
-static struct json *known_real(double v)
+/* A negative number stands for one that is not known. */
+static void write_known(struct jw *w, const char *key, double v)
 {
-    return v >= 0 ? js_new_real(v) : js_new_null();
+    if (v >= 0)
+        jw_real(w, key, v);
+    else
+        jw_null(w, key);
 }
 
-static struct json *progress_json(const struct job_progress *p)
+static void write_progress(struct jw *w, const struct job_progress *p)
 {
-    struct json *j = js_new_object();
-
-    js_set(j, "step", js_new_int(p->step));
-    js_set(j, "total_steps", js_new_int(p->total_steps));
-    js_set(j, "epoch", js_new_int(p->epoch));
-    js_set(j, "eta_s", known_real(p->eta_s));
-    js_set(j, "images_per_s", known_real(p->images_per_s));
-    js_set(j, "phase", p->phase[0] ? js_new_string(p->phase) : js_new_null());
-    return j;
+    jw_begin_object(w, "progress");
+    jw_int(w, "step", p->step);
+    jw_int(w, "total_steps", p->total_steps);
+    jw_int(w, "epoch", p->epoch);
+    write_known(w, "eta_s", p->eta_s);
+    write_known(w, "images_per_s", p->images_per_s);
+    jw_string(w, "phase", p->phase[0] ? p->phase : NULL);
+    jw_end_object(w);
 }
 
-static struct json *reason_json(const struct reason *r)
+static void write_reason(struct jw *w, const struct reason *r)
 {
-    struct json *j;
-
-    if (!r->code[0])
-        return js_new_null();
-    j = js_new_object();
-    js_set(j, "code", js_new_string(r->code));
-    js_set(j, "message", js_new_string(r->message));
-    return j;
+    if (!r->code[0]) {
+        jw_null(w, "reason");
+        return;
+    }
+    jw_begin_object(w, "reason");
+    jw_string(w, "code", r->code);
+    jw_string(w, "message", r->message);
+    jw_end_object(w);
 }
 
-struct json *job_failures_json(const struct job *job)
+void job_write_failures(struct jw *w, const char *key, const struct job *job)
 {
-    struct json *j = js_new_object();
-
+    jw_begin_object(w, key);
     for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
         if (job->failures[f])
-            js_set(j, failure_name(f), js_new_int(job->failures[f]));
-    return j;
+            jw_int(w, failure_name(f), job->failures[f]);
+    jw_end_object(w);
 }
 
-/* Text that was JSON when it was stored. */
-static struct json *embedded(const char *text)
+/* Text that was JSON when it was stored. A line feed would end a line of the event stream, and what nobody can
+ * read would spoil the list that it stands in. */
+static void write_embedded(struct jw *w, const char *key, const char *text)
 {
-    struct json *j = text ? js_parse(text, strlen(text), NULL) : NULL;
+    struct json *j;
+    char *clean;
 
-    return j ? j : js_new_null();
+    if (!text || (text[0] == '{' && !strpbrk(text, "\r\n"))) {
+        jw_json(w, key, text);
+        return;
+    }
+    j = js_parse(text, strlen(text), NULL);
+    clean = js_text(j, JS_COMPACT);
+    jw_json(w, key, clean);
+    free(clean);
+    js_free(j);
 }
 
-static struct json *sweep_json(const struct job *job)
+static void write_sweep(struct jw *w, const struct job *job)
 {
     const int64_t *made = job->sweep.made;
-    struct json *j = js_new_object();
 
-    js_set(j, "total", js_new_int(job->sweep.total));
-    js_set(j, "next", js_new_int(job_sweep_made(job)));
-    js_set(j, "queued", js_new_int(made[JOB_QUEUED]));
-    js_set(j, "running", js_new_int(made[JOB_STARTING] + made[JOB_RUNNING]));
-    js_set(j, "done", js_new_int(made[JOB_SUCCEEDED]));
-    js_set(j, "failed", js_new_int(made[JOB_FAILED]));
-    js_set(j, "cancelled", js_new_int(made[JOB_CANCELLED]));
-    return j;
+    jw_begin_object(w, "sweep");
+    jw_int(w, "total", job->sweep.total);
+    jw_int(w, "next", job_sweep_made(job));
+    jw_int(w, "queued", made[JOB_QUEUED]);
+    jw_int(w, "running", made[JOB_STARTING] + made[JOB_RUNNING]);
+    jw_int(w, "done", made[JOB_SUCCEEDED]);
+    jw_int(w, "failed", made[JOB_FAILED]);
+    jw_int(w, "cancelled", made[JOB_CANCELLED]);
+    jw_end_object(w);
 }
 
-static struct json *origin_json(const struct job_origin *o)
+static void write_origin(struct jw *w, const struct job_origin *o)
 {
-    struct json *j = js_new_object(), *place = embedded(o->place);
+    struct json *place = o->place ? js_parse(o->place, strlen(o->place), NULL) : NULL;
 
-    js_set(j, "parent", js_new_string(o->sweep));
-    js_set(j, "index", js_new_int(o->index));
-    for (void *it = js_first(place); it; it = js_next(place, it))
-        js_set(j, js_key(it), js_copy(js_value(it)));
+    jw_begin_object(w, "sweep");
+    jw_string(w, "parent", o->sweep);
+    jw_int(w, "index", o->index);
+    for (void *it = js_first(place); it; it = js_next(place, it)) {
+        char *value = js_text(js_value(it), JS_COMPACT);
+
+        jw_json(w, js_key(it), value);
+        free(value);
+    }
+    jw_end_object(w);
     js_free(place);
-    return j;
+}
+
+void job_write(struct jw *w, const char *key, const struct job *job, bool with_spec)
+{
+    jw_begin_object(w, key);
+    jw_string(w, "id", job->id);
+    jw_string(w, "name", job->name);
+    jw_string(w, "kind", job->kind);
+    jw_string(w, "state", job_state_name(job->state));
+    write_reason(w, &job->reason);
+    jw_bool(w, "cancel_requested", job->cancel_requested);
+    jw_int(w, "attempt", job->attempt);
+    job_write_failures(w, "failures", job);
+    write_time(w, "not_before", job->not_before_ms);
+    write_time(w, "planned_start", job->planned_ms);
+    jw_real(w, "ran_s", (double)job->ran_ms / 1e3);
+    write_progress(w, &job->progress);
+    write_time(w, "created_at", job->created_ms);
+    write_time(w, "started_at", job->started_ms);
+    write_time(w, "finished_at", job->finished_ms);
+    jw_int(w, "ranks", job->ranks);
+    jw_int(w, "priority", job->priority);
+    jw_string(w, "placement", job->placement);
+    write_embedded(w, "result", job->result);
+    if (job_is_sweep(job))
+        write_sweep(w, job);
+    else if (job->origin.sweep[0])
+        write_origin(w, &job->origin);
+    else
+        jw_null(w, "sweep");
+    if (with_spec)
+        write_embedded(w, "spec", job->spec);
+    jw_end_object(w);
+}
+
+char *job_text(const struct job *job, bool with_spec)
+{
+    struct buf b = buf_new(0);
+    struct jw w = jw_new(&b);
+
+    job_write(&w, NULL, job, with_spec);
+    return buf_take(&b);
 }
 
 struct json *job_json(const struct job *job, bool with_spec)
 {
-    struct json *j = js_new_object();
+    char *text = job_text(job, false);
+    struct json *j = js_parse(text, strlen(text), NULL), *spec;
 
-    js_set(j, "id", js_new_string(job->id));
-    js_set(j, "name", js_new_string(job->name));
-    js_set(j, "kind", js_new_string(job->kind));
-    js_set(j, "state", js_new_string(job_state_name(job->state)));
-    js_set(j, "reason", reason_json(&job->reason));
-    js_set(j, "cancel_requested", js_new_bool(job->cancel_requested));
-    js_set(j, "attempt", js_new_int(job->attempt));
-    js_set(j, "failures", job_failures_json(job));
-    js_set(j, "not_before", time_or_null(job->not_before_ms));
-    js_set(j, "planned_start", time_or_null(job->planned_ms));
-    js_set(j, "ran_s", js_new_real((double)job->ran_ms / 1e3));
-    js_set(j, "progress", progress_json(&job->progress));
-    js_set(j, "created_at", time_or_null(job->created_ms));
-    js_set(j, "started_at", time_or_null(job->started_ms));
-    js_set(j, "finished_at", time_or_null(job->finished_ms));
-    js_set(j, "ranks", js_new_int(job->ranks));
-    js_set(j, "priority", js_new_int(job->priority));
-    js_set(j, "placement", job->placement ? js_new_string(job->placement) : js_new_null());
-    js_set(j, "result", embedded(job->result));
-    js_set(j, "sweep",
-           job_is_sweep(job)      ? sweep_json(job)
-           : job->origin.sweep[0] ? origin_json(&job->origin)
-                                  : js_new_null());
-    if (with_spec)
-        js_set(j, "spec", embedded(job->spec));
+    free(text);
+    if (!with_spec)
+        return j;
+    spec = js_parse(job->spec, strlen(job->spec), NULL);
+    js_set(j, "spec", spec ? spec : js_new_null());
     return j;
 }
 
-struct json *job_progress_json(const struct job *job)
+char *job_progress_text(const struct job *job)
 {
-    struct json *j = js_new_object();
+    struct buf b = buf_new(0);
+    struct jw w = jw_new(&b);
 
-    js_set(j, "id", js_new_string(job->id));
-    js_set(j, "progress", progress_json(&job->progress));
-    return j;
+    jw_begin_object(&w, NULL);
+    jw_string(&w, "id", job->id);
+    write_progress(&w, &job->progress);
+    jw_end_object(&w);
+    return buf_take(&b);
 }

@@ -9,6 +9,7 @@
 #include "daemon/ids.h"
 #include "daemon/job_fsm.h"
 #include "proto/base/json.h"
+#include "proto/base/jw.h"
 #include "proto/wire/sweep.h"
 
 /* Why a job is in its state: a word for programs and a sentence for people. */
@@ -90,14 +91,22 @@ static inline int64_t job_slots(const struct job *j)
     return (j->state == JOB_QUEUED ? j->ranks : j->attempt_ranks) * j->threads;
 }
 
+/* The code of a job whose row cannot be read. */
+#define REASON_DAMAGED "damaged"
+
+bool job_kind_known(const char *kind);
+
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The API's Job. Without the spec it is what events carry. */
+void job_write(struct jw *w, const char *key, const struct job *j, bool with_spec);
+char *job_text(const struct job *j, bool with_spec); /* free() */
+/* The same as a value, for those who add to it. */
 struct json *job_json(const struct job *j, bool with_spec);
 /* {"infra": 1}: those that there are. */
-struct json *job_failures_json(const struct job *j);
-/* {"id", "progress"} */
-struct json *job_progress_json(const struct job *j);
+void job_write_failures(struct jw *w, const char *key, const struct job *j);
+/* {"id", "progress"}; free() */
+char *job_progress_text(const struct job *j);
 
 #endif

@@ -16,57 +16,45 @@
 
 void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data)
 {
-    char *text = js_text(take_data, JS_COMPACT);
-
-    events_publish(d->events, kind, job, text);
-    free(text);
+    lifecycle_tell_text(d, kind, job, js_text(take_data, JS_COMPACT));
     js_free(take_data);
+}
+
+void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text)
+{
+    events_publish(d->events, kind, job, take_text);
+    free(take_text);
 }
 
 static void tell_state(struct daemon *d, const struct job *j)
 {
-    lifecycle_tell(d, "state", j->id, job_json(j, false));
+    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
     if (job_is_final(j->state))
-        lifecycle_tell(d, "end", j->id, job_json(j, false));
+        lifecycle_tell_text(d, "end", j->id, job_text(j, false));
     courier_soon(d);
 }
 
 /* In the transaction that stores the change: its place in the history, and who is to be told. */
-static bool note_change(struct daemon *d, const struct job *j, int64_t now_ms, struct error *err)
+static bool note_change(struct daemon *d, const struct job *j, uint64_t event, int64_t now_ms,
+                        struct error *err)
 {
-    const uint64_t id = events_next_id(d->events);
-
-    return store_event_add(d->store, id, now_ms, j, err) &&
-           deliveries_note(d->store, j, id, now_ms, err);
+    return store_event_add(d->store, event, now_ms, j, err) &&
+           deliveries_note(d->store, j, event, now_ms, err);
 }
 
-static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_also *also,
-                      struct error *err)
+bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
+                     struct error *err)
 {
-    char last[JOB_ID_SIZE];
-    bool ok;
-
-    if (!store_last_job_id(d->store, last, err))
-        return false;
     id_next(last, j->created_ms, j->id);
-    ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
-         (job_is_final(j->state) || refs_note(d, j, err)) &&
-         note_change(d, j, j->created_ms, err) && (!also || also->store(d, j, also->arg, err)) &&
-         store_commit(d->store, err);
-    if (!ok)
-        store_rollback(d->store);
-    return ok;
+    memcpy(last, j->id, JOB_ID_SIZE);
+    return store_job_add(d->store, j, err) && (job_is_final(j->state) || refs_note(d, j, err)) &&
+           note_change(d, j, event, j->created_ms, err);
 }
 
-bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifecycle_also *also,
-                      struct error *err)
+void lifecycle_admit(struct daemon *d, struct job *take_job)
 {
     struct job *j = take_job;
 
-    if (!store_new(d, j, also, err)) {
-        job_destroy(j);
-        return false;
-    }
     d->submissions++;
     log_info("job accepted job=%s kind=%s name=\"%s\"%s%s", j->id, j->kind, j->name,
              j->origin.sweep[0] ? " sweep=" : "", j->origin.sweep);
@@ -77,7 +65,21 @@ bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifec
     else
         daemon_add_active(d, j);
     sched_soon(d);
-    return true;
+}
+
+bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err)
+{
+    char last[JOB_ID_SIZE];
+
+    if (store_last_job_id(d->store, last, err) && store_begin(d->store, err) &&
+        lifecycle_store(d, take_job, last, events_next_id(d->events), err) &&
+        store_commit(d->store, err)) {
+        lifecycle_admit(d, take_job);
+        return true;
+    }
+    store_rollback(d->store);
+    job_destroy(take_job);
+    return false;
 }
 
 /* The attempt that EV_START opens: its number, and the secret of its rank 0. */
@@ -129,7 +131,7 @@ static bool store_change(struct daemon *d, const struct job *j, enum job_event e
                          struct error *err)
 {
     bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
-              (event != EV_START || open_attempt(d, j, now, err)) && note_change(d, j, now, err) &&
+              (event != EV_START || open_attempt(d, j, now, err)) && note_change(d, j, events_next_id(d->events), now, err) &&
               store_commit(d->store, err);
 
     if (!ok)
@@ -205,6 +207,8 @@ static bool can_run_again(struct daemon *d, const struct job *j, struct error *e
 {
     char *spec;
 
+    if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
+        return err_set(err, ERR_CONFLICT, "%s; it cannot be run again", j->reason.message);
     if (!job_fsm_find(j->state, EV_RETRY))
         return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", j->id);
     spec = refs_plain(d, j, err);
@@ -265,7 +269,10 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
 
 static void load_one(struct job *take_job, void *arg)
 {
-    daemon_add_active(arg, take_job);
+    if (job_is_final(take_job->state)) /* set aside: damaged */
+        job_destroy(take_job);
+    else
+        daemon_add_active(arg, take_job);
 }
 
 bool lifecycle_load(struct daemon *d, struct error *err)

@@ -4,15 +4,14 @@
 
 #include "daemon/daemon.h"
 
-/* What is to be stored in one transaction with a new job. */
-struct lifecycle_also {
-    bool (*store)(struct daemon *d, const struct job *j, void *arg, struct error *err);
-    void *arg;
-};
-/* Accepts a job, which gets its id: true once it is on disk. Then the daemon has it; the caller may go on
- * reading it unless it is over already. also: NULL is fine. */
-bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifecycle_also *also,
-                      struct error *err);
+/* Within a transaction: stores a new job, which gets the id that follows `last` (updated), and its event. */
+bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
+                     struct error *err);
+/* When the transaction is committed: the daemon has the job; the caller may go on reading it unless it is over
+ * already. Jobs in the order in which they were stored, so that their events have the ids they were stored under. */
+void lifecycle_admit(struct daemon *d, struct job *take_job);
+/* Both, for one job: true once it is on disk. */
+bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err);
 
 /* Applies an event to a job that is not over. reason: NULL clears it. When the job is over after it, `a`
  * is gone. ERR_CONFLICT when the event has no place in the job's state; after an error nothing has
@@ -32,5 +31,7 @@ bool lifecycle_load(struct daemon *d, struct error *err);
 
 /* Publishes an event about a job. */
 void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data);
+/* The same, of JSON text in one line. */
+void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text);
 
 #endif

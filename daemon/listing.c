@@ -12,12 +12,24 @@ enum {
     PAGE_MAX = 500
 };
 
+bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l)
+{
+    const char *size = http_query(r, "page_size"), *token = http_query(r, "page_token");
+    char *page = str_fmt("%s\n%s\n%s", query, size ? size : "", token ? token : "");
+
+    etag_of_revision(d->started_ms, events_next_id(d->events) + d->untold, page, l->etag);
+    free(page);
+    return !reply_if_known(r, &d->lists, l->etag);
+}
+
 bool listing_begin(struct daemon *d, struct request *r, const char *query, struct listing *l)
 {
     const char *token = http_query(r, "page_token");
     int64_t limit;
 
-    *l = (struct listing){.before = 0};
+    l->n = 0;
+    l->before = l->last = 0;
+    l->more = false;
     if (!api_number(r, "page_size", 1, PAGE_MAX, PAGE_DEFAULT, &limit))
         return false;
     if (token && !page_token_read(d->token, query, token, &l->before)) {
@@ -28,7 +40,10 @@ bool listing_begin(struct daemon *d, struct request *r, const char *query, struc
         return false;
     }
     l->limit = (size_t)limit;
-    l->items = js_new_array();
+    l->text = buf_new(0);
+    l->items = jw_new(&l->text);
+    jw_begin_object(&l->items, NULL);
+    jw_begin_array(&l->items, "items");
     return true;
 }
 
@@ -38,20 +53,28 @@ bool listing_has_room(struct listing *l)
     return !l->more;
 }
 
-void listing_add(struct listing *l, int64_t seq, struct json *take_item)
+struct jw *listing_write(struct listing *l, int64_t seq)
 {
-    js_push(l->items, take_item);
     l->last = seq;
     l->n++;
+    return &l->items;
+}
+
+void listing_add(struct listing *l, int64_t seq, struct json *take_item)
+{
+    char *text = js_text(take_item, JS_COMPACT);
+
+    jw_json(listing_write(l, seq), NULL, text);
+    free(text);
+    js_free(take_item);
 }
 
 void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
                    const char *query)
 {
-    struct json *answer = js_new_object();
     char token[PAGE_TOKEN_SIZE];
 
-    js_set(answer, "items", l->items);
+    jw_end_array(&l->items);
     if (l->more) {
         char *link;
 
@@ -61,12 +84,15 @@ void listing_reply(struct daemon *d, struct request *r, struct listing *l, const
         http_add_header(r, "Link", link);
         free(link);
     }
-    js_set(answer, "next_page_token", l->more ? js_new_string(token) : js_new_null());
-    reply_json(r, 200, answer);
+    jw_string(&l->items, "next_page_token", l->more ? token : NULL);
+    jw_end_object(&l->items);
+    if (l->etag[0])
+        reply_tagged_text(r, &d->lists, l->etag, buf_take(&l->text));
+    else
+        reply_json_text(r, 200, buf_take(&l->text));
 }
 
 void listing_drop(struct listing *l)
 {
-    js_free(l->items);
-    l->items = NULL;
+    buf_free(&l->text);
 }

@@ -19,6 +19,7 @@
 #include "daemon/daemon.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
+#include "daemon/intake.h"
 #include "daemon/lifecycle.h"
 #include "daemon/notify.h"
 #include "daemon/routes.h"
@@ -40,6 +41,8 @@ enum {
     RING_BYTES = 32 << 20,
     CONFIG_MAX = 1 << 20,
     HOUR_MS = 3600 * 1000,
+    LAST_MS = 100,
+    EXIT_DISK = 74, /* EX_IOERR: an init system may start it again */
     BACKLOG = 512
 };
 
@@ -353,8 +356,9 @@ static void start_timers(struct daemon *d)
     uv_timer_init(&d->loop, &d->tick);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
+    uv_timer_init(&d->loop, &d->last);
     uv_timer_init(&d->loop, &d->hourly);
-    d->tick.data = d->schedule.data = d->heartbeat.data = d->hourly.data = d;
+    d->tick.data = d->schedule.data = d->heartbeat.data = d->hourly.data = d->last.data = d;
 }
 
 static void on_hour(uv_timer_t *t)
@@ -366,7 +370,11 @@ static void on_hour(uv_timer_t *t)
 
 static bool load_catalog(struct daemon *d, struct error *err)
 {
-    if (!worker_catalog_load(d->settings.worker, &d->catalog, err))
+    char *kept = str_path(d->state_dir, "catalog.json");
+    bool ok = worker_catalog_load(d->settings.worker, kept, &d->catalog, err);
+
+    free(kept);
+    if (!ok)
         return false;
     /* What the worker does not know: api_datasets.c. */
     catalog_add(&d->catalog, CATALOG_DATA,
@@ -379,6 +387,7 @@ static bool start(struct daemon *d, struct error *err)
     d->started_ms = clock_wall_ms();
     d->worker_calls = worker_calls_new();
     start_timers(d);
+    intake_open(d);
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
         !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
         !lifecycle_load(d, err) || !hosts_open(d, err) || !courier_start(d, err))
@@ -408,6 +417,25 @@ static void on_signal(uv_signal_t *s, int number)
     uv_stop(&d->loop);
 }
 
+static void on_last(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+
+    d->stopping = true;
+    uv_stop(&d->loop);
+}
+
+/* Those who wait get their refusals, then somebody else may start it again. Jobs go on. */
+static void on_broken(void *daemon)
+{
+    struct daemon *d = daemon;
+
+    log_error("the disk has failed to keep what was written; nothing more is accepted, and the "
+              "daemon ends");
+    d->broken = true;
+    uv_timer_start(&d->last, on_last, LAST_MS, 0);
+}
+
 static void close_handle(uv_handle_t *h, void *arg)
 {
     (void)arg;
@@ -435,9 +463,8 @@ static void stop(struct daemon *d)
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
-    while (d->active.n)
-        daemon_drop_active(d, d->active.at[0]);
-    vec_free(&d->active);
+    intake_free(d);
+    daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
     worker_calls_free(d->worker_calls);
@@ -457,7 +484,7 @@ static void raise_limits(void)
     }
 }
 
-static bool serve(struct settings *s, struct error *err)
+static bool serve(struct settings *s, bool *broken, struct error *err)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     struct daemon d = {.settings = *s};
@@ -474,9 +501,12 @@ static bool serve(struct settings *s, struct error *err)
         uv_signal_start(&signals[i], on_signal, numbers[i]);
     }
     ok = start(&d, err);
-    if (ok)
+    if (ok) {
+        store_on_broken(d.store, on_broken, &d);
         uv_run(&d.loop, UV_RUN_DEFAULT);
+    }
     stop(&d);
+    *broken = d.broken;
     return ok;
 }
 
@@ -487,6 +517,7 @@ int main(int argc, char **argv)
     struct buf file = buf_new(CONFIG_MAX);
     struct error err = {0};
     char *texts[3] = {NULL};
+    bool broken = false;
     bool ok = read_settings(&s, argc, argv, &file, &err) || s.help || s.version;
 
     if (s.help) {
@@ -495,7 +526,7 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         complete(&s, texts);
-        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) && serve(&s, &err);
+        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) && serve(&s, &broken, &err);
     }
     if (!ok)
         fprintf(stderr, "distilld: %s\n%s", err.msg,
@@ -504,5 +535,5 @@ int main(int argc, char **argv)
         free(texts[i]);
     opt_free(&all);
     buf_free(&file);
-    return ok ? 0 : err_exit_status(err.code);
+    return broken ? EXIT_DISK : ok ? 0 : err_exit_status(err.code);
 }

@@ -284,9 +284,14 @@ static char *note_value(const struct field *f, const char *pointer, const char *
 
 bool refs_note(struct daemon *d, const struct job *j, struct error *err)
 {
-    struct json *spec = js_parse(j->spec, strlen(j->spec), err);
-    struct noting noting = {d, j->id, err, spec};
+    struct json *spec;
+    struct noting noting = {d, j->id, err, true};
 
+    /* Most specs name nothing, and need not be read again to know it. */
+    if (!strstr(j->spec, REF_MODEL) && !strstr(j->spec, REF_DATASET))
+        return true;
+    spec = js_parse(j->spec, strlen(j->spec), err);
+    noting.ok = spec;
     for (size_t i = 0; noting.ok && i < ARRAY_LEN(fields); i++) {
         const char *name = name_in(spec, &fields[i]);
 

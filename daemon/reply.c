@@ -1,6 +1,7 @@
 #include "daemon/reply.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "daemon/problem.h"
 #include "daemon/range.h"
 #include "proto/base/clock.h"
+#include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 static bool is_reading(const struct request *r)
@@ -47,11 +49,40 @@ void reply_bytes(struct request *r, int status, const char *type, const void *da
 
 void reply_json(struct request *r, int status, struct json *take_body)
 {
-    char *text = js_text(take_body, JS_COMPACT);
-
-    reply_bytes(r, status, "application/json; charset=utf-8", text, strlen(text));
-    free(text);
+    reply_json_text(r, status, js_text(take_body, JS_COMPACT));
     js_free(take_body);
+}
+
+void reply_json_text(struct request *r, int status, char *take_text)
+{
+    reply_bytes(r, status, "application/json; charset=utf-8", take_text, strlen(take_text));
+    free(take_text);
+}
+
+static const char json_type[] = "application/json; charset=utf-8";
+
+bool reply_if_known(struct request *r, const struct reply_memory *m, const char *etag)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(m->at) && strcmp(m->at[i].etag, etag) != 0)
+        i++;
+    if (i == ARRAY_LEN(m->at) || !is_known(r, etag))
+        return false;
+    add_tag(r, etag);
+    http_reply_unchanged(r, m->at[i].len);
+    return true;
+}
+
+void reply_tagged_text(struct request *r, struct reply_memory *m, const char *etag, char *take_json)
+{
+    const size_t len = strlen(take_json), at = m->next++ % ARRAY_LEN(m->at);
+
+    snprintf(m->at[at].etag, ETAG_SIZE, "%s", etag);
+    m->at[at].len = len;
+    add_tag(r, etag);
+    http_reply(r, is_known(r, etag) ? 304 : 200, json_type, take_json, len);
+    free(take_json);
 }
 
 void reply_text(struct request *r, const char *type, const char *text)

@@ -5,12 +5,27 @@
 
 #include <sys/stat.h>
 
+#include "daemon/etag.h"
 #include "daemon/http.h"
 #include "proto/base/json.h"
 
 void reply_json(struct request *r, int status, struct json *take_body);
+void reply_json_text(struct request *r, int status, char *take_text);
 /* `type` as in the header; the bytes are copied. */
 void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len);
+/* Answers whose tag is known before they are made. Those of late are remembered, by tag and length (which 304 has to
+ * tell), so that they need not be made again for a client that has them. */
+struct reply_memory {
+    struct {
+        char etag[ETAG_SIZE];
+        size_t len;
+    } at[32];
+    size_t next;
+};
+/* True when the client has it, and was told so. */
+bool reply_if_known(struct request *r, const struct reply_memory *m, const char *etag);
+void reply_tagged_text(struct request *r, struct reply_memory *m, const char *etag,
+                       char *take_json);
 /* For what is different every time: not to be kept. */
 void reply_text(struct request *r, const char *type, const char *text);
 /* A file, or the part of it that Range asks for. Takes fd, of which st is the state. */

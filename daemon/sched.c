@@ -1,6 +1,7 @@
 #include "daemon/sched.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,9 @@ enum {
     /* Waiting jobs whose reason is told as it changes. Those further back are many, and each start changes
      * all of their places: they show it when asked. */
     TOLD = 32,
+    /* After a pass that took long there is none for so many times as long: thousands of submissions to a long queue
+     * would be thousands of passes. */
+    REST = 4,
     PLAN_TOLD_MS = 2000,                /* so much later or sooner is news */
     PAUSE_MAX_MS = 2 * 24 * 3600 * 1000 /* of any policy (validate.c), spread included */
 };
@@ -54,8 +58,9 @@ static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_
         return;
     j->reason = why;
     j->planned_ms = planned_ms;
+    d->untold++;
     if (ahead < TOLD)
-        lifecycle_tell(d, "state", j->id, job_json(j, false));
+        lifecycle_tell_text(d, "state", j->id, job_text(j, false));
 }
 
 static void start(struct daemon *d, struct active *a, const int64_t *given)
@@ -164,7 +169,9 @@ static void pass(uv_timer_t *t)
     free(hosts);
     vec_free(&queue);
     vec_free(&waiting);
-    histogram_add(&d->schedule_seconds, clock_mono_s() - began);
+    d->scheduled_s = clock_mono_s();
+    d->pass_s = d->scheduled_s - began;
+    histogram_add(&d->schedule_seconds, d->pass_s);
 }
 
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
@@ -181,6 +188,9 @@ bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
 
 void sched_soon(struct daemon *d)
 {
-    if (!d->stopping)
-        uv_timer_start(&d->schedule, pass, 0, 0);
+    const double due_s = d->scheduled_s + REST * d->pass_s - clock_mono_s();
+
+    if (d->stopping || uv_is_active((uv_handle_t *)&d->schedule))
+        return;
+    uv_timer_start(&d->schedule, pass, due_s > 0 ? (uint64_t)ceil(1e3 * due_s) : 0, 0);
 }

@@ -49,13 +49,12 @@ static bool all_over(const struct client *c)
 
 static void add_job(struct job *take_job, void *items)
 {
-    js_push(items, job_json(take_job, false));
+    job_write(items, NULL, take_job, false);
     job_destroy(take_job);
 }
 
-static struct json *snapshot_items(struct client *c)
+static void write_items(struct client *c, struct jw *items)
 {
-    struct json *items = js_new_array();
     struct daemon *d = c->daemon;
 
     for (size_t i = 0; i < c->jobs.n; i++) {
@@ -63,33 +62,33 @@ static struct json *snapshot_items(struct client *c)
         const struct job *j = api_find_job(d, c->jobs.at[i], &owned, NULL);
 
         if (j)
-            js_push(items, job_json(j, false));
+            job_write(items, NULL, j, false);
         job_destroy(owned);
     }
     if (!c->jobs.n) {
         /* What is active is known better here than in the file. */
         for (size_t i = d->active.n; i-- > 0;)
-            js_push(items, job_json(d->active.at[i]->job, false));
+            job_write(items, NULL, d->active.at[i]->job, false);
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
             store_jobs_page(d->store, 0, SNAPSHOT_JOBS, &(struct job_filter){.state = s}, add_job,
                             items, NULL);
     }
-    return items;
 }
 
 /* The whole state, as of the id that it carries; the cursor stands behind it. */
 static void add_snapshot(struct client *c)
 {
-    struct json *data = js_new_object();
     uint64_t next = events_next_id(c->daemon->events);
-    char *text;
+    struct jw w = jw_new(&c->own);
 
-    js_set(data, "items", snapshot_items(c));
-    text = js_text(data, JS_COMPACT);
-    buf_fmt(&c->own, "id: %" PRIu64 "\nevent: snapshot\ndata: %s\n\n", next - 1, text);
+    buf_fmt(&c->own, "id: %" PRIu64 "\nevent: snapshot\ndata: ", next - 1);
+    jw_begin_object(&w, NULL);
+    jw_begin_array(&w, "items");
+    write_items(c, &w);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    buf_str(&c->own, "\n\n");
     c->cursor.next = next;
-    free(text);
-    js_free(data);
 }
 
 static void add_lagged(struct client *c)

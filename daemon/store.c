@@ -41,6 +41,24 @@ void store_close(struct store *s)
     free(s);
 }
 
+void store_on_broken(struct store *s, void (*fn)(void *arg), void *arg)
+{
+    db_on_broken(s->state, fn, arg);
+    db_on_broken(s->metrics, fn, arg);
+}
+
+const char *store_trouble(struct store *s, struct error *err)
+{
+    bool paused;
+
+    err_clear(err);
+    if (!db_trouble(s->state))
+        return NULL;
+    if (store_paused(s, &paused, err) && store_set_paused(s, paused, err))
+        return NULL;
+    return db_trouble(s->state);
+}
+
 bool store_begin(struct store *s, struct error *err)
 {
     return db_begin(s->state, err);

@@ -15,6 +15,11 @@ struct store;
 struct store *store_open(const char *state_dir, struct error *err);
 void store_close(struct store *s); /* NULL is fine */
 
+/* When the disk has failed to keep what was written to one of the files (db_on_broken). */
+void store_on_broken(struct store *s, void (*fn)(void *arg), void *arg);
+/* Why state.db cannot be written; NULL when it can, which is tried out if it could not the last time. */
+const char *store_trouble(struct store *s, struct error *err);
+
 /* state.db, for the files that keep tables of their own there (models.c, datasets.c, uploads.c, refs.c). */
 struct db *store_state(struct store *s);
 

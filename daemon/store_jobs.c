@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -46,17 +47,20 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
 
 static char *failures_text(const struct job *j)
 {
-    struct json *o = job_failures_json(j);
-    char *text = js_text(o, JS_COMPACT);
+    struct buf b = buf_new(0);
+    struct jw w = jw_new(&b);
 
-    js_free(o);
-    return text;
+    job_write_failures(&w, NULL, j);
+    return buf_take(&b);
 }
 
 static void read_failures(const char *text, struct job *j)
 {
-    struct json *o = js_parse(text, strlen(text), NULL);
+    struct json *o;
 
+    if (strcmp(text, "{}") == 0)
+        return;
+    o = js_parse(text, strlen(text), NULL);
     for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
         j->failures[f] = js_int(js_get(o, failure_name(f)), 0);
     js_free(o);
@@ -113,7 +117,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
     " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
-    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms"
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms, json_valid(spec)"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -140,9 +144,34 @@ static void count_made(struct store *s, struct job *j)
     job_sweep_count(j);
 }
 
+/* What no daemon has written; NULL when all is well. Sets the state. */
+static const char *what_is_wrong(struct db_stmt *q, struct job *j)
+{
+    if (!job_state_parse(db_text(q, 9), &j->state))
+        return "its state is none";
+    if (!job_kind_known(j->kind))
+        return "its kind is none";
+    if (!id_valid(j->id))
+        return "its id is none";
+    if (j->ranks < 1 || j->threads < 1 || j->attempt < 0)
+        return "its ranks, threads or attempts are out of range";
+    return db_int(q, 33) ? NULL : "its spec is no JSON";
+}
+
+/* One damaged row must not keep the daemon from the others. It is shown, and nothing is done with it. */
+static void quarantine(struct job *j, const char *why)
+{
+    log_error("a damaged row is set aside job=%s error=\"%s\"", j->id, why);
+    j->state = JOB_FAILED;
+    reason_set(&j->reason, REASON_DAMAGED, "the row of this job in state.db is damaged: %s", why);
+    free(j->spec);
+    j->spec = str_dup("{}");
+}
+
 static struct job *read_job(struct store *s, struct db_stmt *q)
 {
     struct job *j = NEW(struct job);
+    const char *damage;
 
     snprintf(j->id, sizeof(j->id), "%s", db_text(q, 0));
     j->seq = db_int(q, 1);
@@ -153,7 +182,6 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->ranks = db_int(q, 6);
     j->threads = db_int(q, 7);
     j->created_ms = db_int(q, 8);
-    ASSERT(job_state_parse(db_text(q, 9), &j->state));
     reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
     j->cancel_requested = db_int(q, 12);
     j->attempt = db_int(q, 13);
@@ -176,6 +204,9 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->ran_ms = db_int(q, 32);
     if (job_is_sweep(j))
         count_made(s, j);
+    damage = what_is_wrong(q, j);
+    if (damage)
+        quarantine(j, damage);
     return j;
 }
 

@@ -1,6 +1,8 @@
 /* Points of jobs, in a file of their own. */
 #include "daemon/store_parts.h"
 
+#include <string.h>
+
 int64_t store_metrics_offset(struct store *s, const char *job)
 {
     struct db_stmt *q = db_prepare(s->metrics, "SELECT offset FROM spool WHERE job=?", NULL);
@@ -54,13 +56,40 @@ static bool find_series(struct store *s, const char *job, const struct metric_po
     return got == DB_ROW || (got == DB_DONE && make_series(s, job, p, id, err));
 }
 
+/* Series that points of a batch have had, so that each is looked up once. */
+struct known {
+    struct {
+        const char *name, *split;
+        int64_t id;
+    } at[64];
+    size_t n;
+};
+
+static bool series_of(struct store *s, const char *job, const struct metric_point *p,
+                      struct known *known, int64_t *id, struct error *err)
+{
+    for (size_t i = 0; i < known->n; i++)
+        if (strcmp(known->at[i].name, p->name) == 0 && strcmp(known->at[i].split, p->split) == 0) {
+            *id = known->at[i].id;
+            return true;
+        }
+    if (!find_series(s, job, p, id, err))
+        return false;
+    if (known->n < ARRAY_LEN(known->at)) {
+        known->at[known->n].name = p->name;
+        known->at[known->n].split = p->split;
+        known->at[known->n++].id = *id;
+    }
+    return true;
+}
+
 static bool add_point(struct store *s, const char *job, const struct metric_point *p,
-                      struct error *err)
+                      struct known *known, struct error *err)
 {
     struct db_stmt *q = db_prepare(s->metrics, "INSERT OR REPLACE INTO point VALUES(?,?,?)", err);
     int64_t series;
 
-    if (!q || !find_series(s, job, p, &series, err))
+    if (!q || !series_of(s, job, p, known, &series, err))
         return false;
     db_bind_int(q, 1, series);
     db_bind_int(q, 2, p->step);
@@ -82,10 +111,11 @@ static bool set_offset(struct store *s, const char *job, int64_t offset, struct 
 bool store_metrics_add(struct store *s, const char *job, const struct metric_point *points,
                        size_t n, int64_t offset, struct error *err)
 {
+    struct known known = {.n = 0};
     bool ok = db_begin(s->metrics, err);
 
     for (size_t i = 0; ok && i < n; i++)
-        ok = add_point(s, job, &points[i], err);
+        ok = add_point(s, job, &points[i], &known, err);
     ok = ok && set_offset(s, job, offset, err) && db_commit(s->metrics, err);
     if (!ok)
         db_rollback(s->metrics);

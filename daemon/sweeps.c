@@ -22,7 +22,7 @@ void sweeps_note(struct daemon *d, const struct job *j, enum job_state before)
         a->job->sweep.made[before]--;
     a->job->sweep.made[j->state]++;
     job_sweep_count(a->job);
-    lifecycle_tell(d, "state", a->job->id, job_json(a->job, false));
+    lifecycle_tell_text(d, "state", a->job->id, job_text(a->job, false));
     sched_soon(d);
 }
 
@@ -109,7 +109,7 @@ static struct sweep *open_sweep(const struct job *parent, struct error *err)
 static bool make_next(struct daemon *d, const struct job *parent, struct error *err)
 {
     struct sweep *s = open_sweep(parent, err);
-    bool ok = s && lifecycle_submit(d, make_job(d, parent, s, job_sweep_made(parent)), NULL, err);
+    bool ok = s && lifecycle_submit(d, make_job(d, parent, s, job_sweep_made(parent)), err);
 
     sweep_free(s);
     return ok;

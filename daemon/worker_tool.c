@@ -2,6 +2,8 @@
 #include "daemon/worker_tool.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/base/vec.h"
@@ -209,12 +212,68 @@ struct json *worker_ask(const struct worker_tool *t, const char *command, const 
     return j;
 }
 
-bool worker_catalog_load(const char *worker, struct catalog *out, struct error *err)
+/* What tells the program from any other: its file, and this daemon, which may ask for more. NULL for a script, or for
+ * what is not there. free() */
+static char *fingerprint(const char *worker)
+{
+    struct file_stamp st;
+    enum file_kind kind;
+    char magic[2] = "";
+    int fd = open(worker, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, magic, sizeof(magic)) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    if (n != sizeof(magic) || memcmp(magic, "#!", sizeof(magic)) == 0 ||
+        !file_look(worker, &st, &kind, NULL))
+        return NULL;
+    return str_fmt(PACKAGE_VERSION " %s %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, worker,
+                   st.size, st.inode, st.modified_ns, st.changed_ns);
+}
+
+static bool take_kept(const char *kept, const char *print, struct catalog *out)
+{
+    struct json *j = js_read_file(kept, OUTPUT_MAX, NULL);
+    bool ok = j && strcmp(js_string(js_get(j, "of"), ""), print) == 0 &&
+              catalog_from_json(out, js_get(j, "catalog"), NULL);
+
+    js_free(j);
+    return ok;
+}
+
+/* Only saves time: that it cannot be kept is no failure. */
+static void keep(const char *kept, const char *print, const struct json *said)
+{
+    struct json *j = js_new_object();
+    char *text;
+
+    js_set(j, "of", js_new_string(print));
+    js_set(j, "catalog", js_copy(said));
+    text = js_text(j, JS_COMPACT);
+    file_replace(kept, text, strlen(text), 0600, NULL);
+    free(text);
+    js_free(j);
+}
+
+static bool ask_catalog(const char *worker, const char *kept, const char *print,
+                        struct catalog *out, struct error *err)
 {
     const struct worker_tool t = {.program = worker};
     struct json *j = worker_ask(&t, "catalog", NULL, err);
     bool ok = j && catalog_from_json(out, j, err);
 
+    if (ok && kept && print)
+        keep(kept, print, j);
     js_free(j);
     return ok || err_wrap(err, "asking %s what it can do", worker);
+}
+
+bool worker_catalog_load(const char *worker, const char *kept, struct catalog *out,
+                         struct error *err)
+{
+    char *print = kept ? fingerprint(worker) : NULL;
+    bool ok = (print && take_kept(kept, print, out)) || ask_catalog(worker, kept, print, out, err);
+
+    free(print);
+    return ok;
 }

@@ -15,6 +15,8 @@ static const struct {
     [ERR_INVALID] = {"invalid", 2, 422},
     [ERR_DATA] = {"bad_data", 65, 422},
     [ERR_IO] = {"io", 1, 503},
+    [ERR_FULL] = {"storage_exhausted", 1, 507},
+    [ERR_BUSY] = {"storage_busy", 75, 503},
     [ERR_UNSUPPORTED] = {"unsupported", 2, 422},
     [ERR_NOT_FOUND] = {"not_found", 2, 404},
     [ERR_CONFLICT] = {"conflict", 1, 409},

@@ -13,6 +13,8 @@ enum err_code {
     ERR_INVALID,     /* an invalid job, request or flag */
     ERR_DATA,        /* a data, model or class-mean file that cannot be used */
     ERR_IO,          /* the operating system refused */
+    ERR_FULL,        /* there is no room on the disk */
+    ERR_BUSY,        /* another program holds what is needed */
     ERR_UNSUPPORTED, /* well formed, but not something this program can do */
     ERR_NOT_FOUND,
     ERR_CONFLICT, /* not in the present state */

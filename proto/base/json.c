@@ -247,24 +247,47 @@ void js_delete(struct json *object, const char *key)
     json_object_del(in(object), key);
 }
 
+/* A byte that cannot stand in a string as it is. */
+static void write_escaped(unsigned char c, struct buf *b)
+{
+    if (c == '"' || c == '\\')
+        buf_fmt(b, "\\%c", c);
+    else if (c == '\n')
+        buf_str(b, "\\n");
+    else if (c == '\t')
+        buf_str(b, "\\t");
+    else
+        buf_fmt(b, "\\u%04x", c);
+}
+
 void js_write_string(const char *s, struct buf *b)
 {
     buf_add(b, "\"", 1);
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+    while (*s) {
+        size_t n = 0;
 
-        if (c == '"' || c == '\\')
-            buf_fmt(b, "\\%c", c);
-        else if (c == '\n')
-            buf_str(b, "\\n");
-        else if (c == '\t')
-            buf_str(b, "\\t");
-        else if (c < 0x20)
-            buf_fmt(b, "\\u%04x", c);
-        else
-            buf_add(b, s, 1);
+        while ((unsigned char)s[n] >= 0x20 && s[n] != '"' && s[n] != '\\')
+            n++;
+        buf_add(b, s, n);
+        s += n;
+        if (*s)
+            write_escaped((unsigned char)*s++, b);
     }
     buf_add(b, "\"", 1);
+}
+
+/* The fewest digits that read back. Whole numbers, which are many, need no search. */
+static void real_text(double v, char text[40])
+{
+    if (fabs(v) < 1e15 && v == trunc(v) && !(v == 0 && signbit(v))) {
+        snprintf(text, 40, "%" PRId64, (int64_t)v);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, 40, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            return;
+    }
 }
 
 void js_write_real(double v, struct buf *b)
@@ -275,11 +298,7 @@ void js_write_real(double v, struct buf *b)
         buf_str(b, "null");
         return;
     }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof(text), "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
+    real_text(v, text);
     buf_str(b, text);
     if (!strpbrk(text, ".e"))
         buf_str(b, ".0"); /* stays a real when it is read again */

@@ -84,6 +84,11 @@ struct json *job_to_json(const JobSpec *job)
     return pbjson_write(&job->base);
 }
 
+char *job_to_text(const JobSpec *job)
+{
+    return pbjson_text(&job->base);
+}
+
 const char *job_kind_name(const JobSpec *job)
 {
     static const char *const names[] = {"train", "class_means", "distill", "eval"};
@@ -261,6 +266,35 @@ void job_visit_paths(struct json *spec, job_path_fn visit, void *arg)
     visit_spec(spec, visit, arg);
     if (js_kind(grid) == JS_ARRAY)
         visit_grid(grid, visit, arg);
+}
+
+static void set_text(struct json *object, const char *key, const char *text)
+{
+    if (text)
+        js_set(object, key, js_new_string(text));
+}
+
+/* As job_visit_paths does it, in a spec that has nothing else. */
+void job_each_path(const JobSpec *spec, job_path_fn visit, void *arg)
+{
+    struct json *few = js_new_object(), *data = js_new_object(), *teacher = js_new_object();
+    struct json *student = js_new_object();
+
+    if (spec->data)
+        set_text(data, "source", spec->data->source);
+    if (spec->teacher) {
+        set_text(teacher, "weights", spec->teacher->weights);
+        set_text(teacher, "class_means", spec->teacher->class_means);
+    }
+    if (spec->student) {
+        set_text(student, "weights", spec->student->weights);
+        set_text(student, "graph", spec->student->graph);
+    }
+    js_set(few, "data", data);
+    js_set(few, "teacher", teacher);
+    js_set(few, "student", student);
+    visit_spec(few, visit, arg);
+    js_free(few);
 }
 
 static char *make_absolute(const char *pointer, const char *path, void *base)

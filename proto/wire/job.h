@@ -23,6 +23,7 @@ void job_free(JobSpec *job); /* NULL is fine */
 
 /* The normalised form: every default written out, fields in the order of job.proto. */
 struct json *job_to_json(const JobSpec *job);
+char *job_to_text(const JobSpec *job); /* compact; free() */
 
 /* Puts a value in its place by path, `a.b.0.c`. Objects on the way are made; list elements must exist.
  * The value is released where that fails. */
@@ -45,6 +46,9 @@ struct json *job_load(const char *path, const char *base, const char *const *set
 /* Calls visit for each path in the spec, also in the grid of its sweep; a changed string is put back. */
 typedef char *(*job_path_fn)(const char *pointer, const char *path, void *arg); /* NULL: keep */
 void job_visit_paths(struct json *spec, job_path_fn visit, void *arg);
+
+/* The same for the paths of a spec that is read already; none is put back. */
+void job_each_path(const JobSpec *spec, job_path_fn visit, void *arg);
 
 /* The spec without what cannot change a result: name, labels, priority, ranks, checkpoint, retry and
  * watchdog policy, paths (their content is identified by hashes of its own), and whether outputs of the teacher

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/jw.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/base/suggest.h"
@@ -32,7 +33,9 @@ struct type_row {
     size_t size;
     bool (*read)(const ProtobufCFieldDescriptor *f, const struct json *j, void *to, const char *at,
                  struct problems *p);
-    struct json *(*write)(const ProtobufCFieldDescriptor *f, const void *from);
+    void (*write)(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
+                  struct jw *w);
+    double (*number)(const void *from); /* NULL: it is none */
 };
 
 static bool wrong_type(const char *at, const char *want, const struct json *j, struct problems *p)
@@ -56,22 +59,27 @@ static bool read_int(const struct json *j, int64_t lo, int64_t hi, int64_t *to, 
     return false;
 }
 
-#define INT_TYPE(name, ctype, lo, hi)                                                          \
-    static bool read_##name(const ProtobufCFieldDescriptor *f, const struct json *j, void *to, \
-                            const char *at, struct problems *p)                                \
-    {                                                                                          \
-        int64_t v;                                                                             \
-                                                                                               \
-        (void)f;                                                                               \
-        if (!read_int(j, (lo), (hi), &v, at, p))                                               \
-            return false;                                                                      \
-        *(ctype *)to = (ctype)v;                                                               \
-        return true;                                                                           \
-    }                                                                                          \
-    static struct json *write_##name(const ProtobufCFieldDescriptor *f, const void *from)      \
-    {                                                                                          \
-        (void)f;                                                                               \
-        return js_new_int((int64_t) * (const ctype *)from);                                    \
+#define INT_TYPE(name, ctype, lo, hi)                                                              \
+    static bool read_##name(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,     \
+                            const char *at, struct problems *p)                                    \
+    {                                                                                              \
+        int64_t v;                                                                                 \
+                                                                                                   \
+        (void)f;                                                                                   \
+        if (!read_int(j, (lo), (hi), &v, at, p))                                                   \
+            return false;                                                                          \
+        *(ctype *)to = (ctype)v;                                                                   \
+        return true;                                                                               \
+    }                                                                                              \
+    static void write_##name(const ProtobufCFieldDescriptor *f, const void *from, const char *key, \
+                             struct jw *w)                                                         \
+    {                                                                                              \
+        (void)f;                                                                                   \
+        jw_int(w, key, (int64_t) * (const ctype *)from);                                           \
+    }                                                                                              \
+    static double number_##name(const void *from)                                                  \
+    {                                                                                              \
+        return (double)*(const ctype *)from;                                                       \
     }
 
 INT_TYPE(int32, int32_t, INT32_MIN, INT32_MAX)
@@ -89,10 +97,16 @@ static bool read_double(const ProtobufCFieldDescriptor *f, const struct json *j,
     return true;
 }
 
-static struct json *write_double(const ProtobufCFieldDescriptor *f, const void *from)
+static void write_double(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
+                         struct jw *w)
 {
     (void)f;
-    return js_new_real(*(const double *)from);
+    jw_real(w, key, *(const double *)from);
+}
+
+static double number_double(const void *from)
+{
+    return *(const double *)from;
 }
 
 static bool read_bool(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
@@ -105,10 +119,11 @@ static bool read_bool(const ProtobufCFieldDescriptor *f, const struct json *j, v
     return true;
 }
 
-static struct json *write_bool(const ProtobufCFieldDescriptor *f, const void *from)
+static void write_bool(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
+                       struct jw *w)
 {
     (void)f;
-    return js_new_bool(*(const protobuf_c_boolean *)from);
+    jw_bool(w, key, *(const protobuf_c_boolean *)from);
 }
 
 static bool read_string(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
@@ -121,10 +136,11 @@ static bool read_string(const ProtobufCFieldDescriptor *f, const struct json *j,
     return true;
 }
 
-static struct json *write_string(const ProtobufCFieldDescriptor *f, const void *from)
+static void write_string(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
+                         struct jw *w)
 {
     (void)f;
-    return js_new_string(*(char *const *)from);
+    jw_string(w, key, *(char *const *)from);
 }
 
 static void lower(const char *from, char *to, size_t size)
@@ -160,16 +176,16 @@ static bool read_enum(const ProtobufCFieldDescriptor *f, const struct json *j, v
     return false;
 }
 
-static struct json *write_enum(const ProtobufCFieldDescriptor *f, const void *from)
+static void write_enum(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
+                       struct jw *w)
 {
     const ProtobufCEnumValue *v =
         protobuf_c_enum_descriptor_get_value(f->descriptor, *(const int *)from);
     char name[64];
 
-    if (!v)
-        return js_new_null();
-    lower(v->name, name, sizeof(name));
-    return js_new_string(name);
+    if (v)
+        lower(v->name, name, sizeof(name));
+    jw_string(w, key, v ? name : NULL);
 }
 
 static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const struct json *j,
@@ -182,22 +198,25 @@ static bool read_nested(const ProtobufCFieldDescriptor *f, const struct json *j,
     return *(ProtobufCMessage **)to != NULL;
 }
 
-static struct json *write_nested(const ProtobufCFieldDescriptor *f, const void *from)
+static void write_message(const ProtobufCMessage *m, const char *key, struct jw *w);
+
+static void write_nested(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
+                         struct jw *w)
 {
     (void)f;
-    return pbjson_write(*(ProtobufCMessage *const *)from);
+    write_message(*(ProtobufCMessage *const *)from, key, w);
 }
 
 static const struct type_row types[] = {
-    [PROTOBUF_C_TYPE_INT32] = {sizeof(int32_t), read_int32, write_int32},
-    [PROTOBUF_C_TYPE_INT64] = {sizeof(int64_t), read_int64, write_int64},
-    [PROTOBUF_C_TYPE_UINT32] = {sizeof(uint32_t), read_uint32, write_uint32},
-    [PROTOBUF_C_TYPE_UINT64] = {sizeof(uint64_t), read_uint64, write_uint64},
-    [PROTOBUF_C_TYPE_DOUBLE] = {sizeof(double), read_double, write_double},
-    [PROTOBUF_C_TYPE_BOOL] = {sizeof(protobuf_c_boolean), read_bool, write_bool},
-    [PROTOBUF_C_TYPE_STRING] = {sizeof(char *), read_string, write_string},
-    [PROTOBUF_C_TYPE_ENUM] = {sizeof(int), read_enum, write_enum},
-    [PROTOBUF_C_TYPE_MESSAGE] = {sizeof(void *), read_nested, write_nested},
+    [PROTOBUF_C_TYPE_INT32] = {sizeof(int32_t), read_int32, write_int32, number_int32},
+    [PROTOBUF_C_TYPE_INT64] = {sizeof(int64_t), read_int64, write_int64, number_int64},
+    [PROTOBUF_C_TYPE_UINT32] = {sizeof(uint32_t), read_uint32, write_uint32, number_uint32},
+    [PROTOBUF_C_TYPE_UINT64] = {sizeof(uint64_t), read_uint64, write_uint64, number_uint64},
+    [PROTOBUF_C_TYPE_DOUBLE] = {sizeof(double), read_double, write_double, number_double},
+    [PROTOBUF_C_TYPE_BOOL] = {sizeof(protobuf_c_boolean), read_bool, write_bool, NULL},
+    [PROTOBUF_C_TYPE_STRING] = {sizeof(char *), read_string, write_string, NULL},
+    [PROTOBUF_C_TYPE_ENUM] = {sizeof(int), read_enum, write_enum, NULL},
+    [PROTOBUF_C_TYPE_MESSAGE] = {sizeof(void *), read_nested, write_nested, NULL},
 };
 
 static const struct type_row *row_of(const ProtobufCFieldDescriptor *f)
@@ -424,46 +443,107 @@ static bool present(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f
     return *has(m, f);
 }
 
-static struct json *write_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static void write_map(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, struct jw *w)
+{
+    ProtobufCMessage *const *entries = *(ProtobufCMessage *const *const *)member(m, f->offset);
+
+    jw_begin_object(w, f->name);
+    for (size_t i = 0; i < *count(m, f); i++) {
+        const ProtobufCFieldDescriptor *kv = entries[i]->descriptor->fields;
+
+        jw_member(w, *(char *const *)member(entries[i], kv[0].offset));
+        jw_string(w, NULL, *(char *const *)member(entries[i], kv[1].offset));
+    }
+    jw_end_object(w);
+}
+
+static void write_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, struct jw *w)
 {
     const char *list = *(char *const *)member(m, f->offset);
-    struct json *j = is_map(f) ? js_new_object() : js_new_array();
 
-    for (size_t i = 0; i < *count(m, f); i++) {
-        const void *v = list + i * row_of(f)->size;
+    jw_begin_array(w, f->name);
+    for (size_t i = 0; i < *count(m, f); i++)
+        row_of(f)->write(f, list + i * row_of(f)->size, NULL, w);
+    jw_end_array(w);
+}
 
-        if (is_map(f)) {
-            const ProtobufCMessage *e = *(ProtobufCMessage *const *)v;
-            const ProtobufCFieldDescriptor *kv = e->descriptor->fields;
+static void write_message(const ProtobufCMessage *m, const char *key, struct jw *w)
+{
+    const ProtobufCMessageDescriptor *d = m->descriptor;
 
-            js_set(j, *(char *const *)member(e, kv[0].offset),
-                   js_new_string(*(char *const *)member(e, kv[1].offset)));
-        } else {
-            js_push(j, row_of(f)->write(f, v));
-        }
+    if (is_json(d)) {
+        jw_json(w, key, *text_of(m));
+        return;
     }
-    return j;
+    jw_begin_object(w, key);
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+
+        if (f->label != PROTOBUF_C_LABEL_REPEATED && present(m, f))
+            row_of(f)->write(f, member(m, f->offset), f->name, w);
+        else if (f->label == PROTOBUF_C_LABEL_REPEATED && *count(m, f))
+            (is_map(f) ? write_map : write_list)(m, f, w);
+    }
+    jw_end_object(w);
+}
+
+char *pbjson_text(const ProtobufCMessage *m)
+{
+    struct buf b = buf_new(0);
+    struct jw w = jw_new(&b);
+
+    write_message(m, NULL, &w);
+    return buf_take(&b);
 }
 
 struct json *pbjson_write(const ProtobufCMessage *m)
 {
-    const ProtobufCMessageDescriptor *d = m->descriptor;
-    struct json *j;
+    char *text = pbjson_text(m);
+    struct json *j = js_parse(text, strlen(text), NULL);
 
-    if (is_json(d))
-        return js_parse(*text_of(m), strlen(*text_of(m)), NULL);
-    j = js_new_object();
-    for (unsigned i = 0; i < d->n_fields; i++) {
-        const ProtobufCFieldDescriptor *f = &d->fields[i];
-
-        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-            if (*count(m, f))
-                js_set(j, f->name, write_list(m, f));
-        } else if (present(m, f)) {
-            js_set(j, f->name, row_of(f)->write(f, member(m, f->offset)));
-        }
-    }
+    free(text);
     return j;
+}
+
+/* The field whose name is the next part of the path, which is moved past it. */
+static const ProtobufCFieldDescriptor *next_field(const ProtobufCMessage *m, const char **path)
+{
+    char name[64];
+    size_t n = strcspn(*path, ".");
+
+    ASSERT(n < sizeof(name));
+    memcpy(name, *path, n);
+    name[n] = '\0';
+    *path += n + ((*path)[n] == '.');
+    return protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
+}
+
+bool pbjson_number(const ProtobufCMessage *m, const char *path, double *out)
+{
+    while (m) {
+        const ProtobufCFieldDescriptor *f = next_field(m, &path);
+        const char *at = f ? member(m, f->offset) : NULL;
+
+        if (!f)
+            return false;
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            size_t i = strtoul(path, NULL, 10);
+
+            path += strcspn(path, ".");
+            path += *path == '.';
+            if (i >= *count(m, f))
+                return false;
+            at = *(const char *const *)at + i * row_of(f)->size;
+        } else if (!present(m, f)) {
+            return false;
+        }
+        if (row_of(f)->number) {
+            *out = row_of(f)->number(at);
+            return true;
+        }
+        m = f->type == PROTOBUF_C_TYPE_MESSAGE ? *(ProtobufCMessage *const *)at : NULL;
+    }
+    return false;
 }
 
 void pbjson_fill_defaults(ProtobufCMessage *m)

@@ -23,6 +23,10 @@ ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct 
 
 /* Writes what is present. Fields come in the order of their numbers. */
 struct json *pbjson_write(const ProtobufCMessage *m);
+char *pbjson_text(const ProtobufCMessage *m); /* compact; free() */
+
+/* The number at a path, "data.std.0"; false when there is none: no such field, left out, or no number. */
+bool pbjson_number(const ProtobufCMessage *m, const char *path, double *out);
 
 /* Makes the defaults of all scalar fields of m present (and of the messages in it that are present),
  * so that pbjson_write shows them. */

@@ -20,14 +20,14 @@ struct range {
 static const double max_count = 2147483647;
 static const double any = 1e30;
 
-static bool check_number(const struct json *spec, const char *path, const struct range *r,
+static bool check_number(const JobSpec *job, const char *path, const struct range *r,
                          struct problems *p)
 {
-    const struct json *j = js_path(spec, path);
-    double v = js_real(j, 0);
+    double v;
     char *pointer;
 
-    if (!j || ((r->open_lo ? v > r->lo : v >= r->lo) && (r->open_hi ? v < r->hi : v <= r->hi)))
+    if (!pbjson_number(&job->base, path, &v) ||
+        ((r->open_lo ? v > r->lo : v >= r->lo) && (r->open_hi ? v < r->hi : v <= r->hi)))
         return true;
     pointer = str_fmt("#/%s", path);
     for (char *c = pointer; *c; c++)
@@ -117,21 +117,18 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"retry.backoff_max_s", 0, 24 * 3600, false, false},
         {"watchdog.stall_s", 0, 7 * 24 * 3600, true, false},
     };
-    struct json *spec = job_to_json(job);
+    char path[64];
 
     for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
         if (!str_starts(ranges[i].path, "losses.*.")) {
-            check_number(spec, ranges[i].path, &ranges[i], p);
+            check_number(job, ranges[i].path, &ranges[i], p);
             continue;
         }
         for (size_t k = 0; k < job->n_losses; k++) {
-            char *path = str_fmt("losses.%zu.%s", k, ranges[i].path + strlen("losses.*."));
-
-            check_number(spec, path, &ranges[i], p);
-            free(path);
+            snprintf(path, sizeof(path), "losses.%zu.%s", k, ranges[i].path + strlen("losses.*."));
+            check_number(job, path, &ranges[i], p);
         }
     }
-    js_free(spec);
 }
 
 static void check_name(const struct catalog *known, enum catalog_section section, const char *what,

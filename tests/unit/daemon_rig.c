@@ -40,9 +40,7 @@ void rig_close(struct daemon *d)
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&d->loop), 0);
-    while (d->active.n)
-        daemon_drop_active(d, d->active.at[0]);
-    vec_free(&d->active);
+    daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
     free(d->state_dir);

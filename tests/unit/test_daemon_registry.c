@@ -310,11 +310,11 @@ START_TEST(a_job_runs_with_what_it_was_accepted_with)
 
     rig_open(&d, "uses", 16);
     j = job_new("", spec, 1);
-    ck_assert(!lifecycle_submit(&d, j, NULL, &err)); /* there is nothing of those names */
+    ck_assert(!lifecycle_submit(&d, j, &err)); /* there is nothing of those names */
     add_model(&d, "a", "one", 0, 0);
     add_dataset(&d, "s", "data");
     j = job_new("", spec, 1);
-    ck_assert_ok(lifecycle_submit(&d, j, NULL, &err), err);
+    ck_assert_ok(lifecycle_submit(&d, j, &err), err);
     ck_assert(strstr(j->spec, "\"model:a@1\"") && strstr(j->spec, "\"dataset:s\""));
     hash_of("one", hex);
     text = refs_plain(&d, j, &err);

@@ -640,7 +640,7 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
         daemon_drop_active(&d, a);
         ck_assert_ptr_null(daemon_active(&d, id));
     }
-    vec_free(&d.active);
+    daemon_drop_all(&d);
 }
 END_TEST
 

@@ -271,7 +271,7 @@ static void submit(struct daemon *d, const char *sweep, char id[JOB_ID_SIZE])
     struct error err;
 
     job_become_sweep(j, spec, s);
-    ck_assert_ok(lifecycle_submit(d, j, NULL, &err), err);
+    ck_assert_ok(lifecycle_submit(d, j, &err), err);
     memcpy(id, j->id, JOB_ID_SIZE);
     job_free(first);
     sweep_free(s);

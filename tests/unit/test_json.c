@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/base/json.h"
+#include "proto/base/jw.h"
 #include "proto/base/rng.h"
 #include "tests/unit/unit.h"
 
@@ -76,6 +77,50 @@ START_TEST(reals_round_trip_with_few_digits)
 }
 END_TEST
 
+/* What is written piece by piece is what the values would have been written as. */
+START_TEST(text_without_values_is_the_same)
+{
+    static const char want[] =
+        "{\"a \\\"b\":[null,true,-7,2.5,1000000.0,null,\"x\\n\\u0001\",\"caf\xc3\xa9\",\"?\"],"
+        "\"o\":{},\"l\":[],\"in\":{\"raw\":[1]}}";
+    struct buf b = buf_new(0);
+    struct jw w = jw_new(&b);
+    struct error err;
+    struct json *j;
+    char *again;
+
+    jw_begin_object(&w, NULL);
+    jw_member(&w, "a \"b");
+    jw_begin_array(&w, NULL);
+    jw_null(&w, NULL);
+    jw_bool(&w, NULL, true);
+    jw_int(&w, NULL, -7);
+    jw_real(&w, NULL, 2.5);
+    jw_real(&w, NULL, 1e6);
+    jw_real(&w, NULL, (double)NAN);
+    jw_string(&w, NULL, "x\n\001");
+    jw_string(&w, NULL, "caf\xc3\xa9");
+    jw_string(&w, NULL, "\xff");
+    jw_end_array(&w);
+    jw_begin_object(&w, "o");
+    jw_end_object(&w);
+    jw_begin_array(&w, "l");
+    jw_end_array(&w);
+    jw_begin_object(&w, "in");
+    jw_json(&w, "raw", "[1]");
+    jw_end_object(&w);
+    jw_end_object(&w);
+    ck_assert_str_eq(buf_text(&b), want);
+    j = parse(buf_text(&b), &err);
+    ck_assert_ok(j, err);
+    again = js_text(j, JS_COMPACT);
+    ck_assert_str_eq(again, want);
+    free(again);
+    js_free(j);
+    buf_free(&b);
+}
+END_TEST
+
 START_TEST(text_comes_back)
 {
     static const char text[] = "{\"b\":[1,2.5,\"x\\\"\\n\\u0001\"],\"a\":{\"z\":null,\"y\":true}}";
@@ -94,5 +139,5 @@ START_TEST(text_comes_back)
 }
 END_TEST
 
-UNIT_MAIN(refuses_what_is_not_json, limits_nesting, reals_round_trip_with_few_digits,
-          text_comes_back)
+UNIT_MAIN(text_without_values_is_the_same, refuses_what_is_not_json, limits_nesting,
+          reals_round_trip_with_few_digits, text_comes_back)

@@ -1,0 +1,168 @@
+#include "daemon/intake.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/db.h"
+#include "daemon/lifecycle.h"
+#include "daemon/problem.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+typedef VEC(struct intake_request *) request_list;
+
+struct intake {
+    struct daemon *daemon;
+    uv_timer_t timer; /* the next turn of the loop */
+    request_list waiting;
+};
+
+static void free_request(struct intake_request *q)
+{
+    for (size_t i = 0; i < q->jobs.n; i++)
+        job_destroy(q->jobs.at[i]);
+    vec_free(&q->jobs);
+    if (q->free_arg)
+        q->free_arg(q->arg);
+    free(q->text);
+    free(q->location);
+    free(q);
+}
+
+/* -- In one transaction ------------------------------------------------------------------------------- */
+
+/* Where the transaction stands: the newest id of a job, and the next one of an event. */
+struct place {
+    char last[JOB_ID_SIZE];
+    uint64_t event;
+};
+
+static bool store_jobs(struct daemon *d, struct intake_request *q, struct place *p,
+                       struct error *err)
+{
+    for (size_t i = 0; i < q->jobs.n; i++)
+        if (!lifecycle_store(d, q->jobs.at[i], p->last, p->event++, err))
+            return false;
+    q->text = q->answer(q);
+    if (q->locate)
+        q->location = str_fmt("/api/v1/jobs/%s", q->jobs.at[0]->id);
+    return !q->idempotency.key[0] ||
+           idempotency_keep(d, &q->idempotency, q->jobs.at[0]->id, q->text, err);
+}
+
+/* One that cannot be stored leaves nothing, and the others as they are. */
+static void store_one(struct daemon *d, struct intake_request *q, struct place *p)
+{
+    struct db *db = store_state(d->store);
+    const struct place before = *p;
+
+    if (!db_part_begin(db, &q->err))
+        return;
+    q->ok = store_jobs(d, q, p, &q->err) && db_part_end(db, &q->err);
+    if (q->ok)
+        return;
+    db_part_undo(db);
+    *p = before;
+}
+
+static void refuse_all(request_list *list, const struct error *err)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->at[i]->ok) {
+            list->at[i]->ok = false;
+            list->at[i]->err = *err;
+        }
+}
+
+static void store_all(struct daemon *d, request_list *list)
+{
+    struct place p = {.event = events_next_id(d->events)};
+    struct error err;
+    bool begun;
+
+    for (size_t i = 0; i < list->n; i++)
+        list->at[i]->ok = true;
+    begun = store_last_job_id(d->store, p.last, &err) && store_begin(d->store, &err);
+    for (size_t i = 0; begun && i < list->n; i++)
+        store_one(d, list->at[i], &p);
+    if (begun && store_commit(d->store, &err))
+        return;
+    store_rollback(d->store);
+    refuse_all(list, &err);
+}
+
+/* -- Around it ---------------------------------------------------------------------------------------- */
+
+static void answer(struct request *r, void *arg)
+{
+    struct intake_request *q = arg;
+
+    if (q->ok && q->location)
+        http_add_header(r, "Location", q->location);
+    if (q->ok)
+        reply_bytes(r, IDEMPOTENCY_STATUS, "application/json; charset=utf-8", q->text,
+                    strlen(q->text));
+    else
+        problem_reply_error(r, &q->err);
+    free_request(q);
+}
+
+static void admit(struct daemon *d, struct intake_request *q)
+{
+    for (size_t i = 0; i < q->jobs.n; i++)
+        lifecycle_admit(d, q->jobs.at[i]);
+    vec_free(&q->jobs);
+}
+
+static void on_turn(uv_timer_t *t)
+{
+    struct intake *in = t->data;
+    request_list list = in->waiting;
+
+    in->waiting = (request_list){0};
+    store_all(in->daemon, &list);
+    for (size_t i = 0; i < list.n; i++)
+        if (list.at[i]->ok)
+            admit(in->daemon, list.at[i]);
+    for (size_t i = 0; i < list.n; i++)
+        http_release(list.at[i]->r);
+    vec_free(&list);
+}
+
+void intake_add(struct daemon *d, struct intake_request *take_q)
+{
+    struct intake *in = d->intake;
+
+    if (!in->waiting.n)
+        uv_timer_start(&in->timer, on_turn, 0, 0);
+    vec_push(&in->waiting, take_q);
+    http_hold(take_q->r, answer, take_q);
+}
+
+bool intake_has_key(const struct daemon *d, const char *key)
+{
+    const struct intake *in = d->intake;
+
+    for (size_t i = 0; i < in->waiting.n; i++)
+        if (strcmp(in->waiting.at[i]->idempotency.key, key) == 0)
+            return true;
+    return false;
+}
+
+void intake_open(struct daemon *d)
+{
+    struct intake *in = NEW(struct intake);
+
+    in->daemon = d;
+    uv_timer_init(&d->loop, &in->timer);
+    in->timer.data = in;
+    d->intake = in;
+}
+
+void intake_free(struct daemon *d)
+{
+    if (!d->intake)
+        return;
+    vec_free(&d->intake->waiting);
+    free(d->intake);
+}

@@ -1,0 +1,32 @@
+/* Submissions on their way to the disk: all that come in one turn of the loop are committed together, which costs one
+ * fsync however many they are, and are answered only then. */
+#ifndef DAEMON_INTAKE_H
+#define DAEMON_INTAKE_H
+
+#include "daemon/idempotency.h"
+
+/* The jobs of one request, which are accepted together or not at all. */
+struct intake_request {
+    struct request *r;
+    struct idempotency idempotency;
+    VEC(struct job *) jobs; /* at least one; owned until they are accepted */
+    /* The body of the answer, when the jobs have their ids; free(). */
+    char *(*answer)(const struct intake_request *q);
+    bool locate; /* the answer has a Location: that of its job */
+    void *arg;   /* for answer; */
+    void (*free_arg)(void *arg);
+    /* What became of it. */
+    char *text, *location;
+    bool ok;
+    struct error err;
+};
+
+void intake_open(struct daemon *d);
+void intake_free(struct daemon *d); /* after the loop has ended */
+
+/* Answers the request soon. */
+void intake_add(struct daemon *d, struct intake_request *take_q);
+/* A request with this Idempotency-Key waits here. */
+bool intake_has_key(const struct daemon *d, const char *key);
+
+#endif

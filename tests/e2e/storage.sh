@@ -1,0 +1,160 @@
+#!/bin/bash
+# What the disk does to the state: no room, a sync that fails, another program that holds the database, a damaged row,
+# a damaged file. Nothing is acknowledged that is not on disk, and what can be gone on with is.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+command -v sqlite3 >/dev/null || { echo "SKIP: sqlite3 is not installed (Debian package sqlite3)"; exit 77; }
+skipped=()
+pauses() {
+    api POST /api/v1/queue:pause
+    expect 200 "pausing the queue"
+}
+ids() {
+    get '/api/v1/jobs?page_size=500' '.items[].id'
+}
+
+# -- Held by another program: refused after a while, reading goes on, and it recovers by itself --
+start_daemon
+pauses
+submit
+first=$id
+coproc HOLD { sqlite3 "$state/state.db"; }
+hold=$HOLD_PID
+printf 'BEGIN IMMEDIATE;\nSELECT 1;\n' >&"${HOLD[1]}"
+read -r -t 10 -u "${HOLD[0]}" _ || fail "the database cannot be held"
+post_job "$(job)"
+problem 503 storage_busy "a submission while the database is held"
+api GET /readyz
+problem 503 storage_busy "/readyz while the database is held"
+api GET "/api/v1/jobs/$first"
+expect 200 "reading while the database is held"
+printf 'COMMIT;\n.quit\n' >&"${HOLD[1]}"
+wait "$hold" 2>/dev/null
+submit
+second=$id
+api GET /readyz
+expect 200 "/readyz afterwards"
+[ "$(ids | wc -l)" = 2 ] || fail "a refused submission is in the list: $(ids)"
+stop_daemon
+
+# -- A damaged row is set aside; the others go on --
+for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
+    cp "$state/state.db" "$tmp/whole.db"
+    sqlite3 "$state/state.db" "UPDATE job SET $damage WHERE id='$first'" || fail "damaging a row"
+    start_daemon
+    api GET /api/v1/jobs
+    expect 200 "the list with $damage"
+    [ "$(body '[.items[] | "\(.id) \(.state)"] | sort | join(",")')" = "$first failed,$second queued" ] ||
+        fail "with $damage: $(body '.items[] | "\(.id) \(.state) \(.reason)"')"
+    grep -q "a damaged row is set aside job=$first" "$tmp/daemon.log" || fail "no word about $damage"
+    api GET "/api/v1/jobs/$first"
+    [[ $text == *'"damaged"'*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"
+    api POST "/api/v1/jobs/$first:retry"
+    problem 409 conflict "running a damaged job again"
+    stop_daemon
+    cp "$tmp/whole.db" "$state/state.db"
+done
+
+# -- A file from a newer program, and a damaged one, are refused with a sentence; the file stays as it is --
+refused() { # TEXT
+    cp "$state/state.db" "$tmp/before.db"
+    : >"$tmp/daemon.log"
+    try_daemon && fail "the daemon starts although: $1"
+    wait "$daemon"
+    local status=$?
+    daemon=
+    [ $status -eq 65 ] || fail "$1: status $status"
+    grep -q "$1" "$tmp/daemon.log" || fail "no word of: $1"
+    cmp -s "$state/state.db" "$tmp/before.db" || fail "the file was changed"
+}
+version=$(sqlite3 "$state/state.db" 'PRAGMA user_version')
+sqlite3 "$state/state.db" 'PRAGMA user_version=9999'
+refused "was written by a newer distilld (schema 9999, this one knows $version)"
+sqlite3 "$state/state.db" "PRAGMA user_version=$version"
+size=$(stat -c %s "$state/state.db")
+dd if=/dev/urandom of="$state/state.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
+refused "state.db is damaged: "
+rm -rf "$state"
+
+# -- No room: refused as such, told by /readyz, gone when there is room --
+mkdir -p "$state"
+if mount -t tmpfs -o size=2m distilld-test "$state" 2>/dev/null; then
+    at_end() {
+        umount -l "$tmp/state" 2>/dev/null
+    }
+    at_end=at_end
+    start_daemon
+    pauses
+    submit
+    first=$id
+    dd if=/dev/zero of="$state/ballast" bs=4096 2>/dev/null
+    for ((i = 0; i < 200; i++)); do
+        post_job "$(job)"
+        [ "$code" = 202 ] || break
+    done
+    problem 507 storage_exhausted "a submission to a full disk"
+    api GET /readyz
+    problem 507 storage_exhausted "/readyz with a full disk"
+    n=$(ids | wc -l)
+    [ "$n" = $((i + 1)) ] || fail "$n jobs are listed, $((i + 1)) were accepted"
+    kill_daemon
+    rm "$state/ballast"
+    start_daemon
+    [ "$(ids | wc -l)" = "$n" ] || fail "$(ids | wc -l) jobs after a kill, $n were accepted"
+    dd if=/dev/zero of="$state/ballast" bs=4096 2>/dev/null
+    until [ "$code" = 507 ]; do
+        post_job "$(job)"
+    done
+    rm "$state/ballast"
+    api GET /readyz
+    expect 200 "/readyz when there is room again"
+    submit
+    stop_daemon
+    umount -l "$state"
+    at_end=:
+else
+    skipped+=("a full disk: a tmpfs cannot be mounted here")
+fi
+rm -rf "$state"
+
+# -- A sync that fails: the answer is a refusal, nothing is accepted after it, and the daemon ends with 74 --
+if command -v strace >/dev/null && strace -qq -o /dev/null -e inject=fdatasync:error=EIO:when=1 true 2>/dev/null; then
+    start_daemon
+    pauses
+    submit
+    accepted=$id
+    kill_daemon
+    # The one of the next commit: starting takes none when there is nothing to change.
+    under=(strace -f -qq -o "$tmp/syncs" -e trace=fdatasync)
+    start_daemon
+    before=$(grep -c 'fdatasync' "$tmp/syncs")
+    submit
+    [ "$(grep -c 'fdatasync' "$tmp/syncs")" -gt "$before" ] || fail "a submission is not synced"
+    second=$id
+    # The tracer is the child: what it traces ends by its own pid.
+    traced=$(pgrep -P "$daemon" | head -1)
+    kill -9 "$traced"
+    wait "$daemon" 2>/dev/null
+    daemon=
+    under=(strace -f -qq -o "$tmp/syncs" -e trace=fdatasync -e "inject=fdatasync:error=EIO:when=$((before + 1))+")
+    start_daemon
+    post_job "$(job)"
+    problem 503 io "a submission whose sync fails"
+    post_job "$(job)"
+    [ "$code" = 503 ] || [ "$code" = 000 ] || fail "a submission after a failed sync: $code $text"
+    within 10 daemon_gone || fail "the daemon goes on after a failed sync"
+    wait "$daemon"
+    status=$?
+    daemon=
+    [ $status -eq 74 ] || fail "the daemon ended with status $status, not 74"
+    under=()
+    start_daemon
+    for id in "$accepted" "$second"; do
+        api GET "/api/v1/jobs/$id"
+        expect 200 "a job that was accepted before the disk failed"
+    done
+    stop_daemon
+else
+    skipped+=("a failing sync: strace cannot inject here")
+fi
+problems_are_whole
+[ ${#skipped[@]} -eq 0 ] || { printf 'SKIP: %s\n' "${skipped[@]}"; exit 77; }
