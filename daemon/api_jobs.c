@@ -11,6 +11,7 @@
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/refs.h"
+#include "daemon/sched.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -21,6 +22,8 @@ const struct job *api_find_job(struct daemon *d, const char *id, struct job **ow
 {
     struct active *a = daemon_active(d, id);
 
+    if (a)
+        sched_explain(d, a);
     *owned = a ? NULL : store_job_get(d->store, id, err);
     return a ? a->job : *owned;
 }
@@ -195,6 +198,8 @@ static void add_to_page(struct job *take_job, void *arg)
     struct page *p = arg;
     struct active *a = daemon_active(p->daemon, take_job->id);
 
+    if (a)
+        sched_explain(p->daemon, a);
     if (listing_has_room(&p->list))
         listing_add(&p->list, take_job->seq, job_json(a ? a->job : take_job, true));
     job_destroy(take_job);

@@ -7,12 +7,27 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
+/* Ids rise with the order of arrival. The first that is not before it. */
+static size_t find(const struct daemon *d, const char *id)
+{
+    size_t lo = 0, hi = d->active.n;
+
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+
+        if (strcmp(d->active.at[mid]->job->id, id) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 struct active *daemon_active(const struct daemon *d, const char *id)
 {
-    for (size_t i = 0; i < d->active.n; i++)
-        if (strcmp(d->active.at[i]->job->id, id) == 0)
-            return d->active.at[i];
-    return NULL;
+    size_t at = find(d, id);
+
+    return at < d->active.n && strcmp(d->active.at[at]->job->id, id) == 0 ? d->active.at[at] : NULL;
 }
 
 struct active *daemon_add_active(struct daemon *d, struct job *take_job)
@@ -31,10 +46,9 @@ struct active *daemon_add_active(struct daemon *d, struct job *take_job)
 
 void daemon_drop_active(struct daemon *d, struct active *a)
 {
-    size_t at = 0;
+    size_t at = find(d, a->job->id);
 
-    while (d->active.at[at] != a)
-        at++;
+    ASSERT(at < d->active.n && d->active.at[at] == a);
     memmove(&d->active.at[at], &d->active.at[at + 1],
             (d->active.n - at - 1) * sizeof(d->active.at[0]));
     d->active.n--;

@@ -59,7 +59,11 @@ struct daemon {
     uint64_t beats;              /* heartbeats so far */
     int64_t started_ms;
     bool stopping;
-    bool paused;          /* no job starts */
+    bool paused; /* no job starts */
+    /* After the newest pass of the queue: slots that nobody has, who waits (job.seq), in order, and when the first
+     * of them are to start (wall clock; 0: not known). */
+    int64_t free_slots;
+    VEC(int64_t) line, plans;
     uint64_t submissions; /* accepted, since the start */
     struct histogram schedule_seconds, checkpoint_seconds;
 };

@@ -39,31 +39,32 @@ struct job_origin {
 };
 
 struct job {
-    char id[JOB_ID_SIZE];
+    /* What every look at the queue reads of every job. Together, because there are many. */
     int64_t seq; /* order of arrival */
+    enum job_state state;
+    bool cancel_requested; /* durable: a cancel cannot be lost */
+    bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
+    int64_t ranks;         /* that it should have: the next attempt gets them */
+    int64_t threads, priority;
+    int64_t created_ms;    /* wall clock, as all of these; 0: not yet */
+    int64_t not_before_ms; /* the next attempt waits until then; 0: it may start */
+    int64_t limit_ms;      /* of its running time; 0: none */
+    int64_t ran_ms;        /* all attempts that are over, together */
+    int64_t planned_ms;    /* when the queue expects to start it; 0: not known. Not durable */
+    struct job_sweep sweep;
+
+    char id[JOB_ID_SIZE];
     char name[132], kind[16];
     char *spec;   /* the normalised JobSpec as JSON text */
     char *result; /* result.json, or NULL */
-    char *
-        placement; /* hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL */
-    enum job_state state;
-    struct reason reason;  /* code "": none */
-    bool cancel_requested; /* durable: a cancel cannot be lost */
-    int64_t attempt;       /* the newest; 0 before the first */
-    int64_t
-        failures[FAILURE_COUNT]; /* so many attempts ended so, and were tried again (failure.h) */
-    int64_t not_before_ms; /* wall clock: the next attempt waits until then; 0: it may start */
-    int64_t threads, priority;
-    int64_t ranks;         /* that it should have: the next attempt gets them */
-    int64_t attempt_ranks; /* of the newest attempt */
-    bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
-    int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
-    int64_t limit_ms;                            /* of its running time; 0: none */
-    int64_t ran_ms;                              /* all attempts that are over, together */
-    int64_t
-        planned_ms; /* wall clock: when the queue expects to start it; 0: not known. Not durable */
+    /* Hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL. */
+    char *placement;
+    struct reason reason;            /* code "": none */
+    int64_t attempt;                 /* the newest; 0 before the first */
+    int64_t attempt_ranks;           /* of the newest attempt */
+    int64_t failures[FAILURE_COUNT]; /* attempts that ended so, and were tried again (failure.h) */
+    int64_t started_ms, finished_ms; /* 0: not yet */
     struct job_progress progress;
-    struct job_sweep sweep;
     struct job_origin origin;
 };
 

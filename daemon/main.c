@@ -430,6 +430,8 @@ static void stop(struct daemon *d)
     while (d->active.n)
         daemon_drop_active(d, d->active.at[0]);
     vec_free(&d->active);
+    vec_free(&d->line);
+    vec_free(&d->plans);
     events_free(d->events);
     store_close(d->store);
     worker_calls_free(d->worker_calls);

@@ -9,6 +9,7 @@
 
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "daemon/sched.h"
 #include "proto/base/str.h"
 
 enum {
@@ -68,8 +69,10 @@ static struct json *snapshot_items(struct client *c)
     }
     if (!c->jobs.n) {
         /* What is active is known better here than in the file. */
-        for (size_t i = d->active.n; i-- > 0;)
+        for (size_t i = d->active.n; i-- > 0;) {
+            sched_explain(d, d->active.at[i]);
             js_push(items, job_json(d->active.at[i]->job, false));
+        }
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
             store_jobs_page(d->store, 0, SNAPSHOT_JOBS, &(struct job_filter){.state = s}, add_job,
                             items, NULL);

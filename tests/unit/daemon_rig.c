@@ -43,6 +43,8 @@ void rig_close(struct daemon *d)
     while (d->active.n)
         daemon_drop_active(d, d->active.at[0]);
     vec_free(&d->active);
+    vec_free(&d->line);
+    vec_free(&d->plans);
     events_free(d->events);
     store_close(d->store);
     free(d->state_dir);

@@ -620,8 +620,8 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
     uint64_t key = rng_key(unit_seed(), 1);
 
     for (uint64_t round = 0; round < 300; round++) {
-        int64_t seq = (int64_t)rng_below(key, round, 1000);
-        struct job *j = rig_job((int)round);
+        int64_t seq = 1000 * (int64_t)rng_below(key, round, 1000) + (int64_t)round;
+        struct job *j = rig_job((int)seq); /* ids rise with it */
 
         j->seq = seq;
         daemon_add_active(&d, j);
