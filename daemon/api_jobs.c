@@ -283,21 +283,25 @@ void api_job_get(struct daemon *d, struct request *r)
 
 /* -- Verbs ------------------------------------------------------------------------------------- */
 
+static void reply_job(struct daemon *d, struct request *r, int status)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+
+    if (j)
+        reply_json(r, status, job_json(j, true));
+    job_destroy(owned);
+}
+
 static void act(struct daemon *d, struct request *r,
                 bool (*verb)(struct daemon *d, const char *id, struct error *err))
 {
-    struct job *owned;
-    const struct job *j;
     struct error err;
 
-    if (!verb(d, r->params[0], &err)) {
+    if (verb(d, r->params[0], &err))
+        reply_job(d, r, 202);
+    else
         problem_reply_error(r, &err);
-        return;
-    }
-    j = api_job_of(d, r, &owned);
-    if (j)
-        reply_json(r, 202, job_json(j, true));
-    job_destroy(owned);
 }
 
 void api_job_cancel(struct daemon *d, struct request *r)
@@ -308,4 +312,25 @@ void api_job_cancel(struct daemon *d, struct request *r)
 void api_job_retry(struct daemon *d, struct request *r)
 {
     act(d, r, lifecycle_retry);
+}
+
+static void set_hold(struct daemon *d, struct request *r, bool hold)
+{
+    struct error err;
+    bool already;
+
+    if (lifecycle_hold(d, r->params[0], hold, &already, &err))
+        reply_job(d, r, already ? 200 : 202);
+    else
+        problem_reply_error(r, &err);
+}
+
+void api_job_hold(struct daemon *d, struct request *r)
+{
+    set_hold(d, r, true);
+}
+
+void api_job_release(struct daemon *d, struct request *r)
+{
+    set_hold(d, r, false);
 }

@@ -26,6 +26,7 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->priority = spec->priority;
     j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
     j->created_ms = now_ms;
+    j->hold_requested = spec->hold;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
     return j;
 }
@@ -177,6 +178,7 @@ struct json *job_json(const struct job *job, bool with_spec)
     js_set(j, "state", js_new_string(job_state_name(job->state)));
     js_set(j, "reason", reason_json(&job->reason));
     js_set(j, "cancel_requested", js_new_bool(job->cancel_requested));
+    js_set(j, "hold_requested", js_new_bool(job->hold_requested));
     js_set(j, "attempt", js_new_int(job->attempt));
     js_set(j, "failures", job_failures_json(job));
     js_set(j, "not_before", time_or_null(job->not_before_ms));

@@ -44,7 +44,9 @@ struct job {
     enum job_state state;
     bool cancel_requested; /* durable: a cancel cannot be lost */
     bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
-    int64_t ranks;         /* that it should have: the next attempt gets them */
+    bool hold_requested;   /* durable: no attempt starts until it is released */
+    bool yield_requested; /* durable: that attempt stops, at no cost; the next one stands in line */
+    int64_t ranks;        /* that it should have: the next attempt gets them */
     int64_t threads, priority;
     int64_t created_ms;    /* wall clock, as all of these; 0: not yet */
     int64_t not_before_ms; /* the next attempt waits until then; 0: it may start */
@@ -89,6 +91,12 @@ void job_sweep_count(struct job *j);
 static inline int64_t job_slots(const struct job *j)
 {
     return (j->state == JOB_QUEUED ? j->ranks : j->attempt_ranks) * j->threads;
+}
+
+/* Its attempt was asked to stop so that another one goes on, now or later. */
+static inline bool job_is_stopping(const struct job *j)
+{
+    return j->resize_requested || j->yield_requested;
 }
 
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)

@@ -82,13 +82,14 @@ static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, str
 /* The fields that an event changes, beside the state. */
 static void change(struct job *j, enum job_event event, const struct reason *reason, int64_t now)
 {
-    j->reason = reason ? *reason : (struct reason){.code = ""};
+    if (event != EV_HELLO || !job_is_stopping(j))
+        j->reason = reason ? *reason : (struct reason){.code = ""};
     if (event == EV_BEGIN)
         j->attempt++;
     if (event == EV_START) {
         j->attempt++;
         j->attempt_ranks = j->ranks;
-        j->resize_requested = false;
+        j->resize_requested = j->yield_requested = false;
     }
     if ((event == EV_START || event == EV_BEGIN) && !j->started_ms)
         j->started_ms = now;
@@ -96,6 +97,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->cancel_requested = true;
     if (event == EV_RETRY) {
         j->cancel_requested = j->resize_requested = false;
+        j->hold_requested = j->yield_requested = false;
         memset(j->failures, 0, sizeof(j->failures));
         j->ran_ms = 0;
         j->finished_ms = 0;
@@ -103,6 +105,10 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     }
     if (event == EV_RESIZE)
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
+    if (event == EV_HOLD || event == EV_RELEASE)
+        j->hold_requested = event == EV_HOLD;
+    if (event == EV_HOLD)
+        j->yield_requested = j->yield_requested || j->state != JOB_QUEUED;
     if (event == EV_START || event == EV_RETRY || job_is_final(j->state))
         j->not_before_ms = 0;
     if (event != EV_RESIZE)
@@ -250,6 +256,52 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
         return true;
     a->job->ranks = before;
     return false;
+}
+
+static bool over_already(const struct job *j, struct error *err)
+{
+    return err_set(err, ERR_CONFLICT, "job %s is over already: it is %s", j->id,
+                   job_state_name(j->state));
+}
+
+static void say_held(const struct job *j, bool hold, struct reason *why)
+{
+    if (hold && j->state == JOB_QUEUED)
+        reason_set(why, "held", "%s", "held by a user; it waits until it is released");
+    else if (hold && job_is_sweep(j))
+        reason_set(why, "held", "%s", "held by a user; it makes no more jobs until it is released");
+    else if (hold)
+        reason_set(
+            why, "held", "%s",
+            "held by a user; it stops at a step boundary with a checkpoint, and waits until it "
+            "is released");
+    else if (j->yield_requested)
+        reason_set(why, "released", "%s",
+                   "released; it goes on when the ranks have stopped that were asked to");
+    else
+        *why = (struct reason){.code = ""};
+}
+
+bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+    struct reason why;
+    struct job *j;
+
+    if (!a) {
+        j = store_job_get(d->store, id, err);
+        if (j)
+            over_already(j, err);
+        job_destroy(j);
+        return false;
+    }
+    *already = a->job->hold_requested == hold;
+    if (*already)
+        return true;
+    if (a->job->cancel_requested)
+        return err_set(err, ERR_CONFLICT, "job %s is being cancelled", id);
+    say_held(a->job, hold, &why);
+    return lifecycle_apply(d, a, hold ? EV_HOLD : EV_RELEASE, &why, err);
 }
 
 static void load_one(struct job *take_job, void *arg)

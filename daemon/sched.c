@@ -65,7 +65,7 @@ static bool pauses(const struct job *j, int64_t now_ms)
 
 static bool stands_in_line(const struct job *j, int64_t now_ms)
 {
-    return j->state == JOB_QUEUED && !job_is_sweep(j) && !pauses(j, now_ms);
+    return j->state == JOB_QUEUED && !job_is_sweep(j) && !j->hold_requested && !pauses(j, now_ms);
 }
 
 void sched_explain(struct daemon *d, struct active *a)
@@ -78,6 +78,15 @@ void sched_explain(struct daemon *d, struct active *a)
         return;
     say_why(d, a->job, ahead, d->free_slots, &a->job->reason);
     a->job->planned_ms = ahead < d->plans.n ? d->plans.at[ahead] : 0;
+}
+
+/* What keeps it out of the line may have come while its reason told of something else: an end, for example. */
+static void explain_hold(struct daemon *d, struct job *j)
+{
+    if (strcmp(j->reason.code, "held") == 0)
+        return;
+    reason_set(&j->reason, "held", "%s", "held by a user; it waits until it is released");
+    lifecycle_tell(d, "state", j->id, job_json(j, false));
 }
 
 static void start(struct daemon *d, struct active *a, const int64_t *given)
@@ -116,9 +125,11 @@ static void take_active(struct daemon *d, struct look *l)
     vec_reserve(&l->places, d->active.n);
     for (size_t i = 0; i < d->active.n; i++) {
         struct active *a = d->active.at[i];
-        const struct job *j = a->job;
+        struct job *j = a->job;
 
-        if (stands_in_line(j, l->now_ms))
+        if (j->hold_requested && j->state == JOB_QUEUED)
+            explain_hold(d, j);
+        else if (stands_in_line(j, l->now_ms))
             vec_push(&l->places,
                      (struct queue_place){.arrived_ms = j->created_ms,
                                           .ahead_ms = queue_ahead(j->priority, j->resize_requested),

@@ -13,8 +13,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     static const char sql[] =
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place, limit_ms) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -38,6 +38,7 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 17, j->origin.round);
     db_bind_text(q, 18, j->origin.place);
     db_bind_int(q, 19, j->limit_ms);
+    db_bind_int(q, 20, j->hold_requested);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -68,7 +69,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
         " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
-        " failures=?17, sweep_round=?18, ran_ms=?19"
+        " failures=?17, sweep_round=?18, ran_ms=?19,"
+        " hold_requested=?20, yield_requested=?21"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -97,6 +99,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_text(q, 17, failures);
     db_bind_int(q, 18, j->origin.round);
     db_bind_int(q, 19, j->ran_ms);
+    db_bind_int(q, 20, j->hold_requested);
+    db_bind_int(q, 21, j->yield_requested);
     ok = db_run(q, err);
     free(failures);
     if (!ok)
@@ -113,7 +117,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
     " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
-    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms"
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
+    " hold_requested, yield_requested"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -174,6 +179,8 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
     read_origin(q, &j->origin);
     j->ran_ms = db_int(q, 32);
+    j->hold_requested = db_int(q, 33);
+    j->yield_requested = db_int(q, 34);
     if (job_is_sweep(j))
         count_made(s, j);
     return j;

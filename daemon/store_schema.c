@@ -85,6 +85,8 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN limit_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN hold_requested INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const store_metrics_schema[] = {

@@ -84,6 +84,7 @@ static struct job *make_job(struct daemon *d, const struct job *parent, const st
     j->origin.index = k;
     j->origin.round = parent->attempt;
     j->origin.place = place_text(s, k);
+    j->hold_requested = false; /* that is the sweep's */
     if (why.code) {
         j->state = JOB_FAILED;
         j->finished_ms = j->created_ms;
@@ -174,7 +175,7 @@ static bool queue_one(struct daemon *d, struct active *a, struct error *err)
 
 static bool has_room(const struct daemon *d, const struct job *j)
 {
-    return !d->paused && !j->sweep.made[JOB_QUEUED] &&
+    return !d->paused && !j->hold_requested && !j->sweep.made[JOB_QUEUED] &&
            (!j->sweep.parallel || job_sweep_going(j) < j->sweep.parallel);
 }
 
@@ -219,7 +220,7 @@ static bool advance(struct daemon *d, struct active *a, struct error *err)
     bool more = !j->cancel_requested && (!a->all_redone || job_sweep_made(j) < j->sweep.total);
 
     if (j->state == JOB_QUEUED)
-        return d->paused || lifecycle_apply(d, a, EV_BEGIN, NULL, err);
+        return d->paused || j->hold_requested || lifecycle_apply(d, a, EV_BEGIN, NULL, err);
     if (more)
         return !has_room(d, j) || queue_one(d, a, err);
     if (!job_sweep_going(j))
