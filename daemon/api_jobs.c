@@ -8,6 +8,7 @@
 #include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
 #include "daemon/listing.h"
+#include "daemon/needs.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/refs.h"
@@ -81,6 +82,7 @@ static void check_here(const struct daemon *d, const JobSpec *spec, struct probl
 
     job_visit_paths(j, check_path, p);
     js_free(j);
+    needs_check(d, spec, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }

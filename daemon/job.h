@@ -38,6 +38,13 @@ struct job_origin {
     char *place;             /* JSON text: {"point", "values", "seed"} */
 };
 
+/* A job that must be over before another one starts. */
+struct job_need {
+    char id[JOB_ID_SIZE];
+    bool must_succeed;
+    enum job_state state; /* as far as it is known here (needs.h) */
+};
+
 struct job {
     /* What every look at the queue reads of every job. Together, because there are many. */
     int64_t seq; /* order of arrival */
@@ -53,6 +60,7 @@ struct job {
     int64_t limit_ms;      /* of its running time; 0: none */
     int64_t ran_ms;        /* all attempts that are over, together */
     int64_t planned_ms;    /* when the queue expects to start it; 0: not known. Not durable */
+    size_t n_needs;
     struct job_sweep sweep;
 
     char id[JOB_ID_SIZE];
@@ -68,12 +76,17 @@ struct job {
     int64_t started_ms, finished_ms; /* 0: not yet */
     struct job_progress progress;
     struct job_origin origin;
+    struct job_need *needs; /* n_needs of them */
+    bool needs_told;        /* its reason says which it waits for */
 };
 
 /* From a spec that has passed validation. */
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms);
 /* Makes a sweep of it, which keeps the spec as it was written. */
 void job_become_sweep(struct job *j, const struct json *spec, const struct sweep *s);
+/* Reads its needs out of its spec. */
+void job_read_needs(struct job *j);
+void job_forget_needs(struct job *j);
 void job_destroy(struct job *j); /* NULL is fine */
 
 static inline bool job_is_sweep(const struct job *j)

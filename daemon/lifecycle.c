@@ -6,6 +6,7 @@
 
 #include "daemon/attempts.h"
 #include "daemon/launch.h"
+#include "daemon/needs.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
@@ -51,7 +52,7 @@ bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifec
 {
     struct job *j = take_job;
 
-    if (!store_new(d, j, also, err)) {
+    if (!needs_look(d, j, err) || !store_new(d, j, also, err)) {
         job_destroy(j);
         return false;
     }
@@ -169,6 +170,7 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
     tell_state(d, a->job);
     sweeps_note(d, a->job, before.state);
     if (job_is_final(t->to)) {
+        needs_note(d, a->job);
         daemon_drop_active(d, a);
         a = NULL;
     }
@@ -224,7 +226,7 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
         job_destroy(j);
         return false;
     }
-    if (!sweeps_take_back(d, j, err)) {
+    if (!needs_look(d, j, err) || !sweeps_take_back(d, j, err)) {
         job_destroy(j);
         return false;
     }
@@ -301,7 +303,7 @@ bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, 
     if (a->job->cancel_requested)
         return err_set(err, ERR_CONFLICT, "job %s is being cancelled", id);
     say_held(a->job, hold, &why);
-    return lifecycle_apply(d, a, hold ? EV_HOLD : EV_RELEASE, &why, err);
+    return lifecycle_apply(d, a, hold ? EV_HOLD : EV_RELEASE, why.code[0] ? &why : NULL, err);
 }
 
 static void load_one(struct job *take_job, void *arg)
@@ -311,5 +313,10 @@ static void load_one(struct job *take_job, void *arg)
 
 bool lifecycle_load(struct daemon *d, struct error *err)
 {
-    return store_jobs_active(d->store, load_one, d, err);
+    if (!store_jobs_active(d->store, load_one, d, err))
+        return false;
+    for (size_t i = 0; i < d->active.n; i++)
+        if (!needs_look(d, d->active.at[i]->job, err))
+            return false;
+    return true;
 }

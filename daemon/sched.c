@@ -7,6 +7,7 @@
 #include "daemon/attempts.h"
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
+#include "daemon/needs.h"
 #include "daemon/queue.h"
 #include "daemon/sweeps.h"
 #include "proto/base/clock.h"
@@ -65,7 +66,8 @@ static bool pauses(const struct job *j, int64_t now_ms)
 
 static bool stands_in_line(const struct job *j, int64_t now_ms)
 {
-    return j->state == JOB_QUEUED && !job_is_sweep(j) && !j->hold_requested && !pauses(j, now_ms);
+    return j->state == JOB_QUEUED && !job_is_sweep(j) && !j->hold_requested &&
+           (!j->n_needs || needs_verdict(j) == NEEDS_MET) && !pauses(j, now_ms);
 }
 
 void sched_explain(struct daemon *d, struct active *a)
@@ -229,6 +231,7 @@ static void pass(uv_timer_t *t)
     const double began = clock_mono_s();
     struct look l = {.now_ms = clock_wall_ms()};
 
+    needs_pass(d);
     sweeps_pass(d);
     l.hosts = hosts_free(d);
     take_active(d, &l);

@@ -86,7 +86,8 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN limit_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN ran_ms INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE job ADD COLUMN hold_requested INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const store_metrics_schema[] = {

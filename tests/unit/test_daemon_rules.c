@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/idempotency.h"
 #include "daemon/job_fsm.h"
+#include "daemon/needs.h"
 #include "daemon/oom.h"
 #include "daemon/outcome.h"
 #include "daemon/page.h"
@@ -16,6 +17,7 @@
 #include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
+#include "proto/wire/validate.h"
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
 
@@ -301,6 +303,56 @@ START_TEST(a_job_whose_time_is_over_is_not_tried_again)
         ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
         ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
     }
+}
+END_TEST
+
+START_TEST(a_job_waits_for_what_it_needs)
+{
+    static const struct {
+        bool must_succeed[2];
+        enum job_state state[2];
+        enum needs_verdict want;
+        const char *code;
+    } cases[] = {
+        {{true, true}, {JOB_SUCCEEDED, JOB_SUCCEEDED}, NEEDS_MET, NULL},
+        {{true, false}, {JOB_SUCCEEDED, JOB_FAILED}, NEEDS_MET, NULL},
+        {{false, false}, {JOB_CANCELLED, JOB_FAILED}, NEEDS_MET, NULL},
+        {{true, true}, {JOB_SUCCEEDED, JOB_RUNNING}, NEEDS_WAIT, "waiting_for_jobs"},
+        {{false, true}, {JOB_QUEUED, JOB_SUCCEEDED}, NEEDS_WAIT, "waiting_for_jobs"},
+        {{true, true}, {JOB_SUCCEEDED, JOB_FAILED}, NEEDS_BROKEN, "dependency_failed"},
+        {{true, true}, {JOB_STARTING, JOB_CANCELLED}, NEEDS_BROKEN, "dependency_failed"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct job_need needs[2] = {{"job_a", cases[i].must_succeed[0], cases[i].state[0]},
+                                    {"job_b", cases[i].must_succeed[1], cases[i].state[1]}};
+        const struct job j = {.n_needs = 2, .needs = needs};
+        struct reason why;
+
+        ck_assert_msg(needs_verdict(&j) == cases[i].want, "case %zu", i);
+        if (!cases[i].code)
+            continue;
+        needs_describe(&j, &why);
+        ck_assert_msg(strcmp(why.code, cases[i].code) == 0, "case %zu: %s", i, why.code);
+    }
+    ck_assert(needs_verdict(&(struct job){.n_needs = 0}) == NEEDS_MET);
+}
+END_TEST
+
+START_TEST(the_names_of_what_it_waits_for_fit_a_reason)
+{
+    struct job_need needs[JOB_MAX_NEEDS];
+    const struct job j = {.n_needs = JOB_MAX_NEEDS, .needs = needs};
+    struct reason why;
+
+    for (int i = 0; i < JOB_MAX_NEEDS; i++) {
+        needs[i] = (struct job_need){.must_succeed = true, .state = JOB_QUEUED};
+        snprintf(needs[i].id, sizeof(needs[i].id), "job_%026d", i);
+    }
+    needs_describe(&j, &why);
+    ck_assert_msg(strstr(why.message, "waits for job_00000000000000000000000000 to succeed, ") &&
+                      strstr(why.message, " and 16 more"),
+                  "%s", why.message);
 }
 END_TEST
 
@@ -678,7 +730,8 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
 END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
-          an_end_means_what_the_table_says, what_a_job_was_stopped_for_costs_nothing,
+          an_end_means_what_the_table_says, a_job_waits_for_what_it_needs,
+          the_names_of_what_it_waits_for_fit_a_reason, what_a_job_was_stopped_for_costs_nothing,
           a_resize_is_no_failed_attempt, a_job_whose_time_is_over_is_not_tried_again,
           each_class_has_its_own_budget, the_kernels_log_names_who_was_short_of_memory,
           pauses_double_up_to_a_limit_and_are_spread, no_pause_stays_none_however_often_it_doubles,
