@@ -10,6 +10,8 @@ void api_job_list(struct daemon *d, struct request *r);
 void api_job_get(struct daemon *d, struct request *r);
 void api_job_cancel(struct daemon *d, struct request *r);
 void api_job_retry(struct daemon *d, struct request *r);
+void api_job_hold(struct daemon *d, struct request *r);
+void api_job_release(struct daemon *d, struct request *r);
 
 /* api_webhooks.c */
 void api_webhook_add(struct daemon *d, struct request *r);

@@ -8,9 +8,11 @@
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
 #include "daemon/listing.h"
+#include "daemon/needs.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/refs.h"
+#include "daemon/sched.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -21,6 +23,8 @@ const struct job *api_find_job(struct daemon *d, const char *id, struct job **ow
 {
     struct active *a = daemon_active(d, id);
 
+    if (a)
+        sched_explain(d, a);
     *owned = a ? NULL : store_job_get(d->store, id, err);
     return a ? a->job : *owned;
 }
@@ -76,6 +80,7 @@ static void check_here(const struct daemon *d, const JobSpec *spec, struct probl
     struct error err;
 
     job_each_path(spec, check_path, p);
+    needs_check(d, spec, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
@@ -193,6 +198,8 @@ static void add_to_page(struct job *take_job, void *arg)
     struct page *p = arg;
     struct active *a = daemon_active(p->daemon, take_job->id);
 
+    if (a)
+        sched_explain(p->daemon, a);
     if (listing_has_room(&p->list))
         job_write(listing_write(&p->list, take_job->seq), NULL, a ? a->job : take_job, true);
     job_destroy(take_job);
@@ -276,21 +283,25 @@ void api_job_get(struct daemon *d, struct request *r)
 
 /* -- Verbs ------------------------------------------------------------------------------------- */
 
+static void reply_job(struct daemon *d, struct request *r, int status)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+
+    if (j)
+        reply_json(r, status, job_json(j, true));
+    job_destroy(owned);
+}
+
 static void act(struct daemon *d, struct request *r,
                 bool (*verb)(struct daemon *d, const char *id, struct error *err))
 {
-    struct job *owned;
-    const struct job *j;
     struct error err;
 
-    if (!verb(d, r->params[0], &err)) {
+    if (verb(d, r->params[0], &err))
+        reply_job(d, r, 202);
+    else
         problem_reply_error(r, &err);
-        return;
-    }
-    j = api_job_of(d, r, &owned);
-    if (j)
-        reply_json_text(r, 202, job_text(j, true));
-    job_destroy(owned);
 }
 
 void api_job_cancel(struct daemon *d, struct request *r)
@@ -301,4 +312,25 @@ void api_job_cancel(struct daemon *d, struct request *r)
 void api_job_retry(struct daemon *d, struct request *r)
 {
     act(d, r, lifecycle_retry);
+}
+
+static void set_hold(struct daemon *d, struct request *r, bool hold)
+{
+    struct error err;
+    bool already;
+
+    if (lifecycle_hold(d, r->params[0], hold, &already, &err))
+        reply_job(d, r, already ? 200 : 202);
+    else
+        problem_reply_error(r, &err);
+}
+
+void api_job_hold(struct daemon *d, struct request *r)
+{
+    set_hold(d, r, true);
+}
+
+void api_job_release(struct daemon *d, struct request *r)
+{
+    set_hold(d, r, false);
 }

@@ -368,7 +368,7 @@ static void on_tick(uv_timer_t *t)
         announce_log(d, a);
         if ((a->job->cancel_requested || is_over_time(d, a)) && !a->kill_at_ns)
             attempts_stop(d, a);
-        else if (a->job->resize_requested && !a->kill_at_ns)
+        else if (job_is_stopping(a->job) && !a->kill_at_ns)
             attempts_preempt(d, a);
         if (a->kill_at_ns && clock_mono_ns() >= a->kill_at_ns)
             force(d, a);

@@ -27,7 +27,6 @@ struct settings {
 /* A job that is not over, and what is only known while the daemon runs. */
 struct active {
     struct job *job;
-    struct active *next;      /* of those whose ids fall into one slot of the index */
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
     int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
@@ -55,7 +54,6 @@ struct daemon {
     struct worker_calls *worker_calls;
     struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
     VEC(struct active *) active; /* in the order of arrival */
-    VEC(struct active *) index;  /* the same by id (daemon.c) */
     struct intake *intake;       /* submissions that wait for their commit */
     uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;         /* sched.c: a pass is due */
@@ -71,7 +69,11 @@ struct daemon {
     bool paused;               /* no job starts */
     struct reply_memory lists; /* of jobs */
     uint64_t untold;           /* changes of jobs that no event has told */
-    uint64_t submissions;      /* accepted, since the start */
+    /* After the newest pass of the queue: slots that nobody has, who waits (job.seq), in order, and when the first
+     * of them are to start (wall clock; 0: not known). */
+    int64_t free_slots;
+    VEC(int64_t) line, plans;
+    uint64_t submissions; /* accepted, since the start */
     struct histogram schedule_seconds, checkpoint_seconds;
 };
 

@@ -123,38 +123,67 @@ static int64_t ranks_on(const char *placement, const char *name)
     return 0;
 }
 
-static int64_t used(const struct daemon *d, const struct host *h)
+static size_t index_of(const struct daemon *d, const char *name, size_t len)
 {
-    int64_t n = 0;
+    size_t i = 0;
+
+    while (i < d->hosts->list.n &&
+           (strncmp(d->hosts->list.at[i].name, name, len) != 0 || d->hosts->list.at[i].name[len]))
+        i++;
+    return i;
+}
+
+/* Adds the ranks of a placement, each counted `times`, to those of each host. It is read once, because passes of
+ * the queue do this for every job that runs. */
+static void add_ranks(const struct daemon *d, const char *placement, int64_t times, int64_t *ranks)
+{
+    for (const char *p = placement; p && *p; p = strchr(p, ',')) {
+        size_t len, at;
+
+        p += *p == ',';
+        len = strcspn(p, ":");
+        at = index_of(d, p, len);
+        if (at < d->hosts->list.n && p[len])
+            ranks[at] += times * strtoll(p + len + 1, NULL, 10);
+    }
+}
+
+/* Slots that jobs hold of each host; free() */
+static int64_t *used(const struct daemon *d)
+{
+    int64_t *n = NEW_ARRAY(int64_t, d->hosts->list.n);
 
     for (size_t i = 0; i < d->active.n; i++) {
         const struct job *j = d->active.at[i]->job;
 
         if (j->state != JOB_QUEUED)
-            n += ranks_on(j->placement, h->name) * j->threads;
+            add_ranks(d, j->placement, j->threads, n);
     }
     return n;
 }
 
 int64_t hosts_used(const struct daemon *d)
 {
-    int64_t n = 0;
+    int64_t n = 0, *each = used(d);
 
     for (size_t i = 0; i < d->hosts->list.n; i++)
-        n += used(d, &d->hosts->list.at[i]);
+        n += each[i];
+    free(each);
     return n;
 }
 
 struct place_host *hosts_free(const struct daemon *d)
 {
     struct place_host *all = NEW_ARRAY(struct place_host, d->hosts->list.n);
+    int64_t *held = used(d);
 
     for (size_t i = 0; i < d->hosts->list.n; i++) {
         const struct host *h = &d->hosts->list.at[i];
 
         if (!h->why[0])
-            all[i] = (struct place_host){h->slots, h->slots - used(d, h)};
+            all[i] = (struct place_host){h->slots, h->slots - held[i]};
     }
+    free(held);
     return all;
 }
 
@@ -162,11 +191,10 @@ int64_t *hosts_ranks(const struct daemon *d, const char *placement)
 {
     int64_t *ranks = NEW_ARRAY(int64_t, d->hosts->list.n);
 
-    for (size_t i = 0; i < d->hosts->list.n; i++) {
-        const struct host *h = &d->hosts->list.at[i];
-
-        ranks[i] = h->why[0] ? 0 : ranks_on(placement, h->name);
-    }
+    add_ranks(d, placement, 1, ranks);
+    for (size_t i = 0; i < d->hosts->list.n; i++)
+        if (d->hosts->list.at[i].why[0])
+            ranks[i] = 0;
     return ranks;
 }
 
@@ -266,14 +294,14 @@ void hosts_describe_down(const struct daemon *d, char *out, size_t size)
 
 /* -- The API ----------------------------------------------------------------------------------- */
 
-static struct json *node_json(const struct daemon *d, const struct host *h)
+static struct json *node_json(const struct host *h, int64_t held)
 {
     struct json *j = js_new_object();
     char since[CLOCK_TEXT];
 
     js_set(j, "name", js_new_string(h->name));
     js_set(j, "slots", js_new_int(h->slots));
-    js_set(j, "used", js_new_int(used(d, h)));
+    js_set(j, "used", js_new_int(held));
     js_set(j, "state", js_new_string(h->why[0] ? "down" : "up"));
     js_set(j, "reason", h->why[0] ? js_new_string(h->why) : js_new_null());
     js_set(j, "since", js_new_string(clock_text(h->since_ms, since)));
@@ -283,9 +311,11 @@ static struct json *node_json(const struct daemon *d, const struct host *h)
 struct json *hosts_json(const struct daemon *d)
 {
     struct json *j = js_new_object(), *items = js_new_array();
+    int64_t *held = used(d);
 
     for (size_t i = 0; i < d->hosts->list.n; i++)
-        js_push(items, node_json(d, &d->hosts->list.at[i]));
+        js_push(items, node_json(&d->hosts->list.at[i], held[i]));
+    free(held);
     js_set(j, "items", items);
     return j;
 }

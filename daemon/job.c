@@ -18,14 +18,42 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     snprintf(j->name, sizeof(j->name), "%s", spec->name);
     snprintf(j->kind, sizeof(j->kind), "%s", job_kind_name(spec));
     j->spec = job_to_text(spec);
+    if (spec->n_depends_on)
+        job_read_needs(j);
     j->state = JOB_QUEUED;
     j->ranks = j->attempt_ranks = spec->resources->ranks;
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
     j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
     j->created_ms = now_ms;
+    j->hold_requested = spec->hold;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
     return j;
+}
+
+void job_forget_needs(struct job *j)
+{
+    free(j->needs);
+    j->needs = NULL;
+    j->n_needs = 0;
+}
+
+void job_read_needs(struct job *j)
+{
+    struct json *spec = js_parse(j->spec, strlen(j->spec), NULL);
+    const struct json *list = js_get(spec, "depends_on");
+
+    job_forget_needs(j);
+    j->n_needs = js_kind(list) == JS_ARRAY ? js_len(list) : 0;
+    j->needs = NEW_ARRAY(struct job_need, j->n_needs);
+    for (size_t i = 0; i < j->n_needs; i++) {
+        const struct json *one = js_at(list, i);
+
+        snprintf(j->needs[i].id, sizeof(j->needs[i].id), "%s", js_string(js_get(one, "job"), ""));
+        j->needs[i].must_succeed =
+            strcmp(js_string(js_get(one, "when"), "succeeded"), "succeeded") == 0;
+    }
+    js_free(spec);
 }
 
 void job_become_sweep(struct job *j, const struct json *spec, const struct sweep *s)
@@ -67,6 +95,7 @@ void job_destroy(struct job *j)
     if (!j)
         return;
     free(j->origin.place);
+    free(j->needs);
     free(j->spec);
     free(j->result);
     free(j->placement);
@@ -203,6 +232,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     jw_string(w, "state", job_state_name(job->state));
     write_reason(w, &job->reason);
     jw_bool(w, "cancel_requested", job->cancel_requested);
+    jw_bool(w, "hold_requested", job->hold_requested);
     jw_int(w, "attempt", job->attempt);
     job_write_failures(w, "failures", job);
     write_time(w, "not_before", job->not_before_ms);

@@ -39,39 +39,55 @@ struct job_origin {
     char *place;             /* JSON text: {"point", "values", "seed"} */
 };
 
-struct job {
+/* A job that must be over before another one starts. */
+struct job_need {
     char id[JOB_ID_SIZE];
+    bool must_succeed;
+    enum job_state state; /* as far as it is known here (needs.h) */
+};
+
+struct job {
+    /* What every look at the queue reads of every job. Together, because there are many. */
     int64_t seq; /* order of arrival */
+    enum job_state state;
+    bool cancel_requested; /* durable: a cancel cannot be lost */
+    bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
+    bool hold_requested;   /* durable: no attempt starts until it is released */
+    bool yield_requested; /* durable: that attempt stops, at no cost; the next one stands in line */
+    int64_t ranks;        /* that it should have: the next attempt gets them */
+    int64_t threads, priority;
+    int64_t created_ms;    /* wall clock, as all of these; 0: not yet */
+    int64_t not_before_ms; /* the next attempt waits until then; 0: it may start */
+    int64_t limit_ms;      /* of its running time; 0: none */
+    int64_t ran_ms;        /* all attempts that are over, together */
+    int64_t planned_ms;    /* when the queue expects to start it; 0: not known. Not durable */
+    size_t n_needs;
+    struct job_sweep sweep;
+
+    char id[JOB_ID_SIZE];
     char name[132], kind[16];
     char *spec;   /* the normalised JobSpec as JSON text */
     char *result; /* result.json, or NULL */
-    char *
-        placement; /* hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL */
-    enum job_state state;
-    struct reason reason;  /* code "": none */
-    bool cancel_requested; /* durable: a cancel cannot be lost */
-    int64_t attempt;       /* the newest; 0 before the first */
-    int64_t
-        failures[FAILURE_COUNT]; /* so many attempts ended so, and were tried again (failure.h) */
-    int64_t not_before_ms; /* wall clock: the next attempt waits until then; 0: it may start */
-    int64_t threads, priority;
-    int64_t ranks;         /* that it should have: the next attempt gets them */
-    int64_t attempt_ranks; /* of the newest attempt */
-    bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
-    int64_t created_ms, started_ms, finished_ms; /* wall clock; 0: not yet */
-    int64_t limit_ms;                            /* of its running time; 0: none */
-    int64_t ran_ms;                              /* all attempts that are over, together */
-    int64_t
-        planned_ms; /* wall clock: when the queue expects to start it; 0: not known. Not durable */
+    /* Hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL. */
+    char *placement;
+    struct reason reason;            /* code "": none */
+    int64_t attempt;                 /* the newest; 0 before the first */
+    int64_t attempt_ranks;           /* of the newest attempt */
+    int64_t failures[FAILURE_COUNT]; /* attempts that ended so, and were tried again (failure.h) */
+    int64_t started_ms, finished_ms; /* 0: not yet */
     struct job_progress progress;
-    struct job_sweep sweep;
     struct job_origin origin;
+    struct job_need *needs; /* n_needs of them */
+    bool needs_told;        /* its reason says which it waits for */
 };
 
 /* From a spec that has passed validation. */
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms);
 /* Makes a sweep of it, which keeps the spec as it was written. */
 void job_become_sweep(struct job *j, const struct json *spec, const struct sweep *s);
+/* Reads its needs out of its spec. */
+void job_read_needs(struct job *j);
+void job_forget_needs(struct job *j);
 void job_destroy(struct job *j); /* NULL is fine */
 
 static inline bool job_is_sweep(const struct job *j)
@@ -95,6 +111,11 @@ static inline int64_t job_slots(const struct job *j)
 #define REASON_DAMAGED "damaged"
 
 bool job_kind_known(const char *kind);
+/* Its attempt was asked to stop so that another one goes on, now or later. */
+static inline bool job_is_stopping(const struct job *j)
+{
+    return j->resize_requested || j->yield_requested;
+}
 
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -9,6 +9,8 @@ static const struct job_transition table[] = {
     {JOB_QUEUED, EV_START, JOB_STARTING, ACT_LAUNCH},
     {JOB_QUEUED, EV_CANCEL, JOB_CANCELLED, ACT_SCHEDULE},
     {JOB_QUEUED, EV_RESIZE, JOB_QUEUED, ACT_SCHEDULE},
+    {JOB_QUEUED, EV_HOLD, JOB_QUEUED, ACT_SCHEDULE},
+    {JOB_QUEUED, EV_RELEASE, JOB_QUEUED, ACT_SCHEDULE},
     {JOB_QUEUED, EV_BEGIN, JOB_RUNNING, ACT_NOTHING},
 
     {JOB_STARTING, EV_HELLO, JOB_RUNNING, ACT_NOTHING},
@@ -18,7 +20,9 @@ static const struct job_transition table[] = {
     {JOB_STARTING, EV_BAD, JOB_FAILED, ACT_SCHEDULE},
     {JOB_STARTING, EV_STOPPED, JOB_CANCELLED, ACT_SCHEDULE},
     {JOB_STARTING, EV_RESIZE, JOB_STARTING, ACT_NOTHING}, /* its ranks are told when they report */
-    {JOB_STARTING, EV_RESIZED, JOB_QUEUED, ACT_SCHEDULE},
+    {JOB_STARTING, EV_HOLD, JOB_STARTING, ACT_NOTHING},   /* likewise */
+    {JOB_STARTING, EV_RELEASE, JOB_STARTING, ACT_NOTHING},
+    {JOB_STARTING, EV_YIELDED, JOB_QUEUED, ACT_SCHEDULE},
 
     {JOB_RUNNING, EV_CANCEL, JOB_RUNNING, ACT_STOP_ATTEMPT},
     {JOB_RUNNING, EV_DONE, JOB_SUCCEEDED, ACT_SCHEDULE},
@@ -26,7 +30,10 @@ static const struct job_transition table[] = {
     {JOB_RUNNING, EV_BAD, JOB_FAILED, ACT_SCHEDULE},
     {JOB_RUNNING, EV_STOPPED, JOB_CANCELLED, ACT_SCHEDULE},
     {JOB_RUNNING, EV_RESIZE, JOB_RUNNING, ACT_PREEMPT},
-    {JOB_RUNNING, EV_RESIZED, JOB_QUEUED, ACT_SCHEDULE},
+    {JOB_RUNNING, EV_HOLD, JOB_RUNNING, ACT_PREEMPT},
+    {JOB_RUNNING, EV_RELEASE, JOB_RUNNING,
+     ACT_NOTHING}, /* ranks that were asked stop all the same */
+    {JOB_RUNNING, EV_YIELDED, JOB_QUEUED, ACT_SCHEDULE},
 
     {JOB_FAILED, EV_RETRY, JOB_QUEUED, ACT_SCHEDULE},
     {JOB_CANCELLED, EV_RETRY, JOB_QUEUED, ACT_SCHEDULE},
@@ -34,8 +41,9 @@ static const struct job_transition table[] = {
 
 static const char *const state_names[] = {"queued",    "starting", "running",
                                           "succeeded", "failed",   "cancelled"};
-static const char *const event_names[] = {"start",   "hello",  "done",  "again",  "bad",  "stopped",
-                                          "resized", "cancel", "retry", "resize", "begin"};
+static const char *const event_names[] = {"start",   "hello",   "done",   "again", "bad",
+                                          "stopped", "yielded", "cancel", "retry", "resize",
+                                          "hold",    "release", "begin"};
 
 const struct job_transition *job_fsm_find(enum job_state from, enum job_event event)
 {

@@ -21,10 +21,12 @@ enum job_event {
     EV_AGAIN,   /* it ended in a way that another attempt may mend */
     EV_BAD,     /* it ended for good */
     EV_STOPPED, /* it ended as asked to */
-    EV_RESIZED, /* it ended so that another one goes on with other ranks */
+    EV_YIELDED, /* it ended as asked to, so that another one goes on */
     EV_CANCEL,  /* a user does not want it any more */
     EV_RETRY,   /* a user wants it after all */
     EV_RESIZE,  /* a user wants other ranks */
+    EV_HOLD,    /* a user wants it to wait */
+    EV_RELEASE, /* and not to wait any longer */
     EV_BEGIN,   /* a sweep begins to make its jobs */
     JOB_EVENT_COUNT
 };

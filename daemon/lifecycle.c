@@ -7,6 +7,7 @@
 #include "daemon/attempts.h"
 #include "daemon/courier.h"
 #include "daemon/launch.h"
+#include "daemon/needs.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
@@ -45,6 +46,8 @@ static bool note_change(struct daemon *d, const struct job *j, uint64_t event, i
 bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
                      struct error *err)
 {
+    if (!needs_look(d, j, err))
+        return false;
     id_next(last, j->created_ms, j->id);
     memcpy(last, j->id, JOB_ID_SIZE);
     return store_job_add(d->store, j, err) && (job_is_final(j->state) || refs_note(d, j, err)) &&
@@ -96,13 +99,14 @@ static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, str
 /* The fields that an event changes, beside the state. */
 static void change(struct job *j, enum job_event event, const struct reason *reason, int64_t now)
 {
-    j->reason = reason ? *reason : (struct reason){.code = ""};
+    if (event != EV_HELLO || !job_is_stopping(j))
+        j->reason = reason ? *reason : (struct reason){.code = ""};
     if (event == EV_BEGIN)
         j->attempt++;
     if (event == EV_START) {
         j->attempt++;
         j->attempt_ranks = j->ranks;
-        j->resize_requested = false;
+        j->resize_requested = j->yield_requested = false;
     }
     if ((event == EV_START || event == EV_BEGIN) && !j->started_ms)
         j->started_ms = now;
@@ -110,6 +114,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->cancel_requested = true;
     if (event == EV_RETRY) {
         j->cancel_requested = j->resize_requested = false;
+        j->hold_requested = j->yield_requested = false;
         memset(j->failures, 0, sizeof(j->failures));
         j->ran_ms = 0;
         j->finished_ms = 0;
@@ -117,6 +122,10 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     }
     if (event == EV_RESIZE)
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
+    if (event == EV_HOLD || event == EV_RELEASE)
+        j->hold_requested = event == EV_HOLD;
+    if (event == EV_HOLD)
+        j->yield_requested = j->yield_requested || j->state != JOB_QUEUED;
     if (event == EV_START || event == EV_RETRY || job_is_final(j->state))
         j->not_before_ms = 0;
     if (event != EV_RESIZE)
@@ -131,8 +140,8 @@ static bool store_change(struct daemon *d, const struct job *j, enum job_event e
                          struct error *err)
 {
     bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
-              (event != EV_START || open_attempt(d, j, now, err)) && note_change(d, j, events_next_id(d->events), now, err) &&
-              store_commit(d->store, err);
+              (event != EV_START || open_attempt(d, j, now, err)) &&
+              note_change(d, j, events_next_id(d->events), now, err) && store_commit(d->store, err);
 
     if (!ok)
         store_rollback(d->store);
@@ -176,6 +185,7 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
     tell_state(d, a->job);
     sweeps_note(d, a->job, before.state);
     if (job_is_final(t->to)) {
+        needs_note(d, a->job);
         daemon_drop_active(d, a);
         a = NULL;
     }
@@ -233,7 +243,7 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
         job_destroy(j);
         return false;
     }
-    if (!sweeps_take_back(d, j, err)) {
+    if (!needs_look(d, j, err) || !sweeps_take_back(d, j, err)) {
         job_destroy(j);
         return false;
     }
@@ -267,6 +277,52 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
     return false;
 }
 
+static bool over_already(const struct job *j, struct error *err)
+{
+    return err_set(err, ERR_CONFLICT, "job %s is over already: it is %s", j->id,
+                   job_state_name(j->state));
+}
+
+static void say_held(const struct job *j, bool hold, struct reason *why)
+{
+    if (hold && j->state == JOB_QUEUED)
+        reason_set(why, "held", "%s", "held by a user; it waits until it is released");
+    else if (hold && job_is_sweep(j))
+        reason_set(why, "held", "%s", "held by a user; it makes no more jobs until it is released");
+    else if (hold)
+        reason_set(
+            why, "held", "%s",
+            "held by a user; it stops at a step boundary with a checkpoint, and waits until it "
+            "is released");
+    else if (j->yield_requested)
+        reason_set(why, "released", "%s",
+                   "released; it goes on when the ranks have stopped that were asked to");
+    else
+        *why = (struct reason){.code = ""};
+}
+
+bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+    struct reason why;
+    struct job *j;
+
+    if (!a) {
+        j = store_job_get(d->store, id, err);
+        if (j)
+            over_already(j, err);
+        job_destroy(j);
+        return false;
+    }
+    *already = a->job->hold_requested == hold;
+    if (*already)
+        return true;
+    if (a->job->cancel_requested)
+        return err_set(err, ERR_CONFLICT, "job %s is being cancelled", id);
+    say_held(a->job, hold, &why);
+    return lifecycle_apply(d, a, hold ? EV_HOLD : EV_RELEASE, why.code[0] ? &why : NULL, err);
+}
+
 static void load_one(struct job *take_job, void *arg)
 {
     if (job_is_final(take_job->state)) /* set aside: damaged */
@@ -277,5 +333,10 @@ static void load_one(struct job *take_job, void *arg)
 
 bool lifecycle_load(struct daemon *d, struct error *err)
 {
-    return store_jobs_active(d->store, load_one, d, err);
+    if (!store_jobs_active(d->store, load_one, d, err))
+        return false;
+    for (size_t i = 0; i < d->active.n; i++)
+        if (!needs_look(d, d->active.at[i]->job, err))
+            return false;
+    return true;
 }

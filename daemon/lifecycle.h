@@ -26,6 +26,10 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err);
  * fit the job. */
 bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err);
 
+/* Lets a job wait until it is released: a running attempt stops for it, with a checkpoint. *already: it was so.
+ * A sweep that is held makes no more jobs; those that it has made go on. */
+bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, struct error *err);
+
 /* Jobs of an earlier run of the daemon. */
 bool lifecycle_load(struct daemon *d, struct error *err);
 

@@ -110,12 +110,25 @@ static struct outcome final_end(const struct attempt_exit *e)
     return o;
 }
 
-static bool is_resize(const struct attempt_exit *e, const struct job *j)
+static bool is_yield(const struct attempt_exit *e, const struct job *j)
 {
     /* The signal asks for the same; it may meet ranks that are about to end. Ranks that hung, or lost
      * others, may end as if they had stopped. */
-    return j->resize_requested && !e->lost && !e->class &&
+    return job_is_stopping(j) && !e->lost && !e->class &&
            (e->status == STATUS_AGAIN || signal_of(e) == SIGUSR1);
+}
+
+/* What it stopped for. */
+static void say_yielded(const struct job *j, struct reason *why)
+{
+    if (j->hold_requested)
+        reason_set(why, "held", "%s",
+                   "held by a user: stopped with a checkpoint; it waits until it is released");
+    else if (j->resize_requested)
+        reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " rank%s",
+                   j->ranks, j->ranks == 1 ? "" : "s");
+    else
+        reason_set(why, "yielded", "%s", "stopped with a checkpoint, as it was asked to");
 }
 
 static bool time_is_over(const struct job *j)
@@ -143,11 +156,9 @@ struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
     if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
         o.event = EV_STOPPED;
         reason_set(&o.why, "cancelled", "%s", "cancelled by a user");
-    } else if (is_resize(e, j) && !time_is_over(j)) {
-        o.event = EV_RESIZED;
-        reason_set(&o.why, "resizing",
-                   "stopped with a checkpoint, to go on with %" PRId64 " rank%s", j->ranks,
-                   j->ranks == 1 ? "" : "s");
+    } else if (is_yield(e, j) && !time_is_over(j)) {
+        o.event = EV_YIELDED;
+        say_yielded(j, &o.why);
     } else if (!failure_of(e)) {
         o = final_end(e);
     } else {

@@ -1,38 +1,42 @@
 #include "daemon/queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/mem.h"
 
-/* Priority in units of waiting time, less the time of arrival: the difference of two is that of their
- * effective priorities at any moment. */
-static int64_t rank_of(const struct queue_job *j)
+/* More than priorities (of 32 bits) and times can differ by. */
+static const int64_t FIRST = INT64_C(1) << 61;
+
+int64_t queue_ahead(int64_t priority, bool resizing)
 {
-    return j->priority * QUEUE_AGING_MS - j->arrived_ms;
+    return priority * QUEUE_AGING_MS + (resizing ? FIRST : 0);
+}
+
+/* The difference of two is that of effective priorities, in units of waiting time, at any moment. */
+static int64_t rank_of(const struct queue_place *p)
+{
+    return p->ahead_ms - p->arrived_ms;
 }
 
 static int by_rank(const void *a, const void *b)
 {
-    const struct queue_job *x = a, *y = b;
+    const struct queue_place *x = a, *y = b;
     int64_t first = rank_of(x), second = rank_of(y);
 
-    if (x->resizing != y->resizing)
-        return x->resizing ? -1 : 1;
     if (first != second)
         return first > second ? -1 : 1;
-    return x->arrival < y->arrival ? -1 : 1;
+    return (x->arrival > y->arrival) - (x->arrival < y->arrival);
 }
 
-void queue_order(struct queue_job *jobs, size_t n)
+void queue_order(struct queue_place *places, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        jobs[i].arrival = i;
-        /* The clock may have been set back; whoever came later did not wait longer. */
-        if (i > 0 && jobs[i].arrived_ms < jobs[i - 1].arrived_ms)
-            jobs[i].arrived_ms = jobs[i - 1].arrived_ms;
-    }
+    /* The clock may have been set back; whoever came later did not wait longer. */
+    for (size_t i = 1; i < n; i++)
+        if (places[i].arrived_ms < places[i - 1].arrived_ms)
+            places[i].arrived_ms = places[i - 1].arrived_ms;
     if (n)
-        qsort(jobs, n, sizeof(*jobs), by_rank);
+        qsort(places, n, sizeof(*places), by_rank);
 }
 
 /* The earliest start that is free of all plans made before. */
@@ -74,22 +78,24 @@ static struct timeline *future(const struct queue_running *running, size_t n_run
     return t;
 }
 
-void queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
-                  size_t n_running, const struct place_host *hosts, size_t n_hosts)
+size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
+                    size_t n_running, const struct place_host *hosts, size_t n_hosts)
 {
     struct timeline *t = future(running, n_running, hosts, n_hosts);
-    size_t waiting = 0;
+    size_t waiting = 0, i;
     bool held = false;
 
-    for (size_t i = 0; i < n; i++) {
+    for (i = 0; i < n; i++)
+        jobs[i].start_ms = TIMELINE_EVER;
+    for (i = 0; i < n && !held && waiting < QUEUE_DEPTH; i++) {
         struct queue_job *j = &jobs[i];
 
-        j->start_ms = TIMELINE_EVER;
-        if (held || waiting == QUEUE_DEPTH || j->ranks > place_capacity(hosts, n_hosts, j->threads))
+        if (j->ranks > place_capacity(hosts, n_hosts, j->threads))
             continue;
         plan(j, t, n_hosts);
         held = j->start_ms == TIMELINE_EVER;
         waiting += j->start_ms != 0;
     }
     timeline_free(t);
+    return i;
 }

@@ -24,12 +24,21 @@ enum {
     QUEUE_DEPTH = 100 /* waiting jobs that are planned; those behind them wait for their turn */
 };
 
+/* What a job's place depends on. Many are sorted, so it is small. */
+struct queue_place {
+    int64_t arrived_ms;
+    int64_t ahead_ms; /* queue_ahead: so much later it could have come */
+    size_t arrival;   /* whatever rises with the order of arrival */
+};
+
+/* resizing: it stopped to go on with other ranks. */
+int64_t queue_ahead(int64_t priority, bool resizing);
+/* Puts jobs that stand in the order of their arrival into the order of the queue. */
+void queue_order(struct queue_place *places, size_t n);
+
 struct queue_job {
     int64_t ranks, threads;
-    int64_t priority, arrived_ms;
     int64_t left_ms; /* of its time limit; TIMELINE_EVER: it has none */
-    bool resizing;   /* it stopped to go on with other ranks */
-    size_t arrival;  /* its place in the order of arrival, which queue_order sets */
 
     /* The decision. */
     int64_t *given;   /* ranks on each host, to be freed; NULL: it waits */
@@ -43,10 +52,9 @@ struct queue_running {
     int64_t left_ms;
 };
 
-/* Puts jobs that stand in the order of their arrival into the order of the queue. */
-void queue_order(struct queue_job *jobs, size_t n);
-/* Decides for jobs in the order of the queue. hosts: what is free of them now. */
-void queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
-                  size_t n_running, const struct place_host *hosts, size_t n_hosts);
+/* Decides for jobs in the order of the queue. hosts: what is free of them now. How many it looked at: no job
+ * behind those has any part in it. */
+size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
+                    size_t n_running, const struct place_host *hosts, size_t n_hosts);
 
 #endif

@@ -14,6 +14,8 @@ const struct route routes[] = {
     {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get},
     {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_WRITE, api_job_cancel},
     {"POST", "/api/v1/jobs/{id}:retry", ACCESS_WRITE, api_job_retry},
+    {"POST", "/api/v1/jobs/{id}:hold", ACCESS_WRITE, api_job_hold},
+    {"POST", "/api/v1/jobs/{id}:release", ACCESS_WRITE, api_job_release},
     {"POST", "/api/v1/jobs/{id}:resize", ACCESS_WRITE, api_job_resize},
     {"GET", "/api/v1/jobs/{id}/summary", ACCESS_READ, api_job_summary},
     {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, api_job_attempts},

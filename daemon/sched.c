@@ -8,15 +8,16 @@
 #include "daemon/attempts.h"
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
+#include "daemon/needs.h"
 #include "daemon/queue.h"
 #include "daemon/sweeps.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
 enum {
-    /* Waiting jobs whose reason is told as it changes. Those further back are many, and each start changes
-     * all of their places: they show it when asked. */
-    TOLD = 32,
+    /* Waiting jobs whose reason is worked out and told as it changes. Those further back are many, and each
+     * start changes all of their places: theirs is worked out when somebody asks. */
+    TOLD = 16,
     /* After a pass that took long there is none for so many times as long: thousands of submissions to a long queue
      * would be thousands of passes. */
     REST = 4,
@@ -47,20 +48,51 @@ static void say_why(const struct daemon *d, const struct job *j, size_t ahead, i
 }
 
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
-static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t free_slots,
-                    int64_t planned_ms)
+static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t planned_ms)
 {
     struct reason why;
 
-    say_why(d, j, ahead, free_slots, &why);
+    say_why(d, j, ahead, d->free_slots, &why);
     if (strcmp(why.message, j->reason.message) == 0 &&
         llabs(planned_ms - j->planned_ms) < PLAN_TOLD_MS)
         return;
     j->reason = why;
     j->planned_ms = planned_ms;
-    d->untold++;
-    if (ahead < TOLD)
-        lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+}
+
+/* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
+ * back must not make it wait for ever. */
+static bool pauses(const struct job *j, int64_t now_ms)
+{
+    return j->not_before_ms > now_ms && j->not_before_ms - now_ms <= PAUSE_MAX_MS;
+}
+
+static bool stands_in_line(const struct job *j, int64_t now_ms)
+{
+    return j->state == JOB_QUEUED && !job_is_sweep(j) && !j->hold_requested &&
+           (!j->n_needs || needs_verdict(j) == NEEDS_MET) && !pauses(j, now_ms);
+}
+
+void sched_explain(struct daemon *d, struct active *a)
+{
+    size_t ahead = 0;
+
+    while (ahead < d->line.n && d->line.at[ahead] != a->job->seq)
+        ahead++;
+    if (ahead < TOLD || ahead == d->line.n || !stands_in_line(a->job, clock_wall_ms()))
+        return;
+    say_why(d, a->job, ahead, d->free_slots, &a->job->reason);
+    a->job->planned_ms = ahead < d->plans.n ? d->plans.at[ahead] : 0;
+}
+
+/* What keeps it out of the line may have come while its reason told of something else: an end, for example. */
+static void explain_hold(struct daemon *d, struct job *j)
+{
+    if (strcmp(j->reason.code, "held") == 0)
+        return;
+    reason_set(&j->reason, "held", "%s", "held by a user; it waits until it is released");
+    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
 }
 
 static void start(struct daemon *d, struct active *a, const int64_t *given)
@@ -71,13 +103,6 @@ static void start(struct daemon *d, struct active *a, const int64_t *given)
     a->job->placement = hosts_placement(d, given);
     if (!lifecycle_apply(d, a, EV_START, NULL, &err))
         log_error("a job cannot be started yet error=\"%s\"", err.msg);
-}
-
-/* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
- * back must not make it wait for ever. */
-static bool pauses(const struct job *j, int64_t now_ms)
-{
-    return j->not_before_ms > now_ms && j->not_before_ms - now_ms <= PAUSE_MAX_MS;
 }
 
 static int64_t max64(int64_t a, int64_t b)
@@ -91,87 +116,141 @@ static int64_t planned(const struct queue_job *q, int64_t now_ms)
     return q->start_ms == TIMELINE_EVER ? 0 : now_ms + q->start_ms;
 }
 
-static void decide(struct daemon *d, struct queue_job *queue, size_t n,
-                   const struct place_host *hosts)
-{
-    VEC(struct queue_running) running = {0};
+/* One look at the queue. */
+struct look {
+    int64_t now_ms; /* wall clock */
+    struct place_host *hosts;
+    VEC(struct queue_place) places; /* of all that wait; `arrival` counts d->active */
+    VEC(struct queue_job) jobs;     /* the first of them, as many as were looked at */
+    VEC(struct active *) who;       /* whose those are */
+    VEC(struct queue_running) running;
+};
 
+static void take_active(struct daemon *d, struct look *l)
+{
+    vec_reserve(&l->places, d->active.n);
     for (size_t i = 0; i < d->active.n; i++) {
         struct active *a = d->active.at[i];
+        struct job *j = a->job;
 
-        if (a->job->state != JOB_QUEUED && !job_is_sweep(a->job))
-            vec_push(&running, (struct queue_running){.ranks = hosts_ranks(d, a->job->placement),
-                                                      .threads = a->job->threads,
-                                                      .left_ms = attempts_left_ms(d, a)});
+        if (j->hold_requested && j->state == JOB_QUEUED)
+            explain_hold(d, j);
+        else if (stands_in_line(j, l->now_ms))
+            vec_push(&l->places,
+                     (struct queue_place){.arrived_ms = j->created_ms,
+                                          .ahead_ms = queue_ahead(j->priority, j->resize_requested),
+                                          .arrival = i});
+        else if (j->state != JOB_QUEUED && !job_is_sweep(j))
+            vec_push(&l->running, (struct queue_running){.ranks = hosts_ranks(d, j->placement),
+                                                         .threads = j->threads,
+                                                         .left_ms = attempts_left_ms(d, a)});
     }
-    queue_decide(queue, n, running.at, running.n, hosts, hosts_count(d));
-    for (size_t i = 0; i < running.n; i++)
-        free((void *)(uintptr_t)running.at[i].ranks);
-    vec_free(&running);
+}
+
+/* The first n of those that wait, in order. */
+static void take_first(struct daemon *d, struct look *l, size_t n)
+{
+    l->jobs.n = l->who.n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct active *a = d->active.at[l->places.at[i].arrival];
+
+        vec_push(&l->who, a);
+        vec_push(&l->jobs, (struct queue_job){.ranks = a->job->ranks,
+                                              .threads = a->job->threads,
+                                              .left_ms = max64(1, attempts_left_ms(d, a)),
+                                              .start_ms = TIMELINE_EVER});
+    }
+}
+
+static void drop_jobs(struct look *l)
+{
+    for (size_t i = 0; i < l->jobs.n; i++)
+        free(l->jobs.at[i].given);
+    l->jobs.n = 0;
+}
+
+/* As few jobs as the decision needs; how many those are shows only then. */
+static void decide(struct daemon *d, struct look *l)
+{
+    size_t n = 2 * QUEUE_DEPTH, looked_at;
+
+    do {
+        n = n < l->places.n ? n : l->places.n;
+        drop_jobs(l);
+        take_first(d, l, n);
+        looked_at = d->paused ? 0
+                              : queue_decide(l->jobs.at, n, l->running.at, l->running.n, l->hosts,
+                                             hosts_count(d));
+        n *= 2;
+    } while (looked_at == l->jobs.n && looked_at < l->places.n);
 }
 
 /* Slots that nobody has, nor gets now. */
-static int64_t left_free(const struct place_host *hosts, size_t n_hosts,
-                         const struct queue_job *queue, size_t n)
+static int64_t left_free(const struct daemon *d, const struct look *l)
 {
     int64_t left = 0;
 
-    for (size_t h = 0; h < n_hosts; h++)
-        left += hosts[h].free;
-    for (size_t i = 0; i < n; i++)
-        if (queue[i].given)
-            left -= queue[i].ranks * queue[i].threads;
+    for (size_t h = 0; h < hosts_count(d); h++)
+        left += l->hosts[h].free;
+    for (size_t i = 0; i < l->jobs.n; i++)
+        if (l->jobs.at[i].given)
+            left -= l->jobs.at[i].ranks * l->jobs.at[i].threads;
     return left;
+}
+
+/* For all that go on waiting. Before anything starts: a start forks, and then every page that is written
+ * has to be copied. For the same reason those further back are left alone. */
+static void note_places(struct daemon *d, const struct look *l)
+{
+    d->line.n = d->plans.n = 0;
+    d->untold++;
+    for (size_t i = 0; i < l->places.n; i++) {
+        struct job *j = d->active.at[l->places.at[i].arrival]->job;
+        int64_t at = i < l->jobs.n ? planned(&l->jobs.at[i], l->now_ms) : 0;
+
+        if (i < l->jobs.n && l->jobs.at[i].given)
+            continue;
+        if (d->line.n < TOLD)
+            explain(d, j, d->line.n, at);
+        if (i < l->jobs.n)
+            vec_push(&d->plans, at);
+        vec_push(&d->line, j->seq);
+    }
+}
+
+static void look_free(struct look *l)
+{
+    drop_jobs(l);
+    for (size_t i = 0; i < l->running.n; i++)
+        free((void *)(uintptr_t)l->running.at[i].ranks);
+    free(l->hosts);
+    vec_free(&l->places);
+    vec_free(&l->jobs);
+    vec_free(&l->who);
+    vec_free(&l->running);
 }
 
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    struct place_host *hosts;
-    double began = clock_mono_s();
-    const int64_t now = clock_wall_ms();
-    VEC(struct queue_job) queue = {0};
-    VEC(struct active *) waiting = {0};
-    size_t ahead = 0;
-    int64_t left;
+    const double began = clock_mono_s();
+    struct look l = {.now_ms = clock_wall_ms()};
 
+    needs_pass(d);
     sweeps_pass(d);
-    hosts = hosts_free(d);
-    for (size_t i = 0; i < d->active.n; i++) {
-        const struct job *j = d->active.at[i]->job;
-
-        if (j->state != JOB_QUEUED || job_is_sweep(j) || pauses(j, now))
-            continue;
-        vec_push(&waiting, d->active.at[i]);
-        vec_push(&queue,
-                 (struct queue_job){.ranks = j->ranks,
-                                    .threads = j->threads,
-                                    .priority = j->priority,
-                                    .left_ms = max64(1, attempts_left_ms(d, d->active.at[i])),
-                                    .resizing = j->resize_requested,
-                                    .arrived_ms = j->created_ms,
-                                    .start_ms = TIMELINE_EVER});
-    }
-    queue_order(queue.at, queue.n);
-    if (!d->paused)
-        decide(d, queue.at, queue.n, hosts);
-    left = left_free(hosts, hosts_count(d), queue.at, queue.n);
-    /* Reasons first: a start forks, and then every page that is written has to be copied. */
-    for (size_t i = 0; i < queue.n; i++)
-        if (!queue.at[i].given)
-            explain(d, waiting.at[queue.at[i].arrival]->job, ahead++, left,
-                    planned(&queue.at[i], now));
-    for (size_t i = 0; i < queue.n; i++) {
-        if (queue.at[i].given)
-            start(d, waiting.at[queue.at[i].arrival], queue.at[i].given);
-        free(queue.at[i].given);
-    }
-    free(hosts);
-    vec_free(&queue);
-    vec_free(&waiting);
+    l.hosts = hosts_free(d);
+    take_active(d, &l);
+    queue_order(l.places.at, l.places.n);
+    decide(d, &l);
+    d->free_slots = left_free(d, &l);
+    note_places(d, &l);
     d->scheduled_s = clock_mono_s();
     d->pass_s = d->scheduled_s - began;
     histogram_add(&d->schedule_seconds, d->pass_s);
+    for (size_t i = 0; i < l.jobs.n; i++)
+        if (l.jobs.at[i].given)
+            start(d, l.who.at[i], l.jobs.at[i].given);
+    look_free(&l);
 }
 
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err)

@@ -9,6 +9,7 @@
 
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "daemon/sched.h"
 #include "proto/base/str.h"
 
 enum {
@@ -67,8 +68,10 @@ static void write_items(struct client *c, struct jw *items)
     }
     if (!c->jobs.n) {
         /* What is active is known better here than in the file. */
-        for (size_t i = d->active.n; i-- > 0;)
+        for (size_t i = d->active.n; i-- > 0;) {
+            sched_explain(d, d->active.at[i]);
             job_write(items, NULL, d->active.at[i]->job, false);
+        }
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
             store_jobs_page(d->store, 0, SNAPSHOT_JOBS, &(struct job_filter){.state = s}, add_job,
                             items, NULL);

@@ -34,6 +34,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err);
 bool store_job_update(struct store *s, const struct job *j, struct error *err);
 /* NULL with ERR_NOT_FOUND; job_destroy. */
 struct job *store_job_get(struct store *s, const char *id, struct error *err);
+/* ERR_NOT_FOUND: there is no such job. */
+bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err);
 /* "" before the first. */
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err);
 

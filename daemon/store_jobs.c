@@ -14,8 +14,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     static const char sql[] =
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place, limit_ms) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -39,6 +39,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 17, j->origin.round);
     db_bind_text(q, 18, j->origin.place);
     db_bind_int(q, 19, j->limit_ms);
+    db_bind_int(q, 20, j->hold_requested);
+    db_bind_int(q, 21, (int64_t)j->n_needs);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -72,7 +74,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         "UPDATE job SET state=?2, reason_code=?3, reason_message=?4, cancel_requested=?5,"
         " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
-        " failures=?17, sweep_round=?18, ran_ms=?19"
+        " failures=?17, sweep_round=?18, ran_ms=?19,"
+        " hold_requested=?20, yield_requested=?21"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -101,6 +104,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_text(q, 17, failures);
     db_bind_int(q, 18, j->origin.round);
     db_bind_int(q, 19, j->ran_ms);
+    db_bind_int(q, 20, j->hold_requested);
+    db_bind_int(q, 21, j->yield_requested);
     ok = db_run(q, err);
     free(failures);
     if (!ok)
@@ -117,7 +122,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " finished_ms, step, total_steps, epoch, result, priority, attempt_ranks,"           \
     " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
-    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms, json_valid(spec)"
+    " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
+    " json_valid(spec), hold_requested, yield_requested, needs"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -202,6 +208,10 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->sweep = (struct job_sweep){.total = db_int(q, 26), .parallel = db_int(q, 27)};
     read_origin(q, &j->origin);
     j->ran_ms = db_int(q, 32);
+    j->hold_requested = db_int(q, 34);
+    j->yield_requested = db_int(q, 35);
+    if (db_int(q, 36))
+        job_read_needs(j);
     if (job_is_sweep(j))
         count_made(s, j);
     damage = what_is_wrong(q, j);
@@ -226,6 +236,23 @@ struct job *store_job_get(struct store *s, const char *id, struct error *err)
         err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
     db_reset(q);
     return j;
+}
+
+bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT state FROM job WHERE id=?", err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, id);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        ASSERT(job_state_parse(db_text(q, 0), out));
+    else if (got == DB_DONE)
+        err_set(err, ERR_NOT_FOUND, "there is no job %.60s", id);
+    db_reset(q);
+    return got == DB_ROW;
 }
 
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err)

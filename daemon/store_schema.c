@@ -98,6 +98,9 @@ const char *const store_state_schema[] = {
     "  status INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '') STRICT;"
     "CREATE INDEX delivery_webhook ON delivery(webhook, id);"
     "CREATE INDEX delivery_due ON delivery(webhook, next_ms, id) WHERE state='pending'",
+    "ALTER TABLE job ADD COLUMN hold_requested INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const store_metrics_schema[] = {

@@ -7,6 +7,7 @@
 
 #include "daemon/api.h"
 #include "daemon/lifecycle.h"
+#include "daemon/needs.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
@@ -61,6 +62,9 @@ static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k, st
     struct problems p = {0};
     JobSpec *spec;
 
+    /* When it may begin is the sweep's. */
+    js_delete(j, "hold");
+    js_delete(j, "depends_on");
     if (j)
         refs_pin(d, j, &p); /* what its values name */
     spec = job_from_json(j ? j : sweep_base(s), &p);
@@ -174,7 +178,7 @@ static bool queue_one(struct daemon *d, struct active *a, struct error *err)
 
 static bool has_room(const struct daemon *d, const struct job *j)
 {
-    return !d->paused && !j->sweep.made[JOB_QUEUED] &&
+    return !d->paused && !j->hold_requested && !j->sweep.made[JOB_QUEUED] &&
            (!j->sweep.parallel || job_sweep_going(j) < j->sweep.parallel);
 }
 
@@ -219,7 +223,8 @@ static bool advance(struct daemon *d, struct active *a, struct error *err)
     bool more = !j->cancel_requested && (!a->all_redone || job_sweep_made(j) < j->sweep.total);
 
     if (j->state == JOB_QUEUED)
-        return d->paused || lifecycle_apply(d, a, EV_BEGIN, NULL, err);
+        return d->paused || j->hold_requested || needs_verdict(j) != NEEDS_MET ||
+               lifecycle_apply(d, a, EV_BEGIN, NULL, err);
     if (more)
         return !has_room(d, j) || queue_one(d, a, err);
     if (!job_sweep_going(j))

@@ -203,7 +203,7 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
     snprintf(p->job, sizeof(p->job), "%s", a->job->id);
     p->generation = a->job->attempt;
     post_welcome(p, store_metrics_offset(d->store, a->job->id));
-    stop = a->job->cancel_requested || a->job->resize_requested;
+    stop = a->job->cancel_requested || job_is_stopping(a->job);
     if (stop)
         post_stop(p, a->job);
     return a->job->state != JOB_STARTING ||

@@ -6,6 +6,10 @@ import { isFinished } from "./store.js";
 const ACTIONS = [
   { verb: "cancel", label: "Cancel", question: "Cancel this job? What it has written stays.",
     when: (job) => !isFinished(job) && !job.cancel_requested },
+  { verb: "hold", label: "Hold", question: "Hold this job? It stops with a checkpoint and waits until it is released.",
+    when: (job) => !isFinished(job) && !job.cancel_requested && !job.hold_requested },
+  { verb: "release", label: "Release", question: "Let this job go on?",
+    when: (job) => !isFinished(job) && job.hold_requested },
   { verb: "retry", label: "Run again", question: "Run this job again? It goes on from its newest checkpoint.",
     when: (job) => job.state === "failed" || job.state === "cancelled" },
 ];

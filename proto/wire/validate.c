@@ -500,6 +500,24 @@ static void check_identity(const JobSpec *job, struct problems *p)
         problems_add(p, "#/labels", "at most 64 labels, got %zu", job->n_labels);
 }
 
+static void check_needs(const JobSpec *job, struct problems *p)
+{
+    char pointer[64];
+
+    if (job->n_depends_on > JOB_MAX_NEEDS)
+        problems_add(p, "#/depends_on", "at most %d jobs, got %zu", JOB_MAX_NEEDS,
+                     job->n_depends_on);
+    for (size_t i = 0; i < job->n_depends_on && i < JOB_MAX_NEEDS; i++) {
+        const char *id = job->depends_on[i]->job;
+
+        snprintf(pointer, sizeof(pointer), "#/depends_on/%zu/job", i);
+        require(id, pointer, "", p);
+        for (size_t k = 0; id && k < i; k++)
+            if (job->depends_on[k]->job && strcmp(job->depends_on[k]->job, id) == 0)
+                problems_add(p, pointer, "job \"%.60s\" stands there twice", id);
+    }
+}
+
 static bool lies_under(const char *pointer, const char *above)
 {
     size_t n = strlen(above);
@@ -536,6 +554,7 @@ void job_validate(const JobSpec *job, const struct catalog *known, struct proble
         problems_add(p, "#/sweep",
                      "is for distilld, which makes many jobs of it: this is to be one");
     check_identity(job, p);
+    check_needs(job, p);
     check_ranges(job, p);
     check_data(job->data, known, p);
     if (job->has_kind) {

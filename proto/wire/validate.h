@@ -8,7 +8,8 @@
 
 enum {
     JOB_MAX_LANES = 1024,
-    JOB_MAX_THREADS = 1024
+    JOB_MAX_THREADS = 1024,
+    JOB_MAX_NEEDS = 32
 };
 
 /* Adds a problem for each rule that is broken, by one job: for a sweep there is sweep_check. Names of models, losses, ... are held against

@@ -313,7 +313,7 @@ enum {
 };
 
 /* Jobs as they arrive, now and then with a clock that was set back. */
-static void random_crowd(uint64_t key, struct queue_job jobs[CROWD])
+static void random_crowd(uint64_t key, struct queue_place places[CROWD], int64_t priority[CROWD])
 {
     int64_t now = 1000000;
 
@@ -321,25 +321,24 @@ static void random_crowd(uint64_t key, struct queue_job jobs[CROWD])
         now += (int64_t)rng_below(key, i, QUEUE_AGING_MS / 2);
         if (rng_below(key, 1000 + i, 10) == 0)
             now -= QUEUE_AGING_MS;
-        jobs[i] = (struct queue_job){.priority = (int64_t)rng_below(key, 2000 + i, 7) - 3,
-                                     .arrived_ms = now};
+        priority[i] = (int64_t)rng_below(key, 2000 + i, 7) - 3;
+        places[i] = (struct queue_place){now, queue_ahead(priority[i], false), i};
     }
 }
 
 START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
 {
     for (uint64_t round = 0; round < 500; round++) {
-        struct queue_job jobs[CROWD], queue[CROWD];
-        int64_t latest = 0, arrived[CROWD];
+        struct queue_place queue[CROWD];
+        int64_t latest = 0, priority[CROWD], arrived[CROWD];
         bool seen[CROWD] = {false};
 
-        random_crowd(rng_key(unit_seed(), round), jobs);
-        memcpy(queue, jobs, sizeof(jobs));
-        queue_order(queue, CROWD);
+        random_crowd(rng_key(unit_seed(), round), queue, priority);
         for (size_t i = 0; i < CROWD; i++) {
-            latest = jobs[i].arrived_ms > latest ? jobs[i].arrived_ms : latest;
+            latest = queue[i].arrived_ms > latest ? queue[i].arrived_ms : latest;
             arrived[i] = latest;
         }
+        queue_order(queue, CROWD);
         for (size_t i = 0; i < CROWD; i++) {
             ck_assert_msg(!seen[queue[i].arrival], "round %zu: a job stands twice", (size_t)round);
             seen[queue[i].arrival] = true;
@@ -347,7 +346,7 @@ START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
         for (size_t i = 0; i < CROWD; i++)
             for (size_t k = i + 1; k < CROWD; k++) {
                 size_t a = queue[i].arrival, b = queue[k].arrival;
-                int64_t points = jobs[b].priority - jobs[a].priority;
+                int64_t points = priority[b] - priority[a];
                 int64_t waited = arrived[b] - arrived[a]; /* by how much a has waited longer */
 
                 /* First come, first served within a priority. */
@@ -361,6 +360,17 @@ START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
                               "round %zu: %zu starves %zu", (size_t)round, a, b);
             }
     }
+}
+END_TEST
+
+START_TEST(what_is_resized_goes_before_everything)
+{
+    struct queue_place queue[] = {{1000, queue_ahead(INT32_MAX, false), 0},
+                                  {INT64_C(1) << 41, queue_ahead(INT32_MIN, true), 1},
+                                  {INT64_C(1) << 41, queue_ahead(0, true), 2}};
+
+    queue_order(queue, ARRAY_LEN(queue));
+    ck_assert(queue[0].arrival == 2 && queue[1].arrival == 1 && queue[2].arrival == 0);
 }
 END_TEST
 
@@ -466,6 +476,6 @@ UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_full
           queue_keeps_its_promises, backfill_delays_nobody_who_is_first_in_line,
           a_job_starts_out_of_turn_only_beside_the_plan,
           a_host_with_fewer_slots_than_are_in_use_takes_none_from_others,
-          priority_comes_first_and_waiting_makes_up_for_it,
+          priority_comes_first_and_waiting_makes_up_for_it, what_is_resized_goes_before_everything,
           a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
           what_can_never_fit_is_said_at_once)

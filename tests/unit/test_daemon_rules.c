@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/idempotency.h"
 #include "daemon/job_fsm.h"
+#include "daemon/needs.h"
 #include "daemon/oom.h"
 #include "daemon/outcome.h"
 #include "daemon/page.h"
@@ -16,6 +17,7 @@
 #include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
+#include "proto/wire/validate.h"
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
 
@@ -23,10 +25,10 @@ START_TEST(every_event_has_its_place_or_none)
 {
     /* -: no place; else the first letter of the next state. */
     static const char *const want[JOB_STATE_COUNT] = {
-        /* start hello done again bad stopped resized cancel retry resize begin */
-        [JOB_QUEUED] = "t------c-qr",  [JOB_STARTING] = "-rsqfcqt-t-",
-        [JOB_RUNNING] = "--sqfcqr-r-", [JOB_SUCCEEDED] = "-----------",
-        [JOB_FAILED] = "--------q--",  [JOB_CANCELLED] = "--------q--",
+        /* start hello done again bad stopped yielded cancel retry resize hold release begin */
+        [JOB_QUEUED] = "t------c-qqqr",  [JOB_STARTING] = "-rsqfcqt-ttt-",
+        [JOB_RUNNING] = "--sqfcqr-rrr-", [JOB_SUCCEEDED] = "-------------",
+        [JOB_FAILED] = "--------q----",  [JOB_CANCELLED] = "--------q----",
     };
     static const char letters[] = "qtrsfc"; /* starting is t */
 
@@ -285,7 +287,7 @@ START_TEST(a_job_whose_time_is_over_is_not_tried_again)
         {{.status = 0}, 1000, false, false, EV_DONE, ""},
         {{.status = 1}, 1000, false, false, EV_BAD, "failed"},
         {{.status = 75}, 1000, true, false, EV_STOPPED, "cancelled"},
-        {{.status = 75}, 999, false, true, EV_RESIZED, "resizing"},
+        {{.status = 75}, 999, false, true, EV_YIELDED, "resizing"},
         {{.status = 75}, 1000, false, true, EV_BAD, "time_limit"},
     };
     const struct retry_policy policy = retry_policy_of(no_words);
@@ -304,6 +306,89 @@ START_TEST(a_job_whose_time_is_over_is_not_tried_again)
 }
 END_TEST
 
+START_TEST(a_job_waits_for_what_it_needs)
+{
+    static const struct {
+        bool must_succeed[2];
+        enum job_state state[2];
+        enum needs_verdict want;
+        const char *code;
+    } cases[] = {
+        {{true, true}, {JOB_SUCCEEDED, JOB_SUCCEEDED}, NEEDS_MET, NULL},
+        {{true, false}, {JOB_SUCCEEDED, JOB_FAILED}, NEEDS_MET, NULL},
+        {{false, false}, {JOB_CANCELLED, JOB_FAILED}, NEEDS_MET, NULL},
+        {{true, true}, {JOB_SUCCEEDED, JOB_RUNNING}, NEEDS_WAIT, "waiting_for_jobs"},
+        {{false, true}, {JOB_QUEUED, JOB_SUCCEEDED}, NEEDS_WAIT, "waiting_for_jobs"},
+        {{true, true}, {JOB_SUCCEEDED, JOB_FAILED}, NEEDS_BROKEN, "dependency_failed"},
+        {{true, true}, {JOB_STARTING, JOB_CANCELLED}, NEEDS_BROKEN, "dependency_failed"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct job_need needs[2] = {{"job_a", cases[i].must_succeed[0], cases[i].state[0]},
+                                    {"job_b", cases[i].must_succeed[1], cases[i].state[1]}};
+        const struct job j = {.n_needs = 2, .needs = needs};
+        struct reason why;
+
+        ck_assert_msg(needs_verdict(&j) == cases[i].want, "case %zu", i);
+        if (!cases[i].code)
+            continue;
+        needs_describe(&j, &why);
+        ck_assert_msg(strcmp(why.code, cases[i].code) == 0, "case %zu: %s", i, why.code);
+    }
+    ck_assert(needs_verdict(&(struct job){.n_needs = 0}) == NEEDS_MET);
+}
+END_TEST
+
+START_TEST(the_names_of_what_it_waits_for_fit_a_reason)
+{
+    struct job_need needs[JOB_MAX_NEEDS];
+    const struct job j = {.n_needs = JOB_MAX_NEEDS, .needs = needs};
+    struct reason why;
+
+    for (int i = 0; i < JOB_MAX_NEEDS; i++) {
+        needs[i] = (struct job_need){.must_succeed = true, .state = JOB_QUEUED};
+        snprintf(needs[i].id, sizeof(needs[i].id), "job_%026d", i);
+    }
+    needs_describe(&j, &why);
+    ck_assert_msg(strstr(why.message, "waits for job_00000000000000000000000000 to succeed, ") &&
+                      strstr(why.message, " and 16 more"),
+                  "%s", why.message);
+}
+END_TEST
+
+START_TEST(what_a_job_was_stopped_for_costs_nothing)
+{
+    static const struct {
+        bool resize, hold, yield;
+        enum job_event want;
+        const char *code;
+    } cases[] = {
+        {false, false, false, EV_BAD, "attempts_exhausted"},
+        {false, true, false, EV_BAD, "attempts_exhausted"}, /* it was held after it had ended */
+        {false, true, true, EV_YIELDED, "held"},
+        {true, true, true, EV_YIELDED, "held"},
+        {true, false, false, EV_YIELDED, "resizing"},
+        {false, false, true, EV_YIELDED, "yielded"}, /* held, and released since */
+    };
+    const struct retry_policy policy = retry_policy_of("{\"retry\":{\"max_preemptions\":1}}");
+    const struct attempt_exit e = {.status = 75};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct job j = {.attempt = 1,
+                              .ranks = 2,
+                              .resize_requested = cases[i].resize,
+                              .hold_requested = cases[i].hold,
+                              .yield_requested = cases[i].yield};
+        struct outcome got = outcome_of(&e, &j, &policy);
+
+        ck_assert_msg(got.event == cases[i].want, "case %zu: %s", i, job_event_name(got.event));
+        ck_assert_msg(strcmp(got.why.code, cases[i].code) == 0, "case %zu: %s", i, got.why.code);
+        ck_assert_msg((got.failure == FAILURE_NONE) == (cases[i].want == EV_YIELDED), "case %zu",
+                      i);
+    }
+}
+END_TEST
+
 START_TEST(a_resize_is_no_failed_attempt)
 {
     static const struct {
@@ -312,9 +397,9 @@ START_TEST(a_resize_is_no_failed_attempt)
         enum job_event want;
         const char *code;
     } cases[] = {
-        {{.status = 75}, false, EV_RESIZED, "resizing"},
-        {{.status = 138}, false, EV_RESIZED, "resizing"},
-        {{.signal = SIGUSR1}, false, EV_RESIZED, "resizing"},
+        {{.status = 75}, false, EV_YIELDED, "resizing"},
+        {{.status = 138}, false, EV_YIELDED, "resizing"},
+        {{.signal = SIGUSR1}, false, EV_YIELDED, "resizing"},
         {{.status = 75}, true, EV_STOPPED, "cancelled"},
         /* What else happens meanwhile is what it is. */
         {{.status = 0}, false, EV_DONE, ""},
@@ -620,8 +705,8 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
     uint64_t key = rng_key(unit_seed(), 1);
 
     for (uint64_t round = 0; round < 300; round++) {
-        int64_t seq = (int64_t)rng_below(key, round, 1000);
-        struct job *j = rig_job((int)round);
+        int64_t seq = 1000 * (int64_t)rng_below(key, round, 1000) + (int64_t)round;
+        struct job *j = rig_job((int)seq); /* ids rise with it */
 
         j->seq = seq;
         daemon_add_active(&d, j);
@@ -645,11 +730,13 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
 END_TEST
 
 UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
-          an_end_means_what_the_table_says, a_resize_is_no_failed_attempt,
-          a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
-          the_kernels_log_names_who_was_short_of_memory, pauses_double_up_to_a_limit_and_are_spread,
-          no_pause_stays_none_however_often_it_doubles, a_preemption_costs_no_pause,
-          patterns_match_whole_paths, every_route_is_reached_and_guarded,
-          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
-          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
-          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)
+          an_end_means_what_the_table_says, a_job_waits_for_what_it_needs,
+          the_names_of_what_it_waits_for_fit_a_reason, what_a_job_was_stopped_for_costs_nothing,
+          a_resize_is_no_failed_attempt, a_job_whose_time_is_over_is_not_tried_again,
+          each_class_has_its_own_budget, the_kernels_log_names_who_was_short_of_memory,
+          pauses_double_up_to_a_limit_and_are_spread, no_pause_stays_none_however_often_it_doubles,
+          a_preemption_costs_no_pause, patterns_match_whole_paths,
+          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
+          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
+          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
+          active_jobs_stand_in_the_order_of_arrival)

@@ -180,6 +180,12 @@ async function run() {
   await c.check("GET", one, own, { headers: { "If-None-Match": "*" } }, 304);
   await c.check("GET", one, nobody, {}, 404);
   await c.check("POST", `${one}:cancel`, `${own}:cancel`, {}, 409);
+  const { id: held } = await c.check("POST", jobs, jobs, { body: { ...tiny, hold: true, depends_on: [{ job: id }] } }, 202);
+  await c.check("POST", jobs, jobs, { body: { ...tiny, depends_on: [{ job: "job_0000000000000000000000000A" }] } }, 422);
+  for (const [verb, status] of [["hold", 200], ["release", 202], ["release", 200], ["hold", 202]])
+    await c.check("POST", `${one}:${verb}`, `${jobs}/${held}:${verb}`, {}, status);
+  await c.check("POST", `${one}:cancel`, `${jobs}/${held}:cancel`, {}, 202);
+  await c.check("POST", `${one}:hold`, `${own}:hold`, {}, 409);
   await c.check("POST", `${one}:retry`, `${nobody}:retry`, {}, 404);
   for (const list of ["attempts", "events", "artifacts", "metrics/series", "logs"])
     await c.check("GET", `${one}/${list}`, `${own}/${list}`, {}, 200);

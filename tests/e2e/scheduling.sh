@@ -1,0 +1,107 @@
+#!/bin/bash
+# What users say about when their jobs run: hold and release; after which others.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+said() { # ID FILTER WANT WHAT
+    local got
+    got=$(get "/api/v1/jobs/$1" "$2")
+    [ "$got" = "$3" ] || fail "$4: $got, not $3: $text"
+}
+
+post() { # ID VERB STATUS
+    api POST "/api/v1/jobs/$1:$2"
+    expect "$3" "$2"
+}
+
+waits_for() { # ID CODE
+    [ "$(get "/api/v1/jobs/$1" '"\(.state) \(.reason.code)"')" = "queued $2" ]
+}
+
+# A running job that is held stops with a checkpoint and waits, whatever becomes of the daemon; a job behind it
+# gets its slots. Released, it ends in the bytes of an undisturbed run, and nothing was held against it.
+spec=$(distill_job '.train.epochs = 20 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 2 |
+    .retry.max_preemptions = 1')
+calm_run "$spec" "$tmp/calm"
+start_daemon
+post_job "$spec"
+expect 202 "submitting"
+held=$(body .id)
+submit '.name = "behind" | .train.max_steps = 2'
+behind=$id
+wait_steps "$held" 3
+[[ $(ctl hold "$held") == "$held "* ]] || fail "distillctl hold"
+kill_daemon
+start_daemon
+post "$held" hold 200
+within 20 waits_for "$held" held || fail "a held job: $text"
+wait_state "$behind" succeeded
+said "$held" '[.state, .attempt, .hold_requested, .failures] | tostring' '["queued",1,true,{}]' "a held job"
+[ -z "$(ls "$state/jobs/$held/out/checkpoints" | grep -v step)" ] || fail "no checkpoint"
+[[ $(ctl release "$held") == "$held "* ]] || fail "distillctl release"
+post "$held" release 200
+wait_state "$held" succeeded 40
+same_run "$state/jobs/$held/out" "$tmp/calm"
+same_metrics "$held"
+said "$held" '[.attempt, .failures] | tostring' '[2,{}]' "a job that was held"
+post "$held" hold 409
+
+# Submitted so; cancelled meanwhile.
+submit '.hold = true'
+within 5 waits_for "$id" held || fail "a job that was submitted to be held: $text"
+post "$id" cancel 202
+said "$id" .state cancelled "a held job that is cancelled"
+# A sweep makes no jobs.
+post_job "$(job '.train.max_steps = 1 | .hold = true | .sweep = {seeds: [1, 2]}')"
+expect 202 "a sweep"
+sweep=$(body .id)
+post "$sweep" hold 200
+submit '.train.max_steps = 1'
+wait_state "$id" succeeded
+said "$sweep" '[.state, .sweep.next] | tostring' '["queued",0]' "a sweep that is held"
+post "$sweep" release 202
+wait_state "$sweep" succeeded
+
+# Jobs start when those are over that they depend on, also after a restart; what had to succeed and did not, takes
+# with it whatever depends on it.
+needs() { # ID [WHEN]
+    echo "[{job: \"$1\", when: \"${2:-succeeded}\"}]"
+}
+submit '.hold = true | .train.max_steps = 1'
+root=$id
+submit '.hold = true'
+lost=$id
+submit ".train.max_steps = 1 | .depends_on = $(needs "$root") + $(needs "$lost" finished)"
+after=$id
+submit ".depends_on = $(needs "$lost")"
+falls=$id
+submit ".depends_on = $(needs "$falls")"
+falls_too=$id
+submit ".train.max_steps = 1 | .depends_on = $(needs "$falls_too" finished)"
+last=$id
+within 5 waits_for "$after" waiting_for_jobs || fail "a job that depends on others: $text"
+said "$after" .reason.message "waits for $root to succeed, $lost to be over" "reason"
+kill_daemon
+start_daemon
+within 5 waits_for "$after" waiting_for_jobs || fail "after a restart: $text"
+post "$lost" cancel 202
+wait_state "$falls" cancelled
+said "$falls" '.reason | [.code, .message] | tostring' \
+    "[\"dependency_failed\",\"job $lost, which had to succeed before this one, was cancelled\"]" "a broken need"
+wait_state "$falls_too" cancelled
+wait_state "$last" succeeded
+said "$after" .reason.message "waits for $root to succeed" "one of two is over"
+post "$root" release 202
+wait_state "$after" succeeded
+[[ ! $(get "/api/v1/jobs/$after" .started_at) < $(get "/api/v1/jobs/$root" .finished_at) ]] || fail "it did not wait"
+
+refused() { # JOB POINTER-AND-DETAIL
+    post_job "$(job "$1")"
+    problem 422 invalid "$1"
+    [[ $(body '.errors[] | .pointer + " " + .detail') == $2 ]] || fail "$1: $text"
+}
+refused '.depends_on = [{job: "job_00000000000000000000000000"}]' \
+    '#/depends_on/0/job expected the id of a job; there is no job job_00000000000000000000000000'
+refused ".depends_on = $(needs "$root") + $(needs "$root")" '#/depends_on/1/job job * stands there twice'
+refused '.depends_on = [{when: "finished"}]' '#/depends_on/0/job *required*'
+refused ".depends_on = [range(33) | {job: \"$root\"}]" '#/depends_on at most 32 jobs, got 33*'
+stop_daemon
