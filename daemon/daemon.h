@@ -47,6 +47,7 @@ struct daemon {
     struct events *events;
     struct catalog catalog; /* what the worker can do */
     struct http *http;
+    struct tokens *tokens;
     struct uplink *uplink;
     struct hosts *hosts;
     struct worker_calls *worker_calls;

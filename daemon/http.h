@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <uv.h>
 
+#include "daemon/caller.h"
 #include "daemon/conns.h"
 #include "proto/base/buf.h"
 #include "proto/base/error.h"
@@ -45,7 +46,8 @@ struct request {
     const char *refusal;       /* NULL, or the code of the problem: it breaks a limit */
     char refusal_text[160];    /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
-    int status;                /* of the answer; 0: none yet */
+    struct caller caller;
+    int status; /* of the answer; 0: none yet */
     struct http_exchange *exchange;
 };
 

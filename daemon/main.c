@@ -23,6 +23,7 @@
 #include "daemon/sched.h"
 #include "daemon/secret.h"
 #include "daemon/sse.h"
+#include "daemon/tokens.h"
 #include "daemon/uplink.h"
 #include "daemon/uploads.h"
 #include "daemon/worker_tool.h"
@@ -378,6 +379,7 @@ static bool start(struct daemon *d, struct error *err)
         !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
         !lifecycle_load(d, err) || !hosts_open(d, err))
         return false;
+    d->tokens = tokens_open(d);
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
         return false;
@@ -421,6 +423,7 @@ static void stop(struct daemon *d)
     worker_calls_stop(d->worker_calls);
     http_stop(d->http);
     d->http = NULL;
+    tokens_close(d);
     uplink_stop(d->uplink);
     attempts_release(d);
     hosts_close(d);

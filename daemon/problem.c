@@ -13,11 +13,14 @@ const struct problem_kind problem_kinds[] = {
     {"bad_request", 400, "Bad request",
      "The request is not well formed: its JSON cannot be read, or a parameter is not of its kind."},
     {"unauthorized", 401, "Not authorized",
-     "A token is needed: send `Authorization: Bearer TOKEN` with the content of STATE/token, or "
-     "open the address that `distillctl dashboard` prints."},
+     "A token is needed that has neither expired nor been revoked: send `Authorization: Bearer "
+     "TOKEN` with the content of STATE/token or what `distillctl token create` printed, or open "
+     "the address that `distillctl dashboard` prints."},
     {"forbidden", 403, "Forbidden",
-     "The request names a host that this daemon does not answer for (--host adds one), or a page "
-     "in a browser tried to change something without the header X-Distilld-Request."},
+     "The scope of the token does not reach so far (read < submit < operate < admin; `distillctl "
+     "token create --scope` makes another), the request names a host that this daemon does not "
+     "answer for (--host adds one), or a page in a browser tried to change something without the "
+     "header X-Distilld-Request."},
     {"not_found", 404, "Not found", "There is nothing under this address."},
     {"method_not_allowed", 405, "Method not allowed",
      "The address exists, but not for this method; the header Allow lists those that it has."},

@@ -9,6 +9,7 @@
 
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "daemon/tokens.h"
 #include "proto/base/str.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 
 struct client {
     struct daemon *daemon;
+    struct caller caller;
     VEC(char *) jobs; /* only these; none: all */
     struct event_cursor cursor;
     struct buf own;       /* frames for this client alone */
@@ -160,6 +162,9 @@ static ssize_t client_read(void *arg, char *out, size_t max)
     struct client *c = arg;
     size_t n = 0;
 
+    if (!token_holds(c->daemon, &c->caller))
+        return -1;
+
     while (n < max && (c->own.len || c->shared || refill(c)))
         n += send_some(c, out + n, max - n);
     return n ? (ssize_t)n : all_over(c) ? -1 : 0;
@@ -223,6 +228,7 @@ void api_events(struct daemon *d, struct request *r)
     bool goes_on;
 
     c->daemon = d;
+    c->caller = r->caller;
     c->own = buf_new(0);
     c->beats = d->beats;
     if (!take_filter(c, r)) {

@@ -46,13 +46,70 @@ http POST "/api/v1/jobs/$id:cancel" "Cookie: $cookie" 'X-Distilld-Request: 1'
 expect 202 "a write from our page"
 wait_state "$id" cancelled
 
+# -- Tokens by name, scope and end --
+made() { # NAME [OPTION]...: its id in $made; its secret in the file NAME
+    ctl --json token create "$@" >"$tmp/made" || fail "token create $*"
+    made=$(jq -r .id "$tmp/made")
+    jq -r .token "$tmp/made" >"$tmp/$1"
+}
+by() { # NAME COMMAND...
+    "$builddir/distillctl" --server "$url" --token-file "$tmp/$1" "${@:2}"
+}
+made reader
+[[ $(<"$tmp/reader") =~ ^dst_${made}_[0-9a-f]{64}$ ]] || fail "the form of a token: $(<"$tmp/reader")"
+by reader list >"$tmp/said" || fail "a reader cannot list"
+said=$(job | by reader submit - 2>&1) && fail "a reader submits"
+[[ $said == *"needs the scope submit; the token $made has read"* ]] || fail "a reader submits: $said"
+reader=$made
+made second --scope operate --days 1
+by second drain || fail "an operator cannot drain"
+by second resume || fail "an operator cannot resume"
+said=$(by second token 2>&1) && fail "an operator lists tokens"
+[[ $said == *"needs the scope admin"* ]] || fail "an operator lists tokens: $said"
+ctl token >"$tmp/said"
+grep -qE "^$made +second +operate +active" "$tmp/said" || fail "the list of tokens: $(<"$tmp/said")"
+for bad in "x --days 366" "x --days 0" "x --scope root" "$(printf 'a%.0s' {1..65})"; do
+    # shellcheck disable=SC2086
+    ctl token create $bad >"$tmp/said" 2>&1
+    [ $? -eq 2 ] && grep -qE '#/(scope|expires_in_s|name): expected' "$tmp/said" || fail "token create $bad: $(<"$tmp/said")"
+done
+# Rotated with an overlap both secrets work; a stream ends with the token, and so does a session.
+cp "$tmp/reader" "$tmp/before"
+ctl token rotate "$reader" --overlap 600 >"$tmp/reader" 2>"$tmp/said" || fail "token rotate: $(<"$tmp/said")"
+! cmp -s "$tmp/reader" "$tmp/before" || fail "rotate gave the same secret"
+by before list >"$tmp/said" && by reader list >"$tmp/said" || fail "two secrets in the overlap"
+http POST /api/v1/session "Authorization: Bearer $(<"$tmp/reader")"
+expect 204 "a session for a reader"
+header set-cookie
+theirs=${value%%;*}
+http GET /api/v1/jobs "Cookie: $theirs"
+expect 200 "a session for a reader"
+token=$(<"$tmp/reader") listen_events "$tmp/events" ""
+stream=$!
+within 5 grep -qs '^event: snapshot' "$tmp/events" || fail "no stream for a reader"
+ctl token revoke "$reader" || fail "token revoke"
+ctl token revoke "$reader" || fail "revoking twice"
+stream_ended() {
+    ! kill -0 $stream 2>/dev/null
+}
+began=$SECONDS
+within 5 stream_ended || fail "the stream of a revoked token goes on"
+http GET /api/v1/jobs "Cookie: $theirs"
+problem 401 unauthorized "the session of a revoked token"
+said=$(by reader list 2>&1) && fail "a revoked token reads"
+[ "$(by reader list >/dev/null 2>&1; echo $?)" = 2 ] || fail "status for a revoked token"
+[[ $said == *"has been revoked"* ]] || fail "a revoked token: $said"
+ctl token revoke nobody 2>"$tmp/said" && fail "a token that is not there is revoked"
+
 problems_are_whole
 
 # It outlives the daemon; tokens and cookies stand in no log and in no file that others read.
 stop_daemon
 start_daemon
 reads "after a restart"
-! grep -qF -e "$token" -e "${cookie#*=}" "$tmp/daemon.log" || fail "a secret is in the log"
-! grep -rqF --exclude=token -e "$token" -e "${cookie#*=}" "$state" || fail "a secret is in the state folder"
+by second list >"$tmp/said" || fail "a token does not outlive the daemon"
+secrets=(-e "$token" -e "${cookie#*=}" -e "$(<"$tmp/reader")" -e "$(<"$tmp/second")")
+! grep -qF "${secrets[@]}" "$tmp/daemon.log" || fail "a secret is in the log"
+! grep -rqF --exclude=token "${secrets[@]}" "$state" || fail "a secret is in the state folder"
 ! tr '\0' '\n' <"/proc/$daemon/cmdline" | grep -qF "$token" || fail "the token is in argv"
 stop_daemon

@@ -146,6 +146,21 @@ async function sweep(c, jobs) {
   await c.check("GET", `${jobs}/{id}/summary`, `${own}/summary?first=4`, {}, 400);
 }
 
+async function tokens(c) {
+  const tokens = "/api/v1/tokens", one = `${tokens}/{id}`;
+  const { id } = await c.check("POST", tokens, tokens, { body: { name: "described", scope: "read" } }, 201);
+  const own = `${tokens}/${id}`, nobody = `${tokens}/0123456789`;
+
+  await c.check("POST", tokens, tokens, { body: { name: "", scope: "x", expires_in_s: 0 } }, 422);
+  await c.check("GET", tokens, tokens, {}, 200);
+  await c.check("GET", one, own, {}, 200);
+  await c.check("GET", one, nobody, {}, 404);
+  await c.check("POST", `${one}:rotate`, `${own}:rotate`, {}, 200);
+  await c.check("POST", `${one}:rotate`, `${own}:rotate`, { body: { overlap_s: 60 } }, 200);
+  await c.check("DELETE", one, own, {}, 204);
+  await c.check("POST", `${one}:rotate`, `${own}:rotate`, {}, 409);
+}
+
 async function run() {
   const document = parse(await (await ask("GET", "/api/v1/openapi.yaml")).text()), c = new Checker(document);
   const jobs = "/api/v1/jobs";
@@ -177,6 +192,7 @@ async function run() {
   for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
     await c.check("POST", path, path, {}, 200);
   await c.check("POST", "/api/v1/session", "/api/v1/session", {}, 204);
+  await tokens(c);
   await registry(c, id);
   for (const code of document.components.schemas.ProblemCode.enum)
     await c.check("GET", "/problems/{code}", `/problems/${code}`, {}, 200);

@@ -1,0 +1,443 @@
+/* daemon: who may ask: tokens, scopes, sessions, and the ends of all of them. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/db.h"
+#include "daemon/routes.h"
+#include "daemon/sse.h"
+#include "daemon/tokens.h"
+#include "proto/base/clock.h"
+#include "proto/base/str.h"
+#include "tests/unit/daemon_rig.h"
+#include "tests/unit/unit.h"
+
+static struct token add_token(struct daemon *d, enum scope scope, int64_t ms, char *secret)
+{
+    struct token t = {.name = "test", .scope = scope, .expires_ms = clock_wall_ms() + ms};
+    struct error err;
+
+    ck_assert_ok(token_add(d, &t, secret, &err), err);
+    return t;
+}
+
+static bool opens(struct daemon *d, const char *secret, struct caller *who)
+{
+    struct error err;
+    bool ok = token_check(d, secret, who, &err);
+
+    ck_assert(ok || err.code == ERR_UNAUTHORIZED);
+    ck_assert(ok == (who->scope != SCOPE_NONE) && ok == (who->id[0] != '\0'));
+    return ok;
+}
+
+/* -- Tokens ------------------------------------------------------------------------------------ */
+
+START_TEST(a_token_opens_with_its_whole_secret)
+{
+    char secret[SECRET_SIZE], bad[SECRET_SIZE];
+    struct caller who;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "whole", 16);
+    t = add_token(&d, SCOPE_SUBMIT, 60000, secret);
+    ck_assert_uint_eq(strlen(secret), strlen("dst__") + 10 + 64);
+    ck_assert(opens(&d, secret, &who));
+    ck_assert_str_eq(who.id, t.id);
+    ck_assert_int_eq(who.scope, SCOPE_SUBMIT);
+    ck_assert_int_eq(who.expires_ms, t.expires_ms);
+    for (size_t i = 0; secret[i]; i++) {
+        memcpy(bad, secret, sizeof(bad));
+        bad[i] = bad[i] == '0' ? '1' : '0';
+        ck_assert_msg(!opens(&d, bad, &who), "byte %zu changed: %s", i, bad);
+        memcpy(bad, secret, sizeof(bad));
+        bad[i] = '\0';
+        ck_assert_msg(!opens(&d, bad, &who), "cut at %zu: %s", i, bad);
+    }
+    ck_assert(opens(&d, d.token, &who));
+    ck_assert_str_eq(who.id, TOKEN_ROOT);
+    ck_assert_int_eq(who.scope, SCOPE_ADMIN);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_token_ends_and_says_why)
+{
+    char secret[SECRET_SIZE];
+    struct caller who;
+    struct error err;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "ends", 16);
+    add_token(&d, SCOPE_READ, -1, secret);
+    ck_assert(!token_check(&d, secret, &who, &err));
+    ck_assert_msg(strstr(err.msg, "expired"), "%s", err.msg);
+
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    ck_assert_ok(token_check(&d, secret, &who, &err), err);
+    ck_assert(token_holds(&d, &who));
+    ck_assert_ok(token_revoke(&d, &t, &err), err);
+    ck_assert(!token_holds(&d, &who));
+    ck_assert(!token_check(&d, secret, &who, &err));
+    ck_assert_msg(strstr(err.msg, "revoked"), "%s", err.msg);
+    /* Whoever has not the secret learns nothing. */
+    secret[strlen(secret) - 1] ^= 1;
+    ck_assert(!token_check(&d, secret, &who, &err));
+    ck_assert_msg(!strstr(err.msg, "revoked"), "%s", err.msg);
+    ck_assert_ok(token_find(&d, t.id, &t, &err), err);
+    ck_assert(t.revoked_ms > 0);
+    ck_assert(!token_rotate(&d, &t, 0, secret, &err) && err.code == ERR_CONFLICT);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_rotated_secret_works_as_long_as_was_said)
+{
+    char first[SECRET_SIZE], second[SECRET_SIZE], third[SECRET_SIZE];
+    struct caller old, who;
+    struct error err;
+    struct daemon d;
+    struct token t;
+    int64_t end;
+
+    rig_open(&d, "rotated", 16);
+    t = add_token(&d, SCOPE_READ, 600000, first);
+    ck_assert(opens(&d, first, &old));
+    ck_assert_ok(token_rotate(&d, &t, 60, second, &err), err);
+    end = t.overlap_ms;
+    ck_assert(opens(&d, first, &who) && who.expires_ms == end);
+    ck_assert(token_holds(&d, &old) && old.expires_ms == end);
+    ck_assert(opens(&d, second, &who) && who.expires_ms == t.expires_ms);
+    /* The next rotation ends the first; without overlap it ends the second too. */
+    ck_assert_ok(token_rotate(&d, &t, 0, third, &err), err);
+    ck_assert(!opens(&d, first, &who) && !opens(&d, second, &who) && opens(&d, third, &who));
+    ck_assert(!token_holds(&d, &old));
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_session_ends_with_its_time_and_its_secret)
+{
+    char secret[SECRET_SIZE], next[SECRET_SIZE];
+    int64_t now = clock_wall_ms();
+    struct caller who, got;
+    struct error err;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "session", 16);
+    t = add_token(&d, SCOPE_SUBMIT, 60000, secret);
+    ck_assert(opens(&d, secret, &who));
+    ck_assert_ok(session_add(&d, "over", &who, now - 1, &err), err);
+    ck_assert_ok(session_add(&d, "short", &who, now + 30000, &err), err);
+    ck_assert_ok(session_add(&d, "long", &who, now + 90000, &err), err);
+    ck_assert(!session_check(&d, "over", &got) && !session_check(&d, "other", &got) &&
+              !session_check(&d, "", &got));
+    ck_assert(session_check(&d, "short", &got) && got.session && got.scope == SCOPE_SUBMIT);
+    ck_assert_int_eq(got.expires_ms, now + 30000);
+    ck_assert(session_check(&d, "long", &got) && got.expires_ms == t.expires_ms);
+    ck_assert_str_eq(got.id, t.id);
+    ck_assert_ok(token_rotate(&d, &t, 0, next, &err), err);
+    ck_assert(!token_holds(&d, &got) && !session_check(&d, "long", &got));
+
+    ck_assert(opens(&d, d.token, &who));
+    ck_assert_ok(session_add(&d, "root", &who, now + 90000, &err), err);
+    ck_assert(session_check(&d, "root", &got));
+    snprintf(d.token, sizeof(d.token), "dst_another");
+    ck_assert(!session_check(&d, "root", &got));
+    rig_close(&d);
+}
+END_TEST
+
+static int64_t stored_use(struct daemon *d, const char *id)
+{
+    struct db_stmt *q =
+        db_prepare(store_state(d->store), "SELECT used_ms FROM token WHERE id=?", NULL);
+    int64_t at;
+
+    db_bind_text(q, 1, id);
+    ck_assert_int_eq(db_step(q, NULL), DB_ROW);
+    at = db_int(q, 0);
+    db_reset(q);
+    return at;
+}
+
+START_TEST(the_last_use_is_known_at_once_and_written_later)
+{
+    char secret[SECRET_SIZE], id[TOKEN_ID_SIZE];
+    struct caller who;
+    struct error err;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "use", 16);
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    memcpy(id, t.id, sizeof(id));
+    ck_assert(opens(&d, secret, &who) && opens(&d, secret, &who));
+    ck_assert_ok(token_find(&d, id, &t, &err), err);
+    ck_assert(t.used_ms > 0);
+    ck_assert_msg(stored_use(&d, id) == 0, "a request has written to the disk");
+    rig_close(&d);
+    rig_open(&d, "use", 16);
+    ck_assert_int_eq(stored_use(&d, id), t.used_ms);
+    rig_close(&d);
+}
+END_TEST
+
+/* -- Over HTTP --------------------------------------------------------------------------------- */
+
+static void turn(struct daemon *d)
+{
+    for (int i = 0; i < 20; i++) {
+        uv_run(&d->loop, UV_RUN_NOWAIT);
+        if (i % 5 == 4)
+            usleep(1000);
+    }
+}
+
+/* What has come by now; true when the peer has closed. */
+static bool receive(int fd, struct buf *out)
+{
+    char block[4096];
+    ssize_t n;
+
+    while ((n = recv(fd, block, sizeof(block), MSG_DONTWAIT)) > 0)
+        buf_add(out, block, (size_t)n);
+    return n == 0 || errno != EAGAIN;
+}
+
+static struct sockaddr_in serve(struct daemon *d)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct http_limits limits = {.body_bytes = 1 << 20,
+                                       .connections = {.header_ms = 10000, .body_ms = 30000}};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct error err;
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    d->http = http_start(&d->loop, fd, &limits, &routes_service, d, &err);
+    ck_assert_msg(d->http, "%s", err.msg);
+    sse_start(d);
+    return a;
+}
+
+static void hang_up(struct daemon *d)
+{
+    events_on_publish(d->events, NULL, NULL);
+    http_stop(d->http);
+    d->http = NULL;
+}
+
+/* headers: each with its line end. */
+static int ask(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
+               const char *headers)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char *text = str_fmt("%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n%s\r\n", method,
+                         path, headers);
+
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)a, sizeof(*a)), 0);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    free(text);
+    turn(d);
+    return fd;
+}
+
+static int status_of(struct daemon *d, const struct sockaddr_in *a, const char *method,
+                     const char *path, const char *headers, struct buf *answer)
+{
+    int fd = ask(d, a, method, path, headers), status = 0;
+
+    for (int i = 0; i < 100 && !strstr(buf_text(answer), "\r\n\r\n"); i++) {
+        receive(fd, answer);
+        turn(d);
+    }
+    close(fd);
+    turn(d);
+    sscanf(buf_text(answer), "HTTP/1.1 %d", &status);
+    return status;
+}
+
+/* A path that the pattern fits. */
+static char *example(const char *pattern)
+{
+    struct buf b = buf_new(0);
+
+    for (; *pattern; pattern++)
+        if (*pattern == '{') {
+            buf_str(&b, "x");
+            pattern = strchr(pattern, '}');
+        } else {
+            buf_add(&b, pattern, 1);
+        }
+    return buf_take(&b);
+}
+
+static void try_scope(enum scope scope)
+{
+    static const enum scope needed[] = {
+        [ACCESS_PUBLIC] = SCOPE_NONE,   [ACCESS_READ] = SCOPE_READ,
+        [ACCESS_SUBMIT] = SCOPE_SUBMIT, [ACCESS_OPERATE] = SCOPE_OPERATE,
+        [ACCESS_ADMIN] = SCOPE_ADMIN,   [ACCESS_TOKEN] = SCOPE_READ};
+    char secret[SECRET_SIZE], *headers;
+    struct sockaddr_in a;
+    struct daemon d;
+    size_t refused = 0;
+
+    rig_open(&d, "scopes", 16);
+    a = serve(&d);
+    if (scope == SCOPE_NONE)
+        snprintf(secret, sizeof(secret), "dst_0123456789_none");
+    else
+        add_token(&d, scope, 60000, secret);
+    headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+    for (size_t i = 0; i < n_routes; i++) {
+        struct buf answer = buf_new(0);
+        char *path = example(routes[i].pattern);
+        int status;
+
+        if (needed[routes[i].access] > scope) {
+            status = status_of(&d, &a, routes[i].method, path, headers, &answer);
+            ck_assert_msg(status == (scope ? 403 : 401), "scope %s: %s %s: %d", scope_name(scope),
+                          routes[i].method, path, status);
+            ck_assert_msg(!scope || strstr(buf_text(&answer), scope_name(needed[routes[i].access])),
+                          "the scope is not named: %s", buf_text(&answer));
+            refused++;
+        }
+        free(path);
+        buf_free(&answer);
+    }
+    ck_assert_msg(scope == SCOPE_ADMIN ? !refused : refused, "scope %s: %zu refusals",
+                  scope_name(scope), refused);
+    if (scope) {
+        struct buf answer = buf_new(0);
+
+        ck_assert_int_eq(status_of(&d, &a, "GET", "/api/v1/queue", headers, &answer), 200);
+        buf_free(&answer);
+    }
+    if (scope >= SCOPE_OPERATE) {
+        struct buf answer = buf_new(0);
+
+        ck_assert_int_eq(status_of(&d, &a, "POST", "/api/v1/queue:pause", headers, &answer), 200);
+        buf_free(&answer);
+    }
+    free(headers);
+    hang_up(&d);
+    rig_close(&d);
+}
+
+START_TEST(no_scope_reaches_further_than_it_says)
+{
+    for (enum scope s = SCOPE_NONE; s < SCOPE_COUNT; s++)
+        try_scope(s);
+}
+END_TEST
+
+START_TEST(a_session_is_never_admin_and_changes_nothing_alone)
+{
+    static const struct {
+        const char *method, *path, *header;
+        int status;
+    } cases[] = {
+        {"GET", "/api/v1/queue", "", 200},
+        {"POST", "/api/v1/queue:pause", "", 403},
+        {"POST", "/api/v1/queue:pause", "X-Distilld-Request: 1\r\n", 200},
+        {"GET", "/api/v1/tokens", "", 403},
+        {"POST", "/api/v1/tokens", "X-Distilld-Request: 1\r\n", 403},
+        /* A token that is shown counts, good or bad. */
+        {"GET", "/api/v1/queue", "Authorization: Bearer dst_x\r\n", 401},
+        {"POST", "/api/v1/queue:resume", "Authorization: Bearer dst_secret\r\n", 200},
+    };
+    char hex[SHA256_HEX];
+    struct caller root;
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+
+    rig_open(&d, "cookie", 16);
+    a = serve(&d);
+    ck_assert(opens(&d, d.token, &root));
+    sha256_of("cookie", 6, hex);
+    ck_assert_ok(session_add(&d, hex, &root, clock_wall_ms() + 60000, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *headers = str_fmt("Cookie: distilld_session=cookie\r\n%s", cases[i].header);
+        struct buf answer = buf_new(0);
+        int status = status_of(&d, &a, cases[i].method, cases[i].path, headers, &answer);
+
+        ck_assert_msg(status == cases[i].status, "case %zu: %d: %s", i, status, buf_text(&answer));
+        buf_free(&answer);
+        free(headers);
+    }
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* Whether the stream is closed within so many seconds. */
+static bool ends_within(struct daemon *d, int fd, double seconds)
+{
+    double end = clock_mono_s() + seconds;
+    struct buf got = buf_new(0);
+    bool closed;
+
+    do {
+        turn(d);
+        closed = receive(fd, &got) || str_ends(buf_text(&got), "0\r\n\r\n");
+    } while (!closed && clock_mono_s() < end);
+    buf_free(&got);
+    return closed;
+}
+
+START_TEST(streams_end_with_their_token)
+{
+    char secret[SECRET_SIZE], other[SECRET_SIZE], passing[SECRET_SIZE], *headers;
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+    struct token t;
+    int revoked, stays, expires;
+
+    rig_open(&d, "streams", 16);
+    a = serve(&d);
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    add_token(&d, SCOPE_READ, 60000, other);
+    add_token(&d, SCOPE_READ, 1000, passing);
+    headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+    revoked = ask(&d, &a, "GET", "/api/v1/events", headers);
+    free(headers);
+    headers = str_fmt("Authorization: Bearer %s\r\n", other);
+    stays = ask(&d, &a, "GET", "/api/v1/events", headers);
+    free(headers);
+    headers = str_fmt("Authorization: Bearer %s\r\n", passing);
+    expires = ask(&d, &a, "GET", "/api/v1/events", headers);
+    free(headers);
+    ck_assert_uint_eq(http_streams(d.http), 3);
+    ck_assert(!ends_within(&d, revoked, 0.1));
+    ck_assert_ok(token_revoke(&d, &t, &err), err);
+    ck_assert_msg(ends_within(&d, revoked, 5), "the stream of a revoked token goes on");
+    ck_assert_msg(ends_within(&d, expires, 5), "the stream of a token that is over goes on");
+    ck_assert_msg(!ends_within(&d, stays, 0.1), "the stream of another token has ended");
+    ck_assert_uint_eq(http_streams(d.http), 1);
+    close(revoked);
+    close(stays);
+    close(expires);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
+          a_rotated_secret_works_as_long_as_was_said, a_session_ends_with_its_time_and_its_secret,
+          the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
+          a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token)
