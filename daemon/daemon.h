@@ -48,6 +48,7 @@ struct daemon {
     struct catalog catalog; /* what the worker can do */
     struct http *http;
     struct tokens *tokens;
+    struct audit *audit;
     struct uplink *uplink;
     struct hosts *hosts;
     struct worker_calls *worker_calls;

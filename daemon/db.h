@@ -28,6 +28,9 @@ void db_close(struct db *db); /* NULL is fine */
 bool db_begin(struct db *db, struct error *err);
 bool db_commit(struct db *db, struct error *err); /* rolls back when it fails */
 void db_rollback(struct db *db);
+/* Called within each transaction of the outermost level, and each lone statement that changes something, before its
+ * commit: what it writes becomes durable together with that. False undoes all of it. */
+void db_before_commit(struct db *db, bool (*fn)(void *arg, struct error *err), void *arg);
 /* How long outermost commits took, since it was opened. */
 const struct histogram *db_commit_seconds(const struct db *db);
 
@@ -56,5 +59,7 @@ bool db_is_null(struct db_stmt *s, int at);
 
 int64_t db_last_rowid(struct db *db);
 int64_t db_changes(struct db *db); /* rows of the last statement */
+int64_t db_total_changes(
+    struct db *db); /* of all since it was opened, also of those that were undone */
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/attempts.h"
+#include "daemon/audit.h"
 #include "daemon/launch.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
@@ -37,6 +38,7 @@ static bool store_new(struct daemon *d, struct job *j, const struct lifecycle_al
     if (!store_last_job_id(d->store, last, err))
         return false;
     id_next(last, j->created_ms, j->id);
+    audit_subject(d, j->id);
     ok = store_begin(d->store, err) && store_job_add(d->store, j, err) &&
          (job_is_final(j->state) || refs_note(d, j, err)) &&
          store_event_add(d->store, events_next_id(d->events), j->created_ms, j, err) &&

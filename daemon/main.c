@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/attempts.h"
+#include "daemon/audit.h"
 #include "daemon/cores.h"
 #include "daemon/daemon.h"
 #include "daemon/hosts.h"
@@ -380,6 +381,7 @@ static bool start(struct daemon *d, struct error *err)
         !lifecycle_load(d, err) || !hosts_open(d, err))
         return false;
     d->tokens = tokens_open(d);
+    d->audit = audit_open(d);
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_http(d, err))
         return false;
@@ -435,6 +437,7 @@ static void stop(struct daemon *d)
     vec_free(&d->active);
     events_free(d->events);
     store_close(d->store);
+    audit_close(d->audit);
     worker_calls_free(d->worker_calls);
     catalog_free(&d->catalog);
     free(d->address);

@@ -98,7 +98,7 @@ const char *const store_state_schema[] = {
     "  sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, token TEXT NOT NULL,"
     "  secret TEXT NOT NULL) STRICT;"
     "CREATE TABLE audit("
-    "  seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, caller TEXT NOT NULL,"
+    "  seq INTEGER PRIMARY KEY, at TEXT NOT NULL, caller TEXT NOT NULL,"
     "  address TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,"
     "  status INTEGER NOT NULL, request TEXT NOT NULL, subject TEXT NOT NULL,"
     "  hash TEXT NOT NULL) STRICT;"

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/audit.h"
 #include "daemon/db.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -353,6 +354,7 @@ bool token_add(struct daemon *d, struct token *t, char secret[SECRET_SIZE], stru
     if (!q)
         return false;
     make_id(t->id);
+    audit_subject(d, t->id);
     make_secret(t, secret, hex);
     t->created_ms = clock_wall_ms();
     db_bind_text(q, 1, t->id);

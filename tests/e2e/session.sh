@@ -101,6 +101,29 @@ said=$(by reader list 2>&1) && fail "a revoked token reads"
 [[ $said == *"has been revoked"* ]] || fail "a revoked token: $said"
 ctl token revoke nobody 2>"$tmp/said" && fail "a token that is not there is revoked"
 
+# -- The audit log knows all of that, and no secret --
+audit() { # what it says in $said
+    said=$(ctl audit "$@" 2>&1)
+}
+audit --last 500 || fail "audit: $said"
+for row in "root +127.0.0.1 +202 +POST +/api/v1/jobs +$id" "root +127.0.0.1 +201 +POST +/api/v1/tokens +$reader" \
+    "root:session .* +202 +POST +/api/v1/jobs/$id:cancel +$id" "$made .* +200 +POST +/api/v1/queue:pause" \
+    "$reader .* +403 +POST +/api/v1/jobs" "root:session .* +403 +POST +/api/v1/jobs/$id:cancel"; do
+    grep -qE "$row" <<<"$said" || fail "the audit log lacks \"$row\": $said"
+done
+api GET "/api/v1/audit?page_size=2"
+[ "$(body '.items | length')" = 2 ] || fail "a page of two: $text"
+header link
+[[ $value == *'page_token='*'rel="next"'* ]] || fail "a page has no next one: $value"
+audit --verify || fail "audit --verify: $said"
+[[ $said =~ ^([0-9]+)\ rows,\ unbroken\;\ head\ (([0-9]+):[0-9a-f]{64})$ ]] || fail "audit --verify: $said"
+rows=${BASH_REMATCH[1]} kept=${BASH_REMATCH[2]}
+submit '.train.max_steps = 1'
+wait_state "$id" succeeded
+audit --verify --head "$kept" && [[ $said == "$((rows + 1)) rows, unbroken;"* ]] || fail "an earlier head: $said"
+audit --verify --head "$rows:$(printf '0%.0s' {1..64})" && fail "a head that never was: $said"
+[[ $said == *"is no part of the chain"* ]] || fail "a head that never was: $said"
+
 problems_are_whole
 
 # It outlives the daemon; tokens and cookies stand in no log and in no file that others read.
@@ -112,4 +135,26 @@ secrets=(-e "$token" -e "${cookie#*=}" -e "$(<"$tmp/reader")" -e "$(<"$tmp/secon
 ! grep -qF "${secrets[@]}" "$tmp/daemon.log" || fail "a secret is in the log"
 ! grep -rqF --exclude=token "${secrets[@]}" "$state" || fail "a secret is in the state folder"
 ! tr '\0' '\n' <"/proc/$daemon/cmdline" | grep -qF "$token" || fail "the token is in argv"
+stop_daemon
+
+# Whoever changes the file is found out, at the row; a lost end only by a head that was kept.
+command -v sqlite3 >/dev/null || { echo "sqlite3 is not installed: nobody changes the audit log"; exit 0; }
+forge() { # SQL
+    sqlite3 "$state/state.db" "DROP TRIGGER IF EXISTS audit_stays; DROP TRIGGER IF EXISTS audit_keeps; $1" || fail "sqlite3: $1"
+    start_daemon
+}
+cp "$state/state.db" "$tmp/kept.db"
+forge "UPDATE audit SET caller = 'somebody' WHERE seq = 3"
+audit --verify && fail "a row that was changed: $said"
+[[ $said == *"row 3 is broken"* ]] || fail "a row that was changed: $said"
+stop_daemon
+cp "$tmp/kept.db" "$state/state.db"
+forge "DELETE FROM audit WHERE seq = 4"
+audit --verify && fail "a row that was taken out: $said"
+[[ $said == *"row 4 is missing"* ]] || fail "a row that was taken out: $said"
+stop_daemon
+cp "$tmp/kept.db" "$state/state.db"
+forge "DELETE FROM audit WHERE seq >= $rows"
+audit --verify || fail "a shorter log is whole: $said"
+audit --verify --head "$kept" && fail "a lost end: $said"
 stop_daemon

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/audit.h"
 #include "daemon/hosts.h"
 #include "daemon/tokens.h"
 #include "proto/base/file.h"
@@ -24,6 +25,7 @@ void rig_open(struct daemon *d, const char *name, size_t max_events)
     d->events = events_new(1, max_events, 1 << 20, NULL, NULL);
     ck_assert_int_eq(uv_loop_init(&d->loop), 0);
     d->tokens = tokens_open(d);
+    d->audit = audit_open(d);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
     d->schedule.data = d->heartbeat.data = d;
@@ -48,6 +50,7 @@ void rig_close(struct daemon *d)
     vec_free(&d->active);
     events_free(d->events);
     store_close(d->store);
+    audit_close(d->audit);
     free(d->state_dir);
 }
 

@@ -9,12 +9,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/audit.h"
 #include "daemon/db.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
 #include "daemon/tokens.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
+#include "proto/wire/audit.h"
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
 
@@ -437,7 +439,200 @@ START_TEST(streams_end_with_their_token)
 }
 END_TEST
 
+/* -- The audit log ----------------------------------------------------------------------------- */
+
+static void keep_row(struct json *take_row, void *rows)
+{
+    js_push(rows, take_row);
+}
+
+/* All rows, oldest first. */
+static struct json *audit_of(struct daemon *d)
+{
+    struct json *rows = js_new_array();
+    struct error err;
+
+    ck_assert_ok(audit_rows(d, 1, INT64_MAX, 1000, false, keep_row, rows, &err), err);
+    return rows;
+}
+
+/* The first row that breaks the chain, counted from 1; 0: none. */
+static size_t broken_row(const struct json *rows)
+{
+    char hash[SHA256_HEX] = AUDIT_START;
+
+    for (size_t i = 0; i < js_len(rows); i++) {
+        const struct json *row = js_at(rows, i);
+
+        audit_hash(hash, row, hash);
+        if (js_int(js_get(row, "seq"), 0) != (int64_t)i + 1 ||
+            strcmp(hash, js_string(js_get(row, "hash"), "")) != 0)
+            return i + 1;
+    }
+    return 0;
+}
+
+static uint64_t commits(struct daemon *d)
+{
+    const struct histogram *h = store_commit_seconds(d->store);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(h->counts); i++)
+        n += h->counts[i];
+    return n;
+}
+
+static bool run_sql(struct daemon *d, const char *sql, struct error *err)
+{
+    struct db_stmt *q = db_prepare(store_state(d->store), sql, err);
+
+    return q && db_run(q, err);
+}
+
+#define ROOT "Authorization: Bearer dst_secret\r\n"
+
+/* One request; its status. */
+static int one(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
+               const char *headers)
+{
+    struct buf answer = buf_new(0);
+    int status = status_of(d, a, method, path, headers, &answer);
+
+    buf_free(&answer);
+    return status;
+}
+
+START_TEST(each_change_is_in_the_audit_log_with_its_caller)
+{
+    static const struct {
+        const char *method, *path, *headers;
+        int status;
+        const char *caller, *subject; /* caller NULL: no row */
+    } cases[] = {
+        {"POST", "/api/v1/queue:pause", ROOT "X-Request-Id: my-own.1\r\n", 200, "root", ""},
+        {"GET", "/api/v1/queue", ROOT, 200, NULL, NULL},
+        {"POST", "/api/v1/jobs/job_00000000000000000000000001:cancel", ROOT, 202, "root",
+         "job_00000000000000000000000001"},
+        {"POST", "/api/v1/jobs/job_00000000000000000000000001:cancel", ROOT, 202, NULL, NULL},
+        {"POST", "/api/v1/queue:resume", "", 401, NULL, NULL},
+        {"POST", "/api/v1/session", ROOT, 204, "root", ""},
+        {"POST", "/api/v1/queue:resume", "reader", 403, "reader", ""},
+        {"DELETE", "/api/v1/tokens/0123456789", ROOT, 404, NULL, NULL},
+        {"POST", "/api/v1/queue:resume", ROOT "X-Request-Id: no good\r\n", 200, "root", ""},
+    };
+    char secret[SECRET_SIZE], *reader;
+    struct sockaddr_in a;
+    struct json *rows;
+    struct daemon d;
+    struct token t;
+    size_t n = 0;
+
+    rig_open(&d, "audit", 16);
+    a = serve(&d);
+    rig_submit(&d, 1);
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    reader = str_fmt("Authorization: Bearer %s\r\n", secret);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool reads = strcmp(cases[i].headers, "reader") == 0;
+        uint64_t before = commits(&d);
+        int status = one(&d, &a, cases[i].method, cases[i].path, reads ? reader : cases[i].headers);
+        const struct json *row;
+
+        ck_assert_msg(status == cases[i].status, "case %zu: %d", i, status);
+        rows = audit_of(&d);
+        n += cases[i].caller != NULL;
+        ck_assert_msg(js_len(rows) == n, "case %zu: %zu rows", i, js_len(rows));
+        ck_assert_msg(commits(&d) - before == (cases[i].caller != NULL),
+                      "case %zu: %d commits for a row and its change", i,
+                      (int)(commits(&d) - before));
+        row = js_at(rows, n - 1);
+        if (cases[i].caller) {
+            ck_assert_str_eq(js_string(js_get(row, "caller"), ""), reads ? t.id : cases[i].caller);
+            ck_assert_str_eq(js_string(js_get(row, "subject"), "?"), cases[i].subject);
+            ck_assert_str_eq(js_string(js_get(row, "path"), ""), cases[i].path);
+            ck_assert_str_eq(js_string(js_get(row, "address"), ""), "127.0.0.1");
+            ck_assert_int_eq(js_int(js_get(row, "status"), 0), status);
+        }
+        if (i == 0)
+            ck_assert_str_eq(js_string(js_get(row, "request"), ""), "my-own.1");
+        js_free(rows);
+    }
+    rows = audit_of(&d);
+    ck_assert_uint_eq(strlen(js_string(js_path(rows, "4.request"), "")), 16);
+    ck_assert_uint_eq(broken_row(rows), 0);
+    js_free(rows);
+    free(reader);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_change_that_cannot_be_audited_is_not_made)
+{
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+    bool paused;
+
+    rig_open(&d, "unaudited", 16);
+    a = serve(&d);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause", ROOT), 200);
+    ck_assert(!run_sql(&d, "UPDATE audit SET caller='nobody'", &err));
+    ck_assert_msg(strstr(err.msg, "append-only"), "%s", err.msg);
+    ck_assert(!run_sql(&d, "DELETE FROM audit", &err));
+    ck_assert_ok(run_sql(&d,
+                         "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT,"
+                         " 'no room'); END",
+                         &err),
+                 err);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:resume", ROOT), 503);
+    ck_assert_ok(store_paused(d.store, &paused, &err), err);
+    ck_assert_msg(paused && d.paused, "the change was made all the same");
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(every_change_of_a_row_breaks_the_chain_there)
+{
+    static const char *const texts[] = {"at",   "caller",  "address", "method",
+                                        "path", "request", "subject", "hash"};
+    struct sockaddr_in a;
+    struct json *rows;
+    struct daemon d;
+
+    rig_open(&d, "chain", 16);
+    a = serve(&d);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(
+            one(&d, &a, "POST", i % 2 ? "/api/v1/queue:resume" : "/api/v1/queue:pause", ROOT), 200);
+    hang_up(&d);
+    rows = audit_of(&d);
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+            struct json *bad = js_copy(rows);
+
+            js_set(js_at(bad, i), texts[k], js_new_string("x"));
+            ck_assert_msg(broken_row(bad) == i + 1, "row %zu, %s: %zu", i + 1, texts[k],
+                          broken_row(bad));
+            js_free(bad);
+        }
+        for (int64_t status = 0; status < 2; status++) {
+            struct json *bad = js_copy(rows);
+
+            js_set(js_at(bad, i), status ? "status" : "seq", js_new_int(999));
+            ck_assert_uint_eq(broken_row(bad), i + 1);
+            js_free(bad);
+        }
+    }
+    js_free(rows);
+    rig_close(&d);
+}
+END_TEST
+
 UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           a_rotated_secret_works_as_long_as_was_said, a_session_ends_with_its_time_and_its_secret,
           the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
-          a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token)
+          a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
+          each_change_is_in_the_audit_log_with_its_caller,
+          a_change_that_cannot_be_audited_is_not_made, every_change_of_a_row_breaks_the_chain_there)

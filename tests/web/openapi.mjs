@@ -58,7 +58,7 @@ class Checker {
     const content = answer.content[type] ?? answer.content["*/*"];
     if (!content)
       return void failures.push(`${what}: type ${type}, described: ${Object.keys(answer.content)}`);
-    if (!type.endsWith("json") || !content.schema)
+    if (!/[/+]json$/.test(type) || !content.schema)
       return text;
     const validate = this.schema(content.schema), value = JSON.parse(text);
     if (!validate(value))
@@ -159,6 +159,9 @@ async function tokens(c) {
   await c.check("POST", `${one}:rotate`, `${own}:rotate`, { body: { overlap_s: 60 } }, 200);
   await c.check("DELETE", one, own, {}, 204);
   await c.check("POST", `${one}:rotate`, `${own}:rotate`, {}, 409);
+  await c.check("GET", "/api/v1/audit", "/api/v1/audit", {}, 200);
+  await c.check("GET", "/api/v1/audit", "/api/v1/audit?page_size=0", {}, 400);
+  await c.check("GET", "/api/v1/audit", "/api/v1/audit", { headers: { Accept: "application/x-ndjson" } }, 200);
 }
 
 async function run() {
