@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/secret.h"
 #include "daemon/tokens.h"
@@ -81,14 +82,32 @@ static bool has_session(struct daemon *d, const struct request *r, struct caller
     return false;
 }
 
-/* Who asks. A token that is shown counts, and no cookie beside it. */
+/* By the UNIX socket the kernel says who it is. */
+static bool identify_local(uid_t uid, struct caller *who, struct error *err)
+{
+    uid_t own = geteuid();
+
+    if (uid != 0 && uid != own)
+        return err_set(err, ERR_FORBIDDEN,
+                       "by the UNIX socket only root and user %lu ask without a token, not user "
+                       "%lu",
+                       (unsigned long)own, (unsigned long)uid);
+    *who = (struct caller){.scope = SCOPE_ADMIN, .local = true, .expires_ms = INT64_MAX};
+    snprintf(who->id, sizeof(who->id), "uid:%lu", (unsigned long)uid);
+    return true;
+}
+
+/* Who asks. A token that is shown counts, and nothing beside it. */
 static bool identify(struct daemon *d, const struct request *r, struct caller *who,
                      struct error *err)
 {
     const char *token = bearer(r);
+    uid_t uid;
 
     if (token)
         return token_check(d, token, who, err);
+    if (http_local(r, &uid))
+        return identify_local(uid, who, err);
     if (!has_session(d, r, who))
         return err_set(err, ERR_UNAUTHORIZED, "a valid access token is needed");
     if (who->scope > SCOPE_OPERATE)

@@ -8,7 +8,8 @@
 #include "proto/base/sha256.h"
 
 enum {
-    TOKEN_ID_SIZE = 11 /* with the NUL */
+    TOKEN_ID_SIZE = 11, /* with the NUL */
+    CALLER_ID_SIZE = 16
 };
 
 /* What a caller may do; each holds those before it. */
@@ -26,9 +27,10 @@ const char *scope_name(enum scope s);
 bool scope_parse(const char *name, enum scope *out);
 
 struct caller {
-    char id[TOKEN_ID_SIZE]; /* of the token, or TOKEN_ROOT; "": nobody */
+    char id[CALLER_ID_SIZE]; /* of the token, TOKEN_ROOT, or "uid:N"; "": nobody */
     enum scope scope;
     bool session;            /* a browser's, that was given for the token */
+    bool local;              /* a user of this machine, by the UNIX socket, without a token */
     char secret[SHA256_HEX]; /* which of the token's secrets was shown */
     int64_t expires_ms;
     uint64_t seen; /* changes of tokens that are heeded in this: tokens.c */

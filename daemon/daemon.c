@@ -42,6 +42,17 @@ void daemon_drop_active(struct daemon *d, struct active *a)
     free(a);
 }
 
+void daemon_wake_streams(struct daemon *d)
+{
+    http_wake(d->http);
+    http_wake(d->local);
+}
+
+size_t daemon_streams(const struct daemon *d)
+{
+    return http_streams(d->http) + http_streams(d->local);
+}
+
 char *daemon_job_path(const struct daemon *d, const char *id, const char *rest)
 {
     return str_fmt("%s/jobs/%s/%s", d->state_dir, id, rest);

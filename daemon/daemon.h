@@ -13,7 +13,7 @@
 
 /* What the command line and the configuration file say. */
 struct settings {
-    const char *state, *listen, *config, *worker, *shim, *web, *log_level;
+    const char *state, *listen, *socket, *config, *worker, *shim, *web, *log_level;
     const char *hostfile, *launch_agent, *network, *advertise;
     opt_list hosts;
     int64_t slots;
@@ -47,6 +47,7 @@ struct daemon {
     struct events *events;
     struct catalog catalog; /* what the worker can do */
     struct http *http;
+    struct http *local; /* the UNIX socket; NULL: none */
     struct tokens *tokens;
     struct audit *audit;
     struct uplink *uplink;
@@ -71,6 +72,10 @@ struct active *daemon_active(const struct daemon *d, const char *id);
 struct active *daemon_add_active(struct daemon *d, struct job *take_job);
 /* Releases the entry and its job. */
 void daemon_drop_active(struct daemon *d, struct active *a);
+
+/* Asks all open streams again, soon; and how many there are. */
+void daemon_wake_streams(struct daemon *d);
+size_t daemon_streams(const struct daemon *d);
 
 /* STATE/jobs/ID/rest; free() */
 char *daemon_job_path(const struct daemon *d, const char *id, const char *rest);

@@ -81,6 +81,9 @@ const char *http_query_nth(struct request *r, const char *name, size_t n);
 /* Where it comes from, written to out, which is returned. */
 const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE]);
 
+/* Whether it comes by a UNIX socket, and then from which user. */
+bool http_local(const struct request *r, uid_t *uid);
+
 /* Percent-decoding in place; false for a broken escape or a NUL byte. */
 bool http_decode(char *text);
 

@@ -260,10 +260,17 @@ const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE])
     const struct in6_addr *a = &r->exchange->conn->address;
     bool mapped = IN6_IS_ADDR_V4MAPPED(a);
 
-    out[0] = '\0';
-    inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? &a->s6_addr[12] : a->s6_addr, out,
-              HTTP_PEER_SIZE);
+    snprintf(out, HTTP_PEER_SIZE, "%s", "unix");
+    if (!r->exchange->conn->local)
+        inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? &a->s6_addr[12] : a->s6_addr, out,
+                  HTTP_PEER_SIZE);
     return out;
+}
+
+bool http_local(const struct request *r, uid_t *uid)
+{
+    *uid = r->exchange->conn->uid;
+    return r->exchange->conn->local;
 }
 
 static int hex_digit(char c)

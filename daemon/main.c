@@ -32,6 +32,7 @@
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/socket.h"
 #include "proto/base/str.h"
 #include "proto/base/table.h"
 
@@ -49,6 +50,10 @@ static const struct opt rows[] = {
         .env = "DISTILLD_STATE", .fallback = "/var/lib/distilld"),
     OPT(struct settings, listen, OPT_TEXT, "listen", "address of the API; port 0 takes a free one",
         .value = "HOST:PORT", .fallback = "127.0.0.1:8470"),
+    OPT(struct settings, socket, OPT_TEXT, "socket",
+        "UNIX socket of the API, where root and the daemon's own user need no token (default: "
+        "STATE/api.sock)",
+        .value = "PATH"),
     OPT(struct settings, slots, OPT_INT, "slots",
         "cores for jobs, each takes ranks x threads of them (default: the cores of this host)",
         .value = "N", .fallback = "0", .hi = 65536),
@@ -327,14 +332,18 @@ static bool publish_address(struct daemon *d, int fd, struct error *err)
     return ok;
 }
 
+static struct http_limits http_limits_of(const struct settings *s)
+{
+    return (struct http_limits){.body_bytes = (size_t)s->body_bytes,
+                                .connections = {.per_address = s->connections_per_address,
+                                                .header_ms = s->header_timeout_s * 1000,
+                                                .body_ms = s->body_timeout_s * 1000}};
+}
+
 static bool open_http(struct daemon *d, struct error *err)
 {
-    const struct settings *s = &d->settings;
-    const struct http_limits limits = {.body_bytes = (size_t)s->body_bytes,
-                                       .connections = {.per_address = s->connections_per_address,
-                                                       .header_ms = s->header_timeout_s * 1000,
-                                                       .body_ms = s->body_timeout_s * 1000}};
-    int fd = open_listener(s->listen, err);
+    const struct http_limits limits = http_limits_of(&d->settings);
+    int fd = open_listener(d->settings.listen, err);
 
     if (fd < 0)
         return false;
@@ -344,6 +353,38 @@ static bool open_http(struct daemon *d, struct error *err)
     }
     d->http = http_start(&d->loop, fd, &limits, &routes_service, d, err);
     return d->http;
+}
+
+static char *socket_path(const struct daemon *d)
+{
+    return d->settings.socket ? str_dup(d->settings.socket) : str_path(d->state_dir, "api.sock");
+}
+
+/* A server of its own: whoever fills the other one with connections leaves this one alone. */
+static bool open_local(struct daemon *d, struct error *err)
+{
+    const struct http_limits limits = http_limits_of(&d->settings);
+    char *path = socket_path(d), *address = str_fmt("unix:%s", path);
+    int fd = socket_listen(address, err);
+
+    if (fd >= 0)
+        d->local = http_start(&d->loop, fd, &limits, &routes_service, d, err);
+    free(address);
+    free(path);
+    return d->local;
+}
+
+static void close_local(struct daemon *d)
+{
+    char *path;
+
+    if (!d->local)
+        return;
+    path = socket_path(d);
+    unlink(path);
+    free(path);
+    http_stop(d->local);
+    d->local = NULL;
 }
 
 static void start_timers(struct daemon *d)
@@ -383,7 +424,7 @@ static bool start(struct daemon *d, struct error *err)
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
     d->uplink = uplink_start(d, err);
-    if (!d->uplink || !open_http(d, err))
+    if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
     sse_start(d);
     uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
@@ -425,6 +466,7 @@ static void stop(struct daemon *d)
     worker_calls_stop(d->worker_calls);
     http_stop(d->http);
     d->http = NULL;
+    close_local(d);
     tokens_close(d);
     uplink_stop(d->uplink);
     attempts_release(d);

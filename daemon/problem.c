@@ -19,7 +19,8 @@ const struct problem_kind problem_kinds[] = {
     {"forbidden", 403, "Forbidden",
      "The scope of the token does not reach so far (read < submit < operate < admin; `distillctl "
      "token create --scope` makes another), the request names a host that this daemon does not "
-     "answer for (--host adds one), or a page in a browser tried to change something without the "
+     "answer for (--host adds one), another user than root and the daemon's asks by its UNIX "
+     "socket, or a page in a browser tried to change something without the "
      "header X-Distilld-Request."},
     {"not_found", 404, "Not found", "There is nothing under this address."},
     {"method_not_allowed", 405, "Method not allowed",

@@ -256,12 +256,12 @@ static void on_heartbeat(uv_timer_t *t)
     struct daemon *d = t->data;
 
     d->beats++;
-    http_wake(d->http);
+    daemon_wake_streams(d);
 }
 
 static void on_publish(void *daemon)
 {
-    http_wake(((struct daemon *)daemon)->http);
+    daemon_wake_streams(daemon);
 }
 
 void sse_start(struct daemon *d)

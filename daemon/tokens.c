@@ -21,7 +21,7 @@ enum {
 };
 
 struct use {
-    char id[TOKEN_ID_SIZE];
+    char id[CALLER_ID_SIZE];
     int64_t at_ms;
 };
 
@@ -108,7 +108,7 @@ static void on_tick(uv_timer_t *timer)
 
     if (t->first_expiry_ms <= clock_wall_ms()) {
         t->first_expiry_ms = INT64_MAX; /* those that go on say theirs again */
-        http_wake(t->daemon->http);
+        daemon_wake_streams(t->daemon);
     }
     if (++t->ticks % TICKS_A_WRITE == 0 && t->uses.n)
         write_uses(t);
@@ -203,15 +203,15 @@ static bool look_up(struct daemon *d, struct caller *who, int64_t now_ms, struct
 }
 
 /* ID in "dst_ID_SECRET". That of STATE/token has none. */
-static void read_id(const char *text, char id[TOKEN_ID_SIZE])
+static void read_id(const char *text, char id[CALLER_ID_SIZE])
 {
     const char *start = text + strlen(PREFIX);
     size_t n = str_starts(text, PREFIX) ? strcspn(start, "_") : 0;
 
     if (n == TOKEN_ID_SIZE - 1 && start[n] == '_')
-        snprintf(id, TOKEN_ID_SIZE, "%.*s", (int)n, start);
+        snprintf(id, CALLER_ID_SIZE, "%.*s", (int)n, start);
     else
-        snprintf(id, TOKEN_ID_SIZE, "%s", TOKEN_ROOT);
+        snprintf(id, CALLER_ID_SIZE, "%s", TOKEN_ROOT);
 }
 
 bool token_check(struct daemon *d, const char *text, struct caller *who, struct error *err)
@@ -236,7 +236,7 @@ bool token_holds(struct daemon *d, struct caller *who)
     struct tokens *t = d->tokens;
     int64_t now = clock_wall_ms(), expires = who->expires_ms;
 
-    if (!t)
+    if (!t || who->local)
         return true;
     if (who->seen != t->changes) {
         if (!look_up(d, who, now, NULL))
@@ -254,7 +254,7 @@ static void note_change(struct daemon *d)
 {
     if (d->tokens)
         d->tokens->changes++;
-    http_wake(d->http);
+    daemon_wake_streams(d);
 }
 
 /* -- Sessions ---------------------------------------------------------------------------------- */

@@ -31,7 +31,7 @@ void tokens_close(struct daemon *d);
 /* What the text of a bearer token allows; fills `who`. ERR_UNAUTHORIZED. */
 bool token_check(struct daemon *d, const char *text, struct caller *who, struct error *err);
 /* Whether what was found out about `who` still holds. For what goes on for long, which is asked again soon
- * after that may have changed (http_wake). */
+ * after that may have changed (daemon_wake_streams). */
 bool token_holds(struct daemon *d, struct caller *who);
 
 /* Sets id, seq and created_ms, and writes the secret, which is known nowhere else. */

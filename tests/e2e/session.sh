@@ -101,13 +101,40 @@ said=$(by reader list 2>&1) && fail "a revoked token reads"
 [[ $said == *"has been revoked"* ]] || fail "a revoked token: $said"
 ctl token revoke nobody 2>"$tmp/said" && fail "a token that is not there is revoked"
 
+# -- The UNIX socket: who one is, is enough for root and the daemon's user --
+[ "$(stat -c %a "$state/api.sock")" = 600 ] || fail "the socket is open to others"
+ctl token list >"$tmp/said" || fail "no admin by the socket"
+by_socket() { # CURL-OPTION...: status in $code
+    code=$(curl -sS --max-time 15 --unix-socket "${socket:-$state/api.sock}" -o "$tmp/body" -w '%{http_code}' "$@") || code=000
+    text=$(<"$tmp/body")
+}
+by_socket http://localhost/api/v1/tokens
+expect 200 "the socket"
+by_socket -H "Authorization: Bearer $(<"$tmp/second")" http://localhost/api/v1/tokens
+expect 403 "a token counts, and nothing beside it"
+by_socket -H "Host: evil.example" http://localhost/api/v1/tokens
+expect 403 "another host by the socket"
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    # Even where the modes of file and folder would let them.
+    chmod 711 "$tmp" "$state"
+    chmod 666 "$state/api.sock"
+    code=$(setpriv --reuid 65534 --regid 65534 --clear-groups curl -sS --max-time 15 --unix-socket "$state/api.sock" \
+        -w '%{http_code}' http://localhost/api/v1/jobs)
+    [[ $code == *"not user 65534"*403 ]] || fail "another user by the socket: $code"
+    chmod 600 "$state/api.sock"
+    chmod 700 "$tmp" "$state"
+fi
+[[ $(ctl dashboard) == "$url/#token=$token" ]] || fail "the dashboard's address: $(ctl dashboard)"
+[ "$("$builddir/distillctl" --server "unix:$state/api.sock" nodes)" = "$(ctl nodes)" ] || fail "--server unix:PATH"
+
 # -- The audit log knows all of that, and no secret --
 audit() { # what it says in $said
     said=$(ctl audit "$@" 2>&1)
 }
 audit --last 500 || fail "audit: $said"
-for row in "root +127.0.0.1 +202 +POST +/api/v1/jobs +$id" "root +127.0.0.1 +201 +POST +/api/v1/tokens +$reader" \
+for row in "root +127.0.0.1 +202 +POST +/api/v1/jobs +$id" "uid:$(id -u) +unix +201 +POST +/api/v1/tokens +$reader" \
     "root:session .* +202 +POST +/api/v1/jobs/$id:cancel +$id" "$made .* +200 +POST +/api/v1/queue:pause" \
+    "uid:$(id -u) +unix +204 +DELETE +/api/v1/tokens/$reader" \
     "$reader .* +403 +POST +/api/v1/jobs" "root:session .* +403 +POST +/api/v1/jobs/$id:cancel"; do
     grep -qE "$row" <<<"$said" || fail "the audit log lacks \"$row\": $said"
 done
@@ -128,7 +155,12 @@ problems_are_whole
 
 # It outlives the daemon; tokens and cookies stand in no log and in no file that others read.
 stop_daemon
-start_daemon
+[ ! -e "$state/api.sock" ] || fail "the socket is still there"
+start_daemon --socket "$tmp/own.sock" # that of a daemon that was killed is taken over
+kill_daemon
+start_daemon --socket "$tmp/own.sock"
+socket=$tmp/own.sock by_socket http://localhost/api/v1/tokens
+expect 200 "--socket"
 reads "after a restart"
 by second list >"$tmp/said" || fail "a token does not outlive the daemon"
 secrets=(-e "$token" -e "${cookie#*=}" -e "$(<"$tmp/reader")" -e "$(<"$tmp/second")")
