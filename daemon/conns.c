@@ -24,7 +24,7 @@ static struct in6_addr address_of(const struct sockaddr *peer)
     return a;
 }
 
-static bool is_loopback(const struct in6_addr *a)
+bool conns_is_loopback(const struct in6_addr *a)
 {
     return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
 }
@@ -34,7 +34,7 @@ static size_t limit_for(const struct conns *c, const struct in6_addr *a)
 {
     if (c->limits.per_address)
         return (size_t)c->limits.per_address;
-    return is_loopback(a) ? 0 : PER_ADDRESS;
+    return conns_is_loopback(a) ? 0 : PER_ADDRESS;
 }
 
 static size_t count(const struct conns *c, const struct in6_addr *a)

@@ -46,6 +46,7 @@ struct conns {
     struct conn *first;
 };
 
+bool conns_is_loopback(const struct in6_addr *a);
 /* Beyond twice the limit not even a refusal is given. */
 bool conns_admit(const struct conns *c, const struct sockaddr *peer);
 struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int64_t now_ms);

@@ -18,6 +18,7 @@ struct settings {
     opt_list hosts;
     int64_t slots;
     int64_t upload_bytes;
+    int64_t requests_per_second, auth_failures;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
     double host_retry_s, lease_s, silence_s;
     bool help, version;
@@ -50,6 +51,7 @@ struct daemon {
     struct http *local; /* the UNIX socket; NULL: none */
     struct tokens *tokens;
     struct audit *audit;
+    struct limits *limits;
     struct uplink *uplink;
     struct hosts *hosts;
     struct worker_calls *worker_calls;

@@ -81,6 +81,8 @@ const char *http_query_nth(struct request *r, const char *name, size_t n);
 /* Where it comes from, written to out, which is returned. */
 const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE]);
 
+/* What stands for all addresses that one peer can have: of IPv6 the first 64 bits. True for loopback. */
+bool http_network(const struct request *r, char out[HTTP_PEER_SIZE]);
 /* Whether it comes by a UNIX socket, and then from which user. */
 bool http_local(const struct request *r, uid_t *uid);
 

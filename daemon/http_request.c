@@ -267,6 +267,19 @@ const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE])
     return out;
 }
 
+bool http_network(const struct request *r, char out[HTTP_PEER_SIZE])
+{
+    struct in6_addr a = r->exchange->conn->address;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&a), loopback = conns_is_loopback(&a);
+
+    http_peer(r, out);
+    if (mapped || loopback)
+        return loopback;
+    memset(&a.s6_addr[8], 0, 8);
+    inet_ntop(AF_INET6, a.s6_addr, out, HTTP_PEER_SIZE);
+    return false;
+}
+
 bool http_local(const struct request *r, uid_t *uid)
 {
     *uid = r->exchange->conn->uid;

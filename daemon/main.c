@@ -20,6 +20,7 @@
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/lifecycle.h"
+#include "daemon/limits.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
@@ -99,6 +100,14 @@ static const struct opt rows[] = {
     OPT(struct settings, connections_per_address, OPT_INT, "connections-per-address",
         "connections at a time from one address (default: 64, loopback excepted)", .value = "N",
         .fallback = "0", .hi = 65536),
+    OPT(struct settings, requests_per_second, OPT_INT, "requests-per-second",
+        "from one address or with one token, four times as many at once; not by the UNIX socket "
+        "(default: 100, loopback and the token of STATE/token excepted)",
+        .value = "N", .fallback = "0", .hi = 1000000),
+    OPT(struct settings, auth_failures, OPT_INT, "auth-failures",
+        "wrong tokens a minute from one address, which must wait then, whatever it sends; 0 takes "
+        "any number",
+        .value = "N", .fallback = "60", .hi = 1000000),
     OPT(struct settings, header_timeout_s, OPT_INT, "header-timeout",
         "seconds for the headers of a request", .value = "S", .fallback = "10", .lo = 1,
         .hi = 3600),
@@ -423,6 +432,7 @@ static bool start(struct daemon *d, struct error *err)
         return false;
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
+    d->limits = limits_open(&d->settings);
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
@@ -480,6 +490,7 @@ static void stop(struct daemon *d)
     events_free(d->events);
     store_close(d->store);
     audit_close(d->audit);
+    limits_close(d->limits);
     worker_calls_free(d->worker_calls);
     catalog_free(&d->catalog);
     free(d->address);

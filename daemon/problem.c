@@ -48,6 +48,10 @@ const struct problem_kind problem_kinds[] = {
     {"unsupported", 422, "Unsupported", "Well formed, but not something this daemon can do."},
     {"too_many_connections", 429, "Too many connections",
      "This address has too many connections at a time (--connections-per-address); close some."},
+    {"rate_limited", 429, "Too many requests",
+     "This address or token has asked too often (--requests-per-second), or the address has shown "
+     "too many tokens that are not valid (--auth-failures); the header Retry-After says when to "
+     "come again. There are no limits by the UNIX socket."},
     {"headers_too_large", 431, "Headers too large",
      "The headers of the request have too many bytes."},
     {"failed", 500, "Failed", "The daemon could not do it; its log says more."},

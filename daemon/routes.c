@@ -5,6 +5,7 @@
 
 #include "daemon/api.h"
 #include "daemon/audit.h"
+#include "daemon/limits.h"
 #include "daemon/problem.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -183,8 +184,10 @@ static void resume(struct request *r, void *daemon, void (*then)(struct request 
 
 static void refuse_access(struct daemon *d, struct request *r, const struct error *err)
 {
-    if (err->code == ERR_UNAUTHORIZED)
+    if (err->code == ERR_UNAUTHORIZED) {
+        limits_note_failure(d, r);
         http_add_header(r, "WWW-Authenticate", "Bearer");
+    }
     if (err->code == ERR_FORBIDDEN)
         audit_refusal(d, r, err_http_status(err->code));
     problem_reply_error(r, err);
@@ -198,8 +201,12 @@ static void dispatch(struct request *r, void *daemon)
 
     if (r->refusal && strcmp(r->refusal, "too_large") != 0) {
         problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
+    } else if (!limits_admit_address(daemon, r)) {
+        /* it has its answer */
     } else if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
         refuse_access(daemon, r, &err);
+    } else if (!limits_admit_caller(daemon, r)) {
+        /* the same */
     } else if (!route) {
         refuse(r, buf_text(&allow));
     } else if (r->refusal) {

@@ -158,11 +158,21 @@ stop_daemon
 [ ! -e "$state/api.sock" ] || fail "the socket is still there"
 start_daemon --socket "$tmp/own.sock" # that of a daemon that was killed is taken over
 kill_daemon
-start_daemon --socket "$tmp/own.sock"
+start_daemon --socket "$tmp/own.sock" --auth-failures 3
 socket=$tmp/own.sock by_socket http://localhost/api/v1/tokens
 expect 200 "--socket"
 reads "after a restart"
 by second list >"$tmp/said" || fail "a token does not outlive the daemon"
+# Wrong tokens are counted, and whoever shows too many must wait; the socket stays open.
+for want in 401 401 401 429 429; do
+    http GET /api/v1/jobs "Authorization: Bearer dst_${made}_$(printf '0%.0s' {1..64})"
+    expect $want "a wrong token"
+done
+problem 429 rate_limited "too many wrong tokens"
+header retry-after
+[ "$value" -ge 1 ] && [ "$value" -le 60 ] || fail "Retry-After: $value"
+socket=$tmp/own.sock by_socket http://localhost/api/v1/tokens
+expect 200 "the socket, when the address must wait"
 secrets=(-e "$token" -e "${cookie#*=}" -e "$(<"$tmp/reader")" -e "$(<"$tmp/second")")
 ! grep -qF "${secrets[@]}" "$tmp/daemon.log" || fail "a secret is in the log"
 ! grep -rqF --exclude=token "${secrets[@]}" "$state" || fail "a secret is in the state folder"

@@ -11,10 +11,13 @@
 
 #include "daemon/audit.h"
 #include "daemon/db.h"
+#include "daemon/limiter.h"
+#include "daemon/limits.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
 #include "daemon/tokens.h"
 #include "proto/base/clock.h"
+#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "proto/wire/audit.h"
 #include "tests/unit/daemon_rig.h"
@@ -239,6 +242,15 @@ static void hang_up(struct daemon *d)
     events_on_publish(d->events, NULL, NULL);
     http_stop(d->http);
     d->http = NULL;
+}
+
+static size_t count(const struct buf *text, const char *word)
+{
+    size_t n = 0;
+
+    for (const char *p = buf_text(text); (p = strstr(p, word)); p += strlen(word))
+        n++;
+    return n;
 }
 
 /* headers: each with its line end. */
@@ -630,9 +642,178 @@ START_TEST(every_change_of_a_row_breaks_the_chain_there)
 }
 END_TEST
 
+/* -- Limits ------------------------------------------------------------------------------------ */
+
+/* Two keys ask at random times, and a third that is not limited by them. */
+START_TEST(no_more_gets_through_than_rate_and_burst)
+{
+    enum {
+        ASKED = 4000
+    };
+    static const char *const keys[] = {"10.0.0.1", "10.0.0.2"};
+    const double rate = 5, burst = 20;
+    uint64_t key = rng_key(unit_seed(), 1);
+    struct limiter *l = limiter_new(rate, burst);
+    double now = 1000, passed[2] = {0}, wait, end;
+
+    for (int i = 0; i < ASKED; i++) {
+        size_t k = rng_below(key, 2 * (uint64_t)i, 2);
+
+        now += rng_uniform(key, 2 * (uint64_t)i + 1) * 0.1;
+        if (limiter_take(l, keys[k], now, &wait)) {
+            passed[k]++;
+        } else {
+            ck_assert_msg(wait > 0 && wait <= 1 / rate + 1e-9, "waits %g", wait);
+            end = now + wait;
+            ck_assert(!limiter_has(l, keys[k], end - wait * 0.1, &wait));
+            now = end + 1e-6;
+            ck_assert(limiter_has(l, keys[k], now, &wait));
+        }
+        ck_assert_msg(passed[k] <= burst + rate * (now - 1000) + 1, "%g in %g s", passed[k],
+                      now - 1000);
+    }
+    ck_assert_msg(passed[0] > rate * (now - 1000) * 0.8, "only %g in %g s", passed[0], now - 1000);
+    ck_assert(limiter_has(l, "10.0.0.3", now, &wait));
+    limiter_free(l);
+}
+END_TEST
+
+/* More keys than it has room for: those that ask most are the last to be forgotten. */
+START_TEST(a_crowd_does_not_free_the_greedy)
+{
+    struct limiter *l = limiter_new(0.001, 10);
+    double wait;
+
+    for (int i = 0; i < 10; i++)
+        ck_assert(limiter_take(l, "greedy", 1, &wait));
+    for (int i = 0; i < 100000; i++) {
+        char *key = str_fmt("key %d", i);
+
+        ck_assert(limiter_take(l, key, 1, &wait));
+        free(key);
+    }
+    ck_assert(!limiter_take(l, "greedy", 1, &wait));
+    limiter_free(l);
+}
+END_TEST
+
+static void expect_limited(struct daemon *d, const struct sockaddr_in *a, const char *headers,
+                           const char *why)
+{
+    struct buf answer = buf_new(0);
+    const char *retry;
+    int status = status_of(d, a, "GET", "/api/v1/queue", headers, &answer);
+
+    ck_assert_msg(status == 429 && strstr(buf_text(&answer), why), "%d: %s", status,
+                  buf_text(&answer));
+    retry = strstr(buf_text(&answer), "Retry-After: ");
+    ck_assert_msg(retry && strtol(retry + strlen("Retry-After: "), NULL, 10) >= 1, "%s",
+                  buf_text(&answer));
+    buf_free(&answer);
+}
+
+START_TEST(whoever_asks_too_often_is_told_when_to_come_again)
+{
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "often", 16);
+    a = serve(&d);
+    /* Loopback and the root token have no limit but one that was set. */
+    d.limits = limits_open(&d.settings);
+    for (int i = 0; i < 500; i += 100)
+        ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ROOT), 200);
+    limits_close(d.limits);
+    d.settings.requests_per_second = 1;
+    d.limits = limits_open(&d.settings);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ROOT), 200);
+    expect_limited(&d, &a, ROOT, "too many requests from 127.0.0.1");
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* Many requests at once, on one connection. */
+START_TEST(a_token_has_a_limit_of_its_own)
+{
+    enum {
+        ALLOWED = 400,
+        ASKED = 1000
+    };
+    char secret[SECRET_SIZE], other[SECRET_SIZE], *headers, *line;
+    struct buf all = buf_new(0), answers = buf_new(0);
+    struct sockaddr_in a;
+    struct daemon d;
+    double began = clock_mono_s();
+    size_t passed = 0;
+    int fd;
+
+    rig_open(&d, "own", 16);
+    a = serve(&d);
+    d.limits = limits_open(&d.settings);
+    add_token(&d, SCOPE_READ, 60000, secret);
+    add_token(&d, SCOPE_READ, 60000, other);
+    headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+    line = str_fmt("HEAD /api/v1/queue HTTP/1.1\r\nHost: localhost\r\n%s\r\n", headers);
+    for (int i = 0; i < ASKED - 1; i++)
+        buf_str(&all, line);
+    fd = ask(&d, &a, "HEAD", "/api/v1/queue", headers);
+    ck_assert_int_eq(send(fd, all.data, all.len, MSG_NOSIGNAL), (ssize_t)all.len);
+    while (passed + count(&answers, "HTTP/1.1 429") < ASKED && clock_mono_s() < began + 30) {
+        uv_run(&d.loop, UV_RUN_NOWAIT);
+        receive(fd, &answers);
+        passed = count(&answers, "HTTP/1.1 200");
+    }
+    /* 100 more for each second that this took. */
+    ck_assert_msg(passed >= ALLOWED && passed < ASKED &&
+                      (double)passed <= ALLOWED + 1 + 100 * (clock_mono_s() - began),
+                  "%zu of %d passed", passed, ASKED);
+    expect_limited(&d, &a, headers, "too many requests with the token");
+    free(headers);
+    headers = str_fmt("Authorization: Bearer %s\r\n", other);
+    ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", headers), 200);
+    free(headers);
+    free(line);
+    buf_free(&all);
+    buf_free(&answers);
+    close(fd);
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(an_address_with_wrong_tokens_must_wait)
+{
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "wrong", 16);
+    d.settings.auth_failures = 3;
+    a = serve(&d);
+    d.limits = limits_open(&d.settings);
+    for (int i = 0; i < 10; i++) /* without one nothing is tried */
+        ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ""), 401);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(
+            one(&d, &a, "GET", "/api/v1/queue",
+                i == 1 ? "Cookie: distilld_session=x\r\n" : "Authorization: Bearer dst_x\r\n"),
+            401);
+    expect_limited(&d, &a, ROOT, "too many wrong tokens from 127.0.0.1");
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           a_rotated_secret_works_as_long_as_was_said, a_session_ends_with_its_time_and_its_secret,
           the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
           a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
           each_change_is_in_the_audit_log_with_its_caller,
-          a_change_that_cannot_be_audited_is_not_made, every_change_of_a_row_breaks_the_chain_there)
+          a_change_that_cannot_be_audited_is_not_made, every_change_of_a_row_breaks_the_chain_there,
+          no_more_gets_through_than_rate_and_burst, a_crowd_does_not_free_the_greedy,
+          whoever_asks_too_often_is_told_when_to_come_again, a_token_has_a_limit_of_its_own,
+          an_address_with_wrong_tokens_must_wait)
