@@ -1,22 +1,31 @@
 #include "client/cmd.h"
 #include "client/ctl.h"
 #include "client/url.h"
+#include "proto/base/str.h"
 
 /* The token stands in the fragment, which a browser sends to nobody; the page exchanges it for a
  * session and takes it out of the address. */
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     struct json *version = ctl_call(c, NULL, "/api/v1/version", NULL, err), *j;
+    const char *token;
     struct buf url = buf_new(0);
 
     (void)opts;
     if (!version)
         return false;
     js_free(version);
+    if (str_starts(c->base, "unix:"))
+        return err_set(err, ERR_INVALID, "%s: a browser needs an address; name --state instead",
+                       c->base);
+    err_clear(err);
+    token = ctl_token(c, err);
+    if (!token && err->code)
+        return false;
     buf_fmt(&url, "%s/", c->base);
-    if (c->token) {
+    if (token) {
         buf_str(&url, "#token=");
-        url_escape(&url, c->token);
+        url_escape(&url, token);
     }
     if (c->json) {
         j = js_new_object();

@@ -69,26 +69,47 @@ static void add_artifacts(const struct line *l)
     js_free(list);
 }
 
-/* Names of a list of the registry. */
-static void add_names(const struct line *l, const char *path, const char *what)
+/* A member of all items of a list, and another that tells more. */
+static void add_items(const struct line *l, const char *path, const char *name, const char *what)
 {
     struct json *page = ctl_call(l->ctl, NULL, path, NULL, NULL);
     const struct json *items = js_get(page, "items");
 
     for (size_t i = 0; i < js_len(items); i++)
-        add(l, js_string(js_get(js_at(items, i), "name"), ""),
+        add(l, js_string(js_get(js_at(items, i), name), ""),
             js_string(js_get(js_at(items, i), what), ""));
     js_free(page);
 }
 
 static void add_models(const struct line *l)
 {
-    add_names(l, "/api/v1/models", "architecture");
+    add_items(l, "/api/v1/models", "name", "architecture");
 }
 
 static void add_datasets(const struct line *l)
 {
-    add_names(l, "/api/v1/datasets", "source");
+    add_items(l, "/api/v1/datasets", "name", "source");
+}
+
+static void add_tokens(const struct line *l)
+{
+    add_items(l, "/api/v1/tokens", "id", "name");
+}
+
+static void add_token_actions(const struct line *l)
+{
+    static const char *const actions[] = {"list", "create", "revoke", "rotate"};
+
+    for (size_t i = 0; i < ARRAY_LEN(actions); i++)
+        add(l, actions[i], "");
+}
+
+static void add_scopes(const struct line *l)
+{
+    static const char *const scopes[] = {"read", "submit", "operate", "admin"};
+
+    for (size_t i = 0; i < ARRAY_LEN(scopes); i++)
+        add(l, scopes[i], "");
 }
 
 static void add_actions(const struct line *l)
@@ -119,11 +140,14 @@ static void add_values(const struct line *l, const char *name)
         const char *name;
         void (*add)(const struct line *l);
     } rows[] = {
-        {"ID", add_jobs},        {"A", add_jobs},           {"B", add_jobs},
-        {"NAME", add_artifacts}, {"SPEC", add_files},       {"F", add_files},
-        {"DIR", add_dirs},       {"SHELL", add_shells},     {"FILE", add_files},
-        {"MODEL", add_models},   {"DATASET", add_datasets}, {"ACTION", add_actions},
-        {"PRESET", add_presets},
+        {"ID", add_jobs},          {"A", add_jobs},
+        {"B", add_jobs},           {"NAME", add_artifacts},
+        {"SPEC", add_files},       {"F", add_files},
+        {"DIR", add_dirs},         {"SHELL", add_shells},
+        {"FILE", add_files},       {"MODEL", add_models},
+        {"DATASET", add_datasets}, {"ACTION", add_actions},
+        {"PRESET", add_presets},   {"TOKEN", add_tokens},
+        {"SCOPE", add_scopes},     {"WHAT", add_token_actions},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/url.h"
 #include "proto/base/file.h"
@@ -9,6 +10,7 @@
 #include "proto/base/str.h"
 
 static const char default_server[] = "http://127.0.0.1:8470";
+static const char local_url[] = "http://127.0.0.1"; /* whatever is reached by a UNIX socket */
 
 enum {
     SMALL_FILE = 4096
@@ -16,8 +18,9 @@ enum {
 
 const struct opt ctl_options[] = {
     OPT(struct ctl, server, OPT_TEXT, "server",
-        "address of distilld; without it STATE/address, else http://127.0.0.1:8470", .value = "URL",
-        .env = "DISTILLD_SERVER"),
+        "address of distilld, or unix:PATH of its socket; without it STATE/api.sock or "
+        "STATE/address, else http://127.0.0.1:8470",
+        .value = "URL", .env = "DISTILLD_SERVER"),
     OPT(struct ctl, token_file, OPT_TEXT, "token-file",
         "file with the access token; without it STATE/token", .value = "F",
         .env = "DISTILLD_TOKEN_FILE"),
@@ -103,14 +106,55 @@ static bool find_token(struct ctl *c, struct error *err)
     return c->token || err_named_file(err) || err_wrap(err, "reading the access token");
 }
 
+const char *ctl_token(struct ctl *c, struct error *err)
+{
+    if (!c->token)
+        find_token(c, err);
+    return c->token;
+}
+
+/* The UNIX socket by which the server is reached without a token, or NULL: whoever names a server or a token
+ * means that. free() */
+static char *find_socket(const struct ctl *c)
+{
+    char *path;
+
+    if (c->server || c->token_file || !c->state)
+        return NULL;
+    path = str_path(c->state, "api.sock");
+    if (access(path, R_OK | W_OK) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+static struct http *open_server(struct ctl *c, const char *socket, struct error *err)
+{
+    struct http_server to = {.url = c->base, .socket = socket};
+
+    if (socket)
+        to.url = local_url;
+    if ((!socket || c->token_file) && !find_token(c, err))
+        return NULL;
+    to.token = c->token;
+    return http_open(&to, err);
+}
+
 struct http *ctl_http(struct ctl *c, struct error *err)
 {
+    char *socket;
+
     if (c->http)
         return c->http;
     ctl_renew(c);
     c->base = find_server(c, err);
-    if (c->base && find_token(c, err))
-        c->http = http_open(c->base, c->token, err);
+    if (!c->base)
+        return NULL;
+    socket = find_socket(c);
+    if (str_starts(c->base, "unix:"))
+        socket = str_dup(c->base + strlen("unix:"));
+    c->http = open_server(c, socket, err);
+    free(socket);
     return c->http;
 }
 

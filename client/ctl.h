@@ -14,7 +14,7 @@ struct ctl {
 
     struct term out, err;
     char *base;          /* the server's address, once ctl_http was called */
-    char *token;         /* NULL: none */
+    char *token;         /* NULL: none, or not needed so far */
     struct http *http;   /* once ctl_http was called */
     struct json *errors; /* [{"pointer","detail"}]: what is wrong with a spec */
     struct json *lines;  /* {pointer: line} of a spec that was YAML */
@@ -36,6 +36,8 @@ extern const size_t ctl_n_options;
 void ctl_fini(struct ctl *c);
 /* Finds address and token (options, environment, state folder); NULL when that failed. */
 struct http *ctl_http(struct ctl *c, struct error *err);
+/* The access token, also where the connection does without it; NULL with err, or when there is none. */
+const char *ctl_token(struct ctl *c, struct error *err);
 /* Forgets the connection, so that the address is looked up again: a daemon that has restarted may listen
  * on another port. */
 void ctl_renew(struct ctl *c);

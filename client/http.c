@@ -1,8 +1,11 @@
+#define _GNU_SOURCE
 #include "client/http.h"
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/problem.h"
 #include "proto/base/mem.h"
@@ -19,6 +22,9 @@ enum {
 struct http {
     CURL *curl;
     char *server, *token;
+    char *socket;      /* "unix:PATH", or NULL */
+    char *socket_path; /* for libcurl */
+    int folder;        /* of it; -1: none */
     struct json *problem;
     const char *key;
     bool lost;
@@ -35,7 +41,22 @@ struct transfer {
     char message[CURL_ERROR_SIZE];
 };
 
-struct http *http_open(const char *server, const char *token, struct error *err)
+/* Addresses of sockets hold about a hundred bytes, and a folder may lie deeper than that: its name is that of a
+ * descriptor. */
+static void take_socket(struct http *h, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = slash ? str_ndup(path, (size_t)(slash - path) + 1) : str_dup(".");
+
+    h->socket = str_fmt("unix:%s", path);
+    h->folder = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    h->socket_path = h->folder < 0
+                         ? str_dup(path)
+                         : str_fmt("/proc/self/fd/%d/%s", h->folder, slash ? slash + 1 : path);
+    free(dir);
+}
+
+struct http *http_open(const struct http_server *to, struct error *err)
 {
     struct http *h;
 
@@ -46,10 +67,13 @@ struct http *http_open(const char *server, const char *token, struct error *err)
     h = NEW(struct http);
     h->curl = curl_easy_init();
     ASSERT(h->curl);
-    h->server = str_dup(server);
+    h->server = str_dup(to->url);
     while (str_ends(h->server, "/"))
         h->server[strlen(h->server) - 1] = '\0';
-    h->token = token ? str_dup(token) : NULL;
+    h->token = to->token ? str_dup(to->token) : NULL;
+    h->folder = -1;
+    if (to->socket)
+        take_socket(h, to->socket);
     return h;
 }
 
@@ -62,6 +86,10 @@ void http_close(struct http *h)
     js_free(h->problem);
     free(h->server);
     free(h->token);
+    free(h->socket);
+    free(h->socket_path);
+    if (h->folder >= 0)
+        close(h->folder);
     free(h);
 }
 
@@ -211,6 +239,8 @@ static void configure(struct http *h, struct transfer *t, const char *url, struc
     /* The token is for the server alone: proxies of the environment are for other hosts. */
     if (is_loopback(h->server))
         curl_easy_setopt(c, CURLOPT_PROXY, "");
+    if (h->socket)
+        curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->socket_path);
     if (t->request->tick) {
         curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
         curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -252,7 +282,7 @@ static bool judge(struct http *h, struct transfer *t, CURLcode rc, struct error 
         return !t->err.code;
     }
     if (rc != CURLE_OK)
-        return err_set(err, ERR_UNREACHABLE, "%s: %s%s", h->server,
+        return err_set(err, ERR_UNREACHABLE, "%s: %s%s", h->socket ? h->socket : h->server,
                        *t->message ? t->message : curl_easy_strerror(rc),
                        rc == CURLE_COULDNT_CONNECT ? " (does distilld run there?)" : "");
     if (success(h->curl))

@@ -10,8 +10,14 @@
 
 struct http;
 
-/* server: "http://host:port". token: NULL for none. Nothing is sent yet. */
-struct http *http_open(const char *server, const char *token, struct error *err);
+struct http_server {
+    const char *url;    /* "http://host:port" */
+    const char *socket; /* the UNIX socket by which it is reached instead, or NULL */
+    const char *token;  /* or NULL */
+};
+
+/* Copies all of it. Nothing is sent yet. */
+struct http *http_open(const struct http_server *to, struct error *err);
 void http_close(struct http *h); /* NULL is fine */
 
 /* Takes the body of a successful answer in pieces. False ends the transfer: with err set as a

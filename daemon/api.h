@@ -82,6 +82,16 @@ void api_readyz(struct daemon *d, struct request *r);
 void api_openapi(struct daemon *d, struct request *r);
 void api_problem(struct daemon *d, struct request *r);
 
+/* api_audit.c */
+void api_audit(struct daemon *d, struct request *r);
+
+/* api_tokens.c */
+void api_token_list(struct daemon *d, struct request *r);
+void api_token_create(struct daemon *d, struct request *r);
+void api_token_get(struct daemon *d, struct request *r);
+void api_token_revoke(struct daemon *d, struct request *r);
+void api_token_rotate(struct daemon *d, struct request *r);
+
 /* api_web.c */
 void api_web(struct daemon *d, struct request *r);
 void api_web_vendor(struct daemon *d, struct request *r);

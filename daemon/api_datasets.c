@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/audit.h"
 #include "daemon/body.h"
 #include "daemon/datasets.h"
 #include "daemon/listing.h"
@@ -87,6 +88,7 @@ static void answer_survey(struct request *r, void *arg)
     struct dataset known;
 
     s->set.created_ms = clock_wall_ms();
+    audit_subject(s->daemon, s->set.name);
     if (!s->set.manifest) {
         problem_reply_error(r, &s->err);
     } else if (dataset_find(s->daemon->store, s->set.name, &known, &s->err)) {

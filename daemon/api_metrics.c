@@ -67,7 +67,7 @@ static void add_daemon(struct prom *p, const struct daemon *d)
     prom_family(p, "distilld_start_time_seconds", PROM_GAUGE, "When it was started.");
     prom_sample(p, "", (double)d->started_ms / 1e3);
     prom_family(p, "distilld_sse_clients", PROM_GAUGE, "Open event streams.");
-    prom_sample(p, "", (double)http_streams(d->http));
+    prom_sample(p, "", (double)daemon_streams(d));
     prom_family(p, "distilld_db_commit_seconds", PROM_HISTOGRAM,
                 "Duration of commits of the daemon's state to the disk.");
     prom_histogram(p, store_commit_seconds(d->store));

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/api.h"
+#include "daemon/audit.h"
 #include "daemon/blobs.h"
 #include "daemon/body.h"
 #include "daemon/models.h"
@@ -334,6 +335,7 @@ static void answer(struct request *r, void *arg)
 
     if (ok) {
         m = model_of(g);
+        audit_subject(g->daemon, m.name);
         ok = find_or_add(g, &m, &fresh, &g->err);
     }
     if (ok)

@@ -46,7 +46,7 @@ void api_nodes(struct daemon *d, struct request *r)
 void api_session(struct daemon *d, struct request *r)
 {
     struct error err;
-    char *cookie = auth_open_session(d, &err);
+    char *cookie = auth_open_session(d, r, &err);
 
     if (!cookie) {
         problem_reply_error(r, &err);

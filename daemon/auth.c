@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/secret.h"
+#include "daemon/tokens.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -50,15 +52,15 @@ static bool host_allowed(const struct daemon *d, const char *header)
     return false;
 }
 
-static bool has_token(const struct daemon *d, const struct request *r)
+static const char *bearer(const struct request *r)
 {
     static const char scheme[] = "Bearer ";
     const char *header = http_header(r, "Authorization");
 
-    return header && str_starts(header, scheme) && secret_equal(header + strlen(scheme), d->token);
+    return header && str_starts(header, scheme) ? header + strlen(scheme) : NULL;
 }
 
-static bool has_session(const struct daemon *d, const struct request *r)
+static bool has_session(struct daemon *d, const struct request *r, struct caller *who)
 {
     const char *header = http_header(r, "Cookie"), *at;
     char value[SECRET_SIZE], hex[SHA256_HEX];
@@ -75,36 +77,97 @@ static bool has_session(const struct daemon *d, const struct request *r)
         memcpy(value, at, n);
         value[n] = '\0';
         sha256_of(value, n, hex);
-        return store_session_valid(d->store, hex, clock_wall_ms());
+        return session_check(d, hex, who);
     }
     return false;
 }
 
-bool auth_check(struct daemon *d, const struct request *r, enum access access, struct error *err)
+/* By the UNIX socket the kernel says who it is. */
+static bool identify_local(uid_t uid, struct caller *who, struct error *err)
+{
+    uid_t own = geteuid();
+
+    if (uid != 0 && uid != own)
+        return err_set(err, ERR_FORBIDDEN,
+                       "by the UNIX socket only root and user %lu ask without a token, not user "
+                       "%lu",
+                       (unsigned long)own, (unsigned long)uid);
+    *who = (struct caller){.scope = SCOPE_ADMIN, .local = true, .expires_ms = INT64_MAX};
+    snprintf(who->id, sizeof(who->id), "uid:%lu", (unsigned long)uid);
+    return true;
+}
+
+/* Who asks. A token that is shown counts, and nothing beside it. */
+static bool identify(struct daemon *d, const struct request *r, struct caller *who,
+                     struct error *err)
+{
+    const char *token = bearer(r);
+    uid_t uid;
+
+    if (token)
+        return token_check(d, token, who, err);
+    if (http_local(r, &uid))
+        return identify_local(uid, who, err);
+    if (!has_session(d, r, who))
+        return err_set(err, ERR_UNAUTHORIZED, "a valid access token is needed");
+    if (who->scope > SCOPE_OPERATE)
+        who->scope = SCOPE_OPERATE;
+    return true;
+}
+
+static bool is_reading(const struct request *r)
+{
+    return strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+}
+
+/* Of the accesses that ask for one. */
+static enum scope scope_of(enum access access)
+{
+    static const enum scope scopes[] = {
+        [ACCESS_READ] = SCOPE_READ,       [ACCESS_SUBMIT] = SCOPE_SUBMIT,
+        [ACCESS_OPERATE] = SCOPE_OPERATE, [ACCESS_ADMIN] = SCOPE_ADMIN,
+        [ACCESS_TOKEN] = SCOPE_READ,
+    };
+
+    return scopes[access];
+}
+
+static bool may(const struct request *r, enum access access, struct error *err)
+{
+    const struct caller *who = &r->caller;
+    enum scope needed = scope_of(access);
+
+    if (who->scope < needed)
+        return err_set(err, ERR_FORBIDDEN, "this needs the scope %s; %s %s has %s",
+                       scope_name(needed), who->session ? "the session for" : "the token", who->id,
+                       scope_name(who->scope));
+    return !who->session || is_reading(r) || http_header(r, AUTH_PAGE_HEADER) ||
+           err_set(err, ERR_FORBIDDEN, "a browser session changes nothing without the header %s",
+                   AUTH_PAGE_HEADER);
+}
+
+bool auth_check(struct daemon *d, struct request *r, enum access access, struct error *err)
 {
     const char *host = http_header(r, "Host");
 
     if (!host_allowed(d, host))
         return err_set(err, ERR_FORBIDDEN, "this daemon does not answer for the host \"%.200s\"",
                        host ? host : "");
-    if (access == ACCESS_PUBLIC || has_token(d, r))
+    if (access == ACCESS_PUBLIC)
         return true;
-    if (access == ACCESS_TOKEN || !has_session(d, r))
+    if (access == ACCESS_TOKEN && !bearer(r))
         return err_set(err, ERR_UNAUTHORIZED, "a valid access token is needed");
-    if (access == ACCESS_READ || http_header(r, AUTH_PAGE_HEADER))
-        return true;
-    return err_set(err, ERR_FORBIDDEN, "a browser session changes nothing without the header %s",
-                   AUTH_PAGE_HEADER);
+    return identify(d, r, &r->caller, err) && may(r, access, err);
 }
 
-char *auth_open_session(struct daemon *d, struct error *err)
+char *auth_open_session(struct daemon *d, const struct request *r, struct error *err)
 {
     char secret[SECRET_SIZE], hex[SHA256_HEX];
-    int64_t now = clock_wall_ms();
+    int64_t ends = clock_wall_ms() + SESSION_S * INT64_C(1000);
 
     secret_new("dws_", secret);
     sha256_of(secret, strlen(secret), hex);
-    if (!store_session_add(d->store, hex, now, now + SESSION_S * INT64_C(1000), err))
+    if (!session_add(d, hex, &r->caller, ends, err))
         return NULL;
     return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict", secret, SESSION_S);
 }

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "daemon/conns.h"
 
 #include <stdlib.h>
@@ -14,6 +15,8 @@ static struct in6_addr address_of(const struct sockaddr *peer)
 {
     struct in6_addr a = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
 
+    if (peer->sa_family == AF_UNIX)
+        return in6addr_loopback;
     if (peer->sa_family == AF_INET6)
         memcpy(&a, (const char *)peer + offsetof(struct sockaddr_in6, sin6_addr), sizeof(a));
     else if (peer->sa_family == AF_INET)
@@ -21,7 +24,7 @@ static struct in6_addr address_of(const struct sockaddr *peer)
     return a;
 }
 
-static bool is_loopback(const struct in6_addr *a)
+bool conns_is_loopback(const struct in6_addr *a)
 {
     return IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127);
 }
@@ -31,7 +34,7 @@ static size_t limit_for(const struct conns *c, const struct in6_addr *a)
 {
     if (c->limits.per_address)
         return (size_t)c->limits.per_address;
-    return is_loopback(a) ? 0 : PER_ADDRESS;
+    return conns_is_loopback(a) ? 0 : PER_ADDRESS;
 }
 
 static size_t count(const struct conns *c, const struct in6_addr *a)
@@ -51,6 +54,18 @@ bool conns_admit(const struct conns *c, const struct sockaddr *peer)
     return !limit || count(c, &a) < 2 * limit;
 }
 
+/* Who has connected, as the kernel knows it; nobody when it does not. */
+static void take_peer(struct conn *n)
+{
+    struct ucred peer = {.uid = (uid_t)-1};
+    socklen_t len = sizeof(peer);
+
+    if (getsockopt(n->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0)
+        peer.uid = (uid_t)-1;
+    n->local = true;
+    n->uid = peer.uid;
+}
+
 struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int64_t now_ms)
 {
     struct conn *n = NEW(struct conn);
@@ -61,6 +76,8 @@ struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int
                        .fd = fd,
                        .address = address_of(peer),
                        .since_ms = now_ms};
+    if (peer->sa_family == AF_UNIX)
+        take_peer(n);
     limit = limit_for(c, &n->address);
     n->surplus = limit && count(c, &n->address) >= limit;
     if (n->next)

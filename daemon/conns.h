@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 enum {
     CONN_STUCK_S = 300 /* that an answer waits for a peer who takes nothing of it */
@@ -31,6 +32,8 @@ struct conn {
     struct conn *next, **link;
     int fd;
     struct in6_addr address; /* IPv4 in its mapped form */
+    bool local;              /* by the UNIX socket */
+    uid_t uid;               /* of the peer, then */
     bool surplus;            /* one of too many from its address: to be refused */
     enum conn_step step;
     int64_t since_ms;
@@ -43,6 +46,7 @@ struct conns {
     struct conn *first;
 };
 
+bool conns_is_loopback(const struct in6_addr *a);
 /* Beyond twice the limit not even a refusal is given. */
 bool conns_admit(const struct conns *c, const struct sockaddr *peer);
 struct conn *conns_add(struct conns *c, int fd, const struct sockaddr *peer, int64_t now_ms);

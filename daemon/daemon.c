@@ -65,6 +65,17 @@ void daemon_drop_all(struct daemon *d)
     vec_free(&d->plans);
 }
 
+void daemon_wake_streams(struct daemon *d)
+{
+    http_wake(d->http);
+    http_wake(d->local);
+}
+
+size_t daemon_streams(const struct daemon *d)
+{
+    return http_streams(d->http) + http_streams(d->local);
+}
+
 char *daemon_job_path(const struct daemon *d, const char *id, const char *rest)
 {
     return str_fmt("%s/jobs/%s/%s", d->state_dir, id, rest);

@@ -14,11 +14,12 @@
 
 /* What the command line and the configuration file say. */
 struct settings {
-    const char *state, *listen, *config, *worker, *shim, *web, *log_level;
+    const char *state, *listen, *socket, *config, *worker, *shim, *web, *log_level;
     const char *hostfile, *launch_agent, *network, *advertise;
     opt_list hosts, webhook_networks;
     int64_t slots;
     int64_t upload_bytes;
+    int64_t requests_per_second, auth_failures;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
     double host_retry_s, lease_s, silence_s;
     bool help, version;
@@ -48,6 +49,10 @@ struct daemon {
     struct events *events;
     struct catalog catalog; /* what the worker can do */
     struct http *http;
+    struct http *local; /* the UNIX socket; NULL: none */
+    struct tokens *tokens;
+    struct audit *audit;
+    struct limits *limits;
     struct uplink *uplink;
     struct hosts *hosts;
     struct courier *courier;
@@ -84,6 +89,10 @@ struct active *daemon_add_active(struct daemon *d, struct job *take_job);
 void daemon_drop_active(struct daemon *d, struct active *a);
 /* All of them, when the daemon ends. */
 void daemon_drop_all(struct daemon *d);
+
+/* Asks all open streams again, soon; and how many there are. */
+void daemon_wake_streams(struct daemon *d);
+size_t daemon_streams(const struct daemon *d);
 
 /* STATE/jobs/ID/rest; free() */
 char *daemon_job_path(const struct daemon *d, const char *id, const char *rest);

@@ -33,6 +33,9 @@ struct db {
     bool broken;
     void (*on_broken)(void *arg);
     void *on_broken_arg;
+    bool (*before_commit)(void *arg, struct error *err);
+    void *before_arg;
+    int64_t rowid, changes; /* of the last statement but those of before_commit */
 };
 
 enum {
@@ -369,15 +372,34 @@ const struct histogram *db_commit_seconds(const struct db *db)
     return &db->commits;
 }
 
+void db_before_commit(struct db *db, bool (*fn)(void *arg, struct error *err), void *arg)
+{
+    db->before_commit = fn;
+    db->before_arg = arg;
+}
+
+static bool prepare_commit(struct db *db, struct error *err)
+{
+    int64_t rowid = db->rowid, changes = db->changes;
+    bool ok = !db->before_commit || db->before_commit(db->before_arg, err);
+
+    db->rowid = rowid;
+    db->changes = changes;
+    return ok;
+}
+
 bool db_commit(struct db *db, struct error *err)
 {
     double began = clock_mono_s();
     bool ok;
 
     ASSERT(db->depth > 0);
-    if (--db->depth > 0)
+    if (db->depth > 1) {
+        db->depth--;
         return true;
-    ok = exec(db, "COMMIT", err);
+    }
+    ok = prepare_commit(db, err) && exec(db, "COMMIT", err);
+    db->depth = 0;
     histogram_add(&db->commits, clock_mono_s() - began);
     if (ok)
         return true;
@@ -439,14 +461,32 @@ void db_reset(struct db_stmt *s)
     sqlite3_clear_bindings(s->handle);
 }
 
-bool db_run(struct db_stmt *s, struct error *err)
+static bool run(struct db_stmt *s, struct error *err)
 {
     bool ok = !s->db->broken ? db_step(s, err) == DB_DONE : fail_broken(s->db, err);
 
+    s->db->rowid = sqlite3_last_insert_rowid(s->db->handle);
+    s->db->changes = sqlite3_changes(s->db->handle);
     db_reset(s);
     if (ok && s->db->depth == 0)
         note_success(s->db);
     return ok;
+}
+
+bool db_run(struct db_stmt *s, struct error *err)
+{
+    struct db *db = s->db;
+
+    if (db->depth > 0 || !db->before_commit || sqlite3_stmt_readonly(s->handle))
+        return run(s, err);
+    if (!db_begin(db, err)) {
+        db_reset(s);
+        return false;
+    }
+    if (run(s, err) && db_commit(db, err))
+        return true;
+    db_rollback(db);
+    return false;
 }
 
 int64_t db_int(struct db_stmt *s, int at)
@@ -473,10 +513,15 @@ bool db_is_null(struct db_stmt *s, int at)
 
 int64_t db_last_rowid(struct db *db)
 {
-    return sqlite3_last_insert_rowid(db->handle);
+    return db->rowid;
 }
 
 int64_t db_changes(struct db *db)
 {
-    return sqlite3_changes(db->handle);
+    return db->changes;
+}
+
+int64_t db_total_changes(struct db *db)
+{
+    return sqlite3_total_changes(db->handle);
 }

@@ -44,6 +44,9 @@ void db_rollback(struct db *db);
 bool db_part_begin(struct db *db, struct error *err);
 bool db_part_end(struct db *db, struct error *err);
 void db_part_undo(struct db *db);
+/* Called within each transaction of the outermost level, and each lone statement that changes something, before its
+ * commit: what it writes becomes durable together with that. False undoes all of it. */
+void db_before_commit(struct db *db, bool (*fn)(void *arg, struct error *err), void *arg);
 /* How long outermost commits took, since it was opened. */
 const struct histogram *db_commit_seconds(const struct db *db);
 
@@ -72,5 +75,7 @@ bool db_is_null(struct db_stmt *s, int at);
 
 int64_t db_last_rowid(struct db *db);
 int64_t db_changes(struct db *db); /* rows of the last statement */
+int64_t db_total_changes(
+    struct db *db); /* of all since it was opened, also of those that were undone */
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 #include <uv.h>
 
+#include "daemon/caller.h"
 #include "daemon/conns.h"
 #include "proto/base/buf.h"
 #include "proto/base/error.h"
@@ -20,7 +21,8 @@
 enum {
     HTTP_URI_MAX = 8 << 10,
     HTTP_HEADERS_MAX = 16 << 10,
-    HTTP_PARAMS = 4
+    HTTP_PARAMS = 4,
+    HTTP_PEER_SIZE = 48
 };
 
 struct http_limits {
@@ -45,7 +47,11 @@ struct request {
     const char *refusal;       /* NULL, or the code of the problem: it breaks a limit */
     char refusal_text[160];    /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
-    int status;                /* of the answer; 0: none yet */
+    struct caller caller;
+    char id[65]; /* by which logs name it; "": not yet */
+    int status;  /* of the answer; 0: none yet */
+    int done;    /* of the answer, if all goes well, as its route has it */
+    int audited; /* the status in the audit log; 0: it does not stand there */
     struct http_exchange *exchange;
 };
 
@@ -53,6 +59,9 @@ struct http_service {
     /* The headers are there, the body is still to come: may answer already, or give the request a sink. */
     void (*begin)(struct request *r, void *arg);
     void (*handle)(struct request *r, void *arg);
+    /* What http_work has done is over: calls then(r, then_arg). */
+    void (*resume)(struct request *r, void *arg, void (*then)(struct request *r, void *arg),
+                   void *then_arg);
 };
 
 /* listen_fd: a bound, listening socket, which becomes the server's. */
@@ -68,6 +77,14 @@ const char *http_header(const struct request *r, const char *name);
 /* The first, or n-th, parameter of that name, decoded. */
 const char *http_query(struct request *r, const char *name);
 const char *http_query_nth(struct request *r, const char *name, size_t n);
+
+/* Where it comes from, written to out, which is returned. */
+const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE]);
+
+/* What stands for all addresses that one peer can have: of IPv6 the first 64 bits. True for loopback. */
+bool http_network(const struct request *r, char out[HTTP_PEER_SIZE]);
+/* Whether it comes by a UNIX socket, and then from which user. */
+bool http_local(const struct request *r, uid_t *uid);
 
 /* Percent-decoding in place; false for a broken escape or a NUL byte. */
 bool http_decode(char *text);

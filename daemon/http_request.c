@@ -1,6 +1,7 @@
 /* A request from its headers to its answer. */
 #include "daemon/http_parts.h"
 
+#include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,8 +90,9 @@ static enum MHD_Result settle(struct http_exchange *x)
     if (!r->status)
         http_reply(r, 500, "text/plain", "no answer", 9);
     if (r->status >= 400 || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
-        log_info("request method=%s path=%.200s status=%d ms=%.1f", r->method, r->path, r->status,
-                 (double)(clock_mono_ns() - x->began_ns) / 1e6);
+        log_info("request method=%s path=%.200s status=%d ms=%.1f caller=%s%s%s", r->method,
+                 r->path, r->status, (double)(clock_mono_ns() - x->began_ns) / 1e6,
+                 r->caller.id[0] ? r->caller.id : "-", r->id[0] ? " id=" : "", r->id);
     return x->queued;
 }
 
@@ -100,7 +102,7 @@ static enum MHD_Result answer(struct http_exchange *x)
 
     x->then = NULL;
     if (then)
-        then(&x->request, x->run_arg);
+        x->http->service->resume(&x->request, x->http->arg, then, x->run_arg);
     else
         x->http->service->handle(&x->request, x->http->arg);
     return settle(x);
@@ -273,6 +275,37 @@ enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char 
 const char *http_header(const struct request *r, const char *name)
 {
     return MHD_lookup_connection_value(r->exchange->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE])
+{
+    const struct in6_addr *a = &r->exchange->conn->address;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(a);
+
+    snprintf(out, HTTP_PEER_SIZE, "%s", "unix");
+    if (!r->exchange->conn->local)
+        inet_ntop(mapped ? AF_INET : AF_INET6, mapped ? &a->s6_addr[12] : a->s6_addr, out,
+                  HTTP_PEER_SIZE);
+    return out;
+}
+
+bool http_network(const struct request *r, char out[HTTP_PEER_SIZE])
+{
+    struct in6_addr a = r->exchange->conn->address;
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&a), loopback = conns_is_loopback(&a);
+
+    http_peer(r, out);
+    if (mapped || loopback)
+        return loopback;
+    memset(&a.s6_addr[8], 0, 8);
+    inet_ntop(AF_INET6, a.s6_addr, out, HTTP_PEER_SIZE);
+    return false;
+}
+
+bool http_local(const struct request *r, uid_t *uid)
+{
+    *uid = r->exchange->conn->uid;
+    return r->exchange->conn->local;
 }
 
 static int hex_digit(char c)

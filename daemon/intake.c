@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/audit.h"
 #include "daemon/db.h"
 #include "daemon/lifecycle.h"
 #include "daemon/problem.h"
@@ -46,8 +47,9 @@ static bool store_jobs(struct daemon *d, struct intake_request *q, struct place 
     q->text = q->answer(q);
     if (q->locate)
         q->location = str_fmt("/api/v1/jobs/%s", q->jobs.at[0]->id);
-    return !q->idempotency.key[0] ||
-           idempotency_keep(d, &q->idempotency, q->jobs.at[0]->id, q->text, err);
+    return (!q->idempotency.key[0] ||
+            idempotency_keep(d, &q->idempotency, q->jobs.at[0]->id, q->text, err)) &&
+           audit_record(d, q->r, q->jobs.at[0]->id, IDEMPOTENCY_STATUS, err);
 }
 
 /* One that cannot be stored leaves nothing, and the others as they are. */
@@ -62,6 +64,7 @@ static void store_one(struct daemon *d, struct intake_request *q, struct place *
     if (q->ok)
         return;
     db_part_undo(db);
+    q->r->audited = 0;
     *p = before;
 }
 
@@ -70,6 +73,7 @@ static void refuse_all(request_list *list, const struct error *err)
     for (size_t i = 0; i < list->n; i++)
         if (list->at[i]->ok) {
             list->at[i]->ok = false;
+            list->at[i]->r->audited = 0;
             list->at[i]->err = *err;
         }
 }

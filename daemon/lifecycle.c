@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/attempts.h"
+#include "daemon/audit.h"
 #include "daemon/courier.h"
 #include "daemon/launch.h"
 #include "daemon/needs.h"
@@ -49,6 +50,7 @@ bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], ui
     if (!needs_look(d, j, err))
         return false;
     id_next(last, j->created_ms, j->id);
+    audit_subject(d, j->id);
     memcpy(last, j->id, JOB_ID_SIZE);
     return store_job_add(d->store, j, err) && (job_is_final(j->state) || refs_note(d, j, err)) &&
            note_change(d, j, event, j->created_ms, err);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "daemon/attempts.h"
+#include "daemon/audit.h"
 #include "daemon/cores.h"
 #include "daemon/courier.h"
 #include "daemon/daemon.h"
@@ -21,11 +22,13 @@
 #include "daemon/idempotency.h"
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
+#include "daemon/limits.h"
 #include "daemon/notify.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
 #include "daemon/sse.h"
+#include "daemon/tokens.h"
 #include "daemon/uplink.h"
 #include "daemon/uploads.h"
 #include "daemon/worker_tool.h"
@@ -33,6 +36,7 @@
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/socket.h"
 #include "proto/base/str.h"
 #include "proto/base/table.h"
 
@@ -52,6 +56,10 @@ static const struct opt rows[] = {
         .env = "DISTILLD_STATE", .fallback = "/var/lib/distilld"),
     OPT(struct settings, listen, OPT_TEXT, "listen", "address of the API; port 0 takes a free one",
         .value = "HOST:PORT", .fallback = "127.0.0.1:8470"),
+    OPT(struct settings, socket, OPT_TEXT, "socket",
+        "UNIX socket of the API, where root and the daemon's own user need no token (default: "
+        "STATE/api.sock)",
+        .value = "PATH"),
     OPT(struct settings, slots, OPT_INT, "slots",
         "cores for jobs, each takes ranks x threads of them (default: the cores of this host)",
         .value = "N", .fallback = "0", .hi = 65536),
@@ -99,6 +107,14 @@ static const struct opt rows[] = {
     OPT(struct settings, connections_per_address, OPT_INT, "connections-per-address",
         "connections at a time from one address (default: 64, loopback excepted)", .value = "N",
         .fallback = "0", .hi = 65536),
+    OPT(struct settings, requests_per_second, OPT_INT, "requests-per-second",
+        "from one address or with one token, four times as many at once; not by the UNIX socket "
+        "(default: 100, loopback and the token of STATE/token excepted)",
+        .value = "N", .fallback = "0", .hi = 1000000),
+    OPT(struct settings, auth_failures, OPT_INT, "auth-failures",
+        "wrong tokens a minute from one address, which must wait then, whatever it sends; 0 takes "
+        "any number",
+        .value = "N", .fallback = "60", .hi = 1000000),
     OPT(struct settings, header_timeout_s, OPT_INT, "header-timeout",
         "seconds for the headers of a request", .value = "S", .fallback = "10", .lo = 1,
         .hi = 3600),
@@ -332,14 +348,18 @@ static bool publish_address(struct daemon *d, int fd, struct error *err)
     return ok;
 }
 
+static struct http_limits http_limits_of(const struct settings *s)
+{
+    return (struct http_limits){.body_bytes = (size_t)s->body_bytes,
+                                .connections = {.per_address = s->connections_per_address,
+                                                .header_ms = s->header_timeout_s * 1000,
+                                                .body_ms = s->body_timeout_s * 1000}};
+}
+
 static bool open_http(struct daemon *d, struct error *err)
 {
-    const struct settings *s = &d->settings;
-    const struct http_limits limits = {.body_bytes = (size_t)s->body_bytes,
-                                       .connections = {.per_address = s->connections_per_address,
-                                                       .header_ms = s->header_timeout_s * 1000,
-                                                       .body_ms = s->body_timeout_s * 1000}};
-    int fd = open_listener(s->listen, err);
+    const struct http_limits limits = http_limits_of(&d->settings);
+    int fd = open_listener(d->settings.listen, err);
 
     if (fd < 0)
         return false;
@@ -349,6 +369,38 @@ static bool open_http(struct daemon *d, struct error *err)
     }
     d->http = http_start(&d->loop, fd, &limits, &routes_service, d, err);
     return d->http;
+}
+
+static char *socket_path(const struct daemon *d)
+{
+    return d->settings.socket ? str_dup(d->settings.socket) : str_path(d->state_dir, "api.sock");
+}
+
+/* A server of its own: whoever fills the other one with connections leaves this one alone. */
+static bool open_local(struct daemon *d, struct error *err)
+{
+    const struct http_limits limits = http_limits_of(&d->settings);
+    char *path = socket_path(d), *address = str_fmt("unix:%s", path);
+    int fd = socket_listen(address, err);
+
+    if (fd >= 0)
+        d->local = http_start(&d->loop, fd, &limits, &routes_service, d, err);
+    free(address);
+    free(path);
+    return d->local;
+}
+
+static void close_local(struct daemon *d)
+{
+    char *path;
+
+    if (!d->local)
+        return;
+    path = socket_path(d);
+    unlink(path);
+    free(path);
+    http_stop(d->local);
+    d->local = NULL;
 }
 
 static void start_timers(struct daemon *d)
@@ -392,8 +444,11 @@ static bool start(struct daemon *d, struct error *err)
         !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
         !lifecycle_load(d, err) || !hosts_open(d, err) || !courier_start(d, err))
         return false;
+    d->tokens = tokens_open(d);
+    d->audit = audit_open(d);
+    d->limits = limits_open(&d->settings);
     d->uplink = uplink_start(d, err);
-    if (!d->uplink || !open_http(d, err))
+    if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
     sse_start(d);
     uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
@@ -456,6 +511,8 @@ static void stop(struct daemon *d)
     worker_calls_stop(d->worker_calls);
     http_stop(d->http);
     d->http = NULL;
+    close_local(d);
+    tokens_close(d);
     uplink_stop(d->uplink);
     attempts_release(d);
     hosts_close(d);
@@ -467,6 +524,8 @@ static void stop(struct daemon *d)
     daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
+    audit_close(d->audit);
+    limits_close(d->limits);
     worker_calls_free(d->worker_calls);
     catalog_free(&d->catalog);
     free(d->address);

@@ -13,11 +13,15 @@ const struct problem_kind problem_kinds[] = {
     {"bad_request", 400, "Bad request",
      "The request is not well formed: its JSON cannot be read, or a parameter is not of its kind."},
     {"unauthorized", 401, "Not authorized",
-     "A token is needed: send `Authorization: Bearer TOKEN` with the content of STATE/token, or "
-     "open the address that `distillctl dashboard` prints."},
+     "A token is needed that has neither expired nor been revoked: send `Authorization: Bearer "
+     "TOKEN` with the content of STATE/token or what `distillctl token create` printed, or open "
+     "the address that `distillctl dashboard` prints."},
     {"forbidden", 403, "Forbidden",
-     "The request names a host that this daemon does not answer for (--host adds one), or a page "
-     "in a browser tried to change something without the header X-Distilld-Request."},
+     "The scope of the token does not reach so far (read < submit < operate < admin; `distillctl "
+     "token create --scope` makes another), the request names a host that this daemon does not "
+     "answer for (--host adds one), another user than root and the daemon's asks by its UNIX "
+     "socket, or a page in a browser tried to change something without the "
+     "header X-Distilld-Request."},
     {"not_found", 404, "Not found", "There is nothing under this address."},
     {"method_not_allowed", 405, "Method not allowed",
      "The address exists, but not for this method; the header Allow lists those that it has."},
@@ -48,6 +52,10 @@ const struct problem_kind problem_kinds[] = {
     {"unsupported", 422, "Unsupported", "Well formed, but not something this daemon can do."},
     {"too_many_connections", 429, "Too many connections",
      "This address has too many connections at a time (--connections-per-address); close some."},
+    {"rate_limited", 429, "Too many requests",
+     "This address or token has asked too often (--requests-per-second), or the address has shown "
+     "too many tokens that are not valid (--auth-failures); the header Retry-After says when to "
+     "come again. There are no limits by the UNIX socket."},
     {"headers_too_large", 431, "Headers too large",
      "The headers of the request have too many bytes."},
     {"failed", 500, "Failed", "The daemon could not do it; its log says more."},

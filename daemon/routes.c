@@ -4,66 +4,74 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/audit.h"
+#include "daemon/limits.h"
 #include "daemon/problem.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 const struct route routes[] = {
-    {"POST", "/api/v1/jobs", ACCESS_WRITE, api_job_submit},
-    {"GET", "/api/v1/jobs", ACCESS_READ, api_job_list},
-    {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get},
-    {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_WRITE, api_job_cancel},
-    {"POST", "/api/v1/jobs/{id}:retry", ACCESS_WRITE, api_job_retry},
-    {"POST", "/api/v1/jobs/{id}:hold", ACCESS_WRITE, api_job_hold},
-    {"POST", "/api/v1/jobs/{id}:release", ACCESS_WRITE, api_job_release},
-    {"POST", "/api/v1/jobs/{id}:resize", ACCESS_WRITE, api_job_resize},
-    {"GET", "/api/v1/jobs/{id}/summary", ACCESS_READ, api_job_summary},
-    {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, api_job_attempts},
-    {"GET", "/api/v1/jobs/{id}/events", ACCESS_READ, api_job_events},
-    {"GET", "/api/v1/jobs/{id}/metrics/series", ACCESS_READ, api_job_series},
-    {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, api_job_logs},
-    {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, api_job_artifacts},
-    {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, api_job_artifact},
-    {"POST", "/api/v1/uploads", ACCESS_WRITE, api_upload_create},
-    {"GET", "/api/v1/uploads/{id}", ACCESS_READ, api_upload_get},
-    {"PATCH", "/api/v1/uploads/{id}", ACCESS_WRITE, api_upload_append},
-    {"DELETE", "/api/v1/uploads/{id}", ACCESS_WRITE, api_upload_delete},
-    {"GET", "/api/v1/models", ACCESS_READ, api_model_list},
-    {"POST", "/api/v1/models", ACCESS_WRITE, api_model_add},
-    {"GET", "/api/v1/models/{name}", ACCESS_READ, api_model_get},
-    {"GET", "/api/v1/models/{name}/versions/{version}", ACCESS_READ, api_model_version},
-    {"DELETE", "/api/v1/models/{name}/versions/{version}", ACCESS_WRITE, api_model_delete},
-    {"GET", "/api/v1/models/{name}/versions/{version}/file", ACCESS_READ, api_model_file},
-    {"GET", "/api/v1/models/{name}/versions/{version}/lineage", ACCESS_READ, api_model_lineage},
-    {"GET", "/api/v1/datasets", ACCESS_READ, api_dataset_list},
-    {"POST", "/api/v1/datasets", ACCESS_WRITE, api_dataset_add},
-    {"GET", "/api/v1/datasets/{name}", ACCESS_READ, api_dataset_get},
-    {"DELETE", "/api/v1/datasets/{name}", ACCESS_WRITE, api_dataset_delete},
-    {"GET", "/api/v1/webhooks", ACCESS_READ, api_webhook_list},
-    {"POST", "/api/v1/webhooks", ACCESS_WRITE, api_webhook_add},
-    {"GET", "/api/v1/webhooks/{webhook}", ACCESS_READ, api_webhook_get},
-    {"PATCH", "/api/v1/webhooks/{webhook}", ACCESS_WRITE, api_webhook_change},
-    {"DELETE", "/api/v1/webhooks/{webhook}", ACCESS_WRITE, api_webhook_delete},
-    {"POST", "/api/v1/webhooks/{webhook}:test", ACCESS_WRITE, api_webhook_test},
-    {"GET", "/api/v1/webhooks/{webhook}/deliveries", ACCESS_READ, api_webhook_deliveries},
-    {"POST", "/api/v1/webhooks/{webhook}/deliveries/{delivery}:redeliver", ACCESS_WRITE,
-     api_webhook_redeliver},
-    {"GET", "/api/v1/queue", ACCESS_READ, api_queue},
-    {"POST", "/api/v1/queue:pause", ACCESS_WRITE, api_queue_pause},
-    {"POST", "/api/v1/queue:resume", ACCESS_WRITE, api_queue_resume},
-    {"GET", "/api/v1/events", ACCESS_READ, api_events},
-    {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog},
-    {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes},
-    {"GET", "/api/v1/version", ACCESS_READ, api_version},
-    {"POST", "/api/v1/session", ACCESS_TOKEN, api_session},
-    {"GET", "/healthz", ACCESS_PUBLIC, api_healthz},
-    {"GET", "/readyz", ACCESS_PUBLIC, api_readyz},
-    {"GET", "/metrics", ACCESS_READ, api_metrics},
-    {"GET", "/api/v1/openapi.yaml", ACCESS_READ, api_openapi},
-    {"GET", "/problems/{code}", ACCESS_PUBLIC, api_problem},
-    {"GET", "/", ACCESS_PUBLIC, api_web},
-    {"GET", "/{file}", ACCESS_PUBLIC, api_web},
-    {"GET", "/vendor/{file}", ACCESS_PUBLIC, api_web_vendor},
+    {"POST", "/api/v1/jobs", ACCESS_SUBMIT, api_job_submit, 202},
+    {"GET", "/api/v1/jobs", ACCESS_READ, api_job_list, 0},
+    {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get, 0},
+    {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_SUBMIT, api_job_cancel, 202},
+    {"POST", "/api/v1/jobs/{id}:retry", ACCESS_SUBMIT, api_job_retry, 202},
+    {"POST", "/api/v1/jobs/{id}:hold", ACCESS_SUBMIT, api_job_hold, 202},
+    {"POST", "/api/v1/jobs/{id}:release", ACCESS_SUBMIT, api_job_release, 202},
+    {"POST", "/api/v1/jobs/{id}:resize", ACCESS_SUBMIT, api_job_resize, 202},
+    {"GET", "/api/v1/jobs/{id}/summary", ACCESS_READ, api_job_summary, 0},
+    {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, api_job_attempts, 0},
+    {"GET", "/api/v1/jobs/{id}/events", ACCESS_READ, api_job_events, 0},
+    {"GET", "/api/v1/jobs/{id}/metrics/series", ACCESS_READ, api_job_series, 0},
+    {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, api_job_logs, 0},
+    {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, api_job_artifacts, 0},
+    {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, api_job_artifact, 0},
+    {"POST", "/api/v1/uploads", ACCESS_SUBMIT, api_upload_create, 201},
+    {"GET", "/api/v1/uploads/{id}", ACCESS_READ, api_upload_get, 0},
+    {"PATCH", "/api/v1/uploads/{id}", ACCESS_SUBMIT, api_upload_append, 204},
+    {"DELETE", "/api/v1/uploads/{id}", ACCESS_SUBMIT, api_upload_delete, 204},
+    {"GET", "/api/v1/models", ACCESS_READ, api_model_list, 0},
+    {"POST", "/api/v1/models", ACCESS_SUBMIT, api_model_add, 201},
+    {"GET", "/api/v1/models/{name}", ACCESS_READ, api_model_get, 0},
+    {"GET", "/api/v1/models/{name}/versions/{version}", ACCESS_READ, api_model_version, 0},
+    {"DELETE", "/api/v1/models/{name}/versions/{version}", ACCESS_OPERATE, api_model_delete, 204},
+    {"GET", "/api/v1/models/{name}/versions/{version}/file", ACCESS_READ, api_model_file, 0},
+    {"GET", "/api/v1/models/{name}/versions/{version}/lineage", ACCESS_READ, api_model_lineage, 0},
+    {"GET", "/api/v1/datasets", ACCESS_READ, api_dataset_list, 0},
+    {"POST", "/api/v1/datasets", ACCESS_SUBMIT, api_dataset_add, 201},
+    {"GET", "/api/v1/datasets/{name}", ACCESS_READ, api_dataset_get, 0},
+    {"DELETE", "/api/v1/datasets/{name}", ACCESS_OPERATE, api_dataset_delete, 204},
+    {"GET", "/api/v1/webhooks", ACCESS_OPERATE, api_webhook_list, 0},
+    {"POST", "/api/v1/webhooks", ACCESS_OPERATE, api_webhook_add, 201},
+    {"GET", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, api_webhook_get, 0},
+    {"PATCH", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, api_webhook_change, 200},
+    {"DELETE", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, api_webhook_delete, 204},
+    {"POST", "/api/v1/webhooks/{webhook}:test", ACCESS_OPERATE, api_webhook_test, 202},
+    {"GET", "/api/v1/webhooks/{webhook}/deliveries", ACCESS_OPERATE, api_webhook_deliveries, 0},
+    {"POST", "/api/v1/webhooks/{webhook}/deliveries/{delivery}:redeliver", ACCESS_OPERATE,
+     api_webhook_redeliver, 202},
+    {"GET", "/api/v1/queue", ACCESS_READ, api_queue, 0},
+    {"POST", "/api/v1/queue:pause", ACCESS_OPERATE, api_queue_pause, 200},
+    {"POST", "/api/v1/queue:resume", ACCESS_OPERATE, api_queue_resume, 200},
+    {"GET", "/api/v1/events", ACCESS_READ, api_events, 0},
+    {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog, 0},
+    {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes, 0},
+    {"GET", "/api/v1/version", ACCESS_READ, api_version, 0},
+    {"POST", "/api/v1/session", ACCESS_TOKEN, api_session, 204},
+    {"GET", "/api/v1/tokens", ACCESS_ADMIN, api_token_list, 0},
+    {"POST", "/api/v1/tokens", ACCESS_ADMIN, api_token_create, 201},
+    {"GET", "/api/v1/tokens/{id}", ACCESS_ADMIN, api_token_get, 0},
+    {"DELETE", "/api/v1/tokens/{id}", ACCESS_ADMIN, api_token_revoke, 204},
+    {"POST", "/api/v1/tokens/{id}:rotate", ACCESS_ADMIN, api_token_rotate, 200},
+    {"GET", "/api/v1/audit", ACCESS_ADMIN, api_audit, 0},
+    {"GET", "/healthz", ACCESS_PUBLIC, api_healthz, 0},
+    {"GET", "/readyz", ACCESS_PUBLIC, api_readyz, 0},
+    {"GET", "/metrics", ACCESS_READ, api_metrics, 0},
+    {"GET", "/api/v1/openapi.yaml", ACCESS_READ, api_openapi, 0},
+    {"GET", "/problems/{code}", ACCESS_PUBLIC, api_problem, 0},
+    {"GET", "/", ACCESS_PUBLIC, api_web, 0},
+    {"GET", "/{file}", ACCESS_PUBLIC, api_web, 0},
+    {"GET", "/vendor/{file}", ACCESS_PUBLIC, api_web_vendor, 0},
 };
 const size_t n_routes = ARRAY_LEN(routes);
 
@@ -169,6 +177,33 @@ static void begin(struct request *r, void *daemon)
     buf_free(&allow);
 }
 
+static void carry_out(struct daemon *d, struct request *r, const struct route *route)
+{
+    r->done = route->done;
+    audit_begin(d, r, r->done);
+    route->handle(d, r);
+    audit_end(d, r);
+}
+
+static void resume(struct request *r, void *daemon, void (*then)(struct request *r, void *arg),
+                   void *then_arg)
+{
+    audit_begin(daemon, r, r->done);
+    then(r, then_arg);
+    audit_end(daemon, r);
+}
+
+static void refuse_access(struct daemon *d, struct request *r, const struct error *err)
+{
+    if (err->code == ERR_UNAUTHORIZED) {
+        limits_note_failure(d, r);
+        http_add_header(r, "WWW-Authenticate", "Bearer");
+    }
+    if (err->code == ERR_FORBIDDEN)
+        audit_refusal(d, r, err_http_status(err->code));
+    problem_reply_error(r, err);
+}
+
 static void dispatch(struct request *r, void *daemon)
 {
     struct buf allow = buf_new(0);
@@ -177,10 +212,12 @@ static void dispatch(struct request *r, void *daemon)
 
     if (r->refusal && strcmp(r->refusal, "too_large") != 0) {
         problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
+    } else if (!limits_admit_address(daemon, r)) {
+        /* it has its answer */
     } else if (!auth_check(daemon, r, route ? route->access : ACCESS_READ, &err)) {
-        if (err.code == ERR_UNAUTHORIZED)
-            http_add_header(r, "WWW-Authenticate", "Bearer");
-        problem_reply_error(r, &err);
+        refuse_access(daemon, r, &err);
+    } else if (!limits_admit_caller(daemon, r)) {
+        /* the same */
     } else if (!route) {
         refuse(r, buf_text(&allow));
     } else if (r->refusal) {
@@ -189,9 +226,9 @@ static void dispatch(struct request *r, void *daemon)
         problem_reply(r, "bad_request", NULL, "the address has a broken percent-escape: %.300s",
                       r->path);
     } else {
-        route->handle(daemon, r);
+        carry_out(daemon, r, route);
     }
     buf_free(&allow);
 }
 
-const struct http_service routes_service = {begin, dispatch};
+const struct http_service routes_service = {begin, dispatch, resume};

@@ -10,6 +10,7 @@ struct route {
     const char *pattern;
     enum access access;
     void (*handle)(struct daemon *d, struct request *r);
+    int done; /* the status for a change that was made; 0 for what only reads */
 };
 
 extern const struct route routes[];

@@ -10,7 +10,7 @@
 
 enum {
     SECRET_SIZE = 80, /* a token with its prefix and the NUL */
-    SECRET_PREFIX_MAX = 8
+    SECRET_PREFIX_MAX = 15
 };
 
 void secret_bytes(void *out, size_t n);

@@ -10,6 +10,7 @@
 #include "daemon/api.h"
 #include "daemon/problem.h"
 #include "daemon/sched.h"
+#include "daemon/tokens.h"
 #include "proto/base/str.h"
 
 enum {
@@ -20,6 +21,7 @@ enum {
 
 struct client {
     struct daemon *daemon;
+    struct caller caller;
     VEC(char *) jobs; /* only these; none: all */
     struct event_cursor cursor;
     struct buf own;       /* frames for this client alone */
@@ -162,6 +164,9 @@ static ssize_t client_read(void *arg, char *out, size_t max)
     struct client *c = arg;
     size_t n = 0;
 
+    if (!token_holds(c->daemon, &c->caller))
+        return -1;
+
     while (n < max && (c->own.len || c->shared || refill(c)))
         n += send_some(c, out + n, max - n);
     return n ? (ssize_t)n : all_over(c) ? -1 : 0;
@@ -225,6 +230,7 @@ void api_events(struct daemon *d, struct request *r)
     bool goes_on;
 
     c->daemon = d;
+    c->caller = r->caller;
     c->own = buf_new(0);
     c->beats = d->beats;
     if (!take_filter(c, r)) {
@@ -252,12 +258,12 @@ static void on_heartbeat(uv_timer_t *t)
     struct daemon *d = t->data;
 
     d->beats++;
-    http_wake(d->http);
+    daemon_wake_streams(d);
 }
 
 static void on_publish(void *daemon)
 {
-    http_wake(((struct daemon *)daemon)->http);
+    daemon_wake_streams(daemon);
 }
 
 void sse_start(struct daemon *d)

@@ -123,11 +123,6 @@ bool store_events(struct store *s, const char *job,
 bool store_first_event_id(struct store *s, uint64_t *out, struct error *err);
 bool store_reserve_events(struct store *s, uint64_t below, struct error *err);
 
-/* Browser sessions, by the hash of their cookie. A new one makes those forgotten that are over. */
-bool store_session_add(struct store *s, const char *sha256, int64_t now_ms, int64_t expires_ms,
-                       struct error *err);
-bool store_session_valid(struct store *s, const char *sha256, int64_t now_ms);
-
 /* Points of a job. The offset is how much of its metrics.jsonl they came from; both are committed
  * together. */
 struct metric_point {

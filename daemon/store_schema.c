@@ -101,6 +101,27 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN hold_requested INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0",
+    "CREATE TABLE token("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, scope TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL, old_sha256 TEXT NOT NULL DEFAULT '',"
+    "  old_until_ms INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL DEFAULT 0,"
+    "  revoked_ms INTEGER NOT NULL DEFAULT 0) STRICT;"
+    /* Sessions that do not know for which token they were given are over. */
+    "DROP TABLE session;"
+    "CREATE TABLE session("
+    "  sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, token TEXT NOT NULL,"
+    "  secret TEXT NOT NULL) STRICT;"
+    "CREATE TABLE audit("
+    "  seq INTEGER PRIMARY KEY, at TEXT NOT NULL, caller TEXT NOT NULL,"
+    "  address TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,"
+    "  status INTEGER NOT NULL, request TEXT NOT NULL, subject TEXT NOT NULL,"
+    "  hash TEXT NOT NULL) STRICT;"
+    "CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN"
+    "  SELECT raise(ABORT, 'the audit log is append-only'); END;"
+    "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN"
+    "  SELECT raise(ABORT, 'the audit log is append-only'); END",
 };
 
 const char *const store_metrics_schema[] = {

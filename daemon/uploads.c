@@ -10,6 +10,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "daemon/audit.h"
 #include "daemon/db.h"
 #include "daemon/secret.h"
 #include "proto/base/clock.h"
@@ -94,6 +95,7 @@ static bool add(struct daemon *d, const struct upload *u, struct error *err)
 
     if (!q)
         return false;
+    audit_subject(d, u->id);
     db_bind_text(q, 1, u->id);
     db_bind_int(q, 2, u->size);
     db_bind_text(q, 3, u->sha256);

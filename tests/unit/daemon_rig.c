@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/audit.h"
 #include "daemon/hosts.h"
+#include "daemon/tokens.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
@@ -22,6 +24,8 @@ void rig_open(struct daemon *d, const char *name, size_t max_events)
     ck_assert_ok(hosts_open(d, &err), err);
     d->events = events_new(1, max_events, 1 << 20, NULL, NULL);
     ck_assert_int_eq(uv_loop_init(&d->loop), 0);
+    d->tokens = tokens_open(d);
+    d->audit = audit_open(d);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
     d->schedule.data = d->heartbeat.data = d;
@@ -37,12 +41,14 @@ static void close_handle(uv_handle_t *h, void *arg)
 void rig_close(struct daemon *d)
 {
     hosts_close(d);
+    tokens_close(d);
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&d->loop), 0);
     daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
+    audit_close(d->audit);
     free(d->state_dir);
 }
 

@@ -235,23 +235,6 @@ START_TEST(event_ids_rise_over_runs)
 }
 END_TEST
 
-START_TEST(a_session_ends_with_its_time)
-{
-    struct store *s = open_store("session");
-    struct error err;
-
-    ck_assert_ok(store_session_add(s, "abc", 0, 1000, &err), err);
-    ck_assert(store_session_valid(s, "abc", 999));
-    ck_assert(!store_session_valid(s, "abc", 1000));
-    ck_assert(!store_session_valid(s, "abd", 0));
-    ck_assert(!store_session_valid(s, "", 0));
-    ck_assert_ok(store_session_add(s, "new", 1000, 2000, &err), err);
-    ck_assert_msg(!store_session_valid(s, "abc", 0), "a session that is over is still there");
-    ck_assert(store_session_valid(s, "new", 1500));
-    store_close(s);
-}
-END_TEST
-
 START_TEST(a_newer_file_is_refused)
 {
     static const char *const one[] = {"CREATE TABLE a(x INTEGER) STRICT"};
@@ -496,7 +479,6 @@ END_TEST
 
 UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_after_reopening,
           a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
-          a_transaction_is_whole_or_nothing, event_ids_rise_over_runs, a_session_ends_with_its_time,
-          a_newer_file_is_refused, points_come_once_with_their_offset,
-          lines_arrive_in_any_cut_and_count_once, the_rest_is_read_from_the_file,
-          a_worker_that_does_not_answer_is_named)
+          a_transaction_is_whole_or_nothing, event_ids_rise_over_runs, a_newer_file_is_refused,
+          points_come_once_with_their_offset, lines_arrive_in_any_cut_and_count_once,
+          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)

@@ -58,7 +58,7 @@ class Checker {
     const content = answer.content[type] ?? answer.content["*/*"];
     if (!content)
       return void failures.push(`${what}: type ${type}, described: ${Object.keys(answer.content)}`);
-    if (!type.endsWith("json") || !content.schema)
+    if (!/[/+]json$/.test(type) || !content.schema)
       return text;
     const validate = this.schema(content.schema), value = JSON.parse(text);
     if (!validate(value))
@@ -164,6 +164,24 @@ async function webhooks(c) {
   await c.check("DELETE", one, own, {}, 204);
 }
 
+async function tokens(c) {
+  const tokens = "/api/v1/tokens", one = `${tokens}/{id}`;
+  const { id } = await c.check("POST", tokens, tokens, { body: { name: "described", scope: "read" } }, 201);
+  const own = `${tokens}/${id}`, nobody = `${tokens}/0123456789`;
+
+  await c.check("POST", tokens, tokens, { body: { name: "", scope: "x", expires_in_s: 0 } }, 422);
+  await c.check("GET", tokens, tokens, {}, 200);
+  await c.check("GET", one, own, {}, 200);
+  await c.check("GET", one, nobody, {}, 404);
+  await c.check("POST", `${one}:rotate`, `${own}:rotate`, {}, 200);
+  await c.check("POST", `${one}:rotate`, `${own}:rotate`, { body: { overlap_s: 60 } }, 200);
+  await c.check("DELETE", one, own, {}, 204);
+  await c.check("POST", `${one}:rotate`, `${own}:rotate`, {}, 409);
+  await c.check("GET", "/api/v1/audit", "/api/v1/audit", {}, 200);
+  await c.check("GET", "/api/v1/audit", "/api/v1/audit?page_size=0", {}, 400);
+  await c.check("GET", "/api/v1/audit", "/api/v1/audit", { headers: { Accept: "application/x-ndjson" } }, 200);
+}
+
 async function run() {
   const document = parse(await (await ask("GET", "/api/v1/openapi.yaml")).text()), c = new Checker(document);
   const jobs = "/api/v1/jobs";
@@ -202,6 +220,7 @@ async function run() {
     await c.check("POST", path, path, {}, 200);
   await c.check("POST", "/api/v1/session", "/api/v1/session", {}, 204);
   await webhooks(c);
+  await tokens(c);
   await registry(c, id);
   for (const code of document.components.schemas.ProblemCode.enum)
     await c.check("GET", "/problems/{code}", `/problems/${code}`, {}, 200);

@@ -1,0 +1,255 @@
+#include "daemon/audit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/db.h"
+#include "daemon/secret.h"
+#include "daemon/store.h"
+#include "proto/base/clock.h"
+#include "proto/base/log.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "proto/wire/audit.h"
+
+enum {
+    PATH_MAX_BYTES = 1024,
+    REQUEST_ID_MAX = 64
+};
+
+struct audit {
+    struct daemon *daemon;
+    struct request *request; /* for which things are done now, or NULL */
+    int status;              /* that it is to have */
+    int64_t changes;         /* of the state, before it */
+    char subject[80];
+};
+
+/* -- Rows -------------------------------------------------------------------------------------- */
+
+static struct json *make_row(struct daemon *d, const struct request *r, int64_t seq, int status)
+{
+    char when[CLOCK_TEXT], peer[HTTP_PEER_SIZE];
+    char *path = str_fmt("%.*s", PATH_MAX_BYTES, r->path);
+    char *caller = str_fmt("%s%s", r->caller.id, r->caller.session ? ":session" : "");
+    struct json *row = js_new_object();
+
+    js_set(row, "seq", js_new_int(seq));
+    js_set(row, "at", js_new_string(clock_text(clock_wall_ms(), when)));
+    js_set(row, "caller", js_new_string(caller));
+    js_set(row, "address", js_new_string(http_peer(r, peer)));
+    js_set(row, "method", js_new_string(r->method));
+    js_set(row, "path", js_new_string(path));
+    js_set(row, "status", js_new_int(status));
+    js_set(row, "request", js_new_string(r->id));
+    js_set(row, "subject", js_new_string(d->audit->subject));
+    free(caller);
+    free(path);
+    return row;
+}
+
+static bool insert(struct daemon *d, const struct json *row, const char *hash, struct error *err)
+{
+    static const char *const texts[] = {"at",   "caller",  "address", "method",
+                                        "path", "request", "subject"};
+    static const int places[] = {2, 3, 4, 5, 6, 8, 9};
+    struct db_stmt *q =
+        db_prepare(store_state(d->store),
+                   "INSERT INTO audit(seq, at, caller, address, method, path, status, request,"
+                   " subject, hash) VALUES(?,?,?,?,?,?,?,?,?,?)",
+                   err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, js_int(js_get(row, "seq"), 0));
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+        db_bind_text(q, places[i], js_string(js_get(row, texts[i]), ""));
+    db_bind_int(q, 7, js_int(js_get(row, "status"), 0));
+    db_bind_text(q, 10, hash);
+    return db_run(q, err);
+}
+
+static bool append(struct daemon *d, struct request *r, int status, struct error *err)
+{
+    struct audit_head head;
+    char hash[SHA256_HEX];
+    struct json *row;
+    bool ok;
+
+    if (!audit_last(d, &head, err))
+        return false;
+    row = make_row(d, r, head.seq + 1, status);
+    audit_hash(head.hash, row, hash);
+    ok = insert(d, row, hash, err);
+    js_free(row);
+    return ok || err_wrap(err, "the audit log");
+}
+
+bool audit_last(struct daemon *d, struct audit_head *out, struct error *err)
+{
+    struct db_stmt *q = db_prepare(store_state(d->store),
+                                   "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", err);
+    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+
+    *out = (struct audit_head){.hash = AUDIT_START};
+    if (got == DB_ROW) {
+        out->seq = db_int(q, 0);
+        snprintf(out->hash, sizeof(out->hash), "%s", db_text(q, 1));
+    }
+    if (q)
+        db_reset(q);
+    return got != DB_FAILED;
+}
+
+static struct json *read_row(struct db_stmt *q)
+{
+    static const char *const texts[] = {NULL,   "at", "caller",  "address", "method",
+                                        "path", NULL, "request", "subject", "hash"};
+    struct json *row = js_new_object();
+
+    for (int i = 0; i < (int)ARRAY_LEN(texts); i++)
+        if (texts[i])
+            js_set(row, texts[i], js_new_string(db_text(q, i)));
+        else
+            js_set(row, i ? "status" : "seq", js_new_int(db_int(q, i)));
+    return row;
+}
+
+#define ROWS_SQL(order)                                                             \
+    "SELECT seq, at, caller, address, method, path, status, request, subject, hash" \
+    " FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq " order " LIMIT ?"
+
+bool audit_rows(struct daemon *d, int64_t first, int64_t last, int64_t limit, bool newest_first,
+                void (*fn)(struct json *take_row, void *arg), void *arg, struct error *err)
+{
+    struct db *db = store_state(d->store);
+    struct db_stmt *q =
+        newest_first ? db_prepare(db, ROWS_SQL("DESC"), err) : db_prepare(db, ROWS_SQL(""), err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, first);
+    db_bind_int(q, 2, last);
+    db_bind_int(q, 3, limit);
+    while ((got = db_step(q, err)) == DB_ROW)
+        fn(read_row(q), arg);
+    db_reset(q);
+    return got == DB_DONE;
+}
+
+/* -- Requests ---------------------------------------------------------------------------------- */
+
+/* Before each commit: the first that changes something for a request carries the row. */
+static bool before_commit(void *arg, struct error *err)
+{
+    struct audit *a = arg;
+    struct request *r = a->request;
+
+    if (!r || r->audited || db_total_changes(store_state(a->daemon->store)) == a->changes)
+        return true;
+    if (!append(a->daemon, r, a->status, err))
+        return false;
+    r->audited = a->status;
+    return true;
+}
+
+struct audit *audit_open(struct daemon *d)
+{
+    struct audit *a = NEW(struct audit);
+
+    *a = (struct audit){.daemon = d};
+    db_before_commit(store_state(d->store), before_commit, a);
+    return a;
+}
+
+void audit_close(struct audit *a)
+{
+    free(a);
+}
+
+static bool reads(const struct request *r)
+{
+    return strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
+}
+
+/* By which log, audit log and the client's own notes can be brought together. */
+static void name_request(struct request *r)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    const char *given = http_header(r, "X-Request-Id");
+    unsigned char bytes[8];
+
+    if (r->id[0])
+        return;
+    if (given && *given && strlen(given) <= REQUEST_ID_MAX &&
+        strspn(given, plain) == strlen(given)) {
+        snprintf(r->id, sizeof(r->id), "%s", given);
+    } else {
+        secret_bytes(bytes, sizeof(bytes));
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            snprintf(r->id + 2 * i, sizeof(r->id) - 2 * i, "%02x", bytes[i]);
+    }
+    http_add_header(r, "X-Request-Id", r->id);
+}
+
+void audit_begin(struct daemon *d, struct request *r, int status)
+{
+    struct audit *a = d->audit;
+
+    if (!a || reads(r))
+        return;
+    name_request(r);
+    a->request = r;
+    a->status = status;
+    a->changes = db_total_changes(store_state(d->store));
+    snprintf(a->subject, sizeof(a->subject), "%s", r->params[0] ? r->params[0] : "");
+}
+
+void audit_end(struct daemon *d, struct request *r)
+{
+    struct audit *a = d->audit;
+    struct error err;
+    bool changed;
+
+    if (!a || !a->request)
+        return;
+    a->request = NULL;
+    changed = db_total_changes(store_state(d->store)) != a->changes;
+    if (r->audited ? r->status < 400 : r->status == 0 || r->status >= 400 || !changed)
+        return;
+    if (!append(d, r, r->status, &err))
+        log_error("a change is missing in the audit log error=\"%s\"", err.msg);
+    r->audited = r->status;
+}
+
+void audit_subject(struct daemon *d, const char *subject)
+{
+    if (d->audit)
+        snprintf(d->audit->subject, sizeof(d->audit->subject), "%s", subject);
+}
+
+bool audit_record(struct daemon *d, struct request *r, const char *subject, int status,
+                  struct error *err)
+{
+    if (!d->audit)
+        return true;
+    audit_subject(d, subject);
+    if (!append(d, r, status, err))
+        return false;
+    r->audited = status;
+    return true;
+}
+
+void audit_refusal(struct daemon *d, struct request *r, int status)
+{
+    struct error err;
+
+    if (!d->audit || reads(r) || !r->caller.id[0])
+        return;
+    name_request(r);
+    audit_subject(d, r->params[0] ? r->params[0] : "");
+    if (!append(d, r, status, &err))
+        log_error("a refusal is missing in the audit log error=\"%s\"", err.msg);
+}

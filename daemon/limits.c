@@ -1,0 +1,104 @@
+#include "daemon/limits.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/limiter.h"
+#include "daemon/problem.h"
+#include "proto/base/clock.h"
+#include "proto/base/mem.h"
+
+enum {
+    RATE = 100,  /* requests a second, where no option says otherwise */
+    BURST_S = 4, /* seconds of the rate that may come at once */
+    MINUTE_S = 60
+};
+
+struct limits {
+    bool all;                                      /* also loopback and the token of STATE/token */
+    struct limiter *addresses, *tokens, *failures; /* failures NULL: no limit */
+};
+
+struct limits *limits_open(const struct settings *s)
+{
+    double rate = s->requests_per_second ? (double)s->requests_per_second : RATE;
+    double failures = (double)s->auth_failures;
+    struct limits *l = NEW(struct limits);
+
+    l->all = s->requests_per_second != 0;
+    l->addresses = limiter_new(rate, BURST_S * rate);
+    l->tokens = limiter_new(rate, BURST_S * rate);
+    l->failures = failures > 0 ? limiter_new(failures / MINUTE_S, failures) : NULL;
+    return l;
+}
+
+void limits_close(struct limits *l)
+{
+    if (!l)
+        return;
+    limiter_free(l->addresses);
+    limiter_free(l->tokens);
+    limiter_free(l->failures);
+    free(l);
+}
+
+static bool refuse(struct request *r, double wait_s, const char *what, const char *whose)
+{
+    char seconds[24];
+
+    snprintf(seconds, sizeof(seconds), "%.0f", fmax(1, ceil(wait_s)));
+    http_add_header(r, "Retry-After", seconds);
+    problem_reply(r, "rate_limited", NULL, "too many %s %s; ask again in %s s", what, whose,
+                  seconds);
+    return false;
+}
+
+static bool is_local(const struct request *r)
+{
+    uid_t uid;
+
+    return http_local(r, &uid);
+}
+
+bool limits_admit_address(struct daemon *d, struct request *r)
+{
+    struct limits *l = d->limits;
+    char network[HTTP_PEER_SIZE];
+    double now = clock_mono_s(), wait;
+    bool loopback;
+
+    if (!l || is_local(r))
+        return true;
+    loopback = http_network(r, network);
+    if (l->failures && !limiter_has(l->failures, network, now, &wait))
+        return refuse(r, wait, "wrong tokens from", network);
+    return (loopback && !l->all) || limiter_take(l->addresses, network, now, &wait) ||
+           refuse(r, wait, "requests from", network);
+}
+
+bool limits_admit_caller(struct daemon *d, struct request *r)
+{
+    struct limits *l = d->limits;
+    double wait;
+
+    if (!l || r->caller.local || !r->caller.id[0] ||
+        (!l->all && strcmp(r->caller.id, TOKEN_ROOT) == 0))
+        return true;
+    return limiter_take(l->tokens, r->caller.id, clock_mono_s(), &wait) ||
+           refuse(r, wait, "requests with the token", r->caller.id);
+}
+
+void limits_note_failure(struct daemon *d, struct request *r)
+{
+    struct limits *l = d->limits;
+    char network[HTTP_PEER_SIZE];
+    double wait;
+
+    if (!l || !l->failures || is_local(r) ||
+        (!http_header(r, "Authorization") && !http_header(r, "Cookie")))
+        return;
+    http_network(r, network);
+    limiter_take(l->failures, network, clock_mono_s(), &wait);
+}

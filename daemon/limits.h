@@ -1,0 +1,18 @@
+/* How often one address, or one token, may ask, and how often it may be wrong. The UNIX socket has no limits, so that
+ * whoever runs the daemon is never shut out. */
+#ifndef DAEMON_LIMITS_H
+#define DAEMON_LIMITS_H
+
+#include "daemon/daemon.h"
+
+struct limits;
+struct limits *limits_open(const struct settings *s);
+void limits_close(struct limits *l); /* NULL is fine */
+
+/* Before it is known who asks, and after. False when the answer was given: 429 with Retry-After. */
+bool limits_admit_address(struct daemon *d, struct request *r);
+bool limits_admit_caller(struct daemon *d, struct request *r);
+/* The request showed a token or a cookie that opens nothing. */
+void limits_note_failure(struct daemon *d, struct request *r);
+
+#endif

@@ -1,0 +1,819 @@
+/* daemon: who may ask: tokens, scopes, sessions, and the ends of all of them. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "daemon/audit.h"
+#include "daemon/db.h"
+#include "daemon/limiter.h"
+#include "daemon/limits.h"
+#include "daemon/routes.h"
+#include "daemon/sse.h"
+#include "daemon/tokens.h"
+#include "proto/base/clock.h"
+#include "proto/base/rng.h"
+#include "proto/base/str.h"
+#include "proto/wire/audit.h"
+#include "tests/unit/daemon_rig.h"
+#include "tests/unit/unit.h"
+
+static struct token add_token(struct daemon *d, enum scope scope, int64_t ms, char *secret)
+{
+    struct token t = {.name = "test", .scope = scope, .expires_ms = clock_wall_ms() + ms};
+    struct error err;
+
+    ck_assert_ok(token_add(d, &t, secret, &err), err);
+    return t;
+}
+
+static bool opens(struct daemon *d, const char *secret, struct caller *who)
+{
+    struct error err;
+    bool ok = token_check(d, secret, who, &err);
+
+    ck_assert(ok || err.code == ERR_UNAUTHORIZED);
+    ck_assert(ok == (who->scope != SCOPE_NONE) && ok == (who->id[0] != '\0'));
+    return ok;
+}
+
+/* -- Tokens ------------------------------------------------------------------------------------ */
+
+START_TEST(a_token_opens_with_its_whole_secret)
+{
+    char secret[SECRET_SIZE], bad[SECRET_SIZE];
+    struct caller who;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "whole", 16);
+    t = add_token(&d, SCOPE_SUBMIT, 60000, secret);
+    ck_assert_uint_eq(strlen(secret), strlen("dst__") + 10 + 64);
+    ck_assert(opens(&d, secret, &who));
+    ck_assert_str_eq(who.id, t.id);
+    ck_assert_int_eq(who.scope, SCOPE_SUBMIT);
+    ck_assert_int_eq(who.expires_ms, t.expires_ms);
+    for (size_t i = 0; secret[i]; i++) {
+        memcpy(bad, secret, sizeof(bad));
+        bad[i] = bad[i] == '0' ? '1' : '0';
+        ck_assert_msg(!opens(&d, bad, &who), "byte %zu changed: %s", i, bad);
+        memcpy(bad, secret, sizeof(bad));
+        bad[i] = '\0';
+        ck_assert_msg(!opens(&d, bad, &who), "cut at %zu: %s", i, bad);
+    }
+    ck_assert(opens(&d, d.token, &who));
+    ck_assert_str_eq(who.id, TOKEN_ROOT);
+    ck_assert_int_eq(who.scope, SCOPE_ADMIN);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_token_ends_and_says_why)
+{
+    char secret[SECRET_SIZE];
+    struct caller who;
+    struct error err;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "ends", 16);
+    add_token(&d, SCOPE_READ, -1, secret);
+    ck_assert(!token_check(&d, secret, &who, &err));
+    ck_assert_msg(strstr(err.msg, "expired"), "%s", err.msg);
+
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    ck_assert_ok(token_check(&d, secret, &who, &err), err);
+    ck_assert(token_holds(&d, &who));
+    ck_assert_ok(token_revoke(&d, &t, &err), err);
+    ck_assert(!token_holds(&d, &who));
+    ck_assert(!token_check(&d, secret, &who, &err));
+    ck_assert_msg(strstr(err.msg, "revoked"), "%s", err.msg);
+    /* Whoever has not the secret learns nothing. */
+    secret[strlen(secret) - 1] ^= 1;
+    ck_assert(!token_check(&d, secret, &who, &err));
+    ck_assert_msg(!strstr(err.msg, "revoked"), "%s", err.msg);
+    ck_assert_ok(token_find(&d, t.id, &t, &err), err);
+    ck_assert(t.revoked_ms > 0);
+    ck_assert(!token_rotate(&d, &t, 0, secret, &err) && err.code == ERR_CONFLICT);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_rotated_secret_works_as_long_as_was_said)
+{
+    char first[SECRET_SIZE], second[SECRET_SIZE], third[SECRET_SIZE];
+    struct caller old, who;
+    struct error err;
+    struct daemon d;
+    struct token t;
+    int64_t end;
+
+    rig_open(&d, "rotated", 16);
+    t = add_token(&d, SCOPE_READ, 600000, first);
+    ck_assert(opens(&d, first, &old));
+    ck_assert_ok(token_rotate(&d, &t, 60, second, &err), err);
+    end = t.overlap_ms;
+    ck_assert(opens(&d, first, &who) && who.expires_ms == end);
+    ck_assert(token_holds(&d, &old) && old.expires_ms == end);
+    ck_assert(opens(&d, second, &who) && who.expires_ms == t.expires_ms);
+    /* The next rotation ends the first; without overlap it ends the second too. */
+    ck_assert_ok(token_rotate(&d, &t, 0, third, &err), err);
+    ck_assert(!opens(&d, first, &who) && !opens(&d, second, &who) && opens(&d, third, &who));
+    ck_assert(!token_holds(&d, &old));
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_session_ends_with_its_time_and_its_secret)
+{
+    char secret[SECRET_SIZE], next[SECRET_SIZE];
+    int64_t now = clock_wall_ms();
+    struct caller who, got;
+    struct error err;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "session", 16);
+    t = add_token(&d, SCOPE_SUBMIT, 60000, secret);
+    ck_assert(opens(&d, secret, &who));
+    ck_assert_ok(session_add(&d, "over", &who, now - 1, &err), err);
+    ck_assert_ok(session_add(&d, "short", &who, now + 30000, &err), err);
+    ck_assert_ok(session_add(&d, "long", &who, now + 90000, &err), err);
+    ck_assert(!session_check(&d, "over", &got) && !session_check(&d, "other", &got) &&
+              !session_check(&d, "", &got));
+    ck_assert(session_check(&d, "short", &got) && got.session && got.scope == SCOPE_SUBMIT);
+    ck_assert_int_eq(got.expires_ms, now + 30000);
+    ck_assert(session_check(&d, "long", &got) && got.expires_ms == t.expires_ms);
+    ck_assert_str_eq(got.id, t.id);
+    ck_assert_ok(token_rotate(&d, &t, 0, next, &err), err);
+    ck_assert(!token_holds(&d, &got) && !session_check(&d, "long", &got));
+
+    ck_assert(opens(&d, d.token, &who));
+    ck_assert_ok(session_add(&d, "root", &who, now + 90000, &err), err);
+    ck_assert(session_check(&d, "root", &got));
+    snprintf(d.token, sizeof(d.token), "dst_another");
+    ck_assert(!session_check(&d, "root", &got));
+    rig_close(&d);
+}
+END_TEST
+
+static int64_t stored_use(struct daemon *d, const char *id)
+{
+    struct db_stmt *q =
+        db_prepare(store_state(d->store), "SELECT used_ms FROM token WHERE id=?", NULL);
+    int64_t at;
+
+    db_bind_text(q, 1, id);
+    ck_assert_int_eq(db_step(q, NULL), DB_ROW);
+    at = db_int(q, 0);
+    db_reset(q);
+    return at;
+}
+
+START_TEST(the_last_use_is_known_at_once_and_written_later)
+{
+    char secret[SECRET_SIZE], id[TOKEN_ID_SIZE];
+    struct caller who;
+    struct error err;
+    struct daemon d;
+    struct token t;
+
+    rig_open(&d, "use", 16);
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    memcpy(id, t.id, sizeof(id));
+    ck_assert(opens(&d, secret, &who) && opens(&d, secret, &who));
+    ck_assert_ok(token_find(&d, id, &t, &err), err);
+    ck_assert(t.used_ms > 0);
+    ck_assert_msg(stored_use(&d, id) == 0, "a request has written to the disk");
+    rig_close(&d);
+    rig_open(&d, "use", 16);
+    ck_assert_int_eq(stored_use(&d, id), t.used_ms);
+    rig_close(&d);
+}
+END_TEST
+
+/* -- Over HTTP --------------------------------------------------------------------------------- */
+
+static void turn(struct daemon *d)
+{
+    for (int i = 0; i < 20; i++) {
+        uv_run(&d->loop, UV_RUN_NOWAIT);
+        if (i % 5 == 4)
+            usleep(1000);
+    }
+}
+
+/* What has come by now; true when the peer has closed. */
+static bool receive(int fd, struct buf *out)
+{
+    char block[4096];
+    ssize_t n;
+
+    while ((n = recv(fd, block, sizeof(block), MSG_DONTWAIT)) > 0)
+        buf_add(out, block, (size_t)n);
+    return n == 0 || errno != EAGAIN;
+}
+
+static struct sockaddr_in serve(struct daemon *d)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct http_limits limits = {.body_bytes = 1 << 20,
+                                       .connections = {.header_ms = 10000, .body_ms = 30000}};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct error err;
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    d->http = http_start(&d->loop, fd, &limits, &routes_service, d, &err);
+    ck_assert_msg(d->http, "%s", err.msg);
+    sse_start(d);
+    return a;
+}
+
+static void hang_up(struct daemon *d)
+{
+    events_on_publish(d->events, NULL, NULL);
+    http_stop(d->http);
+    d->http = NULL;
+}
+
+static size_t count(const struct buf *text, const char *word)
+{
+    size_t n = 0;
+
+    for (const char *p = buf_text(text); (p = strstr(p, word)); p += strlen(word))
+        n++;
+    return n;
+}
+
+/* headers: each with its line end. */
+static int ask(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
+               const char *headers)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char *text = str_fmt("%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n%s\r\n", method,
+                         path, headers);
+
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)a, sizeof(*a)), 0);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    free(text);
+    turn(d);
+    return fd;
+}
+
+static int status_of(struct daemon *d, const struct sockaddr_in *a, const char *method,
+                     const char *path, const char *headers, struct buf *answer)
+{
+    int fd = ask(d, a, method, path, headers), status = 0;
+
+    for (int i = 0; i < 100 && !strstr(buf_text(answer), "\r\n\r\n"); i++) {
+        receive(fd, answer);
+        turn(d);
+    }
+    close(fd);
+    turn(d);
+    sscanf(buf_text(answer), "HTTP/1.1 %d", &status);
+    return status;
+}
+
+/* A path that the pattern fits. */
+static char *example(const char *pattern)
+{
+    struct buf b = buf_new(0);
+
+    for (; *pattern; pattern++)
+        if (*pattern == '{') {
+            buf_str(&b, "x");
+            pattern = strchr(pattern, '}');
+        } else {
+            buf_add(&b, pattern, 1);
+        }
+    return buf_take(&b);
+}
+
+static void try_scope(enum scope scope)
+{
+    static const enum scope needed[] = {
+        [ACCESS_PUBLIC] = SCOPE_NONE,   [ACCESS_READ] = SCOPE_READ,
+        [ACCESS_SUBMIT] = SCOPE_SUBMIT, [ACCESS_OPERATE] = SCOPE_OPERATE,
+        [ACCESS_ADMIN] = SCOPE_ADMIN,   [ACCESS_TOKEN] = SCOPE_READ};
+    char secret[SECRET_SIZE], *headers;
+    struct sockaddr_in a;
+    struct daemon d;
+    size_t refused = 0;
+
+    rig_open(&d, "scopes", 16);
+    a = serve(&d);
+    if (scope == SCOPE_NONE)
+        snprintf(secret, sizeof(secret), "dst_0123456789_none");
+    else
+        add_token(&d, scope, 60000, secret);
+    headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+    for (size_t i = 0; i < n_routes; i++) {
+        struct buf answer = buf_new(0);
+        char *path = example(routes[i].pattern);
+        int status;
+
+        if (needed[routes[i].access] > scope) {
+            status = status_of(&d, &a, routes[i].method, path, headers, &answer);
+            ck_assert_msg(status == (scope ? 403 : 401), "scope %s: %s %s: %d", scope_name(scope),
+                          routes[i].method, path, status);
+            ck_assert_msg(!scope || strstr(buf_text(&answer), scope_name(needed[routes[i].access])),
+                          "the scope is not named: %s", buf_text(&answer));
+            refused++;
+        }
+        free(path);
+        buf_free(&answer);
+    }
+    ck_assert_msg(scope == SCOPE_ADMIN ? !refused : refused, "scope %s: %zu refusals",
+                  scope_name(scope), refused);
+    if (scope) {
+        struct buf answer = buf_new(0);
+
+        ck_assert_int_eq(status_of(&d, &a, "GET", "/api/v1/queue", headers, &answer), 200);
+        buf_free(&answer);
+    }
+    if (scope >= SCOPE_OPERATE) {
+        struct buf answer = buf_new(0);
+
+        ck_assert_int_eq(status_of(&d, &a, "POST", "/api/v1/queue:pause", headers, &answer), 200);
+        buf_free(&answer);
+    }
+    free(headers);
+    hang_up(&d);
+    rig_close(&d);
+}
+
+START_TEST(no_scope_reaches_further_than_it_says)
+{
+    for (enum scope s = SCOPE_NONE; s < SCOPE_COUNT; s++)
+        try_scope(s);
+}
+END_TEST
+
+START_TEST(a_session_is_never_admin_and_changes_nothing_alone)
+{
+    static const struct {
+        const char *method, *path, *header;
+        int status;
+    } cases[] = {
+        {"GET", "/api/v1/queue", "", 200},
+        {"POST", "/api/v1/queue:pause", "", 403},
+        {"POST", "/api/v1/queue:pause", "X-Distilld-Request: 1\r\n", 200},
+        {"GET", "/api/v1/tokens", "", 403},
+        {"POST", "/api/v1/tokens", "X-Distilld-Request: 1\r\n", 403},
+        /* A token that is shown counts, good or bad. */
+        {"GET", "/api/v1/queue", "Authorization: Bearer dst_x\r\n", 401},
+        {"POST", "/api/v1/queue:resume", "Authorization: Bearer dst_secret\r\n", 200},
+    };
+    char hex[SHA256_HEX];
+    struct caller root;
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+
+    rig_open(&d, "cookie", 16);
+    a = serve(&d);
+    ck_assert(opens(&d, d.token, &root));
+    sha256_of("cookie", 6, hex);
+    ck_assert_ok(session_add(&d, hex, &root, clock_wall_ms() + 60000, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *headers = str_fmt("Cookie: distilld_session=cookie\r\n%s", cases[i].header);
+        struct buf answer = buf_new(0);
+        int status = status_of(&d, &a, cases[i].method, cases[i].path, headers, &answer);
+
+        ck_assert_msg(status == cases[i].status, "case %zu: %d: %s", i, status, buf_text(&answer));
+        buf_free(&answer);
+        free(headers);
+    }
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* Whether the stream is closed within so many seconds. */
+static bool ends_within(struct daemon *d, int fd, double seconds)
+{
+    double end = clock_mono_s() + seconds;
+    struct buf got = buf_new(0);
+    bool closed;
+
+    do {
+        turn(d);
+        closed = receive(fd, &got) || str_ends(buf_text(&got), "0\r\n\r\n");
+    } while (!closed && clock_mono_s() < end);
+    buf_free(&got);
+    return closed;
+}
+
+START_TEST(streams_end_with_their_token)
+{
+    char secret[SECRET_SIZE], other[SECRET_SIZE], passing[SECRET_SIZE], *headers;
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+    struct token t;
+    int revoked, stays, expires;
+
+    rig_open(&d, "streams", 16);
+    a = serve(&d);
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    add_token(&d, SCOPE_READ, 60000, other);
+    add_token(&d, SCOPE_READ, 1000, passing);
+    headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+    revoked = ask(&d, &a, "GET", "/api/v1/events", headers);
+    free(headers);
+    headers = str_fmt("Authorization: Bearer %s\r\n", other);
+    stays = ask(&d, &a, "GET", "/api/v1/events", headers);
+    free(headers);
+    headers = str_fmt("Authorization: Bearer %s\r\n", passing);
+    expires = ask(&d, &a, "GET", "/api/v1/events", headers);
+    free(headers);
+    ck_assert_uint_eq(http_streams(d.http), 3);
+    ck_assert(!ends_within(&d, revoked, 0.1));
+    ck_assert_ok(token_revoke(&d, &t, &err), err);
+    ck_assert_msg(ends_within(&d, revoked, 5), "the stream of a revoked token goes on");
+    ck_assert_msg(ends_within(&d, expires, 5), "the stream of a token that is over goes on");
+    ck_assert_msg(!ends_within(&d, stays, 0.1), "the stream of another token has ended");
+    ck_assert_uint_eq(http_streams(d.http), 1);
+    close(revoked);
+    close(stays);
+    close(expires);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* -- The audit log ----------------------------------------------------------------------------- */
+
+static void keep_row(struct json *take_row, void *rows)
+{
+    js_push(rows, take_row);
+}
+
+/* All rows, oldest first. */
+static struct json *audit_of(struct daemon *d)
+{
+    struct json *rows = js_new_array();
+    struct error err;
+
+    ck_assert_ok(audit_rows(d, 1, INT64_MAX, 1000, false, keep_row, rows, &err), err);
+    return rows;
+}
+
+/* The first row that breaks the chain, counted from 1; 0: none. */
+static size_t broken_row(const struct json *rows)
+{
+    char hash[SHA256_HEX] = AUDIT_START;
+
+    for (size_t i = 0; i < js_len(rows); i++) {
+        const struct json *row = js_at(rows, i);
+
+        audit_hash(hash, row, hash);
+        if (js_int(js_get(row, "seq"), 0) != (int64_t)i + 1 ||
+            strcmp(hash, js_string(js_get(row, "hash"), "")) != 0)
+            return i + 1;
+    }
+    return 0;
+}
+
+static uint64_t commits(struct daemon *d)
+{
+    const struct histogram *h = store_commit_seconds(d->store);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(h->counts); i++)
+        n += h->counts[i];
+    return n;
+}
+
+static bool run_sql(struct daemon *d, const char *sql, struct error *err)
+{
+    struct db_stmt *q = db_prepare(store_state(d->store), sql, err);
+
+    return q && db_run(q, err);
+}
+
+#define ROOT "Authorization: Bearer dst_secret\r\n"
+
+/* One request; its status. */
+static int one(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
+               const char *headers)
+{
+    struct buf answer = buf_new(0);
+    int status = status_of(d, a, method, path, headers, &answer);
+
+    buf_free(&answer);
+    return status;
+}
+
+START_TEST(each_change_is_in_the_audit_log_with_its_caller)
+{
+    static const struct {
+        const char *method, *path, *headers;
+        int status;
+        const char *caller, *subject; /* caller NULL: no row */
+    } cases[] = {
+        {"POST", "/api/v1/queue:pause", ROOT "X-Request-Id: my-own.1\r\n", 200, "root", ""},
+        {"GET", "/api/v1/queue", ROOT, 200, NULL, NULL},
+        {"POST", "/api/v1/jobs/job_00000000000000000000000001:cancel", ROOT, 202, "root",
+         "job_00000000000000000000000001"},
+        {"POST", "/api/v1/jobs/job_00000000000000000000000001:cancel", ROOT, 202, NULL, NULL},
+        {"POST", "/api/v1/queue:resume", "", 401, NULL, NULL},
+        {"POST", "/api/v1/session", ROOT, 204, "root", ""},
+        {"POST", "/api/v1/queue:resume", "reader", 403, "reader", ""},
+        {"DELETE", "/api/v1/tokens/0123456789", ROOT, 404, NULL, NULL},
+        {"POST", "/api/v1/queue:resume", ROOT "X-Request-Id: no good\r\n", 200, "root", ""},
+    };
+    char secret[SECRET_SIZE], *reader;
+    struct sockaddr_in a;
+    struct json *rows;
+    struct daemon d;
+    struct token t;
+    size_t n = 0;
+
+    rig_open(&d, "audit", 16);
+    a = serve(&d);
+    rig_submit(&d, 1);
+    t = add_token(&d, SCOPE_READ, 60000, secret);
+    reader = str_fmt("Authorization: Bearer %s\r\n", secret);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        bool reads = strcmp(cases[i].headers, "reader") == 0;
+        uint64_t before = commits(&d);
+        int status = one(&d, &a, cases[i].method, cases[i].path, reads ? reader : cases[i].headers);
+        const struct json *row;
+
+        ck_assert_msg(status == cases[i].status, "case %zu: %d", i, status);
+        rows = audit_of(&d);
+        n += cases[i].caller != NULL;
+        ck_assert_msg(js_len(rows) == n, "case %zu: %zu rows", i, js_len(rows));
+        ck_assert_msg(commits(&d) - before == (cases[i].caller != NULL),
+                      "case %zu: %d commits for a row and its change", i,
+                      (int)(commits(&d) - before));
+        row = js_at(rows, n - 1);
+        if (cases[i].caller) {
+            ck_assert_str_eq(js_string(js_get(row, "caller"), ""), reads ? t.id : cases[i].caller);
+            ck_assert_str_eq(js_string(js_get(row, "subject"), "?"), cases[i].subject);
+            ck_assert_str_eq(js_string(js_get(row, "path"), ""), cases[i].path);
+            ck_assert_str_eq(js_string(js_get(row, "address"), ""), "127.0.0.1");
+            ck_assert_int_eq(js_int(js_get(row, "status"), 0), status);
+        }
+        if (i == 0)
+            ck_assert_str_eq(js_string(js_get(row, "request"), ""), "my-own.1");
+        js_free(rows);
+    }
+    rows = audit_of(&d);
+    ck_assert_uint_eq(strlen(js_string(js_path(rows, "4.request"), "")), 16);
+    ck_assert_uint_eq(broken_row(rows), 0);
+    js_free(rows);
+    free(reader);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_change_that_cannot_be_audited_is_not_made)
+{
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+    bool paused;
+
+    rig_open(&d, "unaudited", 16);
+    a = serve(&d);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause", ROOT), 200);
+    ck_assert(!run_sql(&d, "UPDATE audit SET caller='nobody'", &err));
+    ck_assert_msg(strstr(err.msg, "append-only"), "%s", err.msg);
+    ck_assert(!run_sql(&d, "DELETE FROM audit", &err));
+    ck_assert_ok(run_sql(&d,
+                         "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT,"
+                         " 'no room'); END",
+                         &err),
+                 err);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:resume", ROOT), 503);
+    ck_assert_ok(store_paused(d.store, &paused, &err), err);
+    ck_assert_msg(paused && d.paused, "the change was made all the same");
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(every_change_of_a_row_breaks_the_chain_there)
+{
+    static const char *const texts[] = {"at",   "caller",  "address", "method",
+                                        "path", "request", "subject", "hash"};
+    struct sockaddr_in a;
+    struct json *rows;
+    struct daemon d;
+
+    rig_open(&d, "chain", 16);
+    a = serve(&d);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(
+            one(&d, &a, "POST", i % 2 ? "/api/v1/queue:resume" : "/api/v1/queue:pause", ROOT), 200);
+    hang_up(&d);
+    rows = audit_of(&d);
+    for (size_t i = 0; i < 4; i++) {
+        for (size_t k = 0; k < ARRAY_LEN(texts); k++) {
+            struct json *bad = js_copy(rows);
+
+            js_set(js_at(bad, i), texts[k], js_new_string("x"));
+            ck_assert_msg(broken_row(bad) == i + 1, "row %zu, %s: %zu", i + 1, texts[k],
+                          broken_row(bad));
+            js_free(bad);
+        }
+        for (int64_t status = 0; status < 2; status++) {
+            struct json *bad = js_copy(rows);
+
+            js_set(js_at(bad, i), status ? "status" : "seq", js_new_int(999));
+            ck_assert_uint_eq(broken_row(bad), i + 1);
+            js_free(bad);
+        }
+    }
+    js_free(rows);
+    rig_close(&d);
+}
+END_TEST
+
+/* -- Limits ------------------------------------------------------------------------------------ */
+
+/* Two keys ask at random times, and a third that is not limited by them. */
+START_TEST(no_more_gets_through_than_rate_and_burst)
+{
+    enum {
+        ASKED = 4000
+    };
+    static const char *const keys[] = {"10.0.0.1", "10.0.0.2"};
+    const double rate = 5, burst = 20;
+    uint64_t key = rng_key(unit_seed(), 1);
+    struct limiter *l = limiter_new(rate, burst);
+    double now = 1000, passed[2] = {0}, wait, end;
+
+    for (int i = 0; i < ASKED; i++) {
+        size_t k = rng_below(key, 2 * (uint64_t)i, 2);
+
+        now += rng_uniform(key, 2 * (uint64_t)i + 1) * 0.1;
+        if (limiter_take(l, keys[k], now, &wait)) {
+            passed[k]++;
+        } else {
+            ck_assert_msg(wait > 0 && wait <= 1 / rate + 1e-9, "waits %g", wait);
+            end = now + wait;
+            ck_assert(!limiter_has(l, keys[k], end - wait * 0.1, &wait));
+            now = end + 1e-6;
+            ck_assert(limiter_has(l, keys[k], now, &wait));
+        }
+        ck_assert_msg(passed[k] <= burst + rate * (now - 1000) + 1, "%g in %g s", passed[k],
+                      now - 1000);
+    }
+    ck_assert_msg(passed[0] > rate * (now - 1000) * 0.8, "only %g in %g s", passed[0], now - 1000);
+    ck_assert(limiter_has(l, "10.0.0.3", now, &wait));
+    limiter_free(l);
+}
+END_TEST
+
+/* More keys than it has room for: those that ask most are the last to be forgotten. */
+START_TEST(a_crowd_does_not_free_the_greedy)
+{
+    struct limiter *l = limiter_new(0.001, 10);
+    double wait;
+
+    for (int i = 0; i < 10; i++)
+        ck_assert(limiter_take(l, "greedy", 1, &wait));
+    for (int i = 0; i < 100000; i++) {
+        char *key = str_fmt("key %d", i);
+
+        ck_assert(limiter_take(l, key, 1, &wait));
+        free(key);
+    }
+    ck_assert(!limiter_take(l, "greedy", 1, &wait));
+    limiter_free(l);
+}
+END_TEST
+
+static void expect_limited(struct daemon *d, const struct sockaddr_in *a, const char *headers,
+                           const char *why)
+{
+    struct buf answer = buf_new(0);
+    const char *retry;
+    int status = status_of(d, a, "GET", "/api/v1/queue", headers, &answer);
+
+    ck_assert_msg(status == 429 && strstr(buf_text(&answer), why), "%d: %s", status,
+                  buf_text(&answer));
+    retry = strstr(buf_text(&answer), "Retry-After: ");
+    ck_assert_msg(retry && strtol(retry + strlen("Retry-After: "), NULL, 10) >= 1, "%s",
+                  buf_text(&answer));
+    buf_free(&answer);
+}
+
+START_TEST(whoever_asks_too_often_is_told_when_to_come_again)
+{
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "often", 16);
+    a = serve(&d);
+    /* Loopback and the root token have no limit but one that was set. */
+    d.limits = limits_open(&d.settings);
+    for (int i = 0; i < 500; i += 100)
+        ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ROOT), 200);
+    limits_close(d.limits);
+    d.settings.requests_per_second = 1;
+    d.limits = limits_open(&d.settings);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ROOT), 200);
+    expect_limited(&d, &a, ROOT, "too many requests from 127.0.0.1");
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* Many requests at once, on one connection. */
+START_TEST(a_token_has_a_limit_of_its_own)
+{
+    enum {
+        ALLOWED = 400,
+        ASKED = 1000
+    };
+    char secret[SECRET_SIZE], other[SECRET_SIZE], *headers, *line;
+    struct buf all = buf_new(0), answers = buf_new(0);
+    struct sockaddr_in a;
+    struct daemon d;
+    double began = clock_mono_s();
+    size_t passed = 0;
+    int fd;
+
+    rig_open(&d, "own", 16);
+    a = serve(&d);
+    d.limits = limits_open(&d.settings);
+    add_token(&d, SCOPE_READ, 60000, secret);
+    add_token(&d, SCOPE_READ, 60000, other);
+    headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+    line = str_fmt("HEAD /api/v1/queue HTTP/1.1\r\nHost: localhost\r\n%s\r\n", headers);
+    for (int i = 0; i < ASKED - 1; i++)
+        buf_str(&all, line);
+    fd = ask(&d, &a, "HEAD", "/api/v1/queue", headers);
+    ck_assert_int_eq(send(fd, all.data, all.len, MSG_NOSIGNAL), (ssize_t)all.len);
+    while (passed + count(&answers, "HTTP/1.1 429") < ASKED && clock_mono_s() < began + 30) {
+        uv_run(&d.loop, UV_RUN_NOWAIT);
+        receive(fd, &answers);
+        passed = count(&answers, "HTTP/1.1 200");
+    }
+    /* 100 more for each second that this took. */
+    ck_assert_msg(passed >= ALLOWED && passed < ASKED &&
+                      (double)passed <= ALLOWED + 1 + 100 * (clock_mono_s() - began),
+                  "%zu of %d passed", passed, ASKED);
+    expect_limited(&d, &a, headers, "too many requests with the token");
+    free(headers);
+    headers = str_fmt("Authorization: Bearer %s\r\n", other);
+    ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", headers), 200);
+    free(headers);
+    free(line);
+    buf_free(&all);
+    buf_free(&answers);
+    close(fd);
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(an_address_with_wrong_tokens_must_wait)
+{
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "wrong", 16);
+    d.settings.auth_failures = 3;
+    a = serve(&d);
+    d.limits = limits_open(&d.settings);
+    for (int i = 0; i < 10; i++) /* without one nothing is tried */
+        ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ""), 401);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(
+            one(&d, &a, "GET", "/api/v1/queue",
+                i == 1 ? "Cookie: distilld_session=x\r\n" : "Authorization: Bearer dst_x\r\n"),
+            401);
+    expect_limited(&d, &a, ROOT, "too many wrong tokens from 127.0.0.1");
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
+          a_rotated_secret_works_as_long_as_was_said, a_session_ends_with_its_time_and_its_secret,
+          the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
+          a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
+          each_change_is_in_the_audit_log_with_its_caller,
+          a_change_that_cannot_be_audited_is_not_made, every_change_of_a_row_breaks_the_chain_there,
+          no_more_gets_through_than_rate_and_burst, a_crowd_does_not_free_the_greedy,
+          whoever_asks_too_often_is_told_when_to_come_again, a_token_has_a_limit_of_its_own,
+          an_address_with_wrong_tokens_must_wait)
