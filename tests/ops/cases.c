@@ -425,6 +425,19 @@ static value_id matmul(struct graph *g)
     return g_gemm(g, "mm", input(g, shape2(4, 9)), input(g, shape2(9, 3)), NO_VALUE, false, false);
 }
 
+/* More columns than a panel has, more rows than a tile, more inner products than a part; none a multiple. */
+static value_id matmul_large(struct graph *g)
+{
+    return g_gemm(g, "mm", input(g, shape2(35, 205)), input(g, shape2(205, 71)),
+                  input(g, shape1(71)), false, false);
+}
+
+static value_id matmul_turned(struct graph *g)
+{
+    return g_gemm(g, "mm", input(g, shape2(35, 205)), input(g, shape2(71, 205)),
+                  input(g, shape1(71)), false, true);
+}
+
 static value_id residual(struct graph *g)
 {
     value_id x = input(g, shape4(2, 16, 6, 6)), w = input(g, shape4(16, 16, 3, 3));
@@ -640,6 +653,8 @@ const struct op_case op_cases[] = {
     {"flatten_blocked", flatten_blocked, false},
     {"linear", linear, false},
     {"matmul", matmul, false},
+    {"matmul/large", matmul_large, false},
+    {"matmul/turned", matmul_turned, false},
     {"residual", residual, false},
     {"relu_plain", relu_plain, false},
     {"arithmetic", arithmetic, false},
