@@ -49,9 +49,22 @@ static void ask_for_large_pages(void *p, size_t bytes)
     (void)madvise(p, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
 }
 
-/* Zeroes what nobody has looked at yet. Whole pages are given back to the kernel, which hands out zeros in
- * their place when they are first used: to write zeros now would cost a pass over all of it, and pages that
- * are never used would be there too. */
+/* The pages under p at once, rather than by a fault for each when it is first used; what was planned is there
+ * from the start. Where the kernel cannot, they come one by one. */
+static void ask_for_pages(char *p, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)p % page;
+
+    (void)madvise(p - before, before + bytes, MADV_POPULATE_WRITE);
+#else
+    (void)p;
+    (void)bytes;
+#endif
+}
+
+/* Whole pages are given back to the kernel, which puts zeros in their place: to write zeros over these would
+ * be another pass over all of it. */
 static void zero_large(char *p, size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
@@ -63,20 +76,7 @@ static void zero_large(char *p, size_t bytes)
     }
     memset(p, 0, skip);
     memset(p + skip + whole, 0, bytes - skip - whole);
-}
-
-/* The pages under p at once, rather than by a fault for each when it is zeroed. Where the kernel cannot, they
- * come that way. */
-static void ask_for_pages(char *p, size_t bytes)
-{
-#ifdef MADV_POPULATE_WRITE
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)p % page;
-
-    (void)madvise(p - before, before + bytes, MADV_POPULATE_WRITE);
-#else
-    (void)p;
-    (void)bytes;
-#endif
+    ask_for_pages(p, bytes);
 }
 
 void *mem_try_aligned(size_t align, size_t bytes)

@@ -1,10 +1,7 @@
 /* The small parts of proto/base: str, buf, table, rng, chan, sha256, error. */
-#define _DEFAULT_SOURCE /* mincore */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/chan.h"
@@ -199,22 +196,6 @@ START_TEST(aligned_memory_is_zero)
 }
 END_TEST
 
-/* What is large is there when it is used, not before: zeroing it has touched no page in the middle. */
-START_TEST(large_memory_is_there_when_used)
-{
-    const size_t bytes = 64u << 20, page = (size_t)sysconf(_SC_PAGESIZE);
-    char *p = mem_try_aligned(page, bytes);
-    unsigned char there = 1;
-
-    ck_assert_int_eq(mincore(p + bytes / 2, page, &there), 0);
-    ck_assert_int_eq(there & 1, 0);
-    p[bytes / 2] = 1;
-    ck_assert_int_eq(mincore(p + bytes / 2, page, &there), 0);
-    ck_assert_int_eq(there & 1, 1);
-    free(p);
-}
-END_TEST
-
 START_TEST(times_are_written_in_utc)
 {
     char text[CLOCK_TEXT];
@@ -227,5 +208,4 @@ END_TEST
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
           slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
-          hashes_are_those_of_the_standard, aligned_memory_is_zero, large_memory_is_there_when_used,
-          times_are_written_in_utc)
+          hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc)
