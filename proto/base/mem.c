@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum {
-    LARGE_PAGE = 2 << 20
+    LARGE_PAGE = 2 << 20,
+    SEVERAL_PAGES = 64 << 10
 };
 
 static _Noreturn void out_of_memory(size_t count, size_t size)
@@ -47,6 +49,36 @@ static void ask_for_large_pages(void *p, size_t bytes)
     (void)madvise(p, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
 }
 
+/* The pages under p at once, rather than by a fault for each when it is first used; what was planned is there
+ * from the start. Where the kernel cannot, they come one by one. */
+static void ask_for_pages(char *p, size_t bytes)
+{
+#ifdef MADV_POPULATE_WRITE
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)p % page;
+
+    (void)madvise(p - before, before + bytes, MADV_POPULATE_WRITE);
+#else
+    (void)p;
+    (void)bytes;
+#endif
+}
+
+/* Whole pages are given back to the kernel, which puts zeros in their place: to write zeros over these would
+ * be another pass over all of it. */
+static void zero_large(char *p, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (page - (uintptr_t)p % page) % page;
+    size_t whole = (bytes - skip) / page * page;
+
+    if (madvise(p + skip, whole, MADV_DONTNEED) != 0) { /* locked, for one */
+        memset(p, 0, bytes);
+        return;
+    }
+    memset(p, 0, skip);
+    memset(p + skip + whole, 0, bytes - skip - whole);
+    ask_for_pages(p, bytes);
+}
+
 void *mem_try_aligned(size_t align, size_t bytes)
 {
     bool large = bytes >= LARGE_PAGE;
@@ -55,8 +87,13 @@ void *mem_try_aligned(size_t align, size_t bytes)
     if (posix_memalign(&p, large && align < LARGE_PAGE ? LARGE_PAGE : align,
                        bytes ? bytes : align) != 0)
         return NULL;
-    if (large)
+    if (large) {
         ask_for_large_pages(p, bytes);
+        zero_large(p, bytes);
+        return p;
+    }
+    if (bytes >= SEVERAL_PAGES)
+        ask_for_pages(p, bytes);
     memset(p, 0, bytes);
     return p;
 }

@@ -77,6 +77,13 @@ CONV(conv_filled, 2, 24, 40, 6, 5, 3, 1, 1, 1, false)
 CONV(conv_filled_1x1, 2, 58, 116, 4, 4, 1, 2, 0, 1, true)
 CONV(conv_filled_first, 2, 3, 24, 6, 6, 3, 1, 1, 1, false)
 CONV(conv_filled_depthwise, 2, 58, 58, 6, 6, 3, 2, 1, 58, false)
+CONV(conv_depthwise_tiny, 3, 32, 32, 2, 2, 3, 1, 1, 32, false)
+CONV(conv_depthwise_one_pixel, 2, 16, 16, 1, 1, 3, 2, 1, 16, false)
+CONV(conv_depthwise_5x5, 2, 40, 40, 7, 5, 5, 1, 2, 40, false)
+CONV(conv_depthwise_third, 2, 16, 16, 11, 10, 5, 3, 1, 16, false)
+CONV(conv_depthwise_skipping, 2, 16, 16, 7, 9, 2, 3, 0, 16, false)
+CONV(conv_depthwise_large, 1, 16, 16, 40, 33, 3, 1, 1, 16, false)
+CONV(conv_depthwise_border, 2, 16, 16, 4, 5, 2, 2, 3, 16, false)
 CONV(conv_tiles, 2, 16, 32, 8, 8, 3, 1, 1, 1, false)
 CONV(conv_odd_tiles, 2, 40, 24, 11, 7, 3, 1, 1, 1, false)
 CONV(conv_many_tiles, 5, 16, 16, 16, 16, 3, 1, 1, 1, false)
@@ -425,6 +432,19 @@ static value_id matmul(struct graph *g)
     return g_gemm(g, "mm", input(g, shape2(4, 9)), input(g, shape2(9, 3)), NO_VALUE, false, false);
 }
 
+/* More columns than a panel has, more rows than a tile, more inner products than a part; none a multiple. */
+static value_id matmul_large(struct graph *g)
+{
+    return g_gemm(g, "mm", input(g, shape2(35, 205)), input(g, shape2(205, 71)),
+                  input(g, shape1(71)), false, false);
+}
+
+static value_id matmul_turned(struct graph *g)
+{
+    return g_gemm(g, "mm", input(g, shape2(35, 205)), input(g, shape2(71, 205)),
+                  input(g, shape1(71)), false, true);
+}
+
 static value_id residual(struct graph *g)
 {
     value_id x = input(g, shape4(2, 16, 6, 6)), w = input(g, shape4(16, 16, 3, 3));
@@ -579,6 +599,13 @@ const struct op_case op_cases[] = {
     {"conv_filled_1x1", conv_filled_1x1, false},
     {"conv_filled_first", conv_filled_first, false},
     {"conv_filled_depthwise", conv_filled_depthwise, false},
+    {"conv_depthwise_tiny", conv_depthwise_tiny, false},
+    {"conv_depthwise_one_pixel", conv_depthwise_one_pixel, false},
+    {"conv_depthwise_5x5", conv_depthwise_5x5, false},
+    {"conv_depthwise_third", conv_depthwise_third, false},
+    {"conv_depthwise_skipping", conv_depthwise_skipping, false},
+    {"conv_depthwise_large", conv_depthwise_large, false},
+    {"conv_depthwise_border", conv_depthwise_border, false},
     {"conv_tiles", conv_tiles, false},
     {"conv_odd_tiles", conv_odd_tiles, false},
     {"conv_many_tiles", conv_many_tiles, false},
@@ -640,6 +667,8 @@ const struct op_case op_cases[] = {
     {"flatten_blocked", flatten_blocked, false},
     {"linear", linear, false},
     {"matmul", matmul, false},
+    {"matmul/large", matmul_large, false},
+    {"matmul/turned", matmul_turned, false},
     {"residual", residual, false},
     {"relu_plain", relu_plain, false},
     {"arithmetic", arithmetic, false},

@@ -6,6 +6,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/chan.h"
 #include "proto/base/clock.h"
+#include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/sha256.h"
 #include "proto/base/str.h"
@@ -176,6 +177,25 @@ START_TEST(hashes_are_those_of_the_standard)
 }
 END_TEST
 
+/* Whatever the memory held before, and however large it is. */
+START_TEST(aligned_memory_is_zero)
+{
+    static const size_t sizes[] = {0, 1, 4097, 300000, (2 << 20) + 24, (5 << 20) - 8};
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        for (int again = 0; again < 3; again++) {
+            unsigned char *p = mem_try_aligned(64, sizes[i]);
+
+            ck_assert_ptr_nonnull(p);
+            ck_assert_uint_eq((uintptr_t)p % 64, 0);
+            ck_assert_msg(sizes[i] == 0 || (p[0] == 0 && memcmp(p, p + 1, sizes[i] - 1) == 0),
+                          "%zu bytes, time %d", sizes[i], again);
+            memset(p, 7, sizes[i]);
+            free(p);
+        }
+}
+END_TEST
+
 START_TEST(times_are_written_in_utc)
 {
     char text[CLOCK_TEXT];
@@ -188,4 +208,4 @@ END_TEST
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
           slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
-          hashes_are_those_of_the_standard, times_are_written_in_utc)
+          hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc)

@@ -1,5 +1,5 @@
 /* Convolutions: oneDNN's direct algorithm on blocked activations, weights in the primitive's own layout, and
- * who else serves: conv_winograd.c, conv_wide.c. */
+ * who else serves: conv_winograd.c, conv_wide.c, conv_depthwise.c. */
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
@@ -210,6 +210,10 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
     int w;
 
     choose_layouts(c, &k);
+    if (conv_depthwise_serves(&k, n)) {
+        place_layouts(n, &k, LAYOUT_PLAIN, in, out);
+        return true;
+    }
     if (by_winograd(c, g, n, &k)) {
         w = conv_winograd_weights(c, &k, n->op == &op_conv_input_grad);
         place_layouts(n, &k, w, in, out);
@@ -240,6 +244,8 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
     dnnl_primitive_desc_t pd;
     struct cpu_kernel *kernel;
 
+    if (conv_depthwise_serves(&k, n))
+        return conv_depthwise_kernel(c, &k);
     if (by_winograd(c, g, n, &k))
         return conv_winograd_kernel(c, &k, n);
     if (n->op == &op_conv && conv_wide_serves(c, &k, n))
@@ -266,6 +272,8 @@ static struct kernel *input_grad_kernel(struct cpu *c, const struct graph *g, co
     struct conv_case k = case_of(g, n);
     dnnl_primitive_desc_t pd;
 
+    if (conv_depthwise_serves(&k, n))
+        return conv_depthwise_input_grad(c, &k);
     if (by_winograd(c, g, n, &k))
         return conv_winograd_input_grad(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[0]].layout, &pd, err))
@@ -345,6 +353,8 @@ static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, c
     dnnl_memory_desc_t md = weights_md(c, &k, weights);
     bool ok;
 
+    if (conv_depthwise_serves(&k, n))
+        return conv_depthwise_weight_grad(c, &k);
     if (by_winograd(c, g, n, &k))
         return conv_winograd_weight_grad(c, &k);
     w = NEW(struct weight_grad_kernel);

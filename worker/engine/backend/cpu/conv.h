@@ -20,6 +20,12 @@ bool conv_wide_serves(const struct cpu *c, const struct conv_case *k, const stru
 int conv_wide_weights(struct cpu *c, const struct conv_case *k);
 struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *k);
 
+/* conv_depthwise.c: a group for each channel, in training, without a bias. Weights are plain. */
+bool conv_depthwise_serves(const struct conv_case *k, const struct node *n);
+struct kernel *conv_depthwise_kernel(const struct cpu *c, const struct conv_case *conv);
+struct kernel *conv_depthwise_input_grad(const struct cpu *c, const struct conv_case *conv);
+struct kernel *conv_depthwise_weight_grad(const struct cpu *c, const struct conv_case *conv);
+
 /* winograd.h: three by three with stride 1 and one group. Whether it can serve, and, by the shapes alone,
  * whether that is faster. `turned`: the weights' layout for the gradient of the input. */
 bool conv_winograd_can(const struct cpu *c, const struct conv_case *k);

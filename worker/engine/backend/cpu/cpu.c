@@ -339,7 +339,7 @@ const char *backend_isa(void)
             name = names[i].name;
             break;
         }
-    snprintf(text, sizeof(text), "%s, oneDNN %d.%d.%d, kernels 2, caches %ldK %ldK %ldK", name,
+    snprintf(text, sizeof(text), "%s, oneDNN %d.%d.%d, kernels 3, caches %ldK %ldK %ldK", name,
              v->major, v->minor, v->patch, sysconf(_SC_LEVEL1_DCACHE_SIZE) / 1024,
              sysconf(_SC_LEVEL2_CACHE_SIZE) / 1024, sysconf(_SC_LEVEL3_CACHE_SIZE) / 1024);
     return text;
