@@ -403,7 +403,7 @@ static bool load(const char *script, struct error *err)
         ck_assert_ok(file_replace(path, script, strlen(script), 0755, err), *err);
         ck_assert_int_eq(chmod(path, 0755), 0);
     }
-    ok = worker_catalog_load(path, &c, err);
+    ok = worker_catalog_load(path, NULL, &c, err);
     catalog_free(&c);
     free(path);
     return ok;
