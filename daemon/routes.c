@@ -10,6 +10,7 @@
 
 const struct route routes[] = {
     {"POST", "/api/v1/jobs", ACCESS_WRITE, api_job_submit},
+    {"POST", "/api/v1/jobs:batch", ACCESS_WRITE, api_job_batch},
     {"GET", "/api/v1/jobs", ACCESS_READ, api_job_list},
     {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get},
     {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_WRITE, api_job_cancel},
@@ -56,11 +57,11 @@ const struct route routes[] = {
 };
 const size_t n_routes = ARRAY_LEN(routes);
 
-/* Those whose body is not kept in memory, and what takes it (http_service.begin). */
+/* Those that do something before the body comes (http_service.begin). */
 static const struct {
     void (*handle)(struct daemon *d, struct request *r);
     void (*begin)(struct daemon *d, struct request *r);
-} takers[] = {{api_upload_append, api_upload_begin}};
+} takers[] = {{api_upload_append, api_upload_begin}, {api_job_batch, api_batch_begin}};
 
 static void clear(char *params[HTTP_PARAMS])
 {
