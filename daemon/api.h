@@ -11,6 +11,9 @@ void api_job_get(struct daemon *d, struct request *r);
 void api_job_cancel(struct daemon *d, struct request *r);
 void api_job_retry(struct daemon *d, struct request *r);
 
+/* api_admin.c */
+void api_backup(struct daemon *d, struct request *r);
+
 /* api_batch.c */
 void api_batch_begin(struct daemon *d, struct request *r); /* its body may be larger than others */
 void api_job_batch(struct daemon *d, struct request *r);

@@ -268,6 +268,21 @@ bool db_copy(const char *from, const char *path, struct error *err)
     return ok;
 }
 
+bool db_change(const char *path, const char *sql, int64_t parameter, struct error *err)
+{
+    sqlite3_stmt *s = NULL;
+    struct db db;
+    bool ok =
+        open_reader(&db, path, err) &&
+        ((sqlite3_prepare_v2(db.handle, sql, -1, &s, NULL) == SQLITE_OK &&
+          sqlite3_bind_int64(s, 1, parameter) == SQLITE_OK && sqlite3_step(s) == SQLITE_DONE) ||
+         fail(&db, err));
+
+    sqlite3_finalize(s);
+    close_reader(&db);
+    return ok;
+}
+
 /* -- Opening ----------------------------------------------------------------------------------------- */
 
 /* Takes the place of SQLite's own, which hides that a sync has failed. */

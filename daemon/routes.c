@@ -42,6 +42,7 @@ const struct route routes[] = {
     {"POST", "/api/v1/queue:pause", ACCESS_WRITE, api_queue_pause},
     {"POST", "/api/v1/queue:resume", ACCESS_WRITE, api_queue_resume},
     {"GET", "/api/v1/events", ACCESS_READ, api_events},
+    {"POST", "/api/v1/admin:backup", ACCESS_WRITE, api_backup},
     {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog},
     {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes},
     {"GET", "/api/v1/version", ACCESS_READ, api_version},
