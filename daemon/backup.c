@@ -108,8 +108,8 @@ static bool set_aside(const char *path, struct error *err)
     for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
         char *from = str_fmt("%s%s", path, suffixes[i]);
         char *to = str_fmt("%s.damaged-%" PRId64 "%s", path, now, suffixes[i]);
-        bool ok = rename(from, to) == 0 || errno == ENOENT ||
-                  err_set(err, ERR_IO, "rename %s: %s", from, strerror(errno));
+        bool ok = (link(from, to) == 0 && unlink(from) == 0) || errno == ENOENT ||
+                  err_set(err, ERR_IO, "setting %s aside: %s", from, strerror(errno));
 
         if (ok && i == 0)
             log_warn("set aside file=%s", to);

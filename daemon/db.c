@@ -1,7 +1,5 @@
 #include "daemon/db.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <sqlite3.h>
@@ -240,15 +238,13 @@ static bool vacuum_into(struct db *db, const char *path, struct error *err)
     return ok;
 }
 
-static bool sync_file(const char *path, struct error *err)
+/* On disk, and in the place of what is there. */
+static bool put_in_place(const char *tmp, const char *path, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 ? file_fsync(fd, path, err)
-                      : err_set(err, ERR_IO, "open %s: %s", path, strerror(errno));
+    struct file_writer w;
+    int64_t len;
 
-    if (fd >= 0)
-        close(fd);
-    return ok;
+    return file_writer_reopen(&w, path, tmp, 0600, &len, err) && file_writer_commit(&w, err);
 }
 
 bool db_copy(const char *from, const char *path, struct error *err)
@@ -258,9 +254,7 @@ bool db_copy(const char *from, const char *path, struct error *err)
     bool ok;
 
     unlink(tmp); /* of a copy that was cut short */
-    ok = open_reader(&db, from, err) && vacuum_into(&db, tmp, err) && sync_file(tmp, err) &&
-         (rename(tmp, path) == 0 || err_set(err, ERR_IO, "rename %s: %s", tmp, strerror(errno))) &&
-         file_sync_dir(path, err);
+    ok = open_reader(&db, from, err) && vacuum_into(&db, tmp, err) && put_in_place(tmp, path, err);
     close_reader(&db);
     if (!ok)
         unlink(tmp);

@@ -24,7 +24,8 @@ const struct problem_kind problem_kinds[] = {
     {"conflict", 409, "Not in this state",
      "The resource is in a state in which this cannot be done."},
     {"idempotency_key_in_use", 409, "Key in use",
-     "A request with the same Idempotency-Key is being carried out; send it again in a moment to have "
+     "A request with the same Idempotency-Key is being carried out; send it again in a moment to "
+     "have "
      "its answer."},
     {"cancelled", 409, "Cancelled", "What was asked for has been cancelled."},
     {"request_timeout", 408, "Too slow",
@@ -54,10 +55,12 @@ const struct problem_kind problem_kinds[] = {
      "The daemon could not write its state (a full disk, for example). Nothing was accepted; try "
      "again when there is room."},
     {"storage_exhausted", 507, "No room",
-     "The disk of the state folder is full. Nothing was accepted, running jobs go on; make room, and send "
+     "The disk of the state folder is full. Nothing was accepted, running jobs go on; make room, "
+     "and send "
      "the request again."},
     {"storage_busy", 503, "Storage is busy",
-     "Another program holds the daemon's database. Nothing was accepted; try again when it is done."},
+     "Another program holds the daemon's database. Nothing was accepted; try again when it is "
+     "done."},
     {"unreachable", 503, "Unavailable", "Something that the daemon needs does not answer."},
     {"stopped", 503, "Stopping", "The daemon is about to end."},
     {"timeout", 504, "Too late", "It took too long."},

@@ -48,3 +48,21 @@ done
 within 20 no_attempts || fail "attempts stay"
 problems_are_whole
 stop_daemon
+
+# What the worker can do is asked once, and again when it is another file.
+cp "$builddir/distill-worker" "$tmp/worker"
+models() {
+    get /api/v1/catalog '.models | length'
+}
+start_daemon --worker "$tmp/worker"
+all=$(models)
+[ "$all" -gt 1 ] || fail "$all models"
+stop_daemon
+jq -c '.catalog.models |= .[:1]' "$state/catalog.json" >"$tmp/kept" && cp "$tmp/kept" "$state/catalog.json"
+start_daemon --worker "$tmp/worker"
+[ "$(models)" = 1 ] || fail "the worker was asked again: $(models) models"
+stop_daemon
+touch "$tmp/worker"
+start_daemon --worker "$tmp/worker"
+[ "$(models)" = "$all" ] || fail "another worker was not asked: $(models) models"
+stop_daemon
