@@ -215,12 +215,42 @@ problem 422 invalid "an empty batch"
 post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = {pad: ("x" * 1500)}]}')"
 expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
 [ "$(jobs_now)" = $((n + 1002)) ] || fail "$(jobs_now) jobs after a batch of 1000"
+# -- Those that come together are committed together --
+commits() {
+    api GET /metrics
+    [[ $text =~ distilld_db_commit_seconds_count\ ([0-9]+) ]] && commits=${BASH_REMATCH[1]}
+}
+api POST /api/v1/queue:pause
+expect 200 "pausing the queue"
+for id in $(get '/api/v1/jobs?page_size=500&state=starting' '.items[].id') $(get '/api/v1/jobs?page_size=500&state=running' '.items[].id'); do
+    verb "$id" cancel
+    wait_state "$id" cancelled
+done
+commits
+before=$commits n=$(jobs_now) fds=() payload=$(job)
+kill -STOP "$daemon"
+for ((i = 0; i < 24; i++)); do
+    exec {fd}<>"/dev/tcp/$address"
+    fds+=("$fd")
+    printf '%s' "POST /api/v1/jobs HTTP/1.1"$'\r\n'"Host: 127.0.0.1"$'\r\n'"Authorization: Bearer $token"$'\r\n'"Content-Type: application/json"$'\r\n'"Content-Length: ${#payload}"$'\r\n\r\n'"$payload" >&"$fd"
+done
+payload=
+kill -CONT "$daemon"
+for fd in "${fds[@]}"; do
+    read -r -t 15 -u "$fd" line
+    [[ $line == *' 202 '* ]] || fail "one of many at a time: $line"
+    exec {fd}>&-
+done
+[ "$(jobs_now)" = $((n + 24)) ] || fail "$(jobs_now) jobs after 24 at a time, were $n"
+commits
+[ $((commits - before)) -le 8 ] || fail "24 submissions at a time took $((commits - before)) commits"
+n=$(jobs_now)
 job >"$tmp/one.json"
 job | jq -c '[., .]' >"$tmp/two.json"
 ctl submit "$tmp/one.json" "$tmp/two.json" >"$tmp/ids" || fail "several files: $(cat "$tmp/ids")"
-[ "$(sort -u "$tmp/ids" | wc -l)" = 3 ] && [ "$(jobs_now)" = $((n + 1005)) ] || fail "several files: $(cat "$tmp/ids")"
+[ "$(sort -u "$tmp/ids" | wc -l)" = 3 ] && [ "$(jobs_now)" = $((n + 3)) ] || fail "several files: $(cat "$tmp/ids")"
 job '.train.epochs = -1' >"$tmp/bad.json"
 ctl submit "$tmp/one.json" "$tmp/bad.json" >"$tmp/ids" 2>"$tmp/err" && fail "a bad file among several"
-grep -q 'jobs/1/train/epochs' "$tmp/err" && [ "$(jobs_now)" = $((n + 1005)) ] || fail "a bad file: $(cat "$tmp/err")"
+grep -q 'jobs/1/train/epochs' "$tmp/err" && [ "$(jobs_now)" = $((n + 3)) ] || fail "a bad file: $(cat "$tmp/err")"
 problems_are_whole
 kill_daemon
