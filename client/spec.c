@@ -121,8 +121,8 @@ static void pause_s(double s)
     nanosleep(&t, NULL);
 }
 
-static struct json *post_once(struct ctl *c, const struct json *spec, const char *key, bool *lost,
-                              struct error *err)
+static struct json *post_once(struct ctl *c, const char *path, const struct json *spec,
+                              const char *key, bool *lost, struct error *err)
 {
     struct http *h = ctl_http(c, err);
     struct json *job;
@@ -130,7 +130,7 @@ static struct json *post_once(struct ctl *c, const struct json *spec, const char
     if (!h)
         return NULL;
     http_set_key(h, key);
-    job = ctl_call(c, "POST", "/api/v1/jobs", spec, err);
+    job = ctl_call(c, "POST", path, spec, err);
     http_set_key(h, NULL);
     *lost = *lost || http_lost(h);
     if (err->code != ERR_UNREACHABLE)
@@ -140,7 +140,8 @@ static struct json *post_once(struct ctl *c, const struct json *spec, const char
 
 /* A request that was lost on its way may have been carried out or not: under the same key it is sent
  * again, until the daemon, which may be starting anew and under another address, has answered. */
-static struct json *post(struct ctl *c, const struct json *spec, struct error *err)
+static struct json *post(struct ctl *c, const char *path, const struct json *spec,
+                         struct error *err)
 {
     double until = clock_mono_s() + patience_s;
     bool lost = false;
@@ -148,7 +149,7 @@ static struct json *post(struct ctl *c, const struct json *spec, struct error *e
 
     new_key(key);
     for (double wait = 0.1;; wait = wait < 2 ? wait * 2 : wait) {
-        struct json *job = post_once(c, spec, key, &lost, err);
+        struct json *job = post_once(c, path, spec, key, &lost, err);
 
         if (job || !lost || clock_mono_s() > until)
             return job;
@@ -160,7 +161,7 @@ static struct json *post(struct ctl *c, const struct json *spec, struct error *e
 struct json *spec_submit(struct ctl *c, const struct spec_source *from, struct error *err)
 {
     struct json *spec = spec_load(c, from, err);
-    struct json *job = spec ? post(c, spec, err) : NULL;
+    struct json *job = spec ? post(c, "/api/v1/jobs", spec, err) : NULL;
 
     js_free(spec);
     if (job && !js_string(js_get(job, "id"), NULL)) {
@@ -169,4 +170,68 @@ struct json *spec_submit(struct ctl *c, const struct spec_source *from, struct e
         return NULL;
     }
     return job;
+}
+
+bool spec_is_list(const struct spec_source *from)
+{
+    struct buf text = buf_new(JOB_MAX_BYTES);
+    bool list = from->path && strcmp(from->path, "-") != 0 && file_read(from->path, &text, NULL) &&
+                buf_text(&text)[strspn(buf_text(&text), " \t\r\n")] == '[' &&
+                !str_ends(from->path, ".yaml") && !str_ends(from->path, ".yml");
+
+    buf_free(&text);
+    return list;
+}
+
+/* One of an array; the options and the folder are those of its file. */
+static bool add_element(const struct spec_source *from, const struct json *element, size_t i,
+                        struct json *jobs, struct error *err)
+{
+    struct json *spec = js_copy(element);
+
+    if (preset_fill(spec, from->data, from->teacher, err) &&
+        job_prepare(spec, from->path, NULL, from->sets.at, from->sets.n, err)) {
+        js_push(jobs, spec);
+        return true;
+    }
+    js_free(spec);
+    return err_wrap(err, "%s: job %zu", from->path, i);
+}
+
+static bool add_file(struct ctl *c, const struct spec_source *from, struct json *jobs,
+                     struct error *err)
+{
+    bool ok = true;
+    struct json *read;
+
+    if (!spec_is_list(from)) {
+        read = spec_load(c, from, err);
+        if (read)
+            js_push(jobs, read);
+        return read;
+    }
+    read = js_read_file(from->path, JOB_MAX_BYTES, err);
+    for (size_t i = 0; read && ok && i < js_len(read); i++)
+        ok = add_element(from, js_at(read, i), i, jobs, err);
+    js_free(read);
+    return read && ok;
+}
+
+struct json *spec_submit_all(struct ctl *c, const struct spec_source *from, const opt_list *paths,
+                             struct error *err)
+{
+    struct spec_source one = *from;
+    struct json *jobs = js_new_array(), *body = js_new_object(), *answer = NULL;
+    bool ok = add_file(c, &one, jobs, err);
+
+    for (size_t i = 0; ok && i < paths->n; i++) {
+        one.path = paths->at[i];
+        ok = add_file(c, &one, jobs, err);
+    }
+    js_set(body, "jobs", jobs);
+    js_set(body, "atomic", js_new_bool(true));
+    if (ok)
+        answer = post(c, "/api/v1/jobs:batch", body, err);
+    js_free(body);
+    return answer;
 }

@@ -32,6 +32,12 @@ const char *spec_name(const struct spec_source *from);
 struct json *spec_load(struct ctl *c, const struct spec_source *from, struct error *err);
 /* Holds a spec against the rules that need no server, a sweep with each of its values. */
 bool spec_check(struct ctl *c, const struct json *spec, struct error *err);
+/* Jobs of several files, each of which may also be a JSON array of jobs, submitted at once: all or none. With the
+ * options of `from` for each of them. {"accepted", "items": [{"id"}]} */
+struct json *spec_submit_all(struct ctl *c, const struct spec_source *from, const opt_list *paths,
+                             struct error *err);
+/* Whether the file holds an array of jobs. */
+bool spec_is_list(const struct spec_source *from);
 /* Loaded and submitted: the server's job object. */
 struct json *spec_submit(struct ctl *c, const struct spec_source *from, struct error *err);
 

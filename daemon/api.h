@@ -23,6 +23,13 @@ void api_webhook_test(struct daemon *d, struct request *r);
 void api_webhook_deliveries(struct daemon *d, struct request *r);
 void api_webhook_redeliver(struct daemon *d, struct request *r);
 
+/* api_admin.c */
+void api_backup(struct daemon *d, struct request *r);
+
+/* api_batch.c */
+void api_batch_begin(struct daemon *d, struct request *r); /* its body may be larger than others */
+void api_job_batch(struct daemon *d, struct request *r);
+
 /* api_queue.c */
 void api_queue(struct daemon *d, struct request *r);
 void api_queue_pause(struct daemon *d, struct request *r);
@@ -106,6 +113,8 @@ const struct job *api_job_of(struct daemon *d, struct request *r, struct job **o
 int api_open_artifact(const struct daemon *d, const char *id, const char *name);
 /* Holds a job against all rules, also those that only this daemon can tell. */
 void api_check_job(const JobSpec *spec, struct problems *p, void *daemon);
+/* The job of a spec as it was sent; NULL with problems. */
+struct job *api_make_job(struct daemon *d, struct json *written, struct problems *p);
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns

@@ -121,25 +121,30 @@ static struct job *make_job(const JobSpec *spec, const struct json *written)
     return j;
 }
 
+struct job *api_make_job(struct daemon *d, struct json *written, struct problems *p)
+{
+    struct job *j = NULL;
+    JobSpec *spec;
+
+    refs_pin(d, written, p);
+    spec = sweep_check(written, api_check_job, d, p);
+    if (!p->list.n)
+        j = make_job(spec, written);
+    job_free(spec);
+    return j;
+}
+
 /* The job of the body, or NULL when the answer was given. */
 static struct job *read_job(struct daemon *d, struct request *r)
 {
     struct problems p = {0};
     struct json *written = api_body(r, "a job");
-    struct job *j = NULL;
-    JobSpec *spec;
+    struct job *j = written ? api_make_job(d, written, &p) : NULL;
 
-    if (!written)
-        return NULL;
-    refs_pin(d, written, &p);
-    spec = sweep_check(written, api_check_job, d, &p);
     if (p.list.n)
         problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
                       p.list.n == 1 ? "" : "s");
-    else
-        j = make_job(spec, written);
     js_free(written);
-    job_free(spec);
     problems_free(&p);
     return j;
 }

@@ -1,7 +1,5 @@
 #include "daemon/db.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <sqlite3.h>
@@ -243,15 +241,13 @@ static bool vacuum_into(struct db *db, const char *path, struct error *err)
     return ok;
 }
 
-static bool sync_file(const char *path, struct error *err)
+/* On disk, and in the place of what is there. */
+static bool put_in_place(const char *tmp, const char *path, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    bool ok = fd >= 0 ? file_fsync(fd, path, err)
-                      : err_set(err, ERR_IO, "open %s: %s", path, strerror(errno));
+    struct file_writer w;
+    int64_t len;
 
-    if (fd >= 0)
-        close(fd);
-    return ok;
+    return file_writer_reopen(&w, path, tmp, 0600, &len, err) && file_writer_commit(&w, err);
 }
 
 bool db_copy(const char *from, const char *path, struct error *err)
@@ -261,13 +257,26 @@ bool db_copy(const char *from, const char *path, struct error *err)
     bool ok;
 
     unlink(tmp); /* of a copy that was cut short */
-    ok = open_reader(&db, from, err) && vacuum_into(&db, tmp, err) && sync_file(tmp, err) &&
-         (rename(tmp, path) == 0 || err_set(err, ERR_IO, "rename %s: %s", tmp, strerror(errno))) &&
-         file_sync_dir(path, err);
+    ok = open_reader(&db, from, err) && vacuum_into(&db, tmp, err) && put_in_place(tmp, path, err);
     close_reader(&db);
     if (!ok)
         unlink(tmp);
     free(tmp);
+    return ok;
+}
+
+bool db_change(const char *path, const char *sql, int64_t parameter, struct error *err)
+{
+    sqlite3_stmt *s = NULL;
+    struct db db;
+    bool ok =
+        open_reader(&db, path, err) &&
+        ((sqlite3_prepare_v2(db.handle, sql, -1, &s, NULL) == SQLITE_OK &&
+          sqlite3_bind_int64(s, 1, parameter) == SQLITE_OK && sqlite3_step(s) == SQLITE_DONE) ||
+         fail(&db, err));
+
+    sqlite3_finalize(s);
+    close_reader(&db);
     return ok;
 }
 

@@ -37,6 +37,8 @@ const char *db_trouble(const struct db *db);
 /* A copy of all that is committed, whole and on disk under `path`, which is replaced. Any thread, by a connection of
  * its own. */
 bool db_copy(const char *from, const char *path, struct error *err);
+/* One statement with one parameter, by a connection of its own. */
+bool db_change(const char *path, const char *sql, int64_t parameter, struct error *err);
 /* ERR_DATA with what is wrong first. Any thread. */
 bool db_check(const char *path, struct error *err);
 void db_rollback(struct db *db);

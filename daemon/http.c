@@ -243,6 +243,12 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
     return h;
 }
 
+void http_set_limits(struct http *h, const struct http_limits *limits)
+{
+    h->body_bytes = limits->body_bytes;
+    h->conns.limits = limits->connections;
+}
+
 /* Lets answers come to their end, and streams say their last words. */
 static void finish_answers(struct http *h)
 {

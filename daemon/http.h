@@ -67,6 +67,8 @@ struct http_service {
 /* listen_fd: a bound, listening socket, which becomes the server's. */
 struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
                         const struct http_service *service, void *arg, struct error *err);
+/* For requests and connections from now on. */
+void http_set_limits(struct http *h, const struct http_limits *limits);
 /* Takes no more connections; waits for work; finishes answers, as far as their readers take them within a moment, and
  * streams, whose readers are asked until they have nothing more. The handles are closed when the loop has
  * run once more. */

@@ -9,7 +9,7 @@
 #include "proto/base/str.h"
 
 enum {
-    STREAM_BLOCK = 4096
+    STREAM_BLOCK = 1024 /* each stream keeps one, and what it takes of its pool stays taken */
 };
 
 void http_add_header(struct request *r, const char *name, const char *value)
@@ -76,7 +76,7 @@ void http_reply_file(struct request *r, int status, const char *type, int take_f
 static ssize_t on_stream_read(void *arg, uint64_t at, char *out, size_t max)
 {
     struct http_stream *s = arg;
-    ssize_t n = s->ops->read(s->arg, out, max);
+    ssize_t n = s->ops->read(s->arg, out, max < STREAM_BLOCK ? max : STREAM_BLOCK);
 
     (void)at;
     if (n < 0 || (n == 0 && s->http->stopping))

@@ -180,7 +180,7 @@ static void refuse(struct request *r, const char *code, const char *fmt, ...)
 
 static void refuse_body(struct http_exchange *x)
 {
-    refuse(&x->request, "too_large", "a body may have at most %zu bytes", x->http->body_bytes);
+    refuse(&x->request, "too_large", "a body may have at most %zu bytes", x->request.body.max);
 }
 
 static enum MHD_Result add_length(void *arg, enum MHD_ValueKind kind, const char *key,
@@ -207,7 +207,7 @@ static bool announced_too_large(const struct http_exchange *x)
     const char *text = http_header(&x->request, "Content-Length");
     int64_t n;
 
-    return text && !str_int(text, 0, (int64_t)x->http->body_bytes, &n);
+    return text && !str_int(text, 0, (int64_t)x->request.body.max, &n);
 }
 
 /* What can be told from the headers. */

@@ -18,8 +18,10 @@ struct intake {
     request_list waiting;
 };
 
-static void free_request(struct intake_request *q)
+void intake_drop(struct intake_request *q)
 {
+    if (!q)
+        return;
     for (size_t i = 0; i < q->jobs.n; i++)
         job_destroy(q->jobs.at[i]);
     vec_free(&q->jobs);
@@ -108,7 +110,7 @@ static void answer(struct request *r, void *arg)
                     strlen(q->text));
     else
         problem_reply_error(r, &q->err);
-    free_request(q);
+    intake_drop(q);
 }
 
 static void admit(struct daemon *d, struct intake_request *q)

@@ -15,6 +15,7 @@
 
 #include "daemon/attempts.h"
 #include "daemon/audit.h"
+#include "daemon/backup.h"
 #include "daemon/cores.h"
 #include "daemon/courier.h"
 #include "daemon/daemon.h"
@@ -123,9 +124,18 @@ static const struct opt rows[] = {
         .lo = 1, .hi = 3600),
     OPT(struct settings, log_level, OPT_TEXT, "log-level", "debug, info, warn or error",
         .value = "LEVEL", .fallback = "info"),
+    OPT(struct settings, recover, OPT_FLAG, "recover",
+        "before starting, put the newest copy in the place of a state.db that is damaged or gone"),
+    OPT(struct settings, check_config, OPT_FLAG, "check-config",
+        "start nothing: check these options and the file"),
     OPT(struct settings, help, OPT_FLAG, "help", "print this help", .letter = 'h'),
     OPT(struct settings, version, OPT_FLAG, "version", "print the version"),
 };
+
+/* What SIGHUP changes. */
+static const char *const reloadable[] = {"log-level",      "max-body",
+                                         "max-upload",     "connections-per-address",
+                                         "header-timeout", "body-timeout"};
 
 static void print_help(void)
 {
@@ -139,6 +149,12 @@ static void print_help(void)
             "dashboard for browsers. SIGTERM stops it; running jobs go on and are found again\n"
             "at the next start.\n\n");
     opt_help(&all, &b);
+    buf_str(
+        &b,
+        "\nSIGHUP reads the file again; these take effect at once, others at the next start:\n");
+    for (size_t i = 0; i < ARRAY_LEN(reloadable); i++)
+        buf_fmt(&b, "%s%s", i ? ", " : "  ", reloadable[i]);
+    buf_str(&b, ".\n");
     fputs(buf_text(&b), stdout);
     buf_free(&b);
 }
@@ -250,7 +266,8 @@ static bool open_state(struct daemon *d, struct error *err)
     token = str_path(d->state_dir, "token");
     ok = ok && secret_keep(token, "dst_", d->token, err);
     free(token);
-    return ok && (d->store = store_open(d->state_dir, err));
+    return ok && (!d->settings.recover || backup_recover(d->state_dir, err)) &&
+           (d->store = store_open(d->state_dir, err));
 }
 
 static bool reserve_events(uint64_t below, void *arg)
@@ -418,6 +435,7 @@ static void on_hour(uv_timer_t *t)
     idempotency_expire(t->data);
     uploads_expire(t->data);
     courier_expire(t->data);
+    backup_hourly(t->data);
 }
 
 static bool load_catalog(struct daemon *d, struct error *err)
@@ -458,6 +476,84 @@ static bool start(struct daemon *d, struct error *err)
              d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
     notify("READY=1");
     return true;
+}
+
+/* -- SIGHUP ------------------------------------------------------------------------------------ */
+
+struct reload {
+    struct daemon *daemon;
+    int argc;
+    char **argv;
+};
+
+/* As the table says where it lies. */
+static bool same_value(const struct opt *o, const struct settings *a, const struct settings *b)
+{
+    const char *x = (const char *)a + o->offset, *y = (const char *)b + o->offset;
+
+    switch (o->kind) {
+    case OPT_INT: return memcmp(x, y, sizeof(int64_t)) == 0;
+    case OPT_REAL: return memcmp(x, y, sizeof(double)) == 0;
+    case OPT_TEXT: {
+        const char *const *s = (const void *)x, *const *t = (const void *)y;
+
+        /* What neither names has been completed at the start. */
+        return !*t || (*s && strcmp(*s, *t) == 0);
+    }
+    default: return true;
+    }
+}
+
+static bool is_reloadable(const char *name)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(reloadable) && strcmp(reloadable[i], name) != 0)
+        i++;
+    return i < ARRAY_LEN(reloadable);
+}
+
+static void say_what_waits(const struct settings *now, const struct settings *fresh)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (!is_reloadable(rows[i].name) && !same_value(&rows[i], now, fresh) &&
+            (strcmp(rows[i].name, "slots") != 0 || fresh->slots))
+            log_warn("a setting takes effect at the next start setting=%s", rows[i].name);
+}
+
+static void take_settings(struct daemon *d, const struct settings *fresh)
+{
+    struct settings *s = &d->settings;
+    struct http_limits limits;
+
+    say_what_waits(s, fresh);
+    s->body_bytes = fresh->body_bytes;
+    s->upload_bytes = fresh->upload_bytes;
+    s->connections_per_address = fresh->connections_per_address;
+    s->header_timeout_s = fresh->header_timeout_s;
+    s->body_timeout_s = fresh->body_timeout_s;
+    limits = http_limits_of(s);
+    http_set_limits(d->http, &limits);
+    log_info("the configuration was read again");
+}
+
+/* A file with a mistake changes nothing. */
+static void on_reload(uv_signal_t *signal_handle, int number)
+{
+    const struct reload *r = signal_handle->data;
+    struct settings fresh = {0};
+    const struct opt_set all = OPT_SET(rows, &fresh);
+    struct buf file = buf_new(CONFIG_MAX);
+    struct error err = {0};
+
+    (void)number;
+    if (r->daemon->http && read_settings(&fresh, r->argc, r->argv, &file, &err) &&
+        set_log_level(fresh.log_level, &err))
+        take_settings(r->daemon, &fresh);
+    else
+        log_error("the configuration stays as it was error=\"%s\"", err.msg);
+    opt_free(&all);
+    buf_free(&file);
 }
 
 /* -- Stop -------------------------------------------------------------------------------------- */
@@ -543,11 +639,30 @@ static void raise_limits(void)
     }
 }
 
-static bool serve(struct settings *s, bool *broken, struct error *err)
+/* What can be told without starting. */
+static bool check_config(const struct settings *s, struct error *err)
+{
+    const char *const programs[] = {s->worker, s->shim};
+    char host[256];
+    const char *port;
+
+    for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+        if (access(programs[i], X_OK) != 0)
+            return err_set(err, ERR_INVALID, "%s cannot be run: %s", programs[i], strerror(errno));
+    if (s->hostfile && access(s->hostfile, R_OK) != 0)
+        return err_set(err, ERR_INVALID, "--hostfile %s: %s", s->hostfile, strerror(errno));
+    if (!split_address(s->listen, host, &port, err))
+        return false;
+    puts("distilld: the configuration is good");
+    return true;
+}
+
+static bool serve(struct settings *s, int argc, char **argv, bool *broken, struct error *err)
 {
     static const int numbers[] = {SIGTERM, SIGINT};
     struct daemon d = {.settings = *s};
-    uv_signal_t signals[ARRAY_LEN(numbers)];
+    uv_signal_t signals[ARRAY_LEN(numbers)], hangup;
+    struct reload reload = {&d, argc, argv};
     bool ok;
 
     signal(SIGPIPE, SIG_IGN);
@@ -559,6 +674,9 @@ static bool serve(struct settings *s, bool *broken, struct error *err)
         signals[i].data = &d;
         uv_signal_start(&signals[i], on_signal, numbers[i]);
     }
+    uv_signal_init(&d.loop, &hangup);
+    hangup.data = &reload;
+    uv_signal_start(&hangup, on_reload, SIGHUP);
     ok = start(&d, err);
     if (ok) {
         store_on_broken(d.store, on_broken, &d);
@@ -585,7 +703,8 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         complete(&s, texts);
-        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) && serve(&s, &broken, &err);
+        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) &&
+             (s.check_config ? check_config(&s, &err) : serve(&s, argc, argv, &broken, &err));
     }
     if (!ok)
         fprintf(stderr, "distilld: %s\n%s", err.msg,

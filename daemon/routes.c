@@ -12,6 +12,7 @@
 
 const struct route routes[] = {
     {"POST", "/api/v1/jobs", ACCESS_SUBMIT, api_job_submit, 202},
+    {"POST", "/api/v1/jobs:batch", ACCESS_SUBMIT, api_job_batch, 202},
     {"GET", "/api/v1/jobs", ACCESS_READ, api_job_list, 0},
     {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get, 0},
     {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_SUBMIT, api_job_cancel, 202},
@@ -54,6 +55,7 @@ const struct route routes[] = {
     {"POST", "/api/v1/queue:pause", ACCESS_OPERATE, api_queue_pause, 200},
     {"POST", "/api/v1/queue:resume", ACCESS_OPERATE, api_queue_resume, 200},
     {"GET", "/api/v1/events", ACCESS_READ, api_events, 0},
+    {"POST", "/api/v1/admin:backup", ACCESS_ADMIN, api_backup, 200},
     {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog, 0},
     {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes, 0},
     {"GET", "/api/v1/version", ACCESS_READ, api_version, 0},
@@ -75,11 +77,11 @@ const struct route routes[] = {
 };
 const size_t n_routes = ARRAY_LEN(routes);
 
-/* Those whose body is not kept in memory, and what takes it (http_service.begin). */
+/* Those that do something before the body comes (http_service.begin). */
 static const struct {
     void (*handle)(struct daemon *d, struct request *r);
     void (*begin)(struct daemon *d, struct request *r);
-} takers[] = {{api_upload_append, api_upload_begin}};
+} takers[] = {{api_upload_append, api_upload_begin}, {api_job_batch, api_batch_begin}};
 
 static void clear(char *params[HTTP_PARAMS])
 {

@@ -26,11 +26,15 @@ done
 [ "$(count)" = 0 ] || fail "a refused submission is in the list"
 api POST /api/v1/session
 problem 503 io "a session on a full disk"
-for path in /readyz /api/v1/jobs /metrics; do
+for path in /healthz /api/v1/jobs /metrics; do
     api GET $path
     expect 200 "$path with a full disk"
 done
+api GET /readyz
+problem 503 io "/readyz with a full disk"
 room
+api GET /readyz
+expect 200 "/readyz when there is room again"
 submit "$long"
 wait_steps "$id" 3
 

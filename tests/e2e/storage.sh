@@ -70,9 +70,35 @@ version=$(sqlite3 "$state/state.db" 'PRAGMA user_version')
 sqlite3 "$state/state.db" 'PRAGMA user_version=9999'
 refused "was written by a newer distilld (schema 9999, this one knows $version)"
 sqlite3 "$state/state.db" "PRAGMA user_version=$version"
+# -- A copy, and the way back to it --
+start_daemon
+copy=$(ctl backup) || fail "no copy"
+[ "$copy" = "$state/backup/state.db" ] && [ "$(sqlite3 "$copy" 'SELECT count(*) FROM job')" = 2 ] || fail "the copy $copy"
+submit
+later=$id
+last_event=$(get "/api/v1/jobs/$id/events" '[.items[].id] | max')
+stop_daemon
 size=$(stat -c %s "$state/state.db")
 dd if=/dev/urandom of="$state/state.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
 refused "state.db is damaged: "
+start_daemon --recover
+[ "$(ids | sort)" = "$(printf '%s\n' "$first" "$second" | sort)" ] || fail "jobs after going back: $(ids)"
+api GET "/api/v1/jobs/$later"
+problem 404 not_found "a job that came after the copy"
+compgen -G "$state/state.db.damaged-*" >/dev/null || fail "the damaged file is gone"
+grep -q 'recovered from the copy of 20' "$tmp/daemon.log" || fail "no word of the way back"
+submit
+[ "$(get "/api/v1/jobs/$id/events" '[.items[].id] | min')" -gt "$last_event" ] || fail "ids of events come again"
+stop_daemon
+start_daemon --recover # of a file that is whole: it stays
+api GET "/api/v1/jobs/$id"
+expect 200 "a job in a file that was whole"
+stop_daemon
+rm -rf "$state"/state.db* "$state/backup"
+try_daemon --recover && fail "the daemon starts without a copy"
+wait "$daemon"
+daemon=
+grep -q 'backup/state.db is not there: no copy has been made' "$tmp/daemon.log" || fail "no word of the missing copy"
 rm -rf "$state"
 
 # -- No room: refused as such, told by /readyz, gone when there is room --
@@ -122,6 +148,7 @@ if command -v strace >/dev/null && strace -qq -o /dev/null -e inject=fdatasync:e
     pauses
     submit
     accepted=$id
+    ctl backup >/dev/null || fail "no copy" # none is made by itself then
     kill_daemon
     # The one of the next commit: starting takes none when there is nothing to change.
     under=(strace -f -qq -o "$tmp/syncs" -e trace=fdatasync)

@@ -175,5 +175,82 @@ for id in $(get '/api/v1/jobs?state=queued' '.items[].id'); do
 done
 look "$odd"
 [ "$now" = cancelled ] || fail "a waiting job is $now"
+# -- Many in one request --
+post_batch() { # JSON [HEADER]...
+    local payload=$1
+    api POST /api/v1/jobs:batch 'Content-Type: application/json' "${@:2}"
+}
+jobs_now() {
+    sqlite3 "$state/state.db" 'SELECT count(*) FROM job' 2>/dev/null || get '/api/v1/jobs?page_size=500' '.items | length'
+}
+pair() { # MEMBERS
+    job | jq -c "{jobs: [., (.train.epochs = -1), .], $1}"
+}
+n=$(jobs_now)
+post_batch "$(pair 'atomic: false')" 'Idempotency-Key: "batch"'
+expect 202 "a batch with one bad job"
+[ "$(body '"\(.accepted) \([.items[].id != null])"')" = '2 [true,false,true]' ] || fail "batch: $text"
+[ "$(body '.items[1].error.errors[0].pointer')" = '#/train/epochs' ] || fail "what is wrong with one of a batch: $text"
+[ "$(jobs_now)" = $((n + 2)) ] || fail "$(jobs_now) jobs after a batch of 2, were $n"
+first=$text
+for id in $(body '.items[].id | select(.)'); do
+    look "$id"
+    [ "$now" = queued ] || fail "a job of a batch is $now"
+    [ "$(get "/api/v1/jobs/$id/events" '.items | length')" -ge 1 ] || fail "no history of a job of a batch"
+done
+post_batch "$(pair 'atomic: false')" 'Idempotency-Key: "batch"'
+header idempotency-replayed
+[ "$value" = true ] && [ "$text" = "$first" ] && [ "$(jobs_now)" = $((n + 2)) ] || fail "a batch sent again: $text"
+header location
+[ -z "$value" ] || fail "the answer to a batch has a Location: $value"
+post_batch "$(pair 'atomic: true')"
+problem 422 invalid "an atomic batch with one bad job"
+[ "$(body '.errors[0].pointer')" = '#/jobs/1/train/epochs' ] || fail "what is wrong with an atomic batch: $text"
+post_batch "$(job | jq -c '{jobs: [range(1001) as $i | .]}')"
+problem 422 invalid "a batch of 1001 jobs"
+[[ $text == *'expected 1 to 1000 jobs, got 1001'* ]] || fail "too many jobs: $text"
+post_batch '{"jobs": []}'
+problem 422 invalid "an empty batch"
+[ "$(jobs_now)" = $((n + 2)) ] || fail "refused batches left jobs"
+post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = {pad: ("x" * 1500)}]}')"
+expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
+[ "$(jobs_now)" = $((n + 1002)) ] || fail "$(jobs_now) jobs after a batch of 1000"
+# -- Those that come together are committed together --
+commits() {
+    api GET /metrics
+    [[ $text =~ distilld_db_commit_seconds_count\ ([0-9]+) ]] && commits=${BASH_REMATCH[1]}
+}
+api POST /api/v1/queue:pause
+expect 200 "pausing the queue"
+for id in $(get '/api/v1/jobs?page_size=500&state=starting' '.items[].id') $(get '/api/v1/jobs?page_size=500&state=running' '.items[].id'); do
+    verb "$id" cancel
+    wait_state "$id" cancelled
+done
+commits
+before=$commits n=$(jobs_now) fds=() payload=$(job)
+kill -STOP "$daemon"
+for ((i = 0; i < 24; i++)); do
+    exec {fd}<>"/dev/tcp/$address"
+    fds+=("$fd")
+    printf '%s' "POST /api/v1/jobs HTTP/1.1"$'\r\n'"Host: 127.0.0.1"$'\r\n'"Authorization: Bearer $token"$'\r\n'"Content-Type: application/json"$'\r\n'"Content-Length: ${#payload}"$'\r\n\r\n'"$payload" >&"$fd"
+done
+payload=
+kill -CONT "$daemon"
+for fd in "${fds[@]}"; do
+    read -r -t 15 -u "$fd" line
+    [[ $line == *' 202 '* ]] || fail "one of many at a time: $line"
+    exec {fd}>&-
+done
+[ "$(jobs_now)" = $((n + 24)) ] || fail "$(jobs_now) jobs after 24 at a time, were $n"
+commits
+[ $((commits - before)) -le 8 ] || fail "24 submissions at a time took $((commits - before)) commits"
+n=$(jobs_now)
+job >"$tmp/one.json"
+job | jq -c '[., .]' >"$tmp/two.json"
+ctl submit "$tmp/one.json" "$tmp/two.json" >"$tmp/ids" || fail "several files: $(cat "$tmp/ids")"
+[ "$(sort -u "$tmp/ids" | wc -l)" = 3 ] && [ "$(jobs_now)" = $((n + 3)) ] || fail "several files: $(cat "$tmp/ids")"
+job '.train.epochs = -1' >"$tmp/bad.json"
+ctl submit "$tmp/one.json" "$tmp/bad.json" >"$tmp/ids" 2>"$tmp/err" && fail "a bad file among several"
+grep -q 'jobs/1/train/epochs' "$tmp/err" && [ "$(jobs_now)" = $((n + 3)) ] || fail "a bad file: $(cat "$tmp/err")"
 problems_are_whole
-stop_daemon
+kill_daemon

@@ -393,7 +393,7 @@ END_TEST
 
 static bool load(const char *script, struct error *err)
 {
-    char *path = str_path(unit_dir(), "worker");
+    char *path = str_path(unit_dir(), "worker"), *kept;
     struct catalog c;
     bool ok;
 
@@ -403,7 +403,10 @@ static bool load(const char *script, struct error *err)
         ck_assert_ok(file_replace(path, script, strlen(script), 0755, err), *err);
         ck_assert_int_eq(chmod(path, 0755), 0);
     }
-    ok = worker_catalog_load(path, NULL, &c, err);
+    kept = str_path(unit_dir(), "kept.json");
+    ok = worker_catalog_load(path, kept, &c, err);
+    ck_assert(!file_exists(kept)); /* a script is asked each time */
+    free(kept);
     catalog_free(&c);
     free(path);
     return ok;

@@ -1,0 +1,152 @@
+/* Many jobs in one request. Those that are valid are committed together; each gets its own verdict. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/body.h"
+#include "daemon/intake.h"
+#include "daemon/problem.h"
+#include "proto/base/jw.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+enum {
+    BATCH_JOBS = 1000,
+    BATCH_BYTES = 16 << 20
+};
+
+/* What became of each job, in the order of the request. */
+struct verdict {
+    size_t accepted;          /* its place among the accepted ones, */
+    struct problems problems; /* unless there are some */
+};
+
+struct batch {
+    size_t n;
+    struct verdict *verdicts;
+};
+
+static void batch_free(void *arg)
+{
+    struct batch *b = arg;
+
+    for (size_t i = 0; i < b->n; i++)
+        problems_free(&b->verdicts[i].problems);
+    free(b->verdicts);
+    free(b);
+}
+
+static void write_error(struct jw *w, const struct problems *p)
+{
+    struct json *errors = problems_json(p);
+    char *text = js_text(errors, JS_COMPACT);
+
+    jw_begin_object(w, "error");
+    jw_string(w, "code", "invalid");
+    jw_json(w, "errors", text);
+    jw_end_object(w);
+    free(text);
+    js_free(errors);
+}
+
+static char *answer(const struct intake_request *q)
+{
+    const struct batch *b = q->arg;
+    struct buf text = buf_new(0);
+    struct jw w = jw_new(&text);
+
+    jw_begin_object(&w, NULL);
+    jw_int(&w, "accepted", (int64_t)q->jobs.n);
+    jw_begin_array(&w, "items");
+    for (size_t i = 0; i < b->n; i++) {
+        const struct verdict *v = &b->verdicts[i];
+
+        jw_begin_object(&w, NULL);
+        jw_string(&w, "id", v->problems.list.n ? NULL : q->jobs.at[v->accepted]->id);
+        if (v->problems.list.n)
+            write_error(&w, &v->problems);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    return buf_take(&text);
+}
+
+/* A problem of job i, in a list of those of the whole request. */
+static void add_placed(struct problems *all, size_t i, const struct problem *one)
+{
+    char *pointer = str_fmt("#/jobs/%zu%s", i, one->pointer + 1);
+
+    problems_add(all, pointer, "%s", one->detail);
+    free(pointer);
+}
+
+static void refuse(struct request *r, const struct batch *b, size_t accepted)
+{
+    struct problems all = {0};
+
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < b->verdicts[i].problems.list.n; k++)
+            add_placed(&all, i, &b->verdicts[i].problems.list.at[k]);
+    problem_reply(r, "invalid", &all, "%zu of %zu jobs cannot be accepted, and so none is",
+                  b->n - accepted, b->n);
+    problems_free(&all);
+}
+
+static void read_jobs(struct daemon *d, const struct json *jobs, struct batch *b,
+                      struct intake_request *q)
+{
+    b->n = js_len(jobs);
+    b->verdicts = NEW_ARRAY(struct verdict, b->n);
+    for (size_t i = 0; i < b->n; i++) {
+        struct job *j = api_make_job(d, js_at(jobs, i), &b->verdicts[i].problems);
+
+        b->verdicts[i].accepted = q->jobs.n;
+        if (j)
+            vec_push(&q->jobs, j);
+    }
+}
+
+static bool is_batch(const struct json *jobs, struct error *err)
+{
+    const size_t n = js_len(jobs);
+
+    return (n >= 1 && n <= BATCH_JOBS) ||
+           err_set(err, ERR_INVALID, "expected 1 to %d jobs, got %zu", BATCH_JOBS, n);
+}
+
+void api_batch_begin(struct daemon *d, struct request *r)
+{
+    (void)d;
+    if (r->body.max < BATCH_BYTES)
+        r->body.max = BATCH_BYTES;
+}
+
+void api_job_batch(struct daemon *d, struct request *r)
+{
+    static const struct member members[] = {{"jobs", JS_ARRAY, true, is_batch},
+                                            {"atomic", JS_BOOL, false, NULL}};
+    struct intake_request *q = NEW(struct intake_request);
+    struct batch *b = NEW(struct batch);
+    struct json *body = NULL;
+    bool atomic;
+
+    q->r = r;
+    q->arg = b;
+    q->free_arg = batch_free;
+    q->answer = answer;
+    if (!idempotency_begin(d, r, &q->idempotency) ||
+        !(body = body_read(r, "a batch of jobs", members, ARRAY_LEN(members)))) {
+        intake_drop(q);
+        return;
+    }
+    atomic = js_bool(js_get(body, "atomic"), false);
+    read_jobs(d, js_get(body, "jobs"), b, q);
+    js_free(body);
+    if (q->jobs.n && (!atomic || q->jobs.n == b->n)) {
+        intake_add(d, q);
+        return;
+    }
+    refuse(r, b, q->jobs.n);
+    intake_drop(q);
+}
