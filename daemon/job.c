@@ -27,6 +27,7 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
     j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
+    snprintf(j->project, sizeof(j->project), "%s", spec->project);
     j->created_ms = now_ms;
     j->hold_requested = spec->hold;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
@@ -203,6 +204,7 @@ struct json *job_json(const struct job *job, bool with_spec)
     js_set(j, "id", js_new_string(job->id));
     js_set(j, "name", js_new_string(job->name));
     js_set(j, "kind", js_new_string(job->kind));
+    js_set(j, "project", js_new_string(job->project));
     js_set(j, "state", js_new_string(job_state_name(job->state)));
     js_set(j, "reason", reason_json(&job->reason));
     js_set(j, "cancel_requested", js_new_bool(job->cancel_requested));

@@ -7,6 +7,7 @@
 #include "daemon/attempts.h"
 #include "daemon/launch.h"
 #include "daemon/needs.h"
+#include "daemon/projects.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
@@ -52,7 +53,8 @@ bool lifecycle_submit(struct daemon *d, struct job *take_job, const struct lifec
 {
     struct job *j = take_job;
 
-    if (!needs_look(d, j, err) || !store_new(d, j, also, err)) {
+    if ((!j->origin.sweep[0] && !projects_has_room(d, j->project, err)) || !needs_look(d, j, err) ||
+        !store_new(d, j, also, err)) {
         job_destroy(j);
         return false;
     }
@@ -120,11 +122,13 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->progress.eta_s = j->progress.images_per_s = -1;
 }
 
-static bool store_change(struct daemon *d, const struct job *j, enum job_event event, int64_t now,
-                         struct error *err)
+static bool store_change(struct daemon *d, const struct active *a, enum job_event event,
+                         int64_t now, struct error *err)
 {
+    const struct job *j = a->job;
     bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
               (event != EV_START || open_attempt(d, j, now, err)) &&
+              (!a->used_slot_ms || projects_charge(d, a->project, a->used_slot_ms, now, err)) &&
               store_event_add(d->store, events_next_id(d->events), now, j, err) &&
               store_commit(d->store, err);
 
@@ -158,10 +162,13 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
                        job_state_name(before.state), job_event_name(event));
     a->job->state = t->to;
     change(a->job, event, reason, now);
-    if (!store_change(d, a->job, event, now, err)) {
+    if (!store_change(d, a, event, now, err)) {
         *a->job = before;
         return err_wrap(err, "job %s: %s", before.id, job_event_name(event));
     }
+    if (a->used_slot_ms)
+        projects_charged(d, a->project, a->used_slot_ms, now);
+    a->used_slot_ms = 0;
     if (a->job->result != before.result)
         free(before.result);
     log_info("job %s job=%s attempt=%" PRId64 "%s%s%s", job_state_name(t->to), a->job->id,
@@ -313,7 +320,7 @@ static void load_one(struct job *take_job, void *arg)
 
 bool lifecycle_load(struct daemon *d, struct error *err)
 {
-    if (!store_jobs_active(d->store, load_one, d, err))
+    if (!projects_load(d, err) || !store_jobs_active(d->store, load_one, d, err))
         return false;
     for (size_t i = 0; i < d->active.n; i++)
         if (!needs_look(d, d->active.at[i]->job, err))

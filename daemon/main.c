@@ -432,6 +432,7 @@ static void stop(struct daemon *d)
     vec_free(&d->active);
     vec_free(&d->line);
     vec_free(&d->plans);
+    vec_free(&d->projects);
     events_free(d->events);
     store_close(d->store);
     worker_calls_free(d->worker_calls);

@@ -45,6 +45,7 @@ void rig_close(struct daemon *d)
     vec_free(&d->active);
     vec_free(&d->line);
     vec_free(&d->plans);
+    vec_free(&d->projects);
     events_free(d->events);
     store_close(d->store);
     free(d->state_dir);
