@@ -10,12 +10,14 @@
 #include "proto/base/str.h"
 
 struct list {
-    const char *sweep;
+    const char *sweep, *project;
 };
 
 static const struct opt rows[] = {
     OPT(struct list, sweep, OPT_TEXT, "sweep", "only the jobs that this sweep has made",
         .value = "ID"),
+    OPT(struct list, project, OPT_TEXT, "project", "only the jobs of this project",
+        .value = "NAME"),
 };
 
 static const struct out_column columns[] = {
@@ -54,6 +56,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 
     buf_str(&path, "/api/v1/jobs");
     url_query(&path, "sweep", o->sweep);
+    url_query(&path, "project", o->project);
     all = ctl_list(c, buf_text(&path), err);
     buf_free(&path);
     if (all && c->json)

@@ -119,6 +119,7 @@ static void describe(const struct json *job, struct buf *b)
         {"id", "id", add_value},
         {"name", "name", add_value},
         {"kind", "kind", add_value},
+        {"project", "project", add_value},
         {"state", "state", add_value},
         {"reason", "reason.code", add_value},
         {"", "reason.message", add_value},

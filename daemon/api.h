@@ -34,6 +34,10 @@ void api_job_batch(struct daemon *d, struct request *r);
 void api_queue(struct daemon *d, struct request *r);
 void api_queue_pause(struct daemon *d, struct request *r);
 void api_queue_resume(struct daemon *d, struct request *r);
+/* api_projects.c */
+void api_project_list(struct daemon *d, struct request *r);
+void api_project_get(struct daemon *d, struct request *r);
+void api_project_put(struct daemon *d, struct request *r);
 /* api_resize.c */
 void api_job_resize(struct daemon *d, struct request *r);
 

@@ -11,6 +11,7 @@
 #include "daemon/needs.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
+#include "daemon/projects.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
@@ -82,6 +83,9 @@ static void check_here(const struct daemon *d, const JobSpec *spec, struct probl
     job_each_path(spec, check_path, p);
     needs_check(d, spec, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
+        problems_add(p, "#/resources/ranks", "%s", err.msg);
+    else if (!projects_can_take(d, spec->project,
+                                (int64_t)spec->resources->ranks * spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
 
@@ -223,12 +227,13 @@ static bool split_label(const char *text, char **key, const char **value)
 /* Which list is meant, as the query says. False when the answer was given. */
 static bool take_list(struct request *r, struct job_filter *f, char **label, struct buf *query)
 {
-    static const char *const names[] = {"state", "kind", "name", "label", "sweep"};
+    static const char *const names[] = {"state", "kind", "name", "project", "label", "sweep"};
     const char *state = http_query(r, "state");
 
     *f = (struct job_filter){.state = JOB_STATE_COUNT,
                              .kind = http_query(r, "kind"),
                              .name = http_query(r, "name"),
+                             .project = http_query(r, "project"),
                              .sweep = http_query(r, "sweep")};
     if (state && !job_state_parse(state, &f->state)) {
         problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);

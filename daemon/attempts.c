@@ -33,7 +33,7 @@ enum {
     RESULT_MAX = 1 << 20
 };
 
-static bool has_attempt(const struct active *a)
+bool attempts_running(const struct active *a)
 {
     return (a->job->state == JOB_STARTING || a->job->state == JOB_RUNNING) && !job_is_sweep(a->job);
 }
@@ -41,7 +41,7 @@ static bool has_attempt(const struct active *a)
 /* -- Time -------------------------------------------------------------------------------------- */
 
 /* By the monotonic clock; that of an attempt which an earlier run of the daemon began, from when it did. */
-static int64_t lasted_ms(const struct daemon *d, struct active *a)
+int64_t attempts_lasted_ms(const struct daemon *d, struct active *a)
 {
     const int64_t now = clock_mono_ns();
 
@@ -58,8 +58,9 @@ int64_t attempts_left_ms(const struct daemon *d, struct active *a)
 {
     const struct job *j = a->job;
 
-    return j->limit_ms ? j->limit_ms - j->ran_ms - (has_attempt(a) ? lasted_ms(d, a) : 0)
-                       : INT64_MAX;
+    return j->limit_ms
+               ? j->limit_ms - j->ran_ms - (attempts_running(a) ? attempts_lasted_ms(d, a) : 0)
+               : INT64_MAX;
 }
 
 /* When a job last wrote something, by the wall clock; 0: never. */
@@ -84,7 +85,7 @@ static int64_t wrote_ms(const struct daemon *d, const struct job *j)
  * its record says, or, if nobody saw that, when it last wrote something. */
 static int64_t had_lasted_ms(const struct daemon *d, struct active *a, const struct attempt_exit *e)
 {
-    int64_t lasted = lasted_ms(d, a), ended = e->lost ? wrote_ms(d, a->job) : e->ended_ms;
+    int64_t lasted = attempts_lasted_ms(d, a), ended = e->lost ? wrote_ms(d, a->job) : e->ended_ms;
     int64_t began;
 
     if (!ended || ended >= d->started_ms)
@@ -232,6 +233,7 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
     a->kill_at_ns = a->bury_at_ns = 0;
     forgive(a->job, &policy, lasted);
     a->job->ran_ms += lasted;
+    a->used_slot_ms = lasted * job_slots(a->job);
     o = outcome_of(e, a->job, &policy);
     classed.class = o.failure;
     if (!take_metrics(d, a->job, err) ||
@@ -251,6 +253,7 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
     if (lifecycle_apply(d, a, o.event, o.event == EV_DONE ? NULL : &o.why, err))
         return true;
 fail:
+    a->used_slot_ms = 0;
     a->job->ran_ms = before.ran_ms;
     memcpy(a->job->failures, before.failures, sizeof(before.failures));
     a->job->not_before_ms = before.not_before_ms;
@@ -363,7 +366,7 @@ static void on_tick(uv_timer_t *t)
         struct active *a = d->active.at[i];
 
         waiting |= a->job->state == JOB_QUEUED || job_is_sweep(a->job);
-        if (!has_attempt(a))
+        if (!attempts_running(a))
             continue;
         announce_log(d, a);
         if ((a->job->cancel_requested || is_over_time(d, a)) && !a->kill_at_ns)

@@ -13,6 +13,9 @@ void attempts_stop(struct daemon *d, struct active *a);
  * rank 0 does not connect, but never by force. */
 void attempts_preempt(struct daemon *d, struct active *a);
 
+/* Whether it has an attempt, and how long that has lasted. */
+bool attempts_running(const struct active *a);
+int64_t attempts_lasted_ms(const struct daemon *d, struct active *a);
 /* How much longer its time limit lets it run, this attempt included; INT64_MAX: it has none. */
 int64_t attempts_left_ms(const struct daemon *d, struct active *a);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/projects.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -36,6 +37,7 @@ struct active *daemon_add_active(struct daemon *d, struct job *take_job)
     size_t at;
 
     a->job = take_job;
+    a->project = projects_index(d, take_job->project);
     vec_push(&d->active, a);
     /* A job that a user takes up again comes back to its old place. */
     for (at = d->active.n - 1; at > 0 && d->active.at[at - 1]->job->seq > take_job->seq; at--)
@@ -63,6 +65,7 @@ void daemon_drop_all(struct daemon *d)
     vec_free(&d->active);
     vec_free(&d->line);
     vec_free(&d->plans);
+    vec_free(&d->projects);
 }
 
 void daemon_wake_streams(struct daemon *d)

@@ -29,6 +29,8 @@ struct settings {
 /* A job that is not over, and what is only known while the daemon runs. */
 struct active {
     struct job *job;
+    size_t project;           /* of d->projects */
+    int64_t used_slot_ms;     /* by an attempt whose end is being recorded */
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
     int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
@@ -58,11 +60,12 @@ struct daemon {
     struct hosts *hosts;
     struct courier *courier;
     struct worker_calls *worker_calls;
-    struct piece *pieces;        /* of uploads, which are coming in: api_uploads.c */
-    VEC(struct active *) active; /* in the order of arrival */
-    struct intake *intake;       /* submissions that wait for their commit */
-    uv_timer_t tick;             /* attempts.c: looks after attempts once a second */
-    uv_timer_t schedule;         /* sched.c: a pass is due */
+    struct piece *pieces;         /* of uploads, which are coming in: api_uploads.c */
+    VEC(struct project) projects; /* projects.c: as they came to be known */
+    VEC(struct active *) active;  /* in the order of arrival */
+    struct intake *intake;        /* submissions that wait for their commit */
+    uv_timer_t tick;              /* attempts.c: looks after attempts once a second */
+    uv_timer_t schedule;          /* sched.c: a pass is due */
     double scheduled_s,
         pass_s; /* of the monotonic clock: when the last pass ended, and how long it took */
     uv_timer_t heartbeat; /* sse.c */
@@ -76,7 +79,7 @@ struct daemon {
     struct reply_memory lists; /* of jobs */
     uint64_t untold;           /* changes of jobs that no event has told */
     /* After the newest pass of the queue: slots that nobody has, who waits (job.seq), in order, and when the first
-     * of them are to start (wall clock; 0: not known). */
+     * of them are to start (wall clock; 0: not known; -1: it waits for its project's quota). */
     int64_t free_slots;
     VEC(int64_t) line, plans;
     uint64_t submissions; /* accepted, since the start */

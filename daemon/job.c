@@ -25,6 +25,7 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
     j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
+    snprintf(j->project, sizeof(j->project), "%s", spec->project);
     j->created_ms = now_ms;
     j->hold_requested = spec->hold;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};
@@ -229,6 +230,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     jw_string(w, "id", job->id);
     jw_string(w, "name", job->name);
     jw_string(w, "kind", job->kind);
+    jw_string(w, "project", job->project);
     jw_string(w, "state", job_state_name(job->state));
     write_reason(w, &job->reason);
     jw_bool(w, "cancel_requested", job->cancel_requested);

@@ -10,6 +10,7 @@
 #include "daemon/job_fsm.h"
 #include "proto/base/json.h"
 #include "proto/base/jw.h"
+#include "proto/wire/ref.h"
 #include "proto/wire/sweep.h"
 
 /* Why a job is in its state: a word for programs and a sentence for people. */
@@ -65,7 +66,7 @@ struct job {
     struct job_sweep sweep;
 
     char id[JOB_ID_SIZE];
-    char name[132], kind[16];
+    char name[132], kind[16], project[REF_NAME_SIZE];
     char *spec;   /* the normalised JobSpec as JSON text */
     char *result; /* result.json, or NULL */
     /* Hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL. */

@@ -9,6 +9,7 @@
 #include "daemon/courier.h"
 #include "daemon/launch.h"
 #include "daemon/needs.h"
+#include "daemon/projects.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
@@ -47,7 +48,7 @@ static bool note_change(struct daemon *d, const struct job *j, uint64_t event, i
 bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
                      struct error *err)
 {
-    if (!needs_look(d, j, err))
+    if ((!j->origin.sweep[0] && !projects_has_room(d, j->project, err)) || !needs_look(d, j, err))
         return false;
     id_next(last, j->created_ms, j->id);
     audit_subject(d, j->id);
@@ -138,11 +139,13 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->progress.eta_s = j->progress.images_per_s = -1;
 }
 
-static bool store_change(struct daemon *d, const struct job *j, enum job_event event, int64_t now,
-                         struct error *err)
+static bool store_change(struct daemon *d, const struct active *a, enum job_event event,
+                         int64_t now, struct error *err)
 {
+    const struct job *j = a->job;
     bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
               (event != EV_START || open_attempt(d, j, now, err)) &&
+              (!a->used_slot_ms || projects_charge(d, a->project, a->used_slot_ms, now, err)) &&
               note_change(d, j, events_next_id(d->events), now, err) && store_commit(d->store, err);
 
     if (!ok)
@@ -175,10 +178,13 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
                        job_state_name(before.state), job_event_name(event));
     a->job->state = t->to;
     change(a->job, event, reason, now);
-    if (!store_change(d, a->job, event, now, err)) {
+    if (!store_change(d, a, event, now, err)) {
         *a->job = before;
         return err_wrap(err, "job %s: %s", before.id, job_event_name(event));
     }
+    if (a->used_slot_ms)
+        projects_charged(d, a->project, a->used_slot_ms, now);
+    a->used_slot_ms = 0;
     if (a->job->result != before.result)
         free(before.result);
     log_info("job %s job=%s attempt=%" PRId64 "%s%s%s", job_state_name(t->to), a->job->id,
@@ -335,7 +341,7 @@ static void load_one(struct job *take_job, void *arg)
 
 bool lifecycle_load(struct daemon *d, struct error *err)
 {
-    if (!store_jobs_active(d->store, load_one, d, err))
+    if (!projects_load(d, err) || !store_jobs_active(d->store, load_one, d, err))
         return false;
     for (size_t i = 0; i < d->active.n; i++)
         if (!needs_look(d, d->active.at[i]->job, err))

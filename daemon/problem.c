@@ -50,6 +50,9 @@ const struct problem_kind problem_kinds[] = {
      "request "
      "needs a new key."},
     {"unsupported", 422, "Unsupported", "Well formed, but not something this daemon can do."},
+    {"quota_exceeded", 429, "Quota exceeded",
+     "The project has as many waiting jobs as it may have (`distillctl projects`). Submit the job "
+     "again when some of them have started."},
     {"too_many_connections", 429, "Too many connections",
      "This address has too many connections at a time (--connections-per-address); close some."},
     {"rate_limited", 429, "Too many requests",

@@ -78,8 +78,19 @@ static struct timeline *future(const struct queue_running *running, size_t n_run
     return t;
 }
 
+static bool allows(struct queue_quota *q, const struct queue_job *j)
+{
+    int64_t slots = j->ranks * j->threads;
+
+    if (slots > q->limit)
+        return false;
+    q->closed |= slots > q->left;
+    return !q->closed;
+}
+
 size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
-                    size_t n_running, const struct place_host *hosts, size_t n_hosts)
+                    size_t n_running, const struct place_host *hosts, size_t n_hosts,
+                    struct queue_quota *quotas)
 {
     struct timeline *t = future(running, n_running, hosts, n_hosts);
     size_t waiting = 0, i;
@@ -92,7 +103,12 @@ size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running
 
         if (j->ranks > place_capacity(hosts, n_hosts, j->threads))
             continue;
+        j->over_quota = quotas && !allows(&quotas[j->project], j);
+        if (j->over_quota)
+            continue;
         plan(j, t, n_hosts);
+        if (quotas)
+            quotas[j->project].left -= j->ranks * j->threads;
         held = j->start_ms == TIMELINE_EVER;
         waiting += j->start_ms != 0;
     }

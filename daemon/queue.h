@@ -13,7 +13,12 @@
  * which come free early are used; for the job that is first in line that never means a later start. Where a
  * time limit is missing nothing can be planned, and a job that does not fit yet holds back all behind
  * it, or small jobs could keep a large one waiting for ever. A job that would not fit if all hosts that are up
- * were free holds nobody back. */
+ * were free holds nobody back.
+ *
+ * Of a project that may have so many slots at once, the first job that would exceed them waits, and those of the same
+ * project behind it, or small ones could keep it waiting for ever; other projects' jobs pass. Slots that are
+ * planned for a job count as had, so that no job of its project takes them from it. A job that exceeds them by itself
+ * holds nobody back. */
 #ifndef DAEMON_QUEUE_H
 #define DAEMON_QUEUE_H
 
@@ -39,10 +44,19 @@ void queue_order(struct queue_place *places, size_t n);
 struct queue_job {
     int64_t ranks, threads;
     int64_t left_ms; /* of its time limit; TIMELINE_EVER: it has none */
+    size_t project;
 
     /* The decision. */
+    bool over_quota;  /* it waits for slots of its project */
     int64_t *given;   /* ranks on each host, to be freed; NULL: it waits */
     int64_t start_ms; /* as planned; TIMELINE_EVER: not known */
+};
+
+/* What a project may have. */
+struct queue_quota {
+    int64_t limit; /* INT64_MAX: all */
+    int64_t left;
+    bool closed; /* a job waits for them */
 };
 
 /* A job that runs. */
@@ -52,9 +66,11 @@ struct queue_running {
     int64_t left_ms;
 };
 
-/* Decides for jobs in the order of the queue. hosts: what is free of them now. How many it looked at: no job
+/* Decides for jobs in the order of the queue. hosts: what is free of them now. quotas: by project,
+ * changed; NULL for none. How many it looked at: no job
  * behind those has any part in it. */
 size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
-                    size_t n_running, const struct place_host *hosts, size_t n_hosts);
+                    size_t n_running, const struct place_host *hosts, size_t n_hosts,
+                    struct queue_quota *quotas);
 
 #endif

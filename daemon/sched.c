@@ -9,7 +9,9 @@
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/needs.h"
+#include "daemon/projects.h"
 #include "daemon/queue.h"
+#include "daemon/share.h"
 #include "daemon/sweeps.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -25,9 +27,25 @@ enum {
     PAUSE_MAX_MS = 2 * 24 * 3600 * 1000 /* of any policy (validate.c), spread included */
 };
 
-static void say_why(const struct daemon *d, const struct job *j, size_t ahead, int64_t free_slots,
+static void say_quota(const struct daemon *d, const struct active *a, struct reason *why)
+{
+    const struct project *p = &d->projects.at[a->project];
+    int64_t used = 0;
+
+    for (size_t i = 0; i < d->active.n; i++)
+        if (d->active.at[i]->project == a->project && attempts_running(d->active.at[i]))
+            used += job_slots(d->active.at[i]->job);
+    reason_set(why, "waiting_for_quota",
+               "needs %" PRId64 " slots of project %s, whose jobs have %" PRId64 " of the %" PRId64
+               " that they may have at once",
+               job_slots(a->job), p->name, used, p->quota_slots);
+}
+
+static void say_why(const struct daemon *d, const struct active *a, size_t ahead, bool over_quota,
                     struct reason *why)
 {
+    const struct job *j = a->job;
+    const int64_t free_slots = d->free_slots;
     const char *are = ahead == 1 ? " is" : "s are", *split = "";
     char down[300];
 
@@ -35,6 +53,10 @@ static void say_why(const struct daemon *d, const struct job *j, size_t ahead, i
         reason_set(why, "draining",
                    "the queue is paused and no job starts until it is resumed; %zu job%s ahead",
                    ahead, are);
+        return;
+    }
+    if (over_quota) {
+        say_quota(d, a, why);
         return;
     }
     hosts_describe_down(d, down, sizeof(down));
@@ -48,11 +70,13 @@ static void say_why(const struct daemon *d, const struct job *j, size_t ahead, i
 }
 
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
-static void explain(struct daemon *d, struct job *j, size_t ahead, int64_t planned_ms)
+static void explain(struct daemon *d, struct active *a, size_t ahead, bool over_quota,
+                    int64_t planned_ms)
 {
+    struct job *j = a->job;
     struct reason why;
 
-    say_why(d, j, ahead, d->free_slots, &why);
+    say_why(d, a, ahead, over_quota, &why);
     if (strcmp(why.message, j->reason.message) == 0 &&
         llabs(planned_ms - j->planned_ms) < PLAN_TOLD_MS)
         return;
@@ -77,13 +101,16 @@ static bool stands_in_line(const struct job *j, int64_t now_ms)
 void sched_explain(struct daemon *d, struct active *a)
 {
     size_t ahead = 0;
+    bool looked_at, over_quota;
 
     while (ahead < d->line.n && d->line.at[ahead] != a->job->seq)
         ahead++;
     if (ahead < TOLD || ahead == d->line.n || !stands_in_line(a->job, clock_wall_ms()))
         return;
-    say_why(d, a->job, ahead, d->free_slots, &a->job->reason);
-    a->job->planned_ms = ahead < d->plans.n ? d->plans.at[ahead] : 0;
+    looked_at = ahead < d->plans.n;
+    over_quota = looked_at ? d->plans.at[ahead] < 0 : d->projects.at[a->project].closed;
+    say_why(d, a, ahead, over_quota, &a->job->reason);
+    a->job->planned_ms = looked_at && !over_quota ? d->plans.at[ahead] : 0;
 }
 
 /* What keeps it out of the line may have come while its reason told of something else: an end, for example. */
@@ -124,7 +151,59 @@ struct look {
     VEC(struct queue_job) jobs;     /* the first of them, as many as were looked at */
     VEC(struct active *) who;       /* whose those are */
     VEC(struct queue_running) running;
+    struct share *shares;       /* of each project; weight 0: it has no jobs now */
+    struct queue_quota *quotas; /* likewise */
 };
+
+static void begin_projects(struct daemon *d, struct look *l)
+{
+    l->shares = NEW_ARRAY(struct share, d->projects.n);
+    l->quotas = NEW_ARRAY(struct queue_quota, d->projects.n);
+    for (size_t i = 0; i < d->projects.n; i++) {
+        int64_t limit = d->projects.at[i].quota_slots;
+
+        l->quotas[i].limit = l->quotas[i].left = limit ? limit : INT64_MAX;
+    }
+}
+
+static void take_project(struct daemon *d, struct look *l, size_t project)
+{
+    if (l->shares[project].weight > 0)
+        return;
+    l->shares[project].weight = d->projects.at[project].weight;
+    l->shares[project].used += projects_used(d, project, l->now_ms);
+}
+
+static void take_running(struct daemon *d, struct look *l, struct active *a)
+{
+    const int64_t slots = job_slots(a->job);
+
+    vec_push(&l->running, (struct queue_running){.ranks = hosts_ranks(d, a->job->placement),
+                                                 .threads = a->job->threads,
+                                                 .left_ms = attempts_left_ms(d, a)});
+    take_project(d, l, a->project);
+    l->shares[a->project].used += (double)(slots * attempts_lasted_ms(d, a)) / 1e3;
+    l->quotas[a->project].left -= slots;
+}
+
+/* Those of projects that have jobs now count, and nothing is to be shared with oneself. */
+static void add_shares(struct daemon *d, struct look *l)
+{
+    struct share *now = NEW_ARRAY(struct share, d->projects.n);
+    size_t n = 0;
+
+    for (size_t i = 0; i < d->projects.n; i++)
+        if (l->shares[i].weight > 0)
+            now[n++] = l->shares[i];
+    share_out(now, n);
+    for (size_t i = 0, k = 0; i < d->projects.n; i++)
+        if (l->shares[i].weight > 0)
+            l->shares[i] = now[k++];
+    for (size_t i = 0; n > 1 && i < l->places.n; i++)
+        l->places.at[i].ahead_ms +=
+            l->shares[d->active.at[l->places.at[i].arrival]->project].ahead_ms;
+    free(now);
+}
 
 static void take_active(struct daemon *d, struct look *l)
 {
@@ -135,16 +214,16 @@ static void take_active(struct daemon *d, struct look *l)
 
         if (j->hold_requested && j->state == JOB_QUEUED)
             explain_hold(d, j);
-        else if (stands_in_line(j, l->now_ms))
+        else if (stands_in_line(j, l->now_ms)) {
+            take_project(d, l, a->project);
             vec_push(&l->places,
                      (struct queue_place){.arrived_ms = j->created_ms,
                                           .ahead_ms = queue_ahead(j->priority, j->resize_requested),
                                           .arrival = i});
-        else if (j->state != JOB_QUEUED && !job_is_sweep(j))
-            vec_push(&l->running, (struct queue_running){.ranks = hosts_ranks(d, j->placement),
-                                                         .threads = j->threads,
-                                                         .left_ms = attempts_left_ms(d, a)});
+        } else if (attempts_running(a))
+            take_running(d, l, a);
     }
+    add_shares(d, l);
 }
 
 /* The first n of those that wait, in order. */
@@ -158,6 +237,7 @@ static void take_first(struct daemon *d, struct look *l, size_t n)
         vec_push(&l->jobs, (struct queue_job){.ranks = a->job->ranks,
                                               .threads = a->job->threads,
                                               .left_ms = max64(1, attempts_left_ms(d, a)),
+                                              .project = a->project,
                                               .start_ms = TIMELINE_EVER});
     }
 }
@@ -173,16 +253,21 @@ static void drop_jobs(struct look *l)
 static void decide(struct daemon *d, struct look *l)
 {
     size_t n = 2 * QUEUE_DEPTH, looked_at;
+    struct queue_quota *quotas = NEW_ARRAY(struct queue_quota, d->projects.n);
 
     do {
         n = n < l->places.n ? n : l->places.n;
         drop_jobs(l);
         take_first(d, l, n);
+        memcpy(quotas, l->quotas, d->projects.n * sizeof(*quotas));
         looked_at = d->paused ? 0
                               : queue_decide(l->jobs.at, n, l->running.at, l->running.n, l->hosts,
-                                             hosts_count(d));
+                                             hosts_count(d), quotas);
         n *= 2;
     } while (looked_at == l->jobs.n && looked_at < l->places.n);
+    for (size_t i = 0; i < d->projects.n; i++)
+        d->projects.at[i].closed = quotas[i].closed;
+    free(quotas);
 }
 
 /* Slots that nobody has, nor gets now. */
@@ -205,16 +290,16 @@ static void note_places(struct daemon *d, const struct look *l)
     d->line.n = d->plans.n = 0;
     d->untold++;
     for (size_t i = 0; i < l->places.n; i++) {
-        struct job *j = d->active.at[l->places.at[i].arrival]->job;
-        int64_t at = i < l->jobs.n ? planned(&l->jobs.at[i], l->now_ms) : 0;
+        struct active *a = d->active.at[l->places.at[i].arrival];
+        const struct queue_job *q = i < l->jobs.n ? &l->jobs.at[i] : NULL;
 
-        if (i < l->jobs.n && l->jobs.at[i].given)
+        if (q && q->given)
             continue;
-        if (d->line.n < TOLD)
-            explain(d, j, d->line.n, at);
-        if (i < l->jobs.n)
-            vec_push(&d->plans, at);
-        vec_push(&d->line, j->seq);
+        if (q && d->line.n < TOLD)
+            explain(d, a, d->line.n, q->over_quota, planned(q, l->now_ms));
+        if (q)
+            vec_push(&d->plans, q->over_quota ? -1 : planned(q, l->now_ms));
+        vec_push(&d->line, a->job->seq);
     }
 }
 
@@ -223,6 +308,8 @@ static void look_free(struct look *l)
     drop_jobs(l);
     for (size_t i = 0; i < l->running.n; i++)
         free((void *)(uintptr_t)l->running.at[i].ranks);
+    free(l->shares);
+    free(l->quotas);
     free(l->hosts);
     vec_free(&l->places);
     vec_free(&l->jobs);
@@ -239,6 +326,7 @@ static void pass(uv_timer_t *t)
     needs_pass(d);
     sweeps_pass(d);
     l.hosts = hosts_free(d);
+    begin_projects(d, &l);
     take_active(d, &l);
     queue_order(l.places.at, l.places.n);
     decide(d, &l);

@@ -14,8 +14,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     static const char sql[] =
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project) "
+        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -41,6 +41,7 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 19, j->limit_ms);
     db_bind_int(q, 20, j->hold_requested);
     db_bind_int(q, 21, (int64_t)j->n_needs);
+    db_bind_text(q, 22, j->project);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -123,7 +124,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
-    " json_valid(spec), hold_requested, yield_requested, needs"
+    " json_valid(spec), hold_requested, yield_requested, needs, project"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -210,6 +211,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->ran_ms = db_int(q, 32);
     j->hold_requested = db_int(q, 34);
     j->yield_requested = db_int(q, 35);
+    snprintf(j->project, sizeof(j->project), "%s", db_text(q, 37));
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))
@@ -288,10 +290,11 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 }
 
 /* Two texts, because the index of states serves only a plain comparison. */
-#define PAGE_SQL(and_state)                                                         \
-    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state \
-    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?5 IS NULL OR"       \
-    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))" \
+#define PAGE_SQL(and_state)                                                                        \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state                \
+    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND (?5 " \
+    "IS NULL OR"                                                                                   \
+    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"                \
     " ORDER BY seq DESC LIMIT ?2"
 
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
@@ -312,6 +315,7 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
     if (!any)
         db_bind_text(q, 7, job_state_name(f->state));
     db_bind_text(q, 8, f->sweep);
+    db_bind_text(q, 9, f->project);
     return each_job(s, q, fn, arg, err);
 }
 

@@ -100,7 +100,11 @@ const char *const store_state_schema[] = {
     "CREATE INDEX delivery_due ON delivery(webhook, next_ms, id) WHERE state='pending'",
     "ALTER TABLE job ADD COLUMN hold_requested INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN project TEXT NOT NULL DEFAULT 'default';"
+    "CREATE TABLE project("
+    "  name TEXT PRIMARY KEY, weight REAL NOT NULL, quota_slots INTEGER NOT NULL,"
+    "  quota_queued INTEGER NOT NULL, used REAL NOT NULL, used_ms INTEGER NOT NULL) STRICT",
     "CREATE TABLE token("
     "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, scope TEXT NOT NULL,"

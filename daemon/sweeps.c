@@ -8,6 +8,7 @@
 #include "daemon/api.h"
 #include "daemon/lifecycle.h"
 #include "daemon/needs.h"
+#include "daemon/projects.h"
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
@@ -178,7 +179,8 @@ static bool queue_one(struct daemon *d, struct active *a, struct error *err)
 
 static bool has_room(const struct daemon *d, const struct job *j)
 {
-    return !d->paused && !j->hold_requested && !j->sweep.made[JOB_QUEUED] &&
+    return !d->paused && !j->hold_requested && projects_has_room(d, j->project, NULL) &&
+           !j->sweep.made[JOB_QUEUED] &&
            (!j->sweep.parallel || job_sweep_going(j) < j->sweep.parallel);
 }
 

@@ -33,6 +33,7 @@ const FACTS = [
   ["Batch", (j) => j.spec?.train && `${j.spec.train.batch} in ${j.spec.train.lanes} lanes`],
   ["Seed", (j) => j.spec?.train?.seed],
   ["In the sweep", (j) => j.sweep?.values && valuesText(j.sweep.values)],
+  ["Project", (j) => j.project],
   ["Ranks", (j) => j.ranks],
   ["Attempt", (j) => j.attempt],
   ["Created", (j) => j.created_at && clock(j.created_at)],

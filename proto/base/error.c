@@ -27,6 +27,7 @@ static const struct {
     [ERR_TIMEOUT] = {"timeout", 4, 504},
     [ERR_CANCELLED] = {"cancelled", 3, 409},
     [ERR_STOPPED] = {"stopped", 75, 503},
+    [ERR_QUOTA] = {"quota_exceeded", 1, 429},
 };
 
 bool err_set(struct error *err, enum err_code code, const char *fmt, ...)

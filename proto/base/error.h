@@ -25,6 +25,7 @@ enum err_code {
     ERR_TIMEOUT,
     ERR_CANCELLED,
     ERR_STOPPED, /* stopped at a step boundary; can be resumed */
+    ERR_QUOTA,   /* as much as is allowed is there already; later there may be room */
     ERR_CODE_COUNT
 };
 

@@ -366,8 +366,8 @@ static char *forget_path(const char *pointer, const char *path, void *arg)
 
 struct json *job_result_form(const JobSpec *job)
 {
-    static const char *const without[] = {"name",  "labels",   "priority", "checkpoint",
-                                          "retry", "watchdog", "hold",     "depends_on"};
+    static const char *const without[] = {"name",     "labels", "priority",   "checkpoint", "retry",
+                                          "watchdog", "hold",   "depends_on", "project"};
     struct json *j = job_to_json(job);
 
     for (size_t i = 0; i < ARRAY_LEN(without); i++)

@@ -494,6 +494,10 @@ static void check_train(const JobSpec *job, struct problems *p)
 
 static void check_identity(const JobSpec *job, struct problems *p)
 {
+    struct error err;
+
+    if (!ref_check_name(job->project, &err))
+        problems_add(p, "#/project", "%s", err.msg);
     if (job->name && (!job->name[0] || strlen(job->name) > 128))
         problems_add(p, "#/name", "must have 1 to 128 bytes, got %zu", strlen(job->name));
     if (job->n_labels > 64)

@@ -145,7 +145,7 @@ static void time_decision(const struct bench *b)
                                          .left_ms = j % 2 ? (int64_t)(1e3 * limit_s_of(j))
                                                           : TIMELINE_EVER};
         }
-        queue_decide(jobs, n, running, 2 * nodes, hosts, nodes);
+        queue_decide(jobs, n, running, 2 * nodes, hosts, nodes, NULL);
         end(&times, round);
         for (size_t i = 0; i < n; i++)
             free(jobs[i].given);

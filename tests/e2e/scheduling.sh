@@ -1,5 +1,6 @@
 #!/bin/bash
-# What users say about when their jobs run: hold and release; after which others.
+# What users say about when their jobs run: hold and release; after which others; how much of it
+# their project may use.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 said() { # ID FILTER WANT WHAT
@@ -104,4 +105,33 @@ refused '.depends_on = [{job: "job_00000000000000000000000000"}]' \
 refused ".depends_on = $(needs "$root") + $(needs "$root")" '#/depends_on/1/job job * stands there twice'
 refused '.depends_on = [{when: "finished"}]' '#/depends_on/0/job *required*'
 refused ".depends_on = [range(33) | {job: \"$root\"}]" '#/depends_on at most 32 jobs, got 33*'
+
+# A project has no more slots and waiting jobs than its quota says; what it uses is remembered.
+[[ $(ctl projects lab --slots 1 --queued 2 --weight 2) == *$'\nlab '*' 2 '* ]] || fail "distillctl projects"
+submit "$long | .resources.ranks = 1 | .project = \"lab\""
+one=$id
+wait_state "$one" running
+submit '.train.max_steps = 1 | .resources.ranks = 1 | .project = "lab"'
+two=$id
+submit '.train.max_steps = 1 | .resources.ranks = 1'
+wait_state "$id" succeeded # there is a slot for others
+within 5 waits_for "$two" waiting_for_quota || fail "a project beyond its quota: $(get "/api/v1/jobs/$two" .reason)"
+said "$two" .reason.message 'needs 1 slots of project lab, whose jobs have 1 of the 1 that they may have at once' "reason"
+refused '.project = "lab"' '#/resources/ranks the job needs 2 slots; project lab may have 1 at once'
+refused '.project = "-"' '#/project expected a name *'
+submit '.train.max_steps = 1 | .resources.ranks = 1 | .project = "lab"'
+three=$id
+post_job "$(job '.resources.ranks = 1 | .project = "lab"')"
+problem 429 quota_exceeded "a third waiting job"
+kill_daemon
+start_daemon
+within 5 waits_for "$two" waiting_for_quota || fail "a quota is forgotten"
+post "$one" cancel 202
+wait_state "$two" succeeded
+wait_state "$three" succeeded
+kill_daemon
+start_daemon
+[ "$(get /api/v1/projects/lab '[.weight == 2, .quota.slots, .used_slot_s > 0.1, .used_slots] | tostring')" = '[true,1,true,0]' ] ||
+    fail "what it used: $(get /api/v1/projects/lab .)"
+[ "$(get '/api/v1/jobs?project=lab' '.items | length')" = 3 ] || fail "jobs of a project"
 stop_daemon

@@ -5,6 +5,7 @@
 #include "daemon/hostfile.h"
 #include "daemon/hosts.h"
 #include "daemon/queue.h"
+#include "daemon/share.h"
 #include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
@@ -100,7 +101,7 @@ START_TEST(queue_keeps_its_promises)
         for (size_t i = 0; i < QUEUE; i++)
             jobs[i] = (struct queue_job){
                 .ranks = 1 + below(key, 8), .threads = 1 + below(key, 3), .left_ms = TIMELINE_EVER};
-        queue_decide(jobs, QUEUE, NULL, 0, hosts, HOSTS);
+        queue_decide(jobs, QUEUE, NULL, 0, hosts, HOSTS, NULL);
         for (size_t i = 0; i < QUEUE; i++) {
             const struct queue_job *j = &jobs[i];
 
@@ -189,7 +190,7 @@ static size_t decide(struct life *l, int64_t *start)
             who[n] = i;
             queue[n++] = l->jobs[i];
         }
-    queue_decide(queue, n, running, r, l->hosts, HOSTS);
+    queue_decide(queue, n, running, r, l->hosts, HOSTS, NULL);
     *start = TIMELINE_EVER;
     for (size_t k = 0; k < n; k++) {
         if (!queue[k].given) {
@@ -286,7 +287,7 @@ START_TEST(a_job_starts_out_of_turn_only_beside_the_plan)
             {.ranks = cases[i].ranks, .threads = 1, .left_ms = cases[i].left_ms},
         };
 
-        queue_decide(jobs, 2, running, 1, hosts, 1);
+        queue_decide(jobs, 2, running, 1, hosts, 1, NULL);
         ck_assert(!jobs[0].given);
         ck_assert_int_eq(jobs[0].start_ms, 10);
         ck_assert_msg((jobs[1].given != NULL) == cases[i].starts, "case %zu", i);
@@ -302,7 +303,7 @@ START_TEST(a_host_with_fewer_slots_than_are_in_use_takes_none_from_others)
     const struct place_host hosts[] = {{2, -4}, {4, 4}};
     struct queue_job job = {.ranks = 4, .threads = 1, .left_ms = TIMELINE_EVER};
 
-    queue_decide(&job, 1, NULL, 0, hosts, 2);
+    queue_decide(&job, 1, NULL, 0, hosts, 2, NULL);
     ck_assert(job.given && job.given[0] == 0 && job.given[1] == 4);
     free(job.given);
 }
@@ -360,6 +361,125 @@ START_TEST(priority_comes_first_and_waiting_makes_up_for_it)
                               "round %zu: %zu starves %zu", (size_t)round, a, b);
             }
     }
+}
+END_TEST
+
+START_TEST(a_share_is_bounded_and_even_in_sum)
+{
+    for (uint64_t round = 0; round < 500; round++) {
+        uint64_t key = rng_key(unit_seed(), round);
+        struct share all[5];
+        size_t n = 1 + (size_t)rng_below(key, 0, 5);
+        int64_t sum = 0, most = SHARE_POINTS * (int64_t)QUEUE_AGING_MS;
+
+        for (size_t i = 0; i < n; i++)
+            all[i] = (struct share){
+                .weight = 0.1 + rng_uniform(key, 10 + i),
+                .used = rng_below(key, 20 + i, 4) ? 1e6 * rng_uniform(key, 30 + i) : 0};
+        share_out(all, n);
+        for (size_t i = 0; i < n; i++) {
+            sum += all[i].ahead_ms;
+            ck_assert_msg(llabs(all[i].ahead_ms) <= most, "round %zu: %ld ms", (size_t)round,
+                          (long)all[i].ahead_ms);
+            /* Of two with the same weight the one that had less comes first. */
+            for (size_t k = 0; k < i; k++)
+                ck_assert(all[i].weight != all[k].weight || all[i].used == all[k].used ||
+                          (all[i].used < all[k].used) == (all[i].ahead_ms > all[k].ahead_ms));
+        }
+        ck_assert_msg(llabs(sum) <= (int64_t)n, "round %zu: the sum is %ld", (size_t)round,
+                      (long)sum);
+        ck_assert_msg(n > 1 || all[0].ahead_ms == 0, "a project alone has %ld",
+                      (long)all[0].ahead_ms);
+    }
+}
+END_TEST
+
+START_TEST(shares_follow_weight_and_use)
+{
+    struct share even[] = {{1, 30, 0}, {3, 90, 0}}, all[] = {{1, 100, 0}, {1, 0, 0}},
+                 idle[] = {{1, 0, 0}, {2, 0, 0}};
+
+    share_out(even, 2);
+    ck_assert(even[0].ahead_ms == 0 && even[1].ahead_ms == 0); /* each has what it is due */
+    share_out(all, 2);
+    ck_assert_int_eq(all[1].ahead_ms, SHARE_POINTS * QUEUE_AGING_MS / 2);
+    share_out(idle, 2);
+    ck_assert(idle[0].ahead_ms == 0 && idle[1].ahead_ms == 0);
+    ck_assert_double_eq_tol(share_decayed(8, 2 * (int64_t)SHARE_HALF_LIFE_MS), 2, 1e-9);
+    ck_assert_double_eq_tol(share_decayed(8, -5), 8, 1e-9);
+}
+END_TEST
+
+/* Whatever the shares are: within a project and a priority first come, first served, and nobody is overtaken by
+ * one that came later than priorities, shares and aging explain. */
+START_TEST(shares_change_no_order_within_a_project_and_starve_nobody)
+{
+    for (uint64_t round = 0; round < 300; round++) {
+        uint64_t key = rng_key(unit_seed(), 900000 + round);
+        struct queue_place queue[CROWD];
+        int64_t now = 0, priority[CROWD], came[CROWD];
+        struct share shares[3];
+
+        for (size_t i = 0; i < 3; i++)
+            shares[i] = (struct share){.weight = 1 + (double)i, .used = rng_uniform(key, i)};
+        share_out(shares, 3);
+        for (uint64_t i = 0; i < CROWD; i++) {
+            now += (int64_t)rng_below(key, 100 + i, QUEUE_AGING_MS);
+            came[i] = now;
+            priority[i] = (int64_t)rng_below(key, 200 + i, 5);
+            queue[i] = (struct queue_place){
+                now, queue_ahead(priority[i], false) + shares[i % 3].ahead_ms, i};
+        }
+        queue_order(queue, CROWD);
+        for (size_t i = 0; i < CROWD; i++)
+            for (size_t k = i + 1; k < CROWD; k++) {
+                size_t a = queue[i].arrival, b = queue[k].arrival; /* a before b */
+
+                ck_assert_msg(a % 3 != b % 3 || priority[a] != priority[b] || a < b,
+                              "round %zu: %zu overtook %zu", (size_t)round, a, b);
+                ck_assert_msg(came[a] - came[b] <=
+                                  (priority[a] - priority[b] + 2 * SHARE_POINTS) * QUEUE_AGING_MS,
+                              "round %zu: %zu starves %zu", (size_t)round, a, b);
+            }
+    }
+}
+END_TEST
+
+START_TEST(a_quota_holds_back_its_own_project_alone)
+{
+    const struct place_host hosts[] = {{8, 8}};
+    struct queue_quota quotas[] = {{4, 3, false}, {INT64_MAX, INT64_MAX, false}};
+    struct queue_job jobs[] = {
+        {.ranks = 2, .threads = 1, .left_ms = 9, .project = 0},
+        {.ranks = 5, .threads = 1, .left_ms = 9, .project = 0}, /* never: it holds nobody back */
+        {.ranks = 2, .threads = 1, .left_ms = 9, .project = 0}, /* closes the project */
+        {.ranks = 1, .threads = 1, .left_ms = 9, .project = 0}, /* would fit */
+        {.ranks = 3, .threads = 2, .left_ms = 9, .project = 1},
+    };
+    static const bool starts[] = {true, false, false, false, true};
+
+    queue_decide(jobs, ARRAY_LEN(jobs), NULL, 0, hosts, 1, quotas);
+    for (size_t i = 0; i < ARRAY_LEN(jobs); i++) {
+        ck_assert_msg((jobs[i].given != NULL) == starts[i], "job %zu", i);
+        ck_assert_msg(jobs[i].over_quota == (i > 0 && i < 4), "job %zu: quota", i);
+        free(jobs[i].given);
+    }
+    ck_assert(quotas[0].closed && !quotas[1].closed);
+}
+END_TEST
+
+/* What is planned for a job is its: no later job of its project takes the quota from it meanwhile. */
+START_TEST(a_quota_keeps_what_is_planned)
+{
+    const struct place_host hosts[] = {{4, 1}};
+    const int64_t three[] = {3};
+    const struct queue_running running[] = {{three, 1, 10}};
+    struct queue_quota quotas[] = {{4, 4, false}};
+    struct queue_job jobs[] = {{.ranks = 4, .threads = 1, .left_ms = 9},
+                               {.ranks = 1, .threads = 1, .left_ms = 5}};
+
+    queue_decide(jobs, 2, running, 1, hosts, 1, quotas);
+    ck_assert(jobs[0].start_ms == 10 && !jobs[1].given && jobs[1].over_quota);
 }
 END_TEST
 
@@ -477,5 +597,8 @@ UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_full
           a_job_starts_out_of_turn_only_beside_the_plan,
           a_host_with_fewer_slots_than_are_in_use_takes_none_from_others,
           priority_comes_first_and_waiting_makes_up_for_it, what_is_resized_goes_before_everything,
+          a_share_is_bounded_and_even_in_sum, shares_follow_weight_and_use,
+          shares_change_no_order_within_a_project_and_starve_nobody,
+          a_quota_holds_back_its_own_project_alone, a_quota_keeps_what_is_planned,
           a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
           what_can_never_fit_is_said_at_once)

@@ -579,7 +579,7 @@ END_TEST
 
 static bool is_method(const char *name)
 {
-    static const char *const names[] = {"get", "post", "patch", "delete"};
+    static const char *const names[] = {"get", "post", "patch", "put", "delete"};
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(names[i], name) == 0)

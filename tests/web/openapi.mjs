@@ -218,6 +218,13 @@ async function run() {
     await c.check("GET", path, path, {}, 200);
   for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
     await c.check("POST", path, path, {}, 200);
+  const project = "/api/v1/projects/{name}", mine = "/api/v1/projects/mine";
+  await c.check("GET", project, mine, {}, 404);
+  await c.check("PUT", project, mine, { body: { weight: 2, quota: { slots: 1, queued: 9 } } }, 200);
+  await c.check("PUT", project, mine, { body: { weight: 0, quota: { slots: "x" } } }, 422);
+  await c.check("PUT", project, "/api/v1/projects/-", { body: {} }, 422);
+  await c.check("GET", project, mine, {}, 200);
+  await c.check("GET", "/api/v1/projects", "/api/v1/projects", {}, 200);
   await c.check("POST", "/api/v1/session", "/api/v1/session", {}, 204);
   await webhooks(c);
   await tokens(c);
