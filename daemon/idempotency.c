@@ -60,6 +60,28 @@ bool idempotency_parse(const char *text, size_t len, char key[IDEMPOTENCY_KEY_MA
                          IDEMPOTENCY_KEY_MAX, text);
 }
 
+/* A token sees the answers to its own requests alone, whatever keys others use. A key has no line end. */
+static char *owned_key(const struct idempotency *i)
+{
+    return i->owner[0] ? str_fmt("%s\n%s", i->owner, i->key) : str_dup(i->key);
+}
+
+static void take_owner(const struct caller *who, struct idempotency *i)
+{
+    if (!who->local && strcmp(who->id, TOKEN_ROOT) != 0)
+        memcpy(i->owner, who->id, sizeof(i->owner));
+}
+
+static bool find_reply(struct daemon *d, const struct idempotency *i, struct stored_reply *out,
+                       struct error *err)
+{
+    char *key = owned_key(i);
+    bool ok = store_reply_find(d->store, key, out, err);
+
+    free(key);
+    return ok;
+}
+
 static void replay(struct request *r, const struct stored_reply *s)
 {
     char *location = str_fmt("/api/v1/jobs/%s", s->job);
@@ -94,8 +116,9 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
         problem_reply(r, "bad_request", NULL, "%s", err.msg);
         return false;
     }
+    take_owner(&r->caller, i);
     sha256_of(r->body.data, r->body.len, i->body_sha256);
-    if (!store_reply_find(d->store, i->key, &s, &err)) {
+    if (!find_reply(d, i, &s, &err)) {
         problem_reply_error(r, &err);
         return false;
     }
@@ -111,11 +134,13 @@ bool idempotency_keep(struct daemon *d, const struct job *j, void *i, struct err
     const struct idempotency *id = i;
     struct json *body = job_json(j, true);
     struct stored_reply s = {.status = STATUS, .text = js_text(body, JS_COMPACT)};
+    char *key = owned_key(id);
     bool ok;
 
     memcpy(s.job, j->id, sizeof(s.job));
     memcpy(s.body_sha256, id->body_sha256, sizeof(s.body_sha256));
-    ok = store_reply_add(d->store, id->key, &s, clock_wall_ms(), err);
+    ok = store_reply_add(d->store, key, &s, clock_wall_ms(), err);
+    free(key);
     free(s.text);
     js_free(body);
     return ok;
