@@ -1,5 +1,6 @@
 #include "client/ctl.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,6 +27,10 @@ const struct opt ctl_options[] = {
         .env = "DISTILLD_TOKEN_FILE"),
     OPT(struct ctl, state, OPT_TEXT, "state", "state folder of a distilld on this machine",
         .value = "DIR", .env = "DISTILLD_STATE"),
+    OPT(struct ctl, ca, OPT_TEXT, "ca",
+        "certificates by one of which that of an https server must be signed; without it those of "
+        "the system",
+        .value = "FILE", .env = "DISTILLD_CA"),
     OPT(struct ctl, json, OPT_FLAG, "json", "print JSON, for programs"),
     OPT(struct ctl, help, OPT_FLAG, "help", "print this help", .letter = 'h'),
     OPT(struct ctl, version, OPT_FLAG, "version", "print the version"),
@@ -137,6 +142,11 @@ static struct http *open_server(struct ctl *c, const char *socket, struct error 
     if ((!socket || c->token_file) && !find_token(c, err))
         return NULL;
     to.token = c->token;
+    to.ca = c->ca;
+    if (c->ca && access(c->ca, R_OK) != 0) {
+        err_set(err, ERR_INVALID, "--ca %s: %s", c->ca, strerror(errno));
+        return NULL;
+    }
     return http_open(&to, err);
 }
 

@@ -9,7 +9,7 @@
 
 struct ctl {
     /* global options */
-    const char *server, *token_file, *state;
+    const char *server, *token_file, *state, *ca;
     bool json, help, version;
 
     struct term out, err;

@@ -21,7 +21,7 @@ enum {
 
 struct http {
     CURL *curl;
-    char *server, *token;
+    char *server, *token, *ca;
     char *socket;      /* "unix:PATH", or NULL */
     char *socket_path; /* for libcurl */
     int folder;        /* of it; -1: none */
@@ -71,6 +71,7 @@ struct http *http_open(const struct http_server *to, struct error *err)
     while (str_ends(h->server, "/"))
         h->server[strlen(h->server) - 1] = '\0';
     h->token = to->token ? str_dup(to->token) : NULL;
+    h->ca = to->ca ? str_dup(to->ca) : NULL;
     h->folder = -1;
     if (to->socket)
         take_socket(h, to->socket);
@@ -86,6 +87,7 @@ void http_close(struct http *h)
     js_free(h->problem);
     free(h->server);
     free(h->token);
+    free(h->ca);
     free(h->socket);
     free(h->socket_path);
     if (h->folder >= 0)
@@ -239,6 +241,9 @@ static void configure(struct http *h, struct transfer *t, const char *url, struc
     /* The token is for the server alone: proxies of the environment are for other hosts. */
     if (is_loopback(h->server))
         curl_easy_setopt(c, CURLOPT_PROXY, "");
+    curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (h->ca)
+        curl_easy_setopt(c, CURLOPT_CAINFO, h->ca);
     if (h->socket)
         curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->socket_path);
     if (t->request->tick) {

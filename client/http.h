@@ -14,6 +14,7 @@ struct http_server {
     const char *url;    /* "http://host:port" */
     const char *socket; /* the UNIX socket by which it is reached instead, or NULL */
     const char *token;  /* or NULL */
+    const char *ca;     /* file of certificates; NULL: those of the system */
 };
 
 /* Copies all of it. Nothing is sent yet. */

@@ -169,5 +169,6 @@ char *auth_open_session(struct daemon *d, const struct request *r, struct error 
     sha256_of(secret, strlen(secret), hex);
     if (!session_add(d, hex, &r->caller, ends, err))
         return NULL;
-    return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict", secret, SESSION_S);
+    return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s", secret, SESSION_S,
+                   d->settings.tls_certificate ? "; Secure" : "");
 }

@@ -19,6 +19,7 @@ struct settings {
     opt_list hosts, webhook_networks;
     int64_t slots;
     int64_t upload_bytes;
+    const char *tls_certificate, *tls_key;
     int64_t requests_per_second, auth_failures;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
     double host_retry_s, lease_s, silence_s;

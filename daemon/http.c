@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/sockios.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -152,7 +153,7 @@ static void look_at(struct http *h, struct conn *n, int64_t now)
     conn_note_unsent(n, unsent, now);
     if (!conn_is_late(&h->conns, n, now))
         return;
-    if (n->step != CONN_ANSWER)
+    if (n->step != CONN_ANSWER && !h->tls)
         refuse_late(n);
     shutdown(n->fd, SHUT_RDWR);
     conn_enter(n, CONN_ANSWER, now);
@@ -177,12 +178,16 @@ static size_t keep_escapes(void *arg, struct MHD_Connection *c, char *text)
     return strlen(text);
 }
 
-/* libmicrohttpd complains of every client that goes away in the middle of an answer. */
+/* libmicrohttpd complains of every client that goes away in the middle of an answer; only why it does not start is
+ * of interest. */
+static void on_log(void *arg, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
+
 static void on_log(void *arg, const char *fmt, va_list ap)
 {
-    (void)arg;
-    (void)fmt;
-    (void)ap;
+    struct http *h = arg;
+
+    vsnprintf(h->said, sizeof(h->said), fmt, ap);
+    h->said[strcspn(h->said, "\n")] = '\0';
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -215,27 +220,53 @@ static unsigned connections_max(void)
     return (unsigned)(l.rlim_cur < UINT_MAX ? l.rlim_cur - SPARE_FDS : UINT_MAX);
 }
 
+/* Options of libmicrohttpd; none without TLS. */
+static void add_tls(const struct http_tls *tls, struct MHD_OptionItem options[4])
+{
+    /* Older versions than 1.2 are broken. */
+    static char priorities[] = "SECURE128:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3";
+    size_t n = 0;
+
+    if (tls) {
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key};
+        options[n++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, priorities};
+    }
+    options[n] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+}
+
 struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits *limits,
                         const struct http_service *service, void *arg, struct error *err)
 {
     struct http *h = NEW(struct http);
+    struct MHD_OptionItem tls[4];
+
+    if (limits->tls && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+        free(h);
+        close(listen_fd);
+        err_set(err, ERR_UNSUPPORTED, "libmicrohttpd was built without TLS");
+        return NULL;
+    }
 
     h->service = service;
     h->arg = arg;
     h->body_bytes = limits->body_bytes;
     h->conns.limits = limits->connections;
+    h->tls = limits->tls != NULL;
+    add_tls(limits->tls, tls);
     h->mhd = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, on_accept, h,
-        http_on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-        listen_fd, MHD_OPTION_NOTIFY_COMPLETED, http_on_completed, NULL,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
-        NULL, MHD_OPTION_CONNECTION_LIMIT, connections_max(), MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)conns_idle_s(&h->conns), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
-        MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (h->tls ? MHD_USE_TLS : 0),
+        0, on_accept, h, http_on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, h,
+        MHD_OPTION_ARRAY, tls, MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_NOTIFY_COMPLETED,
+        http_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT,
+        connections_max(), MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)conns_idle_s(&h->conns),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
     if (!h->mhd) {
+        err_set(err, h->tls ? ERR_INVALID : ERR_FAILED, "the HTTP%s server cannot be started: %s",
+                h->tls ? "S" : "", h->said);
         free(h);
         close(listen_fd);
-        err_set(err, ERR_FAILED, "the HTTP server cannot be started");
         return NULL;
     }
     start_handles(h, loop, MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);

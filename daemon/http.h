@@ -25,9 +25,15 @@ enum {
     HTTP_PEER_SIZE = 48
 };
 
+/* Texts in PEM form, which are needed for the start only. */
+struct http_tls {
+    char *certificate, *key;
+};
+
 struct http_limits {
     size_t body_bytes;
     struct conn_limits connections;
+    const struct http_tls *tls; /* NULL: without TLS */
 };
 
 struct http;

@@ -15,6 +15,8 @@ struct http {
     int open_handles;
     unsigned idle_spins;
     bool stopping;
+    bool tls;
+    char said[200]; /* by libmicrohttpd, the last time */
     const struct http_service *service;
     void *arg;
     size_t body_bytes;

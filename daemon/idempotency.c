@@ -58,6 +58,28 @@ bool idempotency_parse(const char *text, size_t len, char key[IDEMPOTENCY_KEY_MA
                          IDEMPOTENCY_KEY_MAX, text);
 }
 
+/* A token sees the answers to its own requests alone, whatever keys others use. A key has no line end. */
+static char *owned_key(const struct idempotency *i)
+{
+    return i->owner[0] ? str_fmt("%s\n%s", i->owner, i->key) : str_dup(i->key);
+}
+
+static void take_owner(const struct caller *who, struct idempotency *i)
+{
+    if (!who->local && strcmp(who->id, TOKEN_ROOT) != 0)
+        memcpy(i->owner, who->id, sizeof(i->owner));
+}
+
+static bool find_reply(struct daemon *d, const struct idempotency *i, struct stored_reply *out,
+                       struct error *err)
+{
+    char *key = owned_key(i);
+    bool ok = store_reply_find(d->store, key, out, err);
+
+    free(key);
+    return ok;
+}
+
 static void replay(struct request *r, const struct stored_reply *s)
 {
     char *location = str_fmt("/api/v1/jobs/%s", s->job);
@@ -93,14 +115,15 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
         problem_reply(r, "bad_request", NULL, "%s", err.msg);
         return false;
     }
-    if (intake_has_key(d, i->key)) {
+    take_owner(&r->caller, i);
+    if (intake_has_key(d, i)) {
         problem_reply(r, "idempotency_key_in_use", NULL,
                       "an earlier request with the key \"%.255s\" is still being carried out",
                       i->key);
         return false;
     }
     sha256_of(r->body.data, r->body.len, i->body_sha256);
-    if (!store_reply_find(d->store, i->key, &s, &err)) {
+    if (!find_reply(d, i, &s, &err)) {
         problem_reply_error(r, &err);
         return false;
     }
@@ -114,13 +137,14 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
 bool idempotency_keep(struct daemon *d, const struct idempotency *i, const char *job,
                       const char *text, struct error *err)
 {
-    char *copy = str_dup(text);
+    char *copy = str_dup(text), *key = owned_key(i);
     struct stored_reply s = {.status = IDEMPOTENCY_STATUS, .text = copy};
     bool ok;
 
     snprintf(s.job, sizeof(s.job), "%s", job);
     memcpy(s.body_sha256, i->body_sha256, sizeof(s.body_sha256));
-    ok = store_reply_add(d->store, i->key, &s, clock_wall_ms(), err);
+    ok = store_reply_add(d->store, key, &s, clock_wall_ms(), err);
+    free(key);
     free(copy);
     return ok;
 }

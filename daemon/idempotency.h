@@ -14,6 +14,7 @@ enum {
 
 struct idempotency {
     char key[IDEMPOTENCY_KEY_MAX + 1]; /* "": the request has none */
+    char owner[CALLER_ID_SIZE];        /* whose key it is: "" for who may do everything */
     char body_sha256[SHA256_HEX];
 };
 

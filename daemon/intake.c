@@ -145,13 +145,16 @@ void intake_add(struct daemon *d, struct intake_request *take_q)
     http_hold(take_q->r, answer, take_q);
 }
 
-bool intake_has_key(const struct daemon *d, const char *key)
+bool intake_has_key(const struct daemon *d, const struct idempotency *i)
 {
     const struct intake *in = d->intake;
 
-    for (size_t i = 0; i < in->waiting.n; i++)
-        if (strcmp(in->waiting.at[i]->idempotency.key, key) == 0)
+    for (size_t k = 0; k < in->waiting.n; k++) {
+        const struct idempotency *other = &in->waiting.at[k]->idempotency;
+
+        if (strcmp(other->key, i->key) == 0 && strcmp(other->owner, i->owner) == 0)
             return true;
+    }
     return false;
 }
 

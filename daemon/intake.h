@@ -28,7 +28,7 @@ void intake_free(struct daemon *d); /* after the loop has ended */
 void intake_add(struct daemon *d, struct intake_request *take_q);
 /* One that is refused before it gets here. */
 void intake_drop(struct intake_request *take_q); /* NULL is fine */
-/* A request with this Idempotency-Key waits here. */
-bool intake_has_key(const struct daemon *d, const char *key);
+/* A request with this Idempotency-Key of the same owner waits here. */
+bool intake_has_key(const struct daemon *d, const struct idempotency *i);
 
 #endif

@@ -29,6 +29,7 @@
 #include "daemon/sched.h"
 #include "daemon/secret.h"
 #include "daemon/sse.h"
+#include "daemon/tls.h"
 #include "daemon/tokens.h"
 #include "daemon/uplink.h"
 #include "daemon/uploads.h"
@@ -108,6 +109,11 @@ static const struct opt rows[] = {
     OPT(struct settings, connections_per_address, OPT_INT, "connections-per-address",
         "connections at a time from one address (default: 64, loopback excepted)", .value = "N",
         .fallback = "0", .hi = 65536),
+    OPT(struct settings, tls_certificate, OPT_TEXT, "tls-certificate",
+        "serve HTTPS with this certificate and those that have signed it, in PEM form",
+        .value = "FILE"),
+    OPT(struct settings, tls_key, OPT_TEXT, "tls-key",
+        "its private key, which others must not be able to read", .value = "FILE"),
     OPT(struct settings, requests_per_second, OPT_INT, "requests-per-second",
         "from one address or with one token, four times as many at once; not by the UNIX socket "
         "(default: 100, loopback and the token of STATE/token excepted)",
@@ -357,7 +363,8 @@ static bool publish_address(struct daemon *d, int fd, struct error *err)
     getsockname(fd, (struct sockaddr *)&a, &len);
     getnameinfo((struct sockaddr *)&a, len, host, sizeof(host), port, sizeof(port),
                 NI_NUMERICHOST | NI_NUMERICSERV);
-    d->address = str_fmt(a.ss_family == AF_INET6 ? "http://[%s]:%s" : "http://%s:%s", host, port);
+    d->address = str_fmt(a.ss_family == AF_INET6 ? "http%s://[%s]:%s" : "http%s://%s:%s",
+                         d->settings.tls_certificate ? "s" : "", host, port);
     line = str_fmt("%s\n", d->address);
     ok = file_replace(path, line, strlen(line), 0644, err);
     free(line);
@@ -373,19 +380,33 @@ static struct http_limits http_limits_of(const struct settings *s)
                                                 .body_ms = s->body_timeout_s * 1000}};
 }
 
-static bool open_http(struct daemon *d, struct error *err)
+static bool serve_on(struct daemon *d, const struct http_tls *tls, struct error *err)
 {
-    const struct http_limits limits = http_limits_of(&d->settings);
+    struct http_limits limits = http_limits_of(&d->settings);
     int fd = open_listener(d->settings.listen, err);
 
     if (fd < 0)
         return false;
+    limits.tls = tls;
     if (!publish_address(d, fd, err)) {
         close(fd);
         return false;
     }
     d->http = http_start(&d->loop, fd, &limits, &routes_service, d, err);
     return d->http;
+}
+
+static bool open_http(struct daemon *d, struct error *err)
+{
+    const struct settings *s = &d->settings;
+    struct http_tls tls;
+    bool ok;
+
+    if (!s->tls_certificate && !s->tls_key)
+        return serve_on(d, NULL, err);
+    ok = tls_load(s->tls_certificate, s->tls_key, &tls, err) && serve_on(d, &tls, err);
+    tls_unload(&tls);
+    return ok;
 }
 
 static char *socket_path(const struct daemon *d)

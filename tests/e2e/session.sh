@@ -73,6 +73,23 @@ for bad in "x --days 366" "x --days 0" "x --scope root" "$(printf 'a%.0s' {1..65
     ctl token create $bad >"$tmp/said" 2>&1
     [ $? -eq 2 ] && grep -qE '#/(scope|expires_in_s|name): expected' "$tmp/said" || fail "token create $bad: $(<"$tmp/said")"
 done
+# Each token has its own keys: nobody is given the answer to another's request.
+keyed() { # TOKEN: the id of the job in $got
+    payload=$(job '.train.max_steps = 1')
+    http POST /api/v1/jobs "Authorization: Bearer $1" 'Content-Type: application/json' 'Idempotency-Key: "one"'
+    payload=
+    expect 202 "a key of a token"
+    got=$(body .id)
+}
+keyed "$token"
+ours=$got
+keyed "$(<"$tmp/second")"
+others=$got
+[ "$ours" != "$others" ] || fail "a token is given the job of another"
+keyed "$(<"$tmp/second")"
+[ "$got" = "$others" ] || fail "the same key of the same token is another job"
+wait_state "$ours" succeeded
+wait_state "$others" succeeded
 # Rotated with an overlap both secrets work; a stream ends with the token, and so does a session.
 cp "$tmp/reader" "$tmp/before"
 ctl token rotate "$reader" --overlap 600 >"$tmp/reader" 2>"$tmp/said" || fail "token rotate: $(<"$tmp/said")"
@@ -125,7 +142,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     chmod 700 "$tmp" "$state"
 fi
 [[ $(ctl dashboard) == "$url/#token=$token" ]] || fail "the dashboard's address: $(ctl dashboard)"
-[ "$("$builddir/distillctl" --server "unix:$state/api.sock" nodes)" = "$(ctl nodes)" ] || fail "--server unix:PATH"
+[ "$("$builddir/distillctl" --server "unix:$state/api.sock" show --json "$id")" = "$(ctl show --json "$id")" ] || fail "--server unix:PATH"
 
 # -- The audit log knows all of that, and no secret --
 audit() { # what it says in $said

@@ -117,7 +117,8 @@ expect 202 "the key of a refused request"
 # distillctl sends it again when the daemon dies on it, wherever the next one listens: still one job.
 kill -STOP "$daemon"
 job '.name = "lost"' >"$tmp/lost.json"
-ctl submit "$tmp/lost.json" >"$tmp/lost.id" 2>"$tmp/lost.err" &
+# By the address, not by the socket.
+ctl --token-file "$state/token" submit "$tmp/lost.json" >"$tmp/lost.id" 2>"$tmp/lost.err" &
 client=$!
 connected() {
     ss -Htn state established "( dport = :${address#*/} )" 2>/dev/null | grep -q .
