@@ -249,7 +249,7 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
     if (by_winograd(c, g, n, &k))
         return conv_winograd_kernel(c, &k, n);
     if (n->op == &op_conv && conv_wide_serves(c, &k, n))
-        return conv_wide_kernel(c, &k);
+        return conv_pixels_serves(&k) ? conv_pixels_kernel(c, &k) : conv_wide_kernel(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[1]].layout, &pd, err))
         return NULL;
     kernel = (struct cpu_kernel *)cpu_primitive_kernel(c, pd, n->n_in > 2 ? 4 : 3, args,

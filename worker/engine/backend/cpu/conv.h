@@ -19,6 +19,9 @@ bool conv_wide_serves(const struct cpu *c, const struct conv_case *k, const stru
 /* The layout in which it reads weights. */
 int conv_wide_weights(struct cpu *c, const struct conv_case *k);
 struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *k);
+/* conv_pixels.c: likewise, of what conv_wide.c serves the single pixels. */
+bool conv_pixels_serves(const struct conv_case *k);
+struct kernel *conv_pixels_kernel(const struct cpu *c, const struct conv_case *conv);
 
 /* conv_depthwise.c: a group for each channel, in training, without a bias. Weights are plain. */
 bool conv_depthwise_serves(const struct conv_case *k, const struct node *n);
