@@ -29,6 +29,13 @@ struct kernel *conv_depthwise_kernel(const struct cpu *c, const struct conv_case
 struct kernel *conv_depthwise_input_grad(const struct cpu *c, const struct conv_case *conv);
 struct kernel *conv_depthwise_weight_grad(const struct cpu *c, const struct conv_case *conv);
 
+/* conv_grouped.c: of one pixel, in groups that do not fill blocks, in training, without a bias. Images are blocked,
+ * weights plain. */
+bool conv_grouped_serves(const struct cpu *c, const struct conv_case *k, const struct node *n);
+struct kernel *conv_grouped_kernel(const struct cpu *c, const struct conv_case *conv);
+struct kernel *conv_grouped_input_grad(const struct cpu *c, const struct conv_case *conv);
+struct kernel *conv_grouped_weight_grad(const struct cpu *c, const struct conv_case *conv);
+
 /* winograd.h: three by three with stride 1 and one group. Whether it can serve, and, by the shapes alone,
  * whether that is faster. `turned`: the weights' layout for the gradient of the input. */
 bool conv_winograd_can(const struct cpu *c, const struct conv_case *k);
