@@ -77,12 +77,17 @@ CONV(conv_filled, 2, 24, 40, 6, 5, 3, 1, 1, 1, false)
 CONV(conv_filled_1x1, 2, 58, 116, 4, 4, 1, 2, 0, 1, true)
 CONV(conv_filled_first, 2, 3, 24, 6, 6, 3, 1, 1, 1, false)
 CONV(conv_filled_depthwise, 2, 58, 58, 6, 6, 3, 2, 1, 58, false)
+CONV(conv_pixels_few, 19, 24, 40, 2, 2, 1, 1, 0, 1, false)
+CONV(conv_pixels_strided, 11, 16, 32, 5, 7, 1, 2, 0, 1, false)
+CONV(conv_pixels_many, 2, 32, 16, 9, 11, 1, 1, 0, 1, false)
+CONV(conv_grouped_across_blocks, 2, 60, 240, 3, 3, 1, 1, 0, 3, false)
+CONV(conv_grouped_small, 5, 48, 40, 8, 9, 1, 1, 0, 4, false)
 CONV(conv_depthwise_tiny, 3, 32, 32, 2, 2, 3, 1, 1, 32, false)
 CONV(conv_depthwise_one_pixel, 2, 16, 16, 1, 1, 3, 2, 1, 16, false)
 CONV(conv_depthwise_5x5, 2, 40, 40, 7, 5, 5, 1, 2, 40, false)
 CONV(conv_depthwise_third, 2, 16, 16, 11, 10, 5, 3, 1, 16, false)
 CONV(conv_depthwise_skipping, 2, 16, 16, 7, 9, 2, 3, 0, 16, false)
-CONV(conv_depthwise_large, 1, 16, 16, 40, 33, 3, 1, 1, 16, false)
+CONV(conv_depthwise_large, 1, 16, 16, 34, 31, 3, 1, 1, 16, false)
 CONV(conv_depthwise_border, 2, 16, 16, 4, 5, 2, 2, 3, 16, false)
 CONV(conv_tiles, 2, 16, 32, 8, 8, 3, 1, 1, 1, false)
 CONV(conv_odd_tiles, 2, 40, 24, 11, 7, 3, 1, 1, 1, false)
@@ -599,6 +604,11 @@ const struct op_case op_cases[] = {
     {"conv_filled_1x1", conv_filled_1x1, false},
     {"conv_filled_first", conv_filled_first, false},
     {"conv_filled_depthwise", conv_filled_depthwise, false},
+    {"conv_pixels_few", conv_pixels_few, false},
+    {"conv_pixels_strided", conv_pixels_strided, false},
+    {"conv_pixels_many", conv_pixels_many, false},
+    {"conv_grouped_across_blocks", conv_grouped_across_blocks, false},
+    {"conv_grouped_small", conv_grouped_small, false},
     {"conv_depthwise_tiny", conv_depthwise_tiny, false},
     {"conv_depthwise_one_pixel", conv_depthwise_one_pixel, false},
     {"conv_depthwise_5x5", conv_depthwise_5x5, false},

@@ -17,9 +17,14 @@ static void *region(struct rig *r, enum region which, size_t n)
 
 void rig_open(struct rig *r, struct graph *take_graph, const char *backend)
 {
+    rig_open_threads(r, take_graph, backend, 1);
+}
+
+void rig_open_threads(struct rig *r, struct graph *take_graph, const char *backend, int threads)
+{
     struct error err;
 
-    *r = (struct rig){.backend = backend_open(backend, 1, &err)};
+    *r = (struct rig){.backend = backend_open(backend, threads, &err)};
     ck_assert_msg(r->backend != NULL, "%s", err.msg);
     r->plan = compile(take_graph,
                       &(struct compile_options){.backend = r->backend, .flat = &r->flat}, &err);

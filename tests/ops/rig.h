@@ -14,6 +14,7 @@ struct rig {
 
 /* Takes the graph. Fails the test when it does not compile. */
 void rig_open(struct rig *r, struct graph *take_graph, const char *backend);
+void rig_open_threads(struct rig *r, struct graph *take_graph, const char *backend, int threads);
 void rig_close(struct rig *r);
 
 /* Random inputs: reals at least 0.05 away from 0 (no kink of Relu or Max nearby), labels below 3; names

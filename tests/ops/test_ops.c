@@ -170,6 +170,48 @@ START_TEST(back_ends_agree)
 }
 END_TEST
 
+static bool all_by(const struct plan *p, const char *const *impl, size_t n)
+{
+    for (size_t i = 0; i < p->steps.n; i++) {
+        bool found = false;
+
+        for (size_t k = 0; k < n && !found; k++)
+            found = strcmp(p->steps.at[i].kernel->impl, impl[k]) == 0;
+        if (!found && !strstr(p->steps.at[i].op, "Reorder"))
+            return false;
+    }
+    return true;
+}
+
+/* What kernels of our own compute, all of it in one graph, is the same with any number of threads. */
+START_TEST(threads_do_not_show_in_our_kernels)
+{
+    static const char *const ours[] = {"depthwise", "groups of pixels", "panels"};
+    size_t checked = 0;
+
+    for (size_t i = 0; i < n_op_cases; i++) {
+        struct rig one, three;
+
+        rig_open(&one, build(&op_cases[i], true), "cpu");
+        if (all_by(one.plan, ours, ARRAY_LEN(ours))) {
+            checked++;
+            rig_open_threads(&three, build(&op_cases[i], true), "cpu", 3);
+            rig_fill(&one, unit_seed());
+            rig_fill(&three, unit_seed());
+            rig_run(&one);
+            rig_run(&three);
+            for (size_t io = 0; io < one.plan->io.n; io++)
+                ck_assert_msg(memcmp(one.plan->io.at[io].bound, three.plan->io.at[io].bound,
+                                     one.plan->io.at[io].bytes) == 0,
+                              "%s: %s", op_cases[i].name, one.plan->io.at[io].name);
+            rig_close(&three);
+        }
+        rig_close(&one);
+    }
+    ck_assert_uint_ge(checked, 10);
+}
+END_TEST
+
 /* A forward convolution of training is the exact sum, rounded once. */
 static value_id deep_conv(struct graph *g, int64_t channels, int64_t kernel, int64_t stride)
 {
@@ -468,6 +510,6 @@ START_TEST(impossible_definitions_are_refused)
 END_TEST
 
 UNIT_MAIN(gradients_are_those_of_finite_differences, back_ends_agree,
-          convolutions_of_training_are_rounded_once, convolutions_are_computed_as_asked,
-          every_operator_has_a_case, edges_are_as_the_papers_code_has_them,
-          impossible_definitions_are_refused)
+          threads_do_not_show_in_our_kernels, convolutions_of_training_are_rounded_once,
+          convolutions_are_computed_as_asked, every_operator_has_a_case,
+          edges_are_as_the_papers_code_has_them, impossible_definitions_are_refused)

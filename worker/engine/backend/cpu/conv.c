@@ -1,5 +1,5 @@
 /* Convolutions: oneDNN's direct algorithm on blocked activations, weights in the primitive's own layout, and
- * who else serves: conv_winograd.c, conv_wide.c, conv_depthwise.c. */
+ * who else serves: conv_winograd.c, conv_wide.c, conv_depthwise.c, conv_grouped.c. */
 #include <stdlib.h>
 
 #include "proto/base/mem.h"
@@ -210,6 +210,11 @@ static bool conv_layouts(struct cpu *c, const struct graph *g, const struct node
     int w;
 
     choose_layouts(c, &k);
+    if (conv_grouped_serves(c, &k, n)) {
+        k.x_layout = k.y_layout = CPU_BLOCKED;
+        place_layouts(n, &k, LAYOUT_PLAIN, in, out);
+        return true;
+    }
     if (conv_depthwise_serves(&k, n)) {
         place_layouts(n, &k, LAYOUT_PLAIN, in, out);
         return true;
@@ -246,10 +251,12 @@ static struct kernel *forward_kernel(struct cpu *c, const struct graph *g, const
 
     if (conv_depthwise_serves(&k, n))
         return conv_depthwise_kernel(c, &k);
+    if (conv_grouped_serves(c, &k, n))
+        return conv_grouped_kernel(c, &k);
     if (by_winograd(c, g, n, &k))
         return conv_winograd_kernel(c, &k, n);
     if (n->op == &op_conv && conv_wide_serves(c, &k, n))
-        return conv_wide_kernel(c, &k);
+        return conv_pixels_serves(&k) ? conv_pixels_kernel(c, &k) : conv_wide_kernel(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[1]].layout, &pd, err))
         return NULL;
     kernel = (struct cpu_kernel *)cpu_primitive_kernel(c, pd, n->n_in > 2 ? 4 : 3, args,
@@ -274,6 +281,8 @@ static struct kernel *input_grad_kernel(struct cpu *c, const struct graph *g, co
 
     if (conv_depthwise_serves(&k, n))
         return conv_depthwise_input_grad(c, &k);
+    if (conv_grouped_serves(c, &k, n))
+        return conv_grouped_input_grad(c, &k);
     if (by_winograd(c, g, n, &k))
         return conv_winograd_input_grad(c, &k);
     if (!make_pd(c, n, &k, g->values.at[n->in[0]].layout, &pd, err))
@@ -355,6 +364,8 @@ static struct kernel *weight_grad_kernel(struct cpu *c, const struct graph *g, c
 
     if (conv_depthwise_serves(&k, n))
         return conv_depthwise_weight_grad(c, &k);
+    if (conv_grouped_serves(c, &k, n))
+        return conv_grouped_weight_grad(c, &k);
     if (by_winograd(c, g, n, &k))
         return conv_winograd_weight_grad(c, &k);
     w = NEW(struct weight_grad_kernel);

@@ -1,5 +1,6 @@
 #include "worker/engine/backend/cpu/conv_kernels.h"
 
+#include <immintrin.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -8,26 +9,35 @@
 /* All helpers with vectors in their signature are inlined: no call ever passes one. */
 #pragma GCC diagnostic ignored "-Wpsabi"
 
-#define INLINE   static inline __attribute__((always_inline))
-#define UNROLL   _Pragma("GCC unroll 16")
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
 
-#define BLOCK    16
-#define TILE     8
-#define TARGET   "avx512f"
-#define FN(name) name##_16
+/* gcc 12 makes two conversions and a shuffle of one for 8 numbers, hence the intrinsics. */
+#define BLOCK     16
+#define TILE      8
+#define TARGET    "avx512f"
+#define WIDEN(v)  _mm512_cvtps_pd((__m256)(v))
+#define NARROW(v) _mm512_cvtpd_ps((__m512d)(v))
+#define FN(name)  name##_16
 #include "worker/engine/backend/cpu/conv_kernels.inc"
 #undef BLOCK
 #undef TILE
 #undef TARGET
+#undef WIDEN
+#undef NARROW
 #undef FN
-#define BLOCK    8
-#define TILE     6
-#define TARGET   "avx2,fma"
-#define FN(name) name##_8
+#define BLOCK     8
+#define TILE      6
+#define TARGET    "avx2,fma"
+#define WIDEN(v)  _mm256_cvtps_pd((__m128)(v))
+#define NARROW(v) _mm256_cvtpd_ps((__m256d)(v))
+#define FN(name)  name##_8
 #include "worker/engine/backend/cpu/conv_kernels.inc"
 #undef BLOCK
 #undef TILE
 #undef TARGET
+#undef WIDEN
+#undef NARROW
 #undef FN
 
 conv_fn conv_kernel(int block)
