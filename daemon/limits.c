@@ -21,17 +21,28 @@ struct limits {
     struct limiter *addresses, *tokens, *failures; /* failures NULL: no limit */
 };
 
+struct limits *limits_new(const struct limit_set *set)
+{
+    struct limits *l = NEW(struct limits);
+
+    l->all = set->all;
+    l->addresses = limiter_new(set->address.rate, set->address.burst);
+    l->tokens = limiter_new(set->token.rate, set->token.burst);
+    if (set->failure.rate > 0)
+        l->failures = limiter_new(set->failure.rate, set->failure.burst);
+    return l;
+}
+
 struct limits *limits_open(const struct settings *s)
 {
     double rate = s->requests_per_second ? (double)s->requests_per_second : RATE;
     double failures = (double)s->auth_failures;
-    struct limits *l = NEW(struct limits);
+    const struct limit requests = {rate, BURST_S * rate};
 
-    l->all = s->requests_per_second != 0;
-    l->addresses = limiter_new(rate, BURST_S * rate);
-    l->tokens = limiter_new(rate, BURST_S * rate);
-    l->failures = failures > 0 ? limiter_new(failures / MINUTE_S, failures) : NULL;
-    return l;
+    return limits_new(&(struct limit_set){.address = requests,
+                                          .token = requests,
+                                          .failure = {failures / MINUTE_S, failures},
+                                          .all = s->requests_per_second != 0});
 }
 
 void limits_close(struct limits *l)

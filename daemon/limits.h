@@ -5,7 +5,18 @@
 
 #include "daemon/daemon.h"
 
+struct limit {
+    double rate, burst; /* so many a second, and so many at once */
+};
+
+struct limit_set {
+    struct limit address, token, failure; /* failure.rate 0: any number */
+    bool all;                             /* also loopback and the token of STATE/token */
+};
+
 struct limits;
+struct limits *limits_new(const struct limit_set *set);
+/* As the settings say. */
 struct limits *limits_open(const struct settings *s);
 void limits_close(struct limits *l); /* NULL is fine */
 
