@@ -26,6 +26,9 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     j->priority = spec->priority;
     j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
     snprintf(j->project, sizeof(j->project), "%s", spec->project);
+    j->preempt = spec->preempt;
+    j->preemptible = spec->preemptible;
+    j->min_runtime_ms = (int64_t)ceil(1e3 * spec->min_runtime_s);
     j->created_ms = now_ms;
     j->hold_requested = spec->hold;
     j->progress = (struct job_progress){.eta_s = -1, .images_per_s = -1};

@@ -62,6 +62,8 @@ struct job {
     int64_t limit_ms;      /* of its running time; 0: none */
     int64_t ran_ms;        /* all attempts that are over, together */
     int64_t planned_ms;    /* when the queue expects to start it; 0: not known. Not durable */
+    bool preempt, preemptible;
+    int64_t min_runtime_ms; /* of an attempt, before it is preempted */
     size_t n_needs;
     struct job_sweep sweep;
 
@@ -79,7 +81,9 @@ struct job {
     struct job_progress progress;
     struct job_origin origin;
     struct job_need *needs; /* n_needs of them */
-    bool needs_told;        /* its reason says which it waits for */
+    /* While yield_requested, and until it starts again: the job that has its slots; "": none. */
+    char yield_for[JOB_ID_SIZE];
+    bool needs_told; /* its reason says which it waits for */
 };
 
 /* From a spec that has passed validation. */

@@ -33,6 +33,7 @@ static const struct job_transition table[] = {
     {JOB_RUNNING, EV_HOLD, JOB_RUNNING, ACT_PREEMPT},
     {JOB_RUNNING, EV_RELEASE, JOB_RUNNING,
      ACT_NOTHING}, /* ranks that were asked stop all the same */
+    {JOB_RUNNING, EV_PREEMPT, JOB_RUNNING, ACT_PREEMPT},
     {JOB_RUNNING, EV_YIELDED, JOB_QUEUED, ACT_SCHEDULE},
 
     {JOB_FAILED, EV_RETRY, JOB_QUEUED, ACT_SCHEDULE},
@@ -41,9 +42,9 @@ static const struct job_transition table[] = {
 
 static const char *const state_names[] = {"queued",    "starting", "running",
                                           "succeeded", "failed",   "cancelled"};
-static const char *const event_names[] = {"start",   "hello",   "done",   "again", "bad",
-                                          "stopped", "yielded", "cancel", "retry", "resize",
-                                          "hold",    "release", "begin"};
+static const char *const event_names[] = {"start",   "hello",   "done",    "again", "bad",
+                                          "stopped", "yielded", "cancel",  "retry", "resize",
+                                          "hold",    "release", "preempt", "begin"};
 
 const struct job_transition *job_fsm_find(enum job_state from, enum job_event event)
 {

@@ -27,6 +27,7 @@ enum job_event {
     EV_RESIZE,  /* a user wants other ranks */
     EV_HOLD,    /* a user wants it to wait */
     EV_RELEASE, /* and not to wait any longer */
+    EV_PREEMPT, /* a more important job needs its slots */
     EV_BEGIN,   /* a sweep begins to make its jobs */
     JOB_EVENT_COUNT
 };

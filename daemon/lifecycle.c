@@ -110,6 +110,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->attempt++;
         j->attempt_ranks = j->ranks;
         j->resize_requested = j->yield_requested = false;
+        j->yield_for[0] = '\0';
     }
     if ((event == EV_START || event == EV_BEGIN) && !j->started_ms)
         j->started_ms = now;
@@ -118,6 +119,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
     if (event == EV_RETRY) {
         j->cancel_requested = j->resize_requested = false;
         j->hold_requested = j->yield_requested = false;
+        j->yield_for[0] = '\0';
         memset(j->failures, 0, sizeof(j->failures));
         j->ran_ms = 0;
         j->finished_ms = 0;
@@ -127,7 +129,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
     if (event == EV_HOLD || event == EV_RELEASE)
         j->hold_requested = event == EV_HOLD;
-    if (event == EV_HOLD)
+    if (event == EV_HOLD || event == EV_PREEMPT)
         j->yield_requested = j->yield_requested || j->state != JOB_QUEUED;
     if (event == EV_START || event == EV_RETRY || job_is_final(j->state))
         j->not_before_ms = 0;
@@ -282,6 +284,19 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
     if (lifecycle_apply(d, a, EV_RESIZE, &why, err))
         return true;
     a->job->ranks = before;
+    return false;
+}
+
+bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err)
+{
+    struct reason why;
+
+    reason_set(&why, "preempted", "stops with a checkpoint for job %s, whose priority is %" PRId64,
+               by->id, by->priority);
+    memcpy(a->job->yield_for, by->id, sizeof(a->job->yield_for));
+    if (lifecycle_apply(d, a, EV_PREEMPT, &why, err))
+        return true;
+    a->job->yield_for[0] = '\0';
     return false;
 }
 

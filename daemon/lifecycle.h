@@ -30,6 +30,9 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
  * A sweep that is held makes no more jobs; those that it has made go on. */
 bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, struct error *err);
 
+/* Stops a running attempt for another job, as for a hold; it stands in line again at once. */
+bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err);
+
 /* Jobs of an earlier run of the daemon. */
 bool lifecycle_load(struct daemon *d, struct error *err);
 

@@ -8,9 +8,9 @@
 /* More than priorities (of 32 bits) and times can differ by. */
 static const int64_t FIRST = INT64_C(1) << 61;
 
-int64_t queue_ahead(int64_t priority, bool resizing)
+int64_t queue_ahead(int64_t priority, bool first)
 {
-    return priority * QUEUE_AGING_MS + (resizing ? FIRST : 0);
+    return priority * QUEUE_AGING_MS + (first ? FIRST : 0);
 }
 
 /* The difference of two is that of effective priorities, in units of waiting time, at any moment. */

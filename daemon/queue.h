@@ -4,7 +4,7 @@
  * QUEUE_AGING_MS, so that no stream of more important jobs keeps one waiting for ever. As all of them age
  * alike, their order does not change while they wait: two jobs stand as their priorities and the times
  * of their arrival say. Within a priority that is the order of arrival. Before all others come jobs that
- * only stopped to go on with other ranks: what they held stays theirs.
+ * only stopped to go on with other ranks: what they held stays theirs; and jobs for which others were stopped.
  *
  * A slot is one core; a job needs ranks x threads of them, all at once or none (its ranks wait for
  * each other). A job that does not fit yet is given the first slots that running jobs must have left by their
@@ -36,8 +36,8 @@ struct queue_place {
     size_t arrival;   /* whatever rises with the order of arrival */
 };
 
-/* resizing: it stopped to go on with other ranks. */
-int64_t queue_ahead(int64_t priority, bool resizing);
+/* first: it stopped to go on with other ranks, or others stopped for it. */
+int64_t queue_ahead(int64_t priority, bool first);
 /* Puts jobs that stand in the order of their arrival into the order of the queue. */
 void queue_order(struct queue_place *places, size_t n);
 

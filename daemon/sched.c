@@ -9,6 +9,7 @@
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/needs.h"
+#include "daemon/preempt.h"
 #include "daemon/projects.h"
 #include "daemon/queue.h"
 #include "daemon/share.h"
@@ -151,6 +152,9 @@ struct look {
     VEC(struct queue_job) jobs;     /* the first of them, as many as were looked at */
     VEC(struct active *) who;       /* whose those are */
     VEC(struct queue_running) running;
+    VEC(struct active *) runs;  /* whose those are */
+    VEC(const char *) claims;   /* jobs for which others were stopped, by id */
+    size_t looked_at;           /* of jobs, by the decision */
     struct share *shares;       /* of each project; weight 0: it has no jobs now */
     struct queue_quota *quotas; /* likewise */
 };
@@ -181,6 +185,7 @@ static void take_running(struct daemon *d, struct look *l, struct active *a)
     vec_push(&l->running, (struct queue_running){.ranks = hosts_ranks(d, a->job->placement),
                                                  .threads = a->job->threads,
                                                  .left_ms = attempts_left_ms(d, a)});
+    vec_push(&l->runs, a);
     take_project(d, l, a->project);
     l->shares[a->project].used += (double)(slots * attempts_lasted_ms(d, a)) / 1e3;
     l->quotas[a->project].left -= slots;
@@ -205,6 +210,27 @@ static void add_shares(struct daemon *d, struct look *l)
     free(now);
 }
 
+/* Those that run, and those that have stopped and did not start again yet. */
+static void take_claims(struct daemon *d, struct look *l)
+{
+    for (size_t i = 0; i < d->active.n; i++) {
+        const struct job *j = d->active.at[i]->job;
+
+        if (j->yield_requested && j->yield_for[0])
+            vec_push(&l->claims, j->yield_for);
+    }
+}
+
+/* What it held stays its own; or others were stopped for it. */
+static bool goes_first(const struct look *l, const struct job *j)
+{
+    bool first = j->resize_requested;
+
+    for (size_t i = 0; !first && j->preempt && i < l->claims.n; i++)
+        first = strcmp(l->claims.at[i], j->id) == 0;
+    return first;
+}
+
 static void take_active(struct daemon *d, struct look *l)
 {
     vec_reserve(&l->places, d->active.n);
@@ -218,7 +244,7 @@ static void take_active(struct daemon *d, struct look *l)
             take_project(d, l, a->project);
             vec_push(&l->places,
                      (struct queue_place){.arrived_ms = j->created_ms,
-                                          .ahead_ms = queue_ahead(j->priority, j->resize_requested),
+                                          .ahead_ms = queue_ahead(j->priority, goes_first(l, j)),
                                           .arrival = i});
         } else if (attempts_running(a))
             take_running(d, l, a);
@@ -267,6 +293,8 @@ static void decide(struct daemon *d, struct look *l)
     } while (looked_at == l->jobs.n && looked_at < l->places.n);
     for (size_t i = 0; i < d->projects.n; i++)
         d->projects.at[i].closed = quotas[i].closed;
+    memcpy(l->quotas, quotas, d->projects.n * sizeof(*quotas));
+    l->looked_at = looked_at;
     free(quotas);
 }
 
@@ -303,6 +331,103 @@ static void note_places(struct daemon *d, const struct look *l)
     }
 }
 
+/* -- Preemption ------------------------------------------------------------------------------------ */
+
+/* What nobody has after the starts, and what comes free as ranks stop that were asked to, unless they go on with
+ * other ranks. free() */
+static struct place_host *soon_free(const struct daemon *d, const struct look *l)
+{
+    size_t n = hosts_count(d);
+    struct place_host *soon = NEW_ARRAY(struct place_host, n);
+
+    memcpy(soon, l->hosts, n * sizeof(*soon));
+    for (size_t h = 0; h < n; h++) {
+        for (size_t i = 0; i < l->jobs.n; i++)
+            if (l->jobs.at[i].given)
+                soon[h].free -= l->jobs.at[i].given[h] * l->jobs.at[i].threads;
+        for (size_t i = 0; i < l->runs.n; i++)
+            if (l->runs.at[i]->job->yield_requested && !l->runs.at[i]->job->resize_requested)
+                soon[h].free += l->running.at[i].ranks[h] * l->running.at[i].threads;
+    }
+    return soon;
+}
+
+static struct preempt_victim *all_victims(struct daemon *d, const struct look *l)
+{
+    struct preempt_victim *v = NEW_ARRAY(struct preempt_victim, l->runs.n);
+
+    for (size_t i = 0; i < l->runs.n; i++) {
+        struct active *a = l->runs.at[i];
+        const struct job *j = a->job;
+        int64_t ran_ms = attempts_lasted_ms(d, a);
+
+        v[i] = (struct preempt_victim){.ranks = l->running.at[i].ranks,
+                                       .threads = l->running.at[i].threads,
+                                       .priority = j->priority,
+                                       .ran_ms = ran_ms,
+                                       .may = j->preemptible && j->state == JOB_RUNNING &&
+                                              !j->cancel_requested && !job_is_stopping(j) &&
+                                              ran_ms >= j->min_runtime_ms};
+    }
+    return v;
+}
+
+/* Whether its project lets it start. What the decision looked at has its part of the quota already. */
+static bool has_quota(const struct look *l, size_t i)
+{
+    const struct queue_job *q = &l->jobs.at[i];
+    struct queue_quota *left = &l->quotas[q->project];
+
+    if (i < l->looked_at)
+        return !q->over_quota;
+    if (left->closed || q->ranks * q->threads > left->left)
+        return false;
+    left->left -= q->ranks * q->threads;
+    return true;
+}
+
+static void stop_victims(struct daemon *d, const struct look *l, const struct job *by,
+                         struct preempt_victim *v, struct place_host *soon)
+{
+    struct error err;
+
+    for (size_t i = 0; i < l->runs.n; i++) {
+        if (!v[i].chosen)
+            continue;
+        v[i].may = v[i].chosen = false;
+        for (size_t h = 0; h < hosts_count(d); h++)
+            soon[h].free += v[i].ranks[h] * v[i].threads;
+        if (!lifecycle_preempt(d, l->runs.at[i], by, &err))
+            log_error("a job cannot be preempted yet error=\"%s\"", err.msg);
+    }
+}
+
+/* In the order of the queue: whoever goes first, or may preempt, keeps what is soon free for itself; where that is
+ * not enough, others are stopped. */
+static void preempt(struct daemon *d, const struct look *l)
+{
+    struct place_host *soon = soon_free(d, l);
+    struct preempt_victim *v = all_victims(d, l);
+    int64_t *given = NEW_ARRAY(int64_t, hosts_count(d));
+
+    for (size_t i = 0; i < l->jobs.n && !d->paused; i++) {
+        const struct queue_job *q = &l->jobs.at[i];
+        const struct job *j = l->who.at[i]->job;
+
+        if (q->given || !(j->preempt || goes_first(l, j)) || !has_quota(l, i))
+            continue;
+        if (j->preempt &&
+            preempt_choose(soon, hosts_count(d), q->ranks, q->threads, j->priority, v, l->runs.n))
+            stop_victims(d, l, j, v, soon);
+        if (place_ranks(soon, hosts_count(d), q->ranks, q->threads, given))
+            for (size_t h = 0; h < hosts_count(d); h++)
+                soon[h].free -= given[h] * q->threads;
+    }
+    free(given);
+    free(v);
+    free(soon);
+}
+
 static void look_free(struct look *l)
 {
     drop_jobs(l);
@@ -315,6 +440,8 @@ static void look_free(struct look *l)
     vec_free(&l->jobs);
     vec_free(&l->who);
     vec_free(&l->running);
+    vec_free(&l->runs);
+    vec_free(&l->claims);
 }
 
 static void pass(uv_timer_t *t)
@@ -327,11 +454,13 @@ static void pass(uv_timer_t *t)
     sweeps_pass(d);
     l.hosts = hosts_free(d);
     begin_projects(d, &l);
+    take_claims(d, &l);
     take_active(d, &l);
     queue_order(l.places.at, l.places.n);
     decide(d, &l);
     d->free_slots = left_free(d, &l);
     note_places(d, &l);
+    preempt(d, &l);
     d->scheduled_s = clock_mono_s();
     d->pass_s = d->scheduled_s - began;
     histogram_add(&d->schedule_seconds, d->pass_s);

@@ -14,8 +14,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     static const char sql[] =
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
-        " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project) "
-        "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
+        " preemptible, min_runtime_ms) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -42,6 +42,9 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 20, j->hold_requested);
     db_bind_int(q, 21, (int64_t)j->n_needs);
     db_bind_text(q, 22, j->project);
+    db_bind_int(q, 23, j->preempt);
+    db_bind_int(q, 24, j->preemptible);
+    db_bind_int(q, 25, j->min_runtime_ms);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -76,7 +79,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
         " failures=?17, sweep_round=?18, ran_ms=?19,"
-        " hold_requested=?20, yield_requested=?21"
+        " hold_requested=?20, yield_requested=?21, yield_for=?22"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -107,6 +110,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 19, j->ran_ms);
     db_bind_int(q, 20, j->hold_requested);
     db_bind_int(q, 21, j->yield_requested);
+    db_bind_text(q, 22, j->yield_for);
     ok = db_run(q, err);
     free(failures);
     if (!ok)
@@ -124,7 +128,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " resize_requested, failures,"                                                       \
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
-    " json_valid(spec), hold_requested, yield_requested, needs, project"
+    " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
+    " preempt, preemptible, min_runtime_ms, yield_for"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -212,6 +217,10 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->hold_requested = db_int(q, 34);
     j->yield_requested = db_int(q, 35);
     snprintf(j->project, sizeof(j->project), "%s", db_text(q, 37));
+    j->preempt = db_int(q, 38);
+    j->preemptible = db_int(q, 39);
+    j->min_runtime_ms = db_int(q, 40);
+    snprintf(j->yield_for, sizeof(j->yield_for), "%s", db_text(q, 41));
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))

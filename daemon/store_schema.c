@@ -102,6 +102,10 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN project TEXT NOT NULL DEFAULT 'default';"
+    "ALTER TABLE job ADD COLUMN preempt INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN preemptible INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN min_runtime_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN yield_for TEXT NOT NULL DEFAULT '';"
     "CREATE TABLE project("
     "  name TEXT PRIMARY KEY, weight REAL NOT NULL, quota_slots INTEGER NOT NULL,"
     "  quota_queued INTEGER NOT NULL, used REAL NOT NULL, used_ms INTEGER NOT NULL) STRICT",

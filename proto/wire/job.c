@@ -366,8 +366,9 @@ static char *forget_path(const char *pointer, const char *path, void *arg)
 
 struct json *job_result_form(const JobSpec *job)
 {
-    static const char *const without[] = {"name",     "labels", "priority",   "checkpoint", "retry",
-                                          "watchdog", "hold",   "depends_on", "project"};
+    static const char *const without[] = {"name",    "labels",   "priority",    "checkpoint",
+                                          "retry",   "watchdog", "hold",        "depends_on",
+                                          "project", "preempt",  "preemptible", "min_runtime_s"};
     struct json *j = job_to_json(job);
 
     for (size_t i = 0; i < ARRAY_LEN(without); i++)

@@ -106,6 +106,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"checkpoint.every_steps", 1, any, false, false},
         {"checkpoint.every_epochs", 1, max_count, false, false},
         {"checkpoint.keep", 1, 10000, false, false},
+        {"min_runtime_s", 0, 1e9, false, false},
         {"time_limit_s", 0, 1e9, true, false},
         {"retry.max_attempts", 1, 1000, false, false},
         {"retry.max_lost_hosts", 1, 1000, false, false},

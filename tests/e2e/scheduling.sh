@@ -1,6 +1,6 @@
 #!/bin/bash
 # What users say about when their jobs run: hold and release; after which others; how much of it
-# their project may use.
+# their project may use; whose slots they take.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 said() { # ID FILTER WANT WHAT
@@ -134,4 +134,32 @@ start_daemon
 [ "$(get /api/v1/projects/lab '[.weight == 2, .quota.slots, .used_slot_s > 0.1, .used_slots] | tostring')" = '[true,1,true,0]' ] ||
     fail "what it used: $(get /api/v1/projects/lab .)"
 [ "$(get '/api/v1/jobs?project=lab' '.items | length')" = 3 ] || fail "jobs of a project"
+
+# A more important job takes the slots of one that allows it, if it may; that one ends in the same bytes, at no cost.
+submit "$long | .priority = 1"
+stays=$id
+wait_state "$stays" running
+submit '.train.max_steps = 1 | .priority = 2 | .preempt = true'
+waits=$id
+within 5 waits_for "$waits" waiting_for_slots || fail "a job that may not be preempted: $text"
+state_is "$stays" running || fail "a job that does not allow it is $now"
+post "$waits" cancel 202
+post "$stays" cancel 202
+wait_state "$stays" cancelled
+post_job "$(jq '. + {preemptible: true, min_runtime_s: 0, priority: 1}' <<<"$spec")"
+expect 202 "submitting"
+victim=$id victim=$(body .id)
+wait_steps "$victim" 3
+submit '.train.max_steps = 1 | .priority = 1 | .preempt = true'
+equal=$id
+submit '.train.max_steps = 1 | .priority = 2 | .preempt = true'
+taker=$id
+wait_state "$taker" succeeded
+wait_state "$victim" succeeded 40
+same_run "$state/jobs/$victim/out" "$tmp/calm"
+said "$victim" '[.attempt, .failures] | tostring' '[2,{}]' "a job that was preempted"
+[[ $(get "/api/v1/jobs/$victim/events" '[.items[].code] | join(" ")') == *"preempted preempted"* ]] || fail "history: $(get "/api/v1/jobs/$victim/events" .)"
+wait_state "$equal" succeeded
+[[ ! $(get "/api/v1/jobs/$equal" .started_at) < $(get "/api/v1/jobs/$victim" .finished_at) ]] ||
+    fail "a job of the same priority was preempted, or lost its place"
 stop_daemon

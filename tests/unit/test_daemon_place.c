@@ -4,6 +4,7 @@
 
 #include "daemon/hostfile.h"
 #include "daemon/hosts.h"
+#include "daemon/preempt.h"
 #include "daemon/queue.h"
 #include "daemon/share.h"
 #include "proto/base/file.h"
@@ -483,6 +484,86 @@ START_TEST(a_quota_keeps_what_is_planned)
 }
 END_TEST
 
+enum {
+    RUNS = 6
+};
+
+static bool fits_without(const struct place_host *hosts, const struct preempt_victim *v,
+                         size_t without, int64_t ranks, int64_t threads)
+{
+    struct place_host after[HOSTS];
+    int64_t given[HOSTS];
+
+    memcpy(after, hosts, sizeof(after));
+    for (size_t i = 0; i < RUNS; i++)
+        for (size_t h = 0; v[i].chosen && i != without && h < HOSTS; h++)
+            after[h].free += v[i].ranks[h] * v[i].threads;
+    return place_ranks(after, HOSTS, ranks, threads, given);
+}
+
+START_TEST(nobody_is_preempted_in_vain)
+{
+    size_t chosen = 0, refused = 0;
+
+    for (uint64_t round = 0; round < 3000; round++) {
+        uint64_t key = rng_key(unit_seed(), 700000 + round);
+        struct place_host hosts[HOSTS];
+        struct preempt_victim v[RUNS], all[RUNS];
+        int64_t held[RUNS][HOSTS] = {{0}};
+        int64_t ranks = 1 + (int64_t)rng_below(key, 1, 6),
+                threads = 1 + (int64_t)rng_below(key, 2, 2);
+        int64_t priority = (int64_t)rng_below(key, 3, 4);
+        bool free_now, got;
+
+        for (size_t h = 0; h < HOSTS; h++)
+            hosts[h] = (struct place_host){8, (int64_t)rng_below(key, 10 + h, 3)};
+        for (size_t i = 0; i < RUNS; i++) {
+            held[i][rng_below(key, 20 + i, HOSTS)] = 1 + (int64_t)rng_below(key, 30 + i, 3);
+            v[i] = (struct preempt_victim){.ranks = held[i],
+                                           .threads = 1,
+                                           .priority = (int64_t)rng_below(key, 40 + i, 4),
+                                           .ran_ms = (int64_t)rng_below(key, 50 + i, 100),
+                                           .may = rng_below(key, 60 + i, 4) > 0};
+            all[i] = v[i];
+            all[i].chosen = v[i].may && v[i].priority < priority;
+        }
+        free_now = fits_without(hosts, v, RUNS, ranks, threads);
+        got = preempt_choose(hosts, HOSTS, ranks, threads, priority, v, RUNS);
+        ck_assert_msg(got == (!free_now && fits_without(hosts, all, RUNS, ranks, threads)),
+                      "round %zu: %s", (size_t)round, got ? "chosen" : "not chosen");
+        for (size_t i = 0; i < RUNS; i++) {
+            ck_assert_msg(!v[i].chosen || (got && v[i].may && v[i].priority < priority),
+                          "round %zu: victim %zu", (size_t)round, i);
+            ck_assert_msg(!v[i].chosen || !fits_without(hosts, v, i, ranks, threads),
+                          "round %zu: victim %zu stops in vain", (size_t)round, i);
+        }
+        ck_assert_msg(!got || fits_without(hosts, v, RUNS, ranks, threads),
+                      "round %zu: it cannot start", (size_t)round);
+        chosen += got;
+        refused += !got;
+    }
+    ck_assert_msg(chosen > 100 && refused > 100, "%zu and %zu", chosen, refused);
+}
+END_TEST
+
+START_TEST(the_least_important_and_youngest_is_preempted)
+{
+    const struct place_host host = {8, 0};
+    static const int64_t two[] = {2};
+    struct preempt_victim v[] = {{two, 1, 1, 10, true, false},
+                                 {two, 1, 0, 50, true, false},
+                                 {two, 1, 0, 20, true, false},
+                                 {two, 1, 0, 5, false, false}};
+
+    ck_assert(preempt_choose(&host, 1, 2, 1, 2, v, 4));
+    ck_assert(v[2].chosen && !v[0].chosen && !v[1].chosen && !v[3].chosen);
+    ck_assert(preempt_choose(&host, 1, 4, 1, 2, v, 4));
+    ck_assert(v[1].chosen && v[2].chosen && !v[0].chosen);
+    ck_assert(!preempt_choose(&host, 1, 1, 1, 0, v, 4)); /* of equal priority: never */
+    ck_assert(!preempt_choose(&host, 1, 8, 1, 2, v, 4));
+}
+END_TEST
+
 START_TEST(what_is_resized_goes_before_everything)
 {
     struct queue_place queue[] = {{1000, queue_ahead(INT32_MAX, false), 0},
@@ -597,6 +678,7 @@ UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_full
           a_job_starts_out_of_turn_only_beside_the_plan,
           a_host_with_fewer_slots_than_are_in_use_takes_none_from_others,
           priority_comes_first_and_waiting_makes_up_for_it, what_is_resized_goes_before_everything,
+          nobody_is_preempted_in_vain, the_least_important_and_youngest_is_preempted,
           a_share_is_bounded_and_even_in_sum, shares_follow_weight_and_use,
           shares_change_no_order_within_a_project_and_starve_nobody,
           a_quota_holds_back_its_own_project_alone, a_quota_keeps_what_is_planned,

@@ -25,10 +25,10 @@ START_TEST(every_event_has_its_place_or_none)
 {
     /* -: no place; else the first letter of the next state. */
     static const char *const want[JOB_STATE_COUNT] = {
-        /* start hello done again bad stopped yielded cancel retry resize hold release begin */
-        [JOB_QUEUED] = "t------c-qqqr",  [JOB_STARTING] = "-rsqfcqt-ttt-",
-        [JOB_RUNNING] = "--sqfcqr-rrr-", [JOB_SUCCEEDED] = "-------------",
-        [JOB_FAILED] = "--------q----",  [JOB_CANCELLED] = "--------q----",
+        /* start hello done again bad stopped yielded cancel retry resize hold release preempt begin */
+        [JOB_QUEUED] = "t------c-qqq-r",  [JOB_STARTING] = "-rsqfcqt-ttt--",
+        [JOB_RUNNING] = "--sqfcqr-rrrr-", [JOB_SUCCEEDED] = "--------------",
+        [JOB_FAILED] = "--------q-----",  [JOB_CANCELLED] = "--------q-----",
     };
     static const char letters[] = "qtrsfc"; /* starting is t */
 

@@ -48,6 +48,7 @@ START_TEST(a_job_reads_back_after_reopening)
     j->attempt_ranks = 2;
     j->resize_requested = true;
     j->hold_requested = j->yield_requested = true;
+    snprintf(j->yield_for, sizeof(j->yield_for), "job_x");
     j->started_ms = 2000;
     j->finished_ms = 3000;
     j->progress = (struct job_progress){
@@ -71,7 +72,8 @@ START_TEST(a_job_reads_back_after_reopening)
     ck_assert(got->seq == j->seq && got->not_before_ms == 4000 && got->limit_ms == j->limit_ms &&
               memcmp(got->failures, j->failures, sizeof(j->failures)) == 0 &&
               got->threads == j->threads && got->attempt_ranks == 2 && got->resize_requested);
-    ck_assert(got->hold_requested && got->yield_requested);
+    ck_assert(got->hold_requested && got->yield_requested && got->min_runtime_ms == 60000 &&
+              strcmp(got->yield_for, "job_x") == 0);
     js_free(before);
     js_free(after);
     job_destroy(got);
