@@ -56,15 +56,8 @@ static void add_row(struct out_table *t, const struct json *set)
 
 static bool list(struct ctl *c, const struct datasets *o, struct error *err)
 {
-    struct json *all = ctl_list(c, "/api/v1/datasets", err);
-
     (void)o;
-    if (all && c->json)
-        out_json(all);
-    else if (all)
-        out_list(OUT_TABLE(columns), js_get(all, "items"), add_row, &c->out);
-    js_free(all);
-    return all;
+    return ctl_print_list(c, "/api/v1/datasets", OUT_TABLE(columns), add_row, err);
 }
 
 static bool show(struct ctl *c, const struct datasets *o, struct error *err)

@@ -52,19 +52,14 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct list *o = opts;
     struct buf path = buf_new(0);
-    struct json *all;
+    bool ok;
 
     buf_str(&path, "/api/v1/jobs");
     url_query(&path, "sweep", o->sweep);
     url_query(&path, "project", o->project);
-    all = ctl_list(c, buf_text(&path), err);
+    ok = ctl_print_list(c, buf_text(&path), OUT_TABLE(columns), add_row, err);
     buf_free(&path);
-    if (all && c->json)
-        out_json(all);
-    else if (all)
-        out_list(OUT_TABLE(columns), js_get(all, "items"), add_row, &c->out);
-    js_free(all);
-    return all;
+    return ok;
 }
 
 const struct command cmd_list = {

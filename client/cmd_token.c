@@ -49,15 +49,8 @@ static void add_row(struct out_table *t, const struct json *token)
 
 static bool list(struct ctl *c, const struct token *o, struct error *err)
 {
-    struct json *all = ctl_list(c, "/api/v1/tokens", err);
-
     (void)o;
-    if (all && c->json)
-        out_json(all);
-    else if (all)
-        out_list(OUT_TABLE(columns), js_get(all, "items"), add_row, &c->out);
-    js_free(all);
-    return all;
+    return ctl_print_list(c, "/api/v1/tokens", OUT_TABLE(columns), add_row, err);
 }
 
 /* The secret alone, for a file; the rest goes to people. */

@@ -81,29 +81,16 @@ static void add_delivery(struct out_table *t, const struct json *m)
     out_cell(t, "%.60s", js_string(js_get(m, "message"), ""));
 }
 
-static bool print_list(struct ctl *c, const char *url, struct out_table table,
-                       void (*row)(struct out_table *t, const struct json *item), struct error *err)
-{
-    struct json *all = ctl_list(c, url, err);
-
-    if (all && c->json)
-        out_json(all);
-    else if (all)
-        out_list(table, js_get(all, "items"), row, &c->out);
-    js_free(all);
-    return all;
-}
-
 static bool list(struct ctl *c, const struct webhooks *o, struct error *err)
 {
     (void)o;
-    return print_list(c, "/api/v1/webhooks", OUT_TABLE(columns), add_row, err);
+    return ctl_print_list(c, "/api/v1/webhooks", OUT_TABLE(columns), add_row, err);
 }
 
 static bool deliveries(struct ctl *c, const struct webhooks *o, struct error *err)
 {
     char *url = url_of(o, "/deliveries");
-    bool ok = print_list(c, url, OUT_TABLE(delivery_columns), add_delivery, err);
+    bool ok = ctl_print_list(c, url, OUT_TABLE(delivery_columns), add_delivery, err);
 
     free(url);
     return ok;

@@ -229,6 +229,19 @@ struct json *ctl_list(struct ctl *c, const char *path, struct error *err)
     return NULL;
 }
 
+bool ctl_print_list(struct ctl *c, const char *path, struct out_table table,
+                    void (*row)(struct out_table *t, const struct json *item), struct error *err)
+{
+    struct json *all = ctl_list(c, path, err);
+
+    if (all && c->json)
+        out_json(all);
+    else if (all)
+        out_list(table, js_get(all, "items"), row, &c->out);
+    js_free(all);
+    return all;
+}
+
 struct json *ctl_job(struct ctl *c, const char *method, const char *id, const char *rest,
                      struct error *err)
 {

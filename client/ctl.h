@@ -48,7 +48,10 @@ struct json *ctl_call(struct ctl *c, const char *method, const char *path, const
 struct json *ctl_ask(struct ctl *c, struct http_request *r, struct error *err);
 /* {"items": [...]} of all pages of a list. */
 struct json *ctl_list(struct ctl *c, const char *path, struct error *err);
-/* The same for /api/v1/jobs/ID + rest. */
+/* Prints all items of a list: as a table with a row for each, or as JSON where that was asked for. */
+bool ctl_print_list(struct ctl *c, const char *path, struct out_table table,
+                    void (*row)(struct out_table *t, const struct json *item), struct error *err);
+/* ctl_call for /api/v1/jobs/ID + rest. */
 struct json *ctl_job(struct ctl *c, const char *method, const char *id, const char *rest,
                      struct error *err);
 /* Keeps the problems as c->errors, if there are any; true when there were none. */

@@ -1,11 +1,17 @@
+#define _GNU_SOURCE
 #include "tests/unit/daemon_rig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "daemon/audit.h"
 #include "daemon/hosts.h"
+#include "daemon/routes.h"
+#include "daemon/sse.h"
 #include "daemon/tokens.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
@@ -77,4 +83,43 @@ struct job *rig_submit(struct daemon *d, int n)
 
     ck_assert_ok(store_job_add(d->store, j, &err), err);
     return daemon_add_active(d, j)->job;
+}
+
+/* -- Over HTTP ------------------------------------------------------------------------------------ */
+
+void rig_turn(struct daemon *d)
+{
+    for (int i = 0; i < 20; i++) {
+        uv_run(&d->loop, UV_RUN_NOWAIT);
+        if (i % 5 == 4)
+            usleep(1000);
+    }
+}
+
+bool rig_receive(int fd, struct buf *out)
+{
+    char block[65536];
+    ssize_t n;
+
+    while ((n = recv(fd, block, sizeof(block), MSG_DONTWAIT)) > 0)
+        buf_add(out, block, (size_t)n);
+    return n == 0 || errno != EAGAIN;
+}
+
+struct sockaddr_in rig_serve(struct daemon *d)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct http_limits limits = {.body_bytes = 1 << 20,
+                                       .connections = {.header_ms = 10000, .body_ms = 30000}};
+    socklen_t len = sizeof(a);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct error err;
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
+    ck_assert_int_eq(listen(fd, 512), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    d->http = http_start(&d->loop, fd, &limits, &routes_service, d, &err);
+    ck_assert_msg(d->http, "%s", err.msg);
+    sse_start(d);
+    return a;
 }

@@ -2,6 +2,8 @@
 #ifndef TESTS_UNIT_DAEMON_RIG_H
 #define TESTS_UNIT_DAEMON_RIG_H
 
+#include <netinet/in.h>
+
 #include "daemon/daemon.h"
 
 /* `name` is that of the state folder below unit_dir(); what is in it already is found again. */
@@ -12,5 +14,14 @@ void rig_close(struct daemon *d);
 struct job *rig_job(int n);
 /* The same, stored and active. Borrowed. */
 struct job *rig_submit(struct daemon *d, int n);
+
+/* -- Over HTTP ------------------------------------------------------------------------------------ */
+
+/* Serves the API, event streams included, at a free port of loopback. */
+struct sockaddr_in rig_serve(struct daemon *d);
+/* The loop, until nothing happens any more. */
+void rig_turn(struct daemon *d);
+/* What has come by now; true when the peer has closed. */
+bool rig_receive(int fd, struct buf *out);
 
 #endif

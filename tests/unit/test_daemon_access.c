@@ -199,44 +199,6 @@ END_TEST
 
 /* -- Over HTTP --------------------------------------------------------------------------------- */
 
-static void turn(struct daemon *d)
-{
-    for (int i = 0; i < 20; i++) {
-        uv_run(&d->loop, UV_RUN_NOWAIT);
-        if (i % 5 == 4)
-            usleep(1000);
-    }
-}
-
-/* What has come by now; true when the peer has closed. */
-static bool receive(int fd, struct buf *out)
-{
-    char block[4096];
-    ssize_t n;
-
-    while ((n = recv(fd, block, sizeof(block), MSG_DONTWAIT)) > 0)
-        buf_add(out, block, (size_t)n);
-    return n == 0 || errno != EAGAIN;
-}
-
-static struct sockaddr_in serve(struct daemon *d)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    const struct http_limits limits = {.body_bytes = 1 << 20,
-                                       .connections = {.header_ms = 10000, .body_ms = 30000}};
-    socklen_t len = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct error err;
-
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&a, len), 0);
-    ck_assert_int_eq(listen(fd, 64), 0);
-    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-    d->http = http_start(&d->loop, fd, &limits, &routes_service, d, &err);
-    ck_assert_msg(d->http, "%s", err.msg);
-    sse_start(d);
-    return a;
-}
-
 static void hang_up(struct daemon *d)
 {
     events_on_publish(d->events, NULL, NULL);
@@ -255,7 +217,7 @@ static int ask(struct daemon *d, const struct sockaddr_in *a, const char *method
     ck_assert_int_eq(connect(fd, (const struct sockaddr *)a, sizeof(*a)), 0);
     ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
     free(text);
-    turn(d);
+    rig_turn(d);
     return fd;
 }
 
@@ -265,11 +227,11 @@ static int status_of(struct daemon *d, const struct sockaddr_in *a, const char *
     int fd = ask(d, a, method, path, headers), status = 0;
 
     for (int i = 0; i < 100 && !strstr(buf_text(answer), "\r\n\r\n"); i++) {
-        receive(fd, answer);
-        turn(d);
+        rig_receive(fd, answer);
+        rig_turn(d);
     }
     close(fd);
-    turn(d);
+    rig_turn(d);
     sscanf(buf_text(answer), "HTTP/1.1 %d", &status);
     return status;
 }
@@ -301,7 +263,7 @@ static void try_scope(enum scope scope)
     size_t refused = 0;
 
     rig_open(&d, "scopes", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     if (scope == SCOPE_NONE)
         snprintf(secret, sizeof(secret), "dst_0123456789_none");
     else
@@ -371,7 +333,7 @@ START_TEST(a_session_is_never_admin_and_changes_nothing_alone)
     struct daemon d;
 
     rig_open(&d, "cookie", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     ck_assert(opens(&d, d.token, &root));
     sha256_of("cookie", 6, hex);
     ck_assert_ok(session_add(&d, hex, &root, clock_wall_ms() + 60000, &err), err);
@@ -397,8 +359,8 @@ static bool ends_within(struct daemon *d, int fd, double seconds)
     bool closed;
 
     do {
-        turn(d);
-        closed = receive(fd, &got) || str_ends(buf_text(&got), "0\r\n\r\n");
+        rig_turn(d);
+        closed = rig_receive(fd, &got) || str_ends(buf_text(&got), "0\r\n\r\n");
     } while (!closed && clock_mono_s() < end);
     buf_free(&got);
     return closed;
@@ -414,7 +376,7 @@ START_TEST(streams_end_with_their_token)
     int revoked, stays, expires;
 
     rig_open(&d, "streams", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     t = add_token(&d, SCOPE_READ, 60000, secret);
     add_token(&d, SCOPE_READ, 60000, other);
     add_token(&d, SCOPE_READ, 1000, passing);
@@ -531,7 +493,7 @@ START_TEST(each_change_is_in_the_audit_log_with_its_caller)
     size_t n = 0;
 
     rig_open(&d, "audit", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     rig_submit(&d, 1);
     t = add_token(&d, SCOPE_READ, 60000, secret);
     reader = str_fmt("Authorization: Bearer %s\r\n", secret);
@@ -578,7 +540,7 @@ START_TEST(a_change_that_cannot_be_audited_is_not_made)
     bool paused;
 
     rig_open(&d, "unaudited", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause", ROOT), 200);
     ck_assert(!run_sql(&d, "UPDATE audit SET caller='nobody'", &err));
     ck_assert_msg(strstr(err.msg, "append-only"), "%s", err.msg);
@@ -605,7 +567,7 @@ START_TEST(every_change_of_a_row_breaks_the_chain_there)
     struct daemon d;
 
     rig_open(&d, "chain", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(
             one(&d, &a, "POST", i % 2 ? "/api/v1/queue:resume" : "/api/v1/queue:pause", ROOT), 200);
@@ -710,7 +672,7 @@ START_TEST(whoever_asks_too_often_is_told_when_to_come_again)
     struct daemon d;
 
     rig_open(&d, "often", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     d.limits = limits_new(&set);
     for (int i = 0; i < 8; i++) /* loopback and the root token have no limit but one that was set */
         ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ROOT), 200);
@@ -734,7 +696,7 @@ START_TEST(a_token_has_a_limit_of_its_own)
     struct daemon d;
 
     rig_open(&d, "own", 16);
-    a = serve(&d);
+    a = rig_serve(&d);
     d.limits = limits_new(&set);
     add_token(&d, SCOPE_READ, 60000, secret);
     add_token(&d, SCOPE_READ, 60000, other);
@@ -760,7 +722,7 @@ START_TEST(an_address_with_wrong_tokens_must_wait)
 
     rig_open(&d, "wrong", 16);
     d.settings.auth_failures = 3;
-    a = serve(&d);
+    a = rig_serve(&d);
     d.limits = limits_open(&d.settings);
     for (int i = 0; i < 10; i++) /* without one nothing is tried */
         ck_assert_int_eq(one(&d, &a, "GET", "/api/v1/queue", ""), 401);
