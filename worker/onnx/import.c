@@ -1,6 +1,7 @@
 #include "worker/onnx/import.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -158,11 +159,25 @@ int64_t attribute_int(const Onnx__Node *n, const char *name, int64_t fallback)
     return a && a->has_i ? a->i : fallback;
 }
 
+/* 1e-5 was written as the float next to it: the shortest decimal that gives this float is what was meant, and a
+ * model that went out and comes back computes to the bit as before. */
+static double as_meant(float x)
+{
+    char text[32];
+
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x)
+            return strtod(text, NULL);
+    }
+    return (double)x; /* no number */
+}
+
 double attribute_real(const Onnx__Node *n, const char *name, double fallback)
 {
     const Onnx__Attribute *a = attribute(n, name);
 
-    return a && a->has_f ? (double)a->f : fallback;
+    return a && a->has_f ? as_meant(a->f) : fallback;
 }
 
 bool attribute_ints(struct replay *r, const Onnx__Node *n, const char *name, int64_t *out,
