@@ -256,7 +256,7 @@ static void list(struct daemon *d, struct request *r, const struct job_filter *f
     struct listing *l = &page.list;
     struct error err;
 
-    if (!listing_of_jobs(d, r, query, l) || !listing_begin(d, r, query, l))
+    if (!listing_begin(d, r, query, l) || !listing_of_jobs(d, r, query, l))
         return;
     if (store_jobs_page(d->store, l->before, (int64_t)l->limit + 1, f, add_to_page, &page, &err)) {
         listing_reply(d, r, l, "/api/v1/jobs", query);

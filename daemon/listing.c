@@ -12,24 +12,12 @@ enum {
     PAGE_MAX = 500
 };
 
-bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l)
-{
-    const char *size = http_query(r, "page_size"), *token = http_query(r, "page_token");
-    char *page = str_fmt("%s\n%s\n%s", query, size ? size : "", token ? token : "");
-
-    etag_of_revision(d->started_ms, events_next_id(d->events) + d->untold, page, l->etag);
-    free(page);
-    return !reply_if_known(r, &d->lists, l->etag);
-}
-
 bool listing_begin(struct daemon *d, struct request *r, const char *query, struct listing *l)
 {
     const char *token = http_query(r, "page_token");
     int64_t limit;
 
-    l->n = 0;
-    l->before = l->last = 0;
-    l->more = false;
+    *l = (struct listing){.before = 0};
     if (!api_number(r, "page_size", 1, PAGE_MAX, PAGE_DEFAULT, &limit))
         return false;
     if (token && !page_token_read(d->token, query, token, &l->before)) {
@@ -45,6 +33,19 @@ bool listing_begin(struct daemon *d, struct request *r, const char *query, struc
     jw_begin_object(&l->items, NULL);
     jw_begin_array(&l->items, "items");
     return true;
+}
+
+bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l)
+{
+    const char *size = http_query(r, "page_size"), *token = http_query(r, "page_token");
+    char *page = str_fmt("%s\n%s\n%s", query, size ? size : "", token ? token : "");
+
+    etag_of_revision(d->started_ms, events_next_id(d->events) + d->untold, page, l->etag);
+    free(page);
+    if (!reply_if_known(r, &d->lists, l->etag))
+        return true;
+    listing_drop(l);
+    return false;
 }
 
 bool listing_has_room(struct listing *l)

@@ -16,12 +16,12 @@ struct listing {
     char etag[ETAG_SIZE]; /* "": by the bytes of the answer */
 };
 
-/* Makes the answer carry a tag that stands for the state of all jobs, and gives it at once to a client that has the
- * page already: false. To be called first. */
-bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l);
 /* Reads page_size and page_token. query: the list's own parameters, as page_add_parameter makes them.
  * False when the answer was given. */
 bool listing_begin(struct daemon *d, struct request *r, const char *query, struct listing *l);
+/* Makes the answer carry a tag that stands for the state of all jobs, and gives it at once to a client that has the
+ * page already: false, and the list is dropped. After listing_begin. */
+bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l);
 /* True while there is room for a row, which listing_add then takes. */
 bool listing_has_room(struct listing *l);
 void listing_add(struct listing *l, int64_t seq, struct json *take_item);

@@ -212,7 +212,7 @@ async function seeSweep(browser) {
   await chip(page, "succeeded");
   const { items } = await service.get(`/jobs/${id}/summary`);
   await page.getByText("4 of 4 jobs done").waitFor();
-  await page.getByText("one seed").waitFor({ state: "hidden" });
+  await page.getByText("one seed").first().waitFor({ state: "hidden" });
   const figure = (item) => item.figures["final.top1"].mean;
   await until("the means of the summary", async () => JSON.stringify(await page.evaluate(() =>
     [...document.querySelector("table").querySelectorAll("tbody tr")].map((tr) => Number(tr.children[2].textContent)))) ===
