@@ -100,7 +100,7 @@ within() { # SECONDS COMMAND...
     shift
     until "$@"; do
         [ $SECONDS -le $end ] || return 1
-        pause 0.05
+        pause 0.15
     done
 }
 
@@ -306,7 +306,7 @@ wait_state() { # ID STATE [SECONDS]
     until state_is "$1" "$2"; do
         case $now in succeeded | failed | cancelled) break ;; esac
         [ $SECONDS -le $end ] || break
-        pause 0.05
+        pause 0.15
     done
     [ "$now" != "$2" ] || return 0
     tail -n 20 "$state/jobs/$1/out/logs/rank-0.log" 2>/dev/null
