@@ -16,8 +16,7 @@
 enum {
     AT_ONCE = 16,
     KEPT_MS = 7 * 24 * 3600 * 1000,
-    REST_MS =
-        1000, /* when the state cannot be written or read: what was sent would be sent at once again */
+    REST_MS = 1000, /* when the state cannot be written: what was sent would go out again at once */
     GONE = 410
 };
 

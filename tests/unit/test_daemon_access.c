@@ -638,6 +638,13 @@ START_TEST(what_is_acknowledged_of_a_group_is_stored)
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         fds[i] = submit_named(&a, names[i]);
     rig_turn(&d);
+    {
+        int64_t counts[JOB_STATE_COUNT];
+
+        ck_assert_ok(store_job_counts(d.store, counts, &err), err);
+        ck_assert_msg(counts[JOB_QUEUED] == 0 && d.active.n == 0, "%d jobs are stored, %zu known",
+                      (int)counts[JOB_QUEUED], d.active.n);
+    }
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         answers[i] = buf_new(0);
         rig_receive(fds[i], &answers[i]);
@@ -646,13 +653,6 @@ START_TEST(what_is_acknowledged_of_a_group_is_stored)
                       "%s: %s", names[i], buf_text(&answers[i]));
         buf_free(&answers[i]);
         close(fds[i]);
-    }
-    {
-        int64_t counts[JOB_STATE_COUNT];
-
-        ck_assert_ok(store_job_counts(d.store, counts, &err), err);
-        ck_assert_msg(counts[JOB_QUEUED] == 0 && d.active.n == 0, "%d jobs are stored, %zu known",
-                      (int)counts[JOB_QUEUED], d.active.n);
     }
     rows = audit_of(&d);
     ck_assert_uint_eq(js_len(rows), 0);
