@@ -5,6 +5,7 @@
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/problem.h"
+#include "daemon/projects.h"
 #include "proto/wire/validate.h"
 
 /* Adds what is wrong with the members of the body. */
@@ -39,7 +40,8 @@ static void check_ranks(const struct daemon *d, const struct job *j, int64_t ran
         problems_add(p, "#/ranks", "job %s is a sweep; its jobs have ranks, one by one", j->id);
     else if (!job_ranks_fit(ranks, lanes, &err))
         problems_add(p, "#/ranks", "%s", err.msg);
-    else if (!hosts_can_take(d, ranks, j->threads, &err))
+    else if (!hosts_can_take(d, ranks, j->threads, &err) ||
+             !projects_can_take(d, j->project, ranks * j->threads, &err))
         problems_add(p, "#/ranks", "%s", err.msg);
 }
 

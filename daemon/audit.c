@@ -23,6 +23,7 @@ struct audit {
     struct request *request; /* for which things are done now, or NULL */
     int status;              /* that it is to have */
     int64_t changes;         /* of the state, before it */
+    int64_t row;             /* that it got in a commit; 0: none */
     char subject[80];
 };
 
@@ -141,16 +142,30 @@ bool audit_rows(struct daemon *d, int64_t first, int64_t last, int64_t limit, bo
 
 /* -- Requests ---------------------------------------------------------------------------------- */
 
+/* The row of a commit that failed has gone with it. */
+static void forget_undone(struct audit *a, struct request *r)
+{
+    struct audit_head head;
+
+    if (a->row && audit_last(a->daemon, &head, NULL) && head.seq < a->row)
+        a->row = r->audited = 0;
+}
+
 /* Before each commit: the first that changes something for a request carries the row. */
 static bool before_commit(void *arg, struct error *err)
 {
     struct audit *a = arg;
     struct request *r = a->request;
+    struct audit_head head;
 
-    if (!r || r->audited || db_total_changes(store_state(a->daemon->store)) == a->changes)
+    if (!r)
         return true;
-    if (!append(a->daemon, r, a->status, err))
+    forget_undone(a, r);
+    if (r->audited || db_total_changes(store_state(a->daemon->store)) == a->changes)
+        return true;
+    if (!append(a->daemon, r, a->status, err) || !audit_last(a->daemon, &head, err))
         return false;
+    a->row = head.seq;
     r->audited = a->status;
     return true;
 }
@@ -203,6 +218,7 @@ void audit_begin(struct daemon *d, struct request *r, int status)
     name_request(r);
     a->request = r;
     a->status = status;
+    a->row = 0;
     a->changes = db_total_changes(store_state(d->store));
     snprintf(a->subject, sizeof(a->subject), "%s", r->params[0] ? r->params[0] : "");
 }
@@ -216,6 +232,7 @@ void audit_end(struct daemon *d, struct request *r)
     if (!a || !a->request)
         return;
     a->request = NULL;
+    forget_undone(a, r);
     changed = db_total_changes(store_state(d->store)) != a->changes;
     if (r->audited ? r->status < 400 : r->status == 0 || r->status >= 400 || !changed)
         return;

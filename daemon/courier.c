@@ -16,6 +16,7 @@
 enum {
     AT_ONCE = 16,
     KEPT_MS = 7 * 24 * 3600 * 1000,
+    REST_MS = 1000, /* when the state cannot be written: what was sent would go out again at once */
     GONE = 410
 };
 
@@ -24,6 +25,7 @@ struct courier {
     uv_timer_t timer;
     VEC(struct netblock) allowed; /* although they are not public */
     int64_t under_way[AT_ONCE];   /* webhooks that have a message under way; 0: none */
+    uint64_t rests_until;         /* of the loop's clock: nothing is sent before */
 };
 
 /* A message under way. */
@@ -96,6 +98,7 @@ static void on_done(int status, const struct error *why, void *arg)
         (status == GONE && !disable(d, e->webhook, &err)) || !store_commit(d->store, &err)) {
         store_rollback(d->store);
         log_error("a delivery is not recorded webhook=%s error=\"%s\"", e->webhook, err.msg);
+        d->courier->rests_until = uv_now(&d->loop) + REST_MS;
     }
     if (strcmp(e->m.state, "delivered") != 0)
         log_warn("not delivered webhook=%s message=%" PRId64 " try=%" PRId64 " state=%s status=%d "
@@ -191,19 +194,26 @@ static void deliver(struct daemon *d, const struct due *due)
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
+    const uint64_t rests_until = d->courier->rests_until;
     const int64_t now = clock_wall_ms();
     due_list due = {0};
     struct error err;
     int64_t next;
+    bool ok;
 
-    if (!deliveries_due(d->store, now, add_due, &due, &err))
+    if (uv_now(&d->loop) < rests_until) {
+        uv_timer_start(t, pass, rests_until - uv_now(&d->loop), 0);
+        return;
+    }
+    ok = deliveries_due(d->store, now, add_due, &due, &err);
+    if (!ok)
         log_error("messages of webhooks cannot be read error=\"%s\"", err.msg);
     for (size_t i = 0; i < due.n; i++) {
         deliver(d, &due.at[i]);
         free(due.at[i].body);
     }
     vec_free(&due);
-    next = deliveries_next_ms(d->store, now);
+    next = ok ? deliveries_next_ms(d->store, now) : now + REST_MS;
     if (next != INT64_MAX)
         uv_timer_start(t, pass, (uint64_t)(next - now), 0);
 }

@@ -358,9 +358,17 @@ void db_rollback(struct db *db)
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
+bool db_in_transaction(const struct db *db)
+{
+    return db->depth > 0 && !sqlite3_get_autocommit(db->handle);
+}
+
+/* Outside of a transaction a savepoint would be one, and its end would commit. */
 bool db_part_begin(struct db *db, struct error *err)
 {
     ASSERT(db->depth > 0);
+    if (!db_in_transaction(db))
+        return err_set(err, ERR_IO, "%s: the transaction has ended early", db->path);
     return exec(db, "SAVEPOINT part", err);
 }
 
@@ -410,8 +418,10 @@ bool db_commit(struct db *db, struct error *err)
     ok = prepare_commit(db, err) && exec(db, "COMMIT", err);
     db->depth = 0;
     histogram_add(&db->commits, clock_mono_s() - began);
-    if (ok)
+    if (ok) {
+        note_success(db);
         return true;
+    }
     db_rollback(db);
     return false;
 }

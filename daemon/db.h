@@ -46,6 +46,8 @@ void db_rollback(struct db *db);
 bool db_part_begin(struct db *db, struct error *err);
 bool db_part_end(struct db *db, struct error *err);
 void db_part_undo(struct db *db);
+/* False when a statement that failed has ended the transaction, and undone all of it: no room does that. */
+bool db_in_transaction(const struct db *db);
 /* Called within each transaction of the outermost level, and each lone statement that changes something, before its
  * commit: what it writes becomes durable together with that. False undoes all of it. */
 void db_before_commit(struct db *db, bool (*fn)(void *arg, struct error *err), void *arg);

@@ -60,7 +60,8 @@ static void store_one(struct daemon *d, struct intake_request *q, struct place *
     struct db *db = store_state(d->store);
     const struct place before = *p;
 
-    if (!db_part_begin(db, &q->err))
+    q->ok = db_part_begin(db, &q->err);
+    if (!q->ok)
         return;
     q->ok = store_jobs(d, q, p, &q->err) && db_part_end(db, &q->err);
     if (q->ok)
@@ -80,18 +81,30 @@ static void refuse_all(request_list *list, const struct error *err)
         }
 }
 
-static void store_all(struct daemon *d, request_list *list)
+/* False when the transaction has ended early, by one of them: then none of them is stored. */
+static bool store_each(struct daemon *d, request_list *list, struct error *err)
 {
     struct place p = {.event = events_next_id(d->events)};
+
+    if (!store_last_job_id(d->store, p.last, err))
+        return false;
+    for (size_t i = 0; i < list->n; i++) {
+        store_one(d, list->at[i], &p);
+        if (!db_in_transaction(store_state(d->store))) {
+            *err = list->at[i]->err;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void store_all(struct daemon *d, request_list *list)
+{
     struct error err;
-    bool begun;
 
     for (size_t i = 0; i < list->n; i++)
         list->at[i]->ok = true;
-    begun = store_last_job_id(d->store, p.last, &err) && store_begin(d->store, &err);
-    for (size_t i = 0; begun && i < list->n; i++)
-        store_one(d, list->at[i], &p);
-    if (begun && store_commit(d->store, &err))
+    if (store_begin(d->store, &err) && store_each(d, list, &err) && store_commit(d->store, &err))
         return;
     store_rollback(d->store);
     refuse_all(list, &err);

@@ -129,7 +129,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
     if (event == EV_HOLD || event == EV_RELEASE)
         j->hold_requested = event == EV_HOLD;
-    if (event == EV_HOLD || event == EV_PREEMPT)
+    if ((event == EV_HOLD || event == EV_PREEMPT) && !job_is_sweep(j)) /* which has no ranks */
         j->yield_requested = j->yield_requested || j->state != JOB_QUEUED;
     if (event == EV_START || event == EV_RETRY || job_is_final(j->state))
         j->not_before_ms = 0;
@@ -231,6 +231,8 @@ static bool can_run_again(struct daemon *d, const struct job *j, struct error *e
         return err_set(err, ERR_CONFLICT, "%s; it cannot be run again", j->reason.message);
     if (!job_fsm_find(j->state, EV_RETRY))
         return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", j->id);
+    if (!j->origin.sweep[0] && !projects_has_room(d, j->project, err))
+        return false;
     spec = refs_plain(d, j, err);
     free(spec);
     return spec;
@@ -317,7 +319,7 @@ static void say_held(const struct job *j, bool hold, struct reason *why)
             why, "held", "%s",
             "held by a user; it stops at a step boundary with a checkpoint, and waits until it "
             "is released");
-    else if (j->yield_requested)
+    else if (j->yield_requested && j->state != JOB_QUEUED)
         reason_set(why, "released", "%s",
                    "released; it goes on when the ranks have stopped that were asked to");
     else

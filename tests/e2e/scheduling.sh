@@ -118,6 +118,8 @@ wait_state "$id" succeeded # there is a slot for others
 within 5 waits_for "$two" waiting_for_quota || fail "a project beyond its quota: $(get "/api/v1/jobs/$two" .reason)"
 said "$two" .reason.message 'needs 1 slots of project lab, whose jobs have 1 of the 1 that they may have at once' "reason"
 refused '.project = "lab"' '#/resources/ranks the job needs 2 slots; project lab may have 1 at once'
+payload='{"ranks":2}' api POST "/api/v1/jobs/$two:resize" 'Content-Type: application/json'
+problem 422 invalid "a resize beyond the quota"
 refused '.project = "-"' '#/project expected a name *'
 submit '.train.max_steps = 1 | .resources.ranks = 1 | .project = "lab"'
 three=$id

@@ -11,6 +11,7 @@
 
 #include "daemon/audit.h"
 #include "daemon/db.h"
+#include "daemon/intake.h"
 #include "daemon/limiter.h"
 #include "daemon/limits.h"
 #include "daemon/routes.h"
@@ -558,6 +559,111 @@ START_TEST(a_change_that_cannot_be_audited_is_not_made)
 }
 END_TEST
 
+START_TEST(a_commit_that_fails_leaves_no_row)
+{
+    struct sockaddr_in a;
+    struct json *rows;
+    struct error err;
+    struct daemon d;
+
+    rig_open(&d, "undone", 16);
+    a = rig_serve(&d);
+    ck_assert_ok(run_sql(&d,
+                         "CREATE TABLE owed(job TEXT REFERENCES job(id) DEFERRABLE INITIALLY"
+                         " DEFERRED)",
+                         &err) &&
+                     run_sql(&d,
+                             "CREATE TRIGGER owes AFTER INSERT ON setting BEGIN INSERT INTO owed"
+                             " VALUES('nobody'); END",
+                             &err),
+                 err);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause", ROOT), 503);
+    ck_assert(!d.paused);
+    rows = audit_of(&d);
+    ck_assert_msg(js_len(rows) == 0, "%zu rows of a change that was not made", js_len(rows));
+    js_free(rows);
+    ck_assert_ok(run_sql(&d, "DROP TRIGGER owes", &err), err);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause", ROOT), 200);
+    rows = audit_of(&d);
+    ck_assert_uint_eq(js_len(rows), 1);
+    js_free(rows);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+static int submit_named(const struct sockaddr_in *a, const char *name)
+{
+    char *body = str_fmt("{\"kind\":\"train\",\"name\":\"%s\",\"data\":{\"source\":\"idx:/x\"},"
+                         "\"student\":{\"model\":\"resnet8\"}}",
+                         name);
+    char *text = str_fmt("POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\n" ROOT
+                         "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                         strlen(body), body);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)a, sizeof(*a)), 0);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    free(text);
+    free(body);
+    return fd;
+}
+
+/* A full disk may end a transaction at any statement: those before it are undone, those after it would be committed
+ * one by one. */
+START_TEST(what_is_acknowledged_of_a_group_is_stored)
+{
+    static const char *const names[] = {"first", "bad", "last"};
+    struct buf answers[ARRAY_LEN(names)];
+    int fds[ARRAY_LEN(names)];
+    struct sockaddr_in a;
+    struct json *rows;
+    struct error err;
+    struct daemon d;
+
+    rig_open(&d, "group", 64);
+    d.paused = true;
+    catalog_init(&d.catalog);
+    catalog_add(&d.catalog, CATALOG_MODELS, (struct catalog_entry){.name = "resnet8"});
+    catalog_add(&d.catalog, CATALOG_DATA, (struct catalog_entry){.name = "idx"});
+    catalog_add(&d.catalog, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = "sgd"});
+    catalog_add(&d.catalog, CATALOG_SCHEDULES, (struct catalog_entry){.name = "multistep"});
+    intake_open(&d);
+    a = rig_serve(&d);
+    ck_assert_ok(run_sql(&d,
+                         "CREATE TRIGGER ends BEFORE INSERT ON job WHEN new.name='bad' BEGIN"
+                         " SELECT raise(ROLLBACK, 'no room'); END",
+                         &err),
+                 err);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        fds[i] = submit_named(&a, names[i]);
+    rig_turn(&d);
+    {
+        int64_t counts[JOB_STATE_COUNT];
+
+        ck_assert_ok(store_job_counts(d.store, counts, &err), err);
+        ck_assert_msg(counts[JOB_QUEUED] == 0 && d.active.n == 0, "%d jobs are stored, %zu known",
+                      (int)counts[JOB_QUEUED], d.active.n);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        answers[i] = buf_new(0);
+        rig_receive(fds[i], &answers[i]);
+        ck_assert_msg(strstr(buf_text(&answers[i]), " 503 ") &&
+                          strstr(buf_text(&answers[i]), "no room"),
+                      "%s: %s", names[i], buf_text(&answers[i]));
+        buf_free(&answers[i]);
+        close(fds[i]);
+    }
+    rows = audit_of(&d);
+    ck_assert_uint_eq(js_len(rows), 0);
+    js_free(rows);
+    hang_up(&d);
+    rig_close(&d);
+    intake_free(&d);
+    catalog_free(&d.catalog);
+}
+END_TEST
+
 START_TEST(every_change_of_a_row_breaks_the_chain_there)
 {
     static const char *const texts[] = {"at",   "caller",  "address", "method",
@@ -743,7 +849,8 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
           a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
           each_change_is_in_the_audit_log_with_its_caller,
-          a_change_that_cannot_be_audited_is_not_made, every_change_of_a_row_breaks_the_chain_there,
+          a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
+          what_is_acknowledged_of_a_group_is_stored, every_change_of_a_row_breaks_the_chain_there,
           no_more_gets_through_than_rate_and_burst, a_crowd_does_not_free_the_greedy,
           whoever_asks_too_often_is_told_when_to_come_again, a_token_has_a_limit_of_its_own,
           an_address_with_wrong_tokens_must_wait)

@@ -207,6 +207,71 @@ START_TEST(a_transaction_is_whole_or_nothing)
 }
 END_TEST
 
+static bool allow(void *arg, struct error *err)
+{
+    (void)arg;
+    (void)err;
+    return true;
+}
+
+static bool run_sql(struct store *s, const char *sql, struct error *err)
+{
+    struct db_stmt *q = db_prepare(store_state(s), sql, err);
+
+    return q && db_run(q, err);
+}
+
+START_TEST(trouble_ends_with_a_commit_that_succeeds)
+{
+    static const char bad[] = "INSERT INTO setting VALUES('paused', NULL)";
+    struct store *s = open_store("trouble");
+    struct error err;
+
+    for (int before = 0; before < 2; before++) {
+        if (before)
+            db_before_commit(store_state(s), allow, NULL);
+        ck_assert(!run_sql(s, bad, &err));
+        ck_assert_ptr_nonnull(db_trouble(store_state(s)));
+        ck_assert_ok(store_set_paused(s, true, &err), err);
+        ck_assert_msg(!db_trouble(store_state(s)), "before %d: %s", before,
+                      db_trouble(store_state(s)));
+    }
+    ck_assert(!run_sql(s, bad, &err));
+    ck_assert_ok(store_begin(s, &err) && store_set_paused(s, false, &err) && store_commit(s, &err),
+                 err);
+    ck_assert_ptr_null(db_trouble(store_state(s)));
+    store_close(s);
+}
+END_TEST
+
+START_TEST(no_part_begins_where_the_transaction_has_ended)
+{
+    struct store *s = open_store("parts");
+    struct db *db = store_state(s);
+    struct error err;
+    bool paused;
+
+    ck_assert_ok(run_sql(s,
+                         "CREATE TRIGGER ends BEFORE INSERT ON session BEGIN SELECT"
+                         " raise(ROLLBACK, 'no room'); END",
+                         &err),
+                 err);
+    ck_assert_ok(store_begin(s, &err) && db_part_begin(db, &err) &&
+                     store_set_paused(s, true, &err) && db_part_end(db, &err),
+                 err);
+    ck_assert_ok(db_part_begin(db, &err), err);
+    ck_assert(db_in_transaction(db));
+    ck_assert(!run_sql(s, "INSERT INTO session VALUES('a', 1, 'b', 'c')", &err));
+    db_part_undo(db);
+    ck_assert(!db_in_transaction(db));
+    ck_assert(!db_part_begin(db, &err)); /* what followed would be committed by itself */
+    store_rollback(s);
+    ck_assert_ok(store_paused(s, &paused, &err), err);
+    ck_assert(!paused);
+    store_close(s);
+}
+END_TEST
+
 static uint64_t first_event(struct store *s)
 {
     uint64_t first = 0;
@@ -484,6 +549,8 @@ END_TEST
 
 UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_after_reopening,
           a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
-          a_transaction_is_whole_or_nothing, event_ids_rise_over_runs, a_newer_file_is_refused,
-          points_come_once_with_their_offset, lines_arrive_in_any_cut_and_count_once,
-          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)
+          a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
+          no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
+          a_newer_file_is_refused, points_come_once_with_their_offset,
+          lines_arrive_in_any_cut_and_count_once, the_rest_is_read_from_the_file,
+          a_worker_that_does_not_answer_is_named)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/lifecycle.h"
+#include "daemon/projects.h"
 #include "daemon/stats.h"
 #include "daemon/summary.h"
 #include "daemon/sweeps.h"
@@ -496,10 +497,63 @@ START_TEST(a_combination_that_cannot_be_fails_alone)
 }
 END_TEST
 
+/* It has no ranks that would have to stop. */
+START_TEST(a_sweep_that_is_released_goes_on_at_once)
+{
+    char id[JOB_ID_SIZE];
+    struct daemon d;
+    struct error err;
+    struct job *j;
+    bool already;
+
+    open_rig(&d, "held");
+    submit(&d, "{\"seeds\":\"1..3\"}", id);
+    pass(&d);
+    run(&d, 0);
+    ck_assert_ok(lifecycle_hold(&d, id, true, &already, &err), err);
+    pass(&d);
+    check_made(&d, id, 1, JOB_RUNNING);
+    ck_assert_ok(lifecycle_hold(&d, id, false, &already, &err), err);
+    j = daemon_active(&d, id)->job;
+    ck_assert_str_eq(j->reason.code, "");
+    ck_assert(!j->yield_requested);
+    pass(&d);
+    check_made(&d, id, 2, JOB_RUNNING);
+    /* Nor has a job that has stopped already. */
+    j = child(&d, 1)->job;
+    j->hold_requested = j->yield_requested = true;
+    ck_assert_ok(lifecycle_hold(&d, j->id, false, &already, &err), err);
+    ck_assert_str_eq(j->reason.code, "");
+    close_rig(&d);
+}
+END_TEST
+
+START_TEST(running_again_counts_for_the_quota)
+{
+    struct project p = {.name = "default", .weight = 1, .quota_queued = 1};
+    struct daemon d;
+    struct error err;
+    struct job *j = rig_job(2);
+
+    open_rig(&d, "quota");
+    ck_assert_ok(projects_put(&d, &p, &err), err);
+    j->state = JOB_FAILED;
+    ck_assert_ok(store_job_add(d.store, j, &err), err);
+    rig_submit(&d, 3);
+    ck_assert(!lifecycle_retry(&d, j->id, &err));
+    ck_assert_msg(err.code == ERR_QUOTA, "%s", err.msg);
+    ck_assert_ok(lifecycle_cancel(&d, d.active.at[0]->job->id, &err), err);
+    ck_assert_ok(lifecycle_retry(&d, j->id, &err), err);
+    job_destroy(j);
+    close_rig(&d);
+}
+END_TEST
+
 UNIT_MAIN(quantiles_are_those_of_the_tables, quantiles_are_those_of_the_closed_forms,
           intervals_are_those_of_the_textbook, too_few_values_have_no_interval,
           points_are_compared_by_the_seeds_that_both_have,
           the_best_students_figure_is_on_the_test_images,
           groups_without_common_seeds_are_compared_as_wholes, jobs_are_made_when_there_is_room,
           a_sweep_goes_on_after_a_restart, what_failed_is_done_again_with_its_sweep,
-          cancel_reaches_every_job, a_combination_that_cannot_be_fails_alone)
+          cancel_reaches_every_job, a_combination_that_cannot_be_fails_alone,
+          a_sweep_that_is_released_goes_on_at_once, running_again_counts_for_the_quota)

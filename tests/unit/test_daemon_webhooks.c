@@ -1,10 +1,15 @@
 /* daemon: webhooks: which addresses may be reached, signatures, pauses, and the outbox. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "daemon/courier.h"
+#include "daemon/db.h"
 #include "daemon/netblock.h"
 #include "daemon/post.h"
 #include "daemon/webhooks.h"
@@ -218,6 +223,49 @@ START_TEST(the_outbox_has_what_was_asked_for_in_order)
 }
 END_TEST
 
+/* A receiver must not be asked thousands of times because a disk is full here. */
+START_TEST(what_cannot_be_recorded_is_not_sent_again_at_once)
+{
+    static const char full[] = "CREATE TRIGGER full BEFORE UPDATE ON delivery BEGIN SELECT"
+                               " raise(ABORT, 'no room'); END";
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), peer, n = 0;
+    socklen_t len = sizeof(a);
+    struct webhook w;
+    struct db_stmt *q;
+    struct daemon d;
+    struct error err;
+
+    ck_assert(bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 16) == 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    rig_open(&d, "unrecorded", 16);
+    vec_push(&d.settings.webhook_networks, "127.0.0.0/8");
+    ck_assert_msg(courier_start(&d, &err), "%s", err.msg);
+    w = hook(&d, "[\"failed\"]");
+    free(w.url);
+    w.url = str_fmt("http://127.0.0.1:%d/", ntohs(a.sin_port));
+    ck_assert(webhook_update(d.store, &w, &err) && delivery_test(d.store, &w, 1000, &err));
+    q = db_prepare(store_state(d.store), full, &err);
+    ck_assert_msg(q && db_run(q, &err), "%s", err.msg);
+    courier_soon(&d);
+    for (int i = 0; i < 100; i++) {
+        uv_run(&d.loop, UV_RUN_NOWAIT);
+        while ((peer = accept(fd, NULL, NULL)) >= 0) {
+            n++;
+            close(peer);
+        }
+        usleep(3000);
+    }
+    ck_assert_int_eq(n, 1);
+    courier_stop(&d);
+    webhook_fini(&w);
+    close(fd);
+    rig_close(&d);
+    vec_free(&d.settings.webhook_networks);
+}
+END_TEST
+
 UNIT_MAIN(only_public_addresses_are_reached, blocks_are_read_or_refused,
           signatures_are_those_of_the_rfcs, pauses_grow_to_an_hour_and_last_a_day,
-          the_outbox_has_what_was_asked_for_in_order)
+          the_outbox_has_what_was_asked_for_in_order,
+          what_cannot_be_recorded_is_not_sent_again_at_once)
