@@ -20,20 +20,19 @@ enum {
     GONE = 410
 };
 
+/* A message under way. */
+struct errand {
+    struct daemon *d;
+    struct delivery m; /* without its texts; m.webhook 0: there is none */
+    char webhook[WEBHOOK_ID_SIZE];
+};
+
 struct courier {
     struct posts *posts;
     uv_timer_t timer;
     VEC(struct netblock) allowed; /* although they are not public */
-    int64_t under_way[AT_ONCE];   /* webhooks that have a message under way; 0: none */
-    uint64_t rests_until;         /* of the loop's clock: nothing is sent before */
-};
-
-/* A message under way. */
-struct errand {
-    struct daemon *d;
-    struct delivery m; /* without its texts */
-    char webhook[WEBHOOK_ID_SIZE];
-    size_t place; /* in under_way */
+    struct errand errands[AT_ONCE];
+    uint64_t rests_until; /* of the loop's clock: nothing is sent before */
 };
 
 static bool may_reach(const struct sockaddr *a, void *daemon, struct error *err)
@@ -92,7 +91,6 @@ static void on_done(int status, const struct error *why, void *arg)
     struct error err;
 
     judge(&e->m, status, why->msg);
-    d->courier->under_way[e->place] = 0;
     /* What cannot be stored is delivered again. */
     if (!store_begin(d->store, &err) || !delivery_update(d->store, &e->m, &err) ||
         (status == GONE && !disable(d, e->webhook, &err)) || !store_commit(d->store, &err)) {
@@ -104,7 +102,7 @@ static void on_done(int status, const struct error *why, void *arg)
         log_warn("not delivered webhook=%s message=%" PRId64 " try=%" PRId64 " state=%s status=%d "
                  "error=\"%.200s\"",
                  e->webhook, e->m.id, e->m.tries, e->m.state, status, why->msg);
-    free(e);
+    e->m.webhook = 0;
     courier_soon(d);
 }
 
@@ -125,7 +123,7 @@ static char *signature(const struct webhook *w, const char *id, int64_t time_s, 
 }
 
 static void send_signed(struct daemon *d, const struct webhook *w, const struct delivery *m,
-                        struct errand *take_errand)
+                        struct errand *e)
 {
     const int64_t time_s = clock_wall_ms() / 1000;
     char *id = str_fmt("msg_%" PRId64, m->id);
@@ -137,20 +135,19 @@ static void send_signed(struct daemon *d, const struct webhook *w, const struct 
                               .n_headers = ARRAY_LEN(headers),
                               .body = m->body};
 
-    post_send(d->courier->posts, &post, on_done, take_errand);
+    post_send(d->courier->posts, &post, on_done, e);
     for (size_t i = 0; i < ARRAY_LEN(headers); i++)
         free(headers[i]);
     free(id);
 }
 
-/* AT_ONCE: nowhere. */
-static size_t place_of(const struct courier *c, int64_t webhook)
+/* The errand for a webhook; of 0: a free one. NULL: there is none. */
+static struct errand *errand_of(struct courier *c, int64_t webhook)
 {
-    size_t i = 0;
-
-    while (i < AT_ONCE && c->under_way[i] != webhook)
-        i++;
-    return i;
+    for (size_t i = 0; i < AT_ONCE; i++)
+        if (c->errands[i].m.webhook == webhook)
+            return &c->errands[i];
+    return NULL;
 }
 
 /* A message is copied for the time after the statement that reads it. */
@@ -169,23 +166,19 @@ static void add_due(const struct delivery *m, void *list)
 
 static void deliver(struct daemon *d, const struct due *due)
 {
-    struct courier *c = d->courier;
-    const size_t place = place_of(c, 0);
+    struct errand *e = errand_of(d->courier, 0);
     struct delivery m = due->m;
-    struct errand *e;
     struct webhook w;
     struct error err;
 
-    if (place == AT_ONCE || place_of(c, m.webhook) < AT_ONCE)
+    if (!e || errand_of(d->courier, m.webhook))
         return;
     if (!webhook_of(d->store, m.webhook, &w, &err)) {
         log_error("a message cannot be delivered error=\"%s\"", err.msg);
         return;
     }
-    e = NEW(struct errand);
-    *e = (struct errand){.d = d, .m = m, .place = place};
+    *e = (struct errand){.d = d, .m = m};
     snprintf(e->webhook, sizeof(e->webhook), "%s", w.id);
-    c->under_way[place] = m.webhook;
     m.body = due->body;
     send_signed(d, &w, &m, e);
     webhook_fini(&w);

@@ -102,6 +102,7 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN yield_requested INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN needs INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN project TEXT NOT NULL DEFAULT 'default';"
+    "CREATE INDEX job_waiting ON job(project) WHERE state='queued' AND sweep IS NULL;"
     "ALTER TABLE job ADD COLUMN preempt INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN preemptible INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN min_runtime_ms INTEGER NOT NULL DEFAULT 0;"
