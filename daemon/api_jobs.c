@@ -299,7 +299,7 @@ static void reply_job(struct daemon *d, struct request *r, int status)
     const struct job *j = api_job_of(d, r, &owned);
 
     if (j)
-        reply_json(r, status, job_json(j, true));
+        reply_json_text(r, status, job_text(j, true));
     job_destroy(owned);
 }
 

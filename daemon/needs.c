@@ -123,7 +123,7 @@ static void tell(struct daemon *d, struct job *j)
 {
     needs_describe(j, &j->reason);
     j->needs_told = true;
-    lifecycle_tell(d, "state", j->id, job_json(j, false));
+    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
 }
 
 static void give_up(struct daemon *d, struct active *a)
