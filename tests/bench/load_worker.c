@@ -182,9 +182,8 @@ static void stay(struct worker *w)
 
 int load_worker(const struct load_options *o)
 {
-    struct worker w = {.fd = -1,
-                       .in = buf_new(0),
-                       .generation = strtoull(need("DISTILLD_GENERATION"), NULL, 10)};
+    struct worker w = {
+        .fd = -1, .in = buf_new(0), .generation = strtoull(need("DISTILLD_GENERATION"), NULL, 10)};
     double began, seconds;
 
     must(join(&w));
