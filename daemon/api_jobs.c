@@ -278,15 +278,31 @@ void api_job_list(struct daemon *d, struct request *r)
     buf_free(&query);
 }
 
+/* What somebody who decides on a change has to know: not how far it is, or when it may start. */
+void api_job_etag(const struct job *j, const char *text, char etag[ETAG_SIZE])
+{
+    char *state = str_fmt("%s %s %d%d%d%d %" PRId64 " %" PRId64 " %" PRId64 " %s\n%s", j->id,
+                          job_state_name(j->state), j->cancel_requested, j->hold_requested,
+                          j->resize_requested, j->yield_requested, j->attempt, j->ranks,
+                          j->priority, j->name, j->spec);
+
+    etag_of_state(state, text, strlen(text), etag);
+    free(state);
+}
+
 void api_job_get(struct daemon *d, struct request *r)
 {
     struct job *owned;
     const struct job *j = api_job_of(d, r, &owned);
     struct json *answer = j ? job_json(j, true) : NULL;
+    char etag[ETAG_SIZE], *text;
 
     if (answer) {
         js_set(answer, "uses", refs_json(d, j->id));
-        reply_json(r, 200, answer);
+        text = js_text(answer, JS_COMPACT);
+        api_job_etag(j, text, etag);
+        reply_json_etag(r, 200, etag, text);
+        js_free(answer);
     }
     job_destroy(owned);
 }

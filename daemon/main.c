@@ -19,6 +19,7 @@
 #include "daemon/cores.h"
 #include "daemon/courier.h"
 #include "daemon/daemon.h"
+#include "daemon/gc.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/intake.h"
@@ -122,6 +123,14 @@ static const struct opt rows[] = {
         "wrong tokens a minute from one address, which must wait then, whatever it sends; 0 takes "
         "any number",
         .value = "N", .fallback = "60", .hi = 1000000),
+    OPT(struct settings, retention_days, OPT_INT, "retention-days",
+        "remove jobs, with all that is stored of them, so many days after their end, and what else "
+        "is needed no more; 0 keeps everything until `distillctl gc` is asked for it",
+        .value = "N", .fallback = "0", .hi = 36500),
+    OPT(struct settings, cache_days, OPT_INT, "cache-days",
+        "when something is removed: also what the workers have kept to be faster, and has not been "
+        "used for so many days; 0 keeps it",
+        .value = "N", .fallback = "30", .hi = 36500),
     OPT(struct settings, header_timeout_s, OPT_INT, "header-timeout",
         "seconds for the headers of a request", .value = "S", .fallback = "10", .lo = 1,
         .hi = 3600),
@@ -139,9 +148,9 @@ static const struct opt rows[] = {
 };
 
 /* What SIGHUP changes. */
-static const char *const reloadable[] = {"log-level",      "max-body",
-                                         "max-upload",     "connections-per-address",
-                                         "header-timeout", "body-timeout"};
+static const char *const reloadable[] = {
+    "log-level",      "max-body",     "max-upload",     "connections-per-address",
+    "header-timeout", "body-timeout", "retention-days", "cache-days"};
 
 static void print_help(void)
 {
@@ -457,6 +466,7 @@ static void on_hour(uv_timer_t *t)
     uploads_expire(t->data);
     courier_expire(t->data);
     backup_hourly(t->data);
+    gc_hourly(t->data);
 }
 
 static bool load_catalog(struct daemon *d, struct error *err)
@@ -486,6 +496,8 @@ static bool start(struct daemon *d, struct error *err)
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
     d->limits = limits_open(&d->settings);
+    d->purge = purge_open(d);
+    d->gc = gc_open(d);
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
@@ -553,6 +565,8 @@ static void take_settings(struct daemon *d, const struct settings *fresh)
     s->connections_per_address = fresh->connections_per_address;
     s->header_timeout_s = fresh->header_timeout_s;
     s->body_timeout_s = fresh->body_timeout_s;
+    s->retention_days = fresh->retention_days;
+    s->cache_days = fresh->cache_days;
     limits = http_limits_of(s);
     http_set_limits(d->http, &limits);
     log_info("the configuration was read again");
@@ -638,6 +652,8 @@ static void stop(struct daemon *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     intake_free(d);
+    gc_close(d->gc);
+    purge_close(d->purge);
     daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);

@@ -96,31 +96,34 @@ static int open_to_read(const char *path, struct error *err)
     return fd;
 }
 
-bool file_read(const char *path, struct buf *out, struct error *err)
+bool file_read_open(int fd, const char *path, struct buf *out, struct error *err)
 {
     char chunk[65536];
     ssize_t n;
+
+    while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, ERR_IO, "read %s: %s", path, strerror(errno));
+        if (!buf_add(out, chunk, (size_t)n))
+            return err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes", path,
+                           out->max);
+    }
+    return true;
+}
+
+bool file_read(const char *path, struct buf *out, struct error *err)
+{
     int fd = open_to_read(path, err);
+    bool ok;
 
     if (fd < 0)
         return false;
     fcntl(fd, F_SETFL, 0); /* a pipe that is being written is waited for */
-    while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            err_set(err, ERR_IO, "read %s: %s", path, strerror(errno));
-            close(fd);
-            return false;
-        }
-        if (!buf_add(out, chunk, (size_t)n)) {
-            err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes", path, out->max);
-            close(fd);
-            return false;
-        }
-    }
+    ok = file_read_open(fd, path, out, err);
     close(fd);
-    return true;
+    return ok;
 }
 
 bool file_write_all(int fd, const char *path, const void *data, size_t len, struct error *err)
@@ -316,6 +319,13 @@ bool file_make_dirs(const char *dir, mode_t mode, struct error *err)
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
+}
+
+void file_touch(const char *path)
+{
+    file_fence();
+    if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) != 0)
+        errno = 0;
 }
 
 static int64_t nanoseconds(struct timespec t)

@@ -21,6 +21,9 @@ bool file_is_fault(const char *spec);
  * ERR_NOT_FOUND. A pipe is read to its end; one that nobody has open to write is empty. */
 bool file_read(const char *path, struct buf *out, struct error *err);
 
+/* The same of what is open; `path` is for the message. */
+bool file_read_open(int fd, const char *path, struct buf *out, struct error *err);
+
 /* The new content is on disk under `path`, or the old one is untouched: writes path.tmp-PID, fsync,
  * rename, fsync of the directory. */
 bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
@@ -62,6 +65,9 @@ void file_fence(void);
 
 bool file_make_dirs(const char *dir, mode_t mode, struct error *err);
 bool file_exists(const char *path);
+/* Makes now the time of its last change, which says here that it is in use. Best effort: who may not, or finds nothing
+ * there, goes on without. */
+void file_touch(const char *path);
 
 /* What tells a file from another one, and from itself after a change, without reading it. */
 struct file_stamp {

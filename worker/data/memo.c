@@ -116,15 +116,18 @@ static struct json *recall(const char *path, const struct json *about)
 
 struct json *memo_recall(const struct dataset *d, const char *cache, const char *what)
 {
-    struct json *about, *found = NULL;
+    struct json *about, *found;
     struct places p;
 
     if (!d->folder)
         return NULL;
     about = circumstances(d, what);
     p = places_of(d, cache, what);
-    for (int k = 0; k < 2 && !found; k++)
-        found = recall(p.path[k], about);
+    found = recall(p.path[0], about);
+    if (!found) {
+        found = recall(p.path[1], about);
+        file_touch(p.path[1]); /* what is not used for long may be removed */
+    }
     places_free(&p);
     js_free(about);
     return found;

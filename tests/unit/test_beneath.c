@@ -1,0 +1,271 @@
+/* proto/base: what lies below a folder, whatever links and renames say. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "proto/base/beneath.h"
+#include "proto/base/file.h"
+#include "proto/base/str.h"
+#include "proto/base/tree.h"
+#include "tests/unit/unit.h"
+
+/* ROOT/folder/file, what leads out of ROOT, and OUTSIDE/file beside it. */
+static char *root, *outside;
+
+static void put(const char *dir, const char *name, const char *text)
+{
+    char *path = str_path(dir, name);
+    struct error err;
+
+    ck_assert_ok(file_replace(path, text, strlen(text), 0644, &err), err);
+    free(path);
+}
+
+static void make_dir(const char *dir, const char *name)
+{
+    char *path = str_path(dir, name);
+    struct error err;
+
+    ck_assert_ok(file_make_dirs(path, 0755, &err), err);
+    free(path);
+}
+
+static void make_link(const char *to, const char *dir, const char *name)
+{
+    char *path = str_path(dir, name);
+
+    unlink(path);
+    ck_assert_int_eq(symlink(to, path), 0);
+    free(path);
+}
+
+static void make_fifo(const char *dir, const char *name)
+{
+    char *path = str_path(dir, name);
+
+    unlink(path);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    free(path);
+}
+
+static int build(void)
+{
+    int fd;
+
+    root = str_path(unit_dir(), "root");
+    outside = str_path(unit_dir(), "outside");
+    make_dir(root, "folder/deep");
+    make_dir(outside, "deep");
+    put(root, "folder/file", "inside");
+    put(root, "folder/deep/file", "inside");
+    put(outside, "file", "secret");
+    put(outside, "deep/file", "secret");
+    make_link("../../outside/file", root, "folder/link");
+    make_link(outside, root, "away");
+    make_link("file", root, "folder/same");
+    make_link("/proc/self/root", root, "magic");
+    make_fifo(root, "folder/fifo");
+    fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+static void tear_down(int fd)
+{
+    close(fd);
+    free(root);
+    free(outside);
+}
+
+static const struct {
+    const char *path;
+    enum err_code code;
+} cases[] = {
+    {"folder/file", ERR_NONE},
+    {"folder//deep/./file", ERR_NONE},
+    {"folder/deep/file", ERR_NONE},
+    {"folder/none", ERR_NOT_FOUND},
+    {"none/file", ERR_NOT_FOUND},
+    {"folder/file/below", ERR_NOT_FOUND},
+    {"folder/link", ERR_FORBIDDEN},
+    {"folder/same", ERR_FORBIDDEN},
+    {"away/file", ERR_FORBIDDEN},
+    {"away", ERR_FORBIDDEN},
+    {"magic/etc/passwd", ERR_FORBIDDEN},
+    {"../outside/file", ERR_FORBIDDEN},
+    {"folder/../folder/file", ERR_FORBIDDEN},
+    {"folder/deep/../../../outside/file", ERR_FORBIDDEN},
+    {"..", ERR_FORBIDDEN},
+    {"/etc/passwd", ERR_FORBIDDEN},
+};
+
+typedef int (*open_fn)(int folder, const char *path, int flags, struct error *err);
+static const open_fn ways[] = {beneath_open, beneath_walk};
+
+START_TEST(nothing_leads_out)
+{
+    int fd = build();
+
+    for (size_t w = 0; w < ARRAY_LEN(ways); w++)
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            struct error err = {0};
+            char text[16] = "";
+            int got = ways[w](fd, cases[i].path, O_RDONLY, &err);
+
+            ck_assert_msg((got >= 0) == (cases[i].code == ERR_NONE) && err.code == cases[i].code,
+                          "way %zu, %s: %d, %s", w, cases[i].path, got, err.msg);
+            if (got < 0)
+                continue;
+            ck_assert_int_eq(read(got, text, sizeof(text) - 1), 6);
+            ck_assert_str_eq(text, "inside");
+            ck_assert_int_eq(fcntl(got, F_GETFD), FD_CLOEXEC);
+            close(got);
+        }
+    tear_down(fd);
+}
+END_TEST
+
+START_TEST(the_folder_itself_is_below_itself)
+{
+    int fd = build();
+
+    for (size_t w = 0; w < ARRAY_LEN(ways); w++)
+        for (int i = 0; i < 2; i++) {
+            struct stat a, b;
+            struct error err;
+            int got = ways[w](fd, i ? "." : "", O_RDONLY | O_DIRECTORY, &err);
+
+            ck_assert_msg(got >= 0, "way %zu: %s", w, err.msg);
+            ck_assert_int_eq(fstat(got, &a), 0);
+            ck_assert_int_eq(fstat(fd, &b), 0);
+            ck_assert(a.st_ino == b.st_ino);
+            close(got);
+        }
+    tear_down(fd);
+}
+END_TEST
+
+START_TEST(only_files_are_files)
+{
+    static const char *const others[] = {"folder/fifo", "folder", "folder/deep"};
+    int fd = build();
+    struct error err;
+    struct stat st;
+    int got = beneath_open_file(fd, "folder/file", &st, &err);
+
+    ck_assert_msg(got >= 0 && st.st_size == 6, "%s", err.msg);
+    close(got);
+    alarm(10); /* a FIFO would be waited for */
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        got = beneath_open_file(fd, others[i], NULL, &err);
+        ck_assert_msg(got < 0 && err.code == ERR_DATA, "%s: %s", others[i], err.msg);
+    }
+    ck_assert(beneath_open_file(fd, "folder/link", NULL, &err) < 0 && err.code == ERR_FORBIDDEN);
+    got = open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert(beneath_open_file(got, "null", NULL, &err) < 0 && err.code == ERR_DATA);
+    close(got);
+    alarm(0);
+    tear_down(fd);
+}
+END_TEST
+
+/* -- While somebody renames ----------------------------------------------------------------------- */
+
+static atomic_bool over;
+
+/* A folder and a link out change places. */
+static void *swap(void *arg)
+{
+    int fd = *(int *)arg;
+
+    while (!atomic_load(&over))
+        syscall(SYS_renameat2, fd, "swapped", fd, "bait", RENAME_EXCHANGE);
+    return NULL;
+}
+
+START_TEST(no_moment_leads_out)
+{
+    int fd = build(), refused = 0, found = 0;
+    pthread_t thread;
+
+    make_dir(root, "swapped");
+    put(root, "swapped/file", "inside");
+    make_link(outside, root, "bait");
+    atomic_store(&over, false);
+    ck_assert_int_eq(pthread_create(&thread, NULL, swap, &fd), 0);
+    for (int i = 0; i < 4000; i++) {
+        char text[16] = "";
+        int got = ways[i % 2](fd, "swapped/file", O_RDONLY, NULL);
+
+        refused += got < 0;
+        found += got >= 0;
+        if (got < 0)
+            continue;
+        ck_assert_int_eq(read(got, text, sizeof(text) - 1), 6);
+        ck_assert_msg(strcmp(text, "inside") == 0, "opening %d led out", i);
+        close(got);
+    }
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+    ck_assert_msg(found, "%d were refused", refused);
+    tear_down(fd);
+}
+END_TEST
+
+START_TEST(what_is_below_is_told_by_names)
+{
+    static const struct {
+        const char *root, *path, *rest;
+    } rows[] = {
+        {"/data", "/data/a/b", "a/b"},  {"/data/", "/data//a", "a"}, {"/data", "/data", ""},
+        {"/data", "/database/a", NULL}, {"/data", "/dat", NULL},     {"/data", "data/a", NULL},
+        {"/", "/etc", "etc"},           {"/data/x", "/data", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const char *rest = beneath_rest(rows[i].root, rows[i].path);
+
+        ck_assert_msg((rest == NULL) == (rows[i].rest == NULL), "%zu", i);
+        if (rest)
+            ck_assert_str_eq(rest, rows[i].rest);
+    }
+}
+END_TEST
+
+/* -- Trees ---------------------------------------------------------------------------------------- */
+
+START_TEST(a_tree_goes_without_what_it_points_to)
+{
+    int fd = build();
+    struct tree size = {0};
+    struct error err;
+    char *secret = str_path(outside, "deep/file"), *folder = str_path(root, "folder");
+
+    ck_assert_ok(tree_measure(fd, "folder", &size, &err), err);
+    ck_assert_int_eq(size.files, 5); /* two files, two links and the FIFO */
+    ck_assert_msg(size.bytes > 0 && size.newest_ms > 0, "%d bytes", (int)size.bytes);
+    ck_assert_ok(tree_remove(fd, "away", &err), err); /* the link */
+    ck_assert_ok(tree_remove(fd, "folder", &err), err);
+    ck_assert(!file_exists(folder) && file_exists(secret));
+    /* What is gone has no size, and is removed again. */
+    size = (struct tree){0};
+    ck_assert_ok(tree_measure(fd, "folder", &size, &err), err);
+    ck_assert_int_eq(size.files + size.bytes + size.newest_ms, 0);
+    ck_assert_ok(tree_remove(fd, "folder", &err), err);
+    free(folder);
+    free(secret);
+    tear_down(fd);
+}
+END_TEST
+
+UNIT_MAIN(nothing_leads_out, the_folder_itself_is_below_itself, only_files_are_files,
+          no_moment_leads_out, what_is_below_is_told_by_names,
+          a_tree_goes_without_what_it_points_to)
