@@ -61,7 +61,7 @@ const struct route routes[] = {
     {"PUT", "/api/v1/projects/{name}", ACCESS_OPERATE, api_project_put, 200},
     {"GET", "/api/v1/events", ACCESS_READ, api_events, 0},
     {"POST", "/api/v1/admin:backup", ACCESS_ADMIN, api_backup, 200},
-    {"POST", "/api/v1/gc:plan", ACCESS_ADMIN, api_gc_plan, 0},
+    {"POST", "/api/v1/gc:plan", ACCESS_ADMIN, api_gc_plan, 200},
     {"POST", "/api/v1/gc:run", ACCESS_ADMIN, api_gc_run, 200},
     {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog, 0},
     {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes, 0},
