@@ -13,6 +13,7 @@
 #include "daemon/problem.h"
 #include "daemon/projects.h"
 #include "daemon/refs.h"
+#include "daemon/roots.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
@@ -65,22 +66,33 @@ static bool is_json(const struct request *r)
            (!header[strlen(type)] || strchr("; \t", header[strlen(type)]));
 }
 
+struct path_check {
+    const struct daemon *daemon;
+    struct problems *p;
+};
+
 static char *check_path(const char *pointer, const char *path, void *arg)
 {
+    const struct path_check *c = arg;
+    struct error err;
+
     if (*path != '/')
-        problems_add(arg, pointer,
+        problems_add(c->p, pointer,
                      "must be an absolute path, got \"%s\": the daemon has no folder to take it "
                      "from",
                      path);
+    else if (!roots_check(c->daemon, path, &err))
+        problems_add(c->p, pointer, "%s", err.msg);
     return NULL;
 }
 
 /* What only this daemon can tell. */
 static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
 {
+    struct path_check paths = {d, p};
     struct error err;
 
-    job_each_path(spec, check_path, p);
+    job_each_path(spec, check_path, &paths);
     needs_check(d, spec, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);

@@ -184,6 +184,7 @@ static void add_given(const struct registration *g, const char **words, size_t *
 static struct json *describe(const struct registration *g, const char *path, struct error *err)
 {
     const struct worker_tool tool = {.program = g->daemon->settings.worker,
+                                     .roots = g->daemon->roots,
                                      .calls = g->daemon->worker_calls};
     const char *words[ARRAY_LEN(members) + 2] = {path};
     size_t n = 1;

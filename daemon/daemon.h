@@ -17,7 +17,7 @@
 struct settings {
     const char *state, *listen, *socket, *config, *worker, *shim, *web, *log_level;
     const char *hostfile, *launch_agent, *network, *advertise;
-    opt_list hosts, webhook_networks;
+    opt_list hosts, webhook_networks, data_roots;
     int64_t slots;
     int64_t upload_bytes;
     const char *tls_certificate, *tls_key;
@@ -51,6 +51,7 @@ struct daemon {
     char *state_dir; /* absolute */
     char token[80];  /* for users */
     char *address;   /* "http://127.0.0.1:8470" */
+    char *roots;     /* where workers may read what users name (roots.h); NULL: anywhere */
     struct store *store;
     struct events *events;
     struct catalog catalog; /* what the worker can do */

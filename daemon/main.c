@@ -26,6 +26,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
+#include "daemon/roots.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
@@ -98,6 +99,10 @@ static const struct opt rows[] = {
         "name by which browsers may reach the API, beside those of loopback", .value = "NAME"),
     OPT(struct settings, webhook_networks, OPT_MANY, "webhook-network",
         "addresses that webhooks may reach although they are not public", .value = "ADDRESS/BITS"),
+    OPT(struct settings, data_roots, OPT_MANY, "data-root",
+        "folder in which data sets and weights that users name must lie, without symbolic links "
+        "below it; results of jobs may be named too (default: any folder)",
+        .value = "DIR"),
     OPT(struct settings, worker, OPT_TEXT, "worker",
         "the training program (default: distill-worker beside this program)", .value = "FILE"),
     OPT(struct settings, shim, OPT_TEXT, "shim",
@@ -235,6 +240,16 @@ static bool check_hosts(const struct settings *s, struct error *err)
     return !s->hostfile || s->advertise ||
            err_set(err, ERR_INVALID,
                    "--hostfile needs --advertise ADDRESS: where hosts reach this one");
+}
+
+static bool check_roots(const struct settings *s, struct error *err)
+{
+    for (size_t i = 0; i < s->data_roots.n; i++)
+        if (s->data_roots.at[i][0] != '/' || strchr(s->data_roots.at[i], ':'))
+            return err_set(err, ERR_INVALID,
+                           "--data-root: expected an absolute path without a colon, got \"%s\"",
+                           s->data_roots.at[i]);
+    return true;
 }
 
 static bool set_log_level(const char *name, struct error *err)
@@ -496,6 +511,7 @@ static bool start(struct daemon *d, struct error *err)
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
     d->limits = limits_open(&d->settings);
+    roots_open(d);
     d->purge = purge_open(d);
     d->gc = gc_open(d);
     d->uplink = uplink_start(d, err);
@@ -662,6 +678,7 @@ static void stop(struct daemon *d)
     worker_calls_free(d->worker_calls);
     catalog_free(&d->catalog);
     free(d->address);
+    free(d->roots);
     free(d->state_dir);
 }
 
@@ -740,7 +757,7 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         complete(&s, texts);
-        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) &&
+        ok = check_hosts(&s, &err) && check_roots(&s, &err) && set_log_level(s.log_level, &err) &&
              (s.check_config ? check_config(&s, &err) : serve(&s, argc, argv, &broken, &err));
     }
     if (!ok)

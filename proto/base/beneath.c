@@ -65,11 +65,15 @@ static int step(int at, const char *name, int flags)
 {
     int fd = openat(at, name, flags | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
+    bool link;
 
     if (fd < 0 && errno == ENOTDIR) {
-        bool link = fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
-
+        link = fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
         errno = link ? ELOOP : ENOTDIR;
+    } else if (fd >= 0 && (flags & O_PATH) && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
+        close(fd); /* which is how the link itself is opened */
+        fd = -1;
+        errno = ELOOP;
     }
     return fd;
 }

@@ -17,6 +17,14 @@
 /* Whether a DISTILLD_FAULT is such a one; those that are not fail nothing here. */
 bool file_is_fault(const char *spec);
 
+/* Folders below which no link is followed and no `..` taken, by the functions here that read (beneath.h): what somebody
+ * else may put there does not lead out. "DIR:DIR", absolute; NULL: none. Set once, before there are threads. */
+void file_set_roots(const char *list);
+/* Whether the path lies in one of them, as it is written; so does any where there are none. ERR_INVALID */
+bool file_in_roots(const char *path, struct error *err);
+/* A folder to be listed; -1 with err. */
+int file_open_folder(const char *path, struct error *err);
+
 /* Appends the whole file to out. A file larger than out->max is ERR_TOO_LARGE; a missing one is
  * ERR_NOT_FOUND. A pipe is read to its end; one that nobody has open to write is empty. */
 bool file_read(const char *path, struct buf *out, struct error *err);

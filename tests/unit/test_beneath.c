@@ -133,6 +133,22 @@ START_TEST(nothing_leads_out)
 }
 END_TEST
 
+START_TEST(a_link_is_not_looked_at_either)
+{
+    int fd = build();
+
+    for (size_t w = 0; w < ARRAY_LEN(ways); w++) {
+        struct error err = {0};
+
+        ck_assert(ways[w](fd, "folder/link", O_PATH, &err) < 0 && err.code == ERR_FORBIDDEN);
+        ck_assert(ways[w](fd, "away", O_PATH, &err) < 0 && err.code == ERR_FORBIDDEN);
+        ck_assert(ways[w](fd, "away", O_RDONLY | O_DIRECTORY, &err) < 0 &&
+                  err.code == ERR_FORBIDDEN);
+    }
+    tear_down(fd);
+}
+END_TEST
+
 START_TEST(the_folder_itself_is_below_itself)
 {
     int fd = build();
@@ -240,6 +256,52 @@ START_TEST(what_is_below_is_told_by_names)
 }
 END_TEST
 
+static bool reads(const char *dir, const char *name, struct error *err)
+{
+    char *path = str_path(dir, name);
+    struct buf text = buf_new(0);
+    struct file_map m;
+    bool ok = file_read(path, &text, err), mapped = file_map(&m, path, ok ? err : NULL);
+
+    ck_assert_msg(ok == mapped, "%s is read and mapped by different rules", path);
+    if (mapped)
+        file_unmap(&m);
+    buf_free(&text);
+    free(path);
+    return ok;
+}
+
+START_TEST(reading_stays_below_the_roots)
+{
+    int fd = build(), listed;
+    char *list = str_fmt("/no/such/folder:%s", root), *away = str_path(root, "away");
+    struct file_stamp stamp;
+    enum file_kind kind;
+    struct error err;
+
+    for (int confined = 0; confined < 2; confined++) {
+        file_set_roots(confined ? list : NULL);
+        ck_assert_ok(reads(root, "folder/file", &err), err);
+        ck_assert_ok(reads(outside, "file", &err), err); /* which is the daemon's to forbid */
+        ck_assert_int_eq(file_in_roots(outside, NULL), !confined);
+        ck_assert_int_eq(file_in_roots(away, NULL), true);
+        ck_assert_int_eq(reads(root, "folder/link", &err), !confined);
+        ck_assert_int_eq(reads(root, "away/file", &err), !confined);
+        ck_assert_int_eq(reads(root, "folder/../folder/file", &err), !confined);
+        ck_assert_int_eq(file_look(away, &stamp, &kind, &err), !confined);
+        listed = file_open_folder(away, &err);
+        ck_assert_int_eq(listed >= 0, !confined);
+        if (listed >= 0)
+            close(listed);
+    }
+    ck_assert_msg(err.code == ERR_FORBIDDEN && strstr(err.msg, root), "%s", err.msg);
+    file_set_roots(NULL);
+    free(away);
+    free(list);
+    tear_down(fd);
+}
+END_TEST
+
 /* -- Trees ---------------------------------------------------------------------------------------- */
 
 START_TEST(a_tree_goes_without_what_it_points_to)
@@ -266,6 +328,6 @@ START_TEST(a_tree_goes_without_what_it_points_to)
 }
 END_TEST
 
-UNIT_MAIN(nothing_leads_out, the_folder_itself_is_below_itself, only_files_are_files,
-          no_moment_leads_out, what_is_below_is_told_by_names,
-          a_tree_goes_without_what_it_points_to)
+UNIT_MAIN(nothing_leads_out, a_link_is_not_looked_at_either, the_folder_itself_is_below_itself,
+          only_files_are_files, no_moment_leads_out, reading_stays_below_the_roots,
+          what_is_below_is_told_by_names, a_tree_goes_without_what_it_points_to)

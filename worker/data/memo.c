@@ -133,9 +133,19 @@ struct json *memo_recall(const struct dataset *d, const char *cache, const char 
     return found;
 }
 
+/* A link in the place of the folder would lead out of where reading has to stay. */
+static bool is_folder(const char *path)
+{
+    struct file_stamp stamp;
+    enum file_kind kind;
+
+    return file_look(path, &stamp, &kind, NULL) && kind == FILE_FOLDER;
+}
+
 static bool keep(const char *folder, const char *path, const char *text)
 {
-    return file_make_dirs(folder, 0755, NULL) && file_replace(path, text, strlen(text), 0644, NULL);
+    return file_make_dirs(folder, 0755, NULL) && is_folder(folder) &&
+           file_replace(path, text, strlen(text), 0644, NULL);
 }
 
 void memo_keep(const struct dataset *d, const char *cache, const char *what,
