@@ -29,6 +29,8 @@ void api_webhook_redeliver(struct daemon *d, struct request *r);
 void api_backup(struct daemon *d, struct request *r);
 
 /* api_edit.c */
+/* False, and 412 was answered, where the request has an If-Match that does not name this state of the job. */
+bool api_job_matches(struct request *r, const struct job *j);
 void api_job_change(struct daemon *d, struct request *r);
 
 /* api_gc.c */

@@ -228,12 +228,14 @@ void api_job_delete(struct daemon *d, struct request *r)
 
     named_take(d, &named);
     j = purge_look(d, r->params[0], &named, &err);
-    if (j && remove_job(d, j, r, &err)) {
+    named_free(&named);
+    if (j && !api_job_matches(r, j)) {
+        /* it has its answer */
+    } else if (j && remove_job(d, j, r, &err)) {
         purge_stored(d, j);
         reply_removed(r, j);
     } else {
         problem_reply_error(r, &err);
     }
-    named_free(&named);
     job_destroy(j);
 }

@@ -481,6 +481,7 @@ static void on_hour(uv_timer_t *t)
     uploads_expire(t->data);
     courier_expire(t->data);
     backup_hourly(t->data);
+    purge_hourly(t->data);
     gc_hourly(t->data);
 }
 

@@ -195,6 +195,11 @@ void purge_stored(struct daemon *d, const struct job *j)
     start(d->purge);
 }
 
+void purge_hourly(struct daemon *d)
+{
+    start(d->purge);
+}
+
 static void stop(struct purge *p)
 {
     void (*idle)(void *arg) = p->idle;

@@ -33,6 +33,9 @@ bool purge_store(struct daemon *d, const struct job *j, const char *cause, struc
 /* After its commit: tells of it, and sees to the rest. */
 void purge_stored(struct daemon *d, const struct job *j);
 
+/* Tries again what could not be cleared away. */
+void purge_hourly(struct daemon *d);
+
 /* Calls fn once, when nothing is left to be done that can be done now; at once if that is so. */
 void purge_when_idle(struct daemon *d, void (*fn)(void *arg), void *arg);
 

@@ -159,6 +159,7 @@ START_TEST(a_removed_job_is_gone_for_good)
     id_of(2, id);
     path = str_fmt("/api/v1/jobs/%s", id);
     next = events_next_id(d.events);
+    ck_assert_int_eq(rig_ask(&d, &a, "DELETE", path, "If-Match: \"x\"\r\n", "", &answer), 412);
     ck_assert_int_eq(rig_ask(&d, &a, "DELETE", path, "", "", &answer), 202);
     ck_assert_uint_eq(events_next_id(d.events), next + 1);
     for (int i = 0; i < 2; i++) {
