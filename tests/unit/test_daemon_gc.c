@@ -18,6 +18,8 @@
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
 
+#define J(n)   "job_0000000000000000000000000" #n
+#define OUT(n) "jobs/" J(n) "/out/"
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
 static const char *id_of(int n, char out[JOB_ID_SIZE])
@@ -244,6 +246,35 @@ START_TEST(what_is_needed_is_not_removed)
 }
 END_TEST
 
+START_TEST(a_sweep_goes_with_its_jobs)
+{
+    char sweep[JOB_ID_SIZE], id[JOB_ID_SIZE];
+    struct buf answer = buf_new(0);
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "sweep", 64);
+    a = rig_serve(&d);
+    add_job(&d, 1, JOB_SUCCEEDED, 0);
+    add_job(&d, 2, JOB_SUCCEEDED, 0);
+    for (int i = 0; i < 3; i++) {
+        add_child(&d, 3 + i, id_of(1, sweep), i);
+        add_child(&d, 6 + i, id_of(2, id), i);
+    }
+    ck_assert_int_eq(rig_ask(&d, &a, "DELETE", "/api/v1/jobs/" J(1), "", "", &answer), 202);
+    settle(&d);
+    ck_assert_int_eq(rig_ask(&d, &a, "GET", "/api/v1/jobs/" J(3), "", "", &answer), 410);
+    ck_assert_int_eq(rig_ask(&d, &a, "GET", "/api/v1/jobs/" J(6), "", "", &answer), 200);
+    ck_assert_int_eq(rig_ask(&d, &a, "GET", "/api/v1/jobs?sweep=" J(1), "", "", &answer), 200);
+    ck_assert(strstr(buf_text(&answer), "\"items\":[]"));
+    ck_assert_int_eq(number(&d, "SELECT count(*) FROM job"), 4);
+    ck_assert(!there(&d, "jobs/" J(5)) && there(&d, "jobs/" J(8)));
+    buf_free(&answer);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 /* As a kill right after the commit leaves it. */
 static void purge_rows(struct daemon *d, int n)
 {
@@ -358,9 +389,6 @@ static void check_items(const struct json *plan, const char *const *names, size_
         fprintf(stderr, "item %s\n", js_string(js_get(js_at(items, k), "name"), ""));
     ck_assert_uint_eq(js_len(items), n);
 }
-
-#define J(n)   "job_0000000000000000000000000" #n
-#define OUT(n) "jobs/" J(n) "/out/"
 
 static const char *const waste[] = {
     J(1),
@@ -852,7 +880,7 @@ START_TEST(a_priority_changes_the_place_in_line)
 }
 END_TEST
 
-UNIT_MAIN(a_removed_job_is_gone_for_good, what_is_needed_is_not_removed,
+UNIT_MAIN(a_removed_job_is_gone_for_good, what_is_needed_is_not_removed, a_sweep_goes_with_its_jobs,
           what_a_kill_leaves_goes_at_the_next_start, points_go_in_parts,
           a_run_does_what_the_plan_says, what_has_come_into_use_since_the_plan_is_left_alone,
           caches_of_attempts_that_run_are_in_use, only_the_newest_plan_is_run,
