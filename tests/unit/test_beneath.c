@@ -2,11 +2,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -130,6 +134,50 @@ START_TEST(nothing_leads_out)
             close(got);
         }
     tear_down(fd);
+}
+END_TEST
+
+/* As a sandbox without the system call answers; from here on, for this process. */
+static void take_away_openat2(unsigned answer)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | answer),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {.len = ARRAY_LEN(rules), .filter = rules};
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+static void check_without(unsigned answer)
+{
+    int fd = build();
+
+    take_away_openat2(answer);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error err = {0};
+        int got = beneath_open(fd, cases[i].path, O_RDONLY, &err);
+
+        ck_assert_msg((got >= 0) == (cases[i].code == ERR_NONE) && err.code == cases[i].code,
+                      "errno %u, %s: %d, %s", answer, cases[i].path, got, err.msg);
+        if (got >= 0)
+            close(got);
+    }
+    tear_down(fd);
+}
+
+START_TEST(an_old_kernel_is_no_way_out)
+{
+    check_without(ENOSYS);
+}
+END_TEST
+
+START_TEST(a_sandbox_is_no_way_out)
+{
+    check_without(EPERM);
 }
 END_TEST
 
@@ -330,4 +378,6 @@ END_TEST
 
 UNIT_MAIN(nothing_leads_out, a_link_is_not_looked_at_either, the_folder_itself_is_below_itself,
           only_files_are_files, no_moment_leads_out, reading_stays_below_the_roots,
-          what_is_below_is_told_by_names, a_tree_goes_without_what_it_points_to)
+          what_is_below_is_told_by_names, a_tree_goes_without_what_it_points_to,
+          an_old_kernel_is_no_way_out, a_sandbox_is_no_way_out, an_old_kernel_is_no_way_out,
+          a_sandbox_is_no_way_out)
