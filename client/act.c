@@ -19,14 +19,14 @@ void act_print_state(const struct ctl *c, const struct json *job)
     printf("%s %s\n", v.id, v.state);
 }
 
-bool act_on_jobs(struct ctl *c, const opt_list *ids, const char *verb, struct error *err)
+bool act_by_method(struct ctl *c, const opt_list *ids, const char *method, const char *rest,
+                   struct error *err)
 {
-    char *rest = str_fmt(":%s", verb);
     bool ok = true;
 
     for (size_t i = 0; i < ids->n; i++) {
         struct error e = {0};
-        struct json *job = ctl_job(c, "POST", ids->at[i], rest, &e);
+        struct json *job = ctl_job(c, method, ids->at[i], rest, &e);
 
         if (job) {
             act_print_state(c, job);
@@ -37,6 +37,14 @@ bool act_on_jobs(struct ctl *c, const opt_list *ids, const char *verb, struct er
         }
         js_free(job);
     }
+    return ok;
+}
+
+bool act_on_jobs(struct ctl *c, const opt_list *ids, const char *verb, struct error *err)
+{
+    char *rest = str_fmt(":%s", verb);
+    bool ok = act_by_method(c, ids, "POST", rest, err);
+
     free(rest);
     return ok;
 }

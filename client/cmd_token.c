@@ -23,7 +23,7 @@ static const struct opt rows[] = {
         "create: a name to know it by; revoke and rotate: the id"),
     OPT(struct token, scope, OPT_TEXT, "scope",
         "create: what it may do, each with all before it: read, submit (jobs, models, data), "
-        "operate (queue, removal), admin (tokens, audit log)",
+        "operate (queue, removal), admin (tokens, audit log, gc)",
         .value = "SCOPE", .fallback = "read"),
     OPT(struct token, days, OPT_REAL, "days", "create: it ends after so many, at most 365",
         .value = "N", .fallback = "90"),

@@ -204,6 +204,8 @@ static struct curl_slist *headers(const struct http *h, const struct http_reques
         list = add_header(list, "Last-Event-ID", r->last_id);
     if (r->range)
         list = add_header(list, "Range", r->range);
+    if (r->if_match)
+        list = add_header(list, "If-Match", r->if_match);
     if (r->if_range)
         list = add_header(list, "If-Range", r->if_range);
     return list;

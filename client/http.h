@@ -41,6 +41,7 @@ struct http_request {
     const char *upload_offset;    /* Upload-Offset, or NULL */
     bool patient;                 /* the answer may take minutes, in which nothing comes */
     const char *accept;           /* NULL: application/json */
+    const char *if_match;         /* or NULL */
     const char *last_id;          /* Last-Event-ID, or NULL */
     const char *range, *if_range; /* or NULL */
     http_begin begin;             /* may be NULL */

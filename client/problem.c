@@ -12,9 +12,10 @@ static enum err_code code_of(long status)
         long status;
         enum err_code code;
     } rows[] = {
-        {400, ERR_INVALID},     {401, ERR_UNAUTHORIZED}, {403, ERR_FORBIDDEN}, {404, ERR_NOT_FOUND},
-        {409, ERR_CONFLICT},    {413, ERR_TOO_LARGE},    {415, ERR_INVALID},   {422, ERR_INVALID},
-        {429, ERR_UNREACHABLE}, {503, ERR_UNREACHABLE},
+        {400, ERR_INVALID},   {401, ERR_UNAUTHORIZED}, {403, ERR_FORBIDDEN},
+        {404, ERR_NOT_FOUND}, {409, ERR_CONFLICT},     {410, ERR_GONE},
+        {412, ERR_CONFLICT},  {413, ERR_TOO_LARGE},    {415, ERR_INVALID},
+        {422, ERR_INVALID},   {429, ERR_UNREACHABLE},  {503, ERR_UNREACHABLE},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

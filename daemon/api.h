@@ -8,6 +8,8 @@
 void api_job_submit(struct daemon *d, struct request *r);
 void api_job_list(struct daemon *d, struct request *r);
 void api_job_get(struct daemon *d, struct request *r);
+/* The tag of the job as `text` shows it. */
+void api_job_etag(const struct job *j, const char *text, char etag[ETAG_SIZE]);
 void api_job_cancel(struct daemon *d, struct request *r);
 void api_job_retry(struct daemon *d, struct request *r);
 void api_job_hold(struct daemon *d, struct request *r);
@@ -25,6 +27,16 @@ void api_webhook_redeliver(struct daemon *d, struct request *r);
 
 /* api_admin.c */
 void api_backup(struct daemon *d, struct request *r);
+
+/* api_edit.c */
+/* False, and 412 was answered, where the request has an If-Match that does not name this state of the job. */
+bool api_job_matches(struct request *r, const struct job *j);
+void api_job_change(struct daemon *d, struct request *r);
+
+/* api_gc.c */
+void api_gc_plan(struct daemon *d, struct request *r);
+void api_gc_run(struct daemon *d, struct request *r);
+void api_job_delete(struct daemon *d, struct request *r);
 
 /* api_batch.c */
 void api_batch_begin(struct daemon *d, struct request *r); /* its body may be larger than others */

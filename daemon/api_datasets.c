@@ -11,6 +11,7 @@
 #include "daemon/listing.h"
 #include "daemon/problem.h"
 #include "daemon/refs.h"
+#include "daemon/roots.h"
 #include "daemon/worker_tool.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
@@ -61,7 +62,10 @@ static bool is_source(const struct json *value, struct error *err)
 static void look(void *arg)
 {
     struct survey *s = arg;
-    const struct worker_tool tool = {s->daemon->settings.worker, s->cache, s->daemon->worker_calls};
+    const struct worker_tool tool = {.program = s->daemon->settings.worker,
+                                     .cache = s->cache,
+                                     .roots = s->daemon->roots,
+                                     .calls = s->daemon->worker_calls};
     const char *const words[] = {"--json", s->set.source, NULL};
 
     s->set.manifest = worker_ask(&tool, "manifest", words, &s->err);
@@ -102,6 +106,23 @@ static void answer_survey(struct request *r, void *arg)
     survey_free(s);
 }
 
+/* False when the answer was given. */
+static bool may_be_read(struct daemon *d, struct request *r, const char *source)
+{
+    struct problems p = {0};
+    char scheme[32];
+    const char *rest;
+    struct error err;
+
+    job_split_source(source, scheme, sizeof(scheme), &rest);
+    if (*rest != '/' || roots_check(d, rest, &err))
+        return true;
+    problems_add(&p, "#/source", "%s", err.msg);
+    problem_reply(r, "invalid", &p, "a data set that may not be read");
+    problems_free(&p);
+    return false;
+}
+
 void api_dataset_add(struct daemon *d, struct request *r)
 {
     static const struct member members[] = {
@@ -114,6 +135,10 @@ void api_dataset_add(struct daemon *d, struct request *r)
 
     if (!body)
         return;
+    if (!may_be_read(d, r, js_string(js_get(body, "source"), ""))) {
+        js_free(body);
+        return;
+    }
     labels = js_get(body, "labels");
     s = NEW(struct survey);
     s->daemon = d;

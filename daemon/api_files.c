@@ -1,19 +1,18 @@
 /* Files of a job's run directory. A name never becomes a path: the folder is opened first, and what is
- * asked for must lie below it without a link on the way (openat2, RESOLVE_BENEATH). */
+ * asked for must lie below it without a link on the way (beneath.h): ranks may have put there what they like. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "proto/base/beneath.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -43,38 +42,17 @@ static const struct {
     {"checkpoints/", "application/octet-stream"},
 };
 
-static int open_dir(const struct daemon *d, const char *id)
-{
-    char *path = daemon_job_path(d, id, "out");
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-
-    free(path);
-    return fd;
-}
-
-/* A regular file below the folder, or -1. */
-static int open_below(int dir, const char *name, struct stat *st)
-{
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
-
-    if (fd >= 0 && (fstat(fd, st) != 0 || !S_ISREG(st->st_mode))) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
 /* -- Artifacts --------------------------------------------------------------------------------- */
 
 static void add_item(struct json *items, int dir, const char *name)
 {
     struct stat st;
     struct json *j;
+    int fd = beneath_open_file(dir, name, &st, NULL);
 
-    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+    if (fd < 0)
         return;
+    close(fd);
     j = js_new_object();
     js_set(j, "name", js_new_string(name));
     js_set(j, "size_bytes", js_new_int(st.st_size));
@@ -87,10 +65,23 @@ static int is_finished(const struct dirent *e)
     return e->d_name[0] != '.' && !strstr(e->d_name, ".tmp-");
 }
 
+/* The entries of a folder in there, which may be none; as scandir. */
+static int scan(int dir, const char *folder, struct dirent ***entries,
+                int (*wanted)(const struct dirent *e),
+                int (*order)(const struct dirent **a, const struct dirent **b))
+{
+    int fd = beneath_open(dir, folder, O_RDONLY | O_DIRECTORY, NULL);
+    int n = fd >= 0 ? scandirat(fd, ".", entries, wanted, order) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    return n;
+}
+
 static void add_folder(struct json *items, int dir, const char *folder)
 {
     struct dirent **entries;
-    int n = scandirat(dir, folder, &entries, is_finished, alphasort);
+    int n = scan(dir, folder, &entries, is_finished, alphasort);
 
     for (int i = 0; i < n; i++) {
         char *name = str_fmt("%s%s", folder, entries[i]->d_name);
@@ -115,7 +106,7 @@ void api_job_artifacts(struct daemon *d, struct request *r)
     answer = js_new_object();
     items = js_new_array();
     js_set(answer, "items", items);
-    dir = open_dir(d, j->id);
+    dir = daemon_open_out(d, j->id, NULL);
     for (size_t i = 0; dir >= 0 && i < ARRAY_LEN(artifacts); i++)
         (str_ends(artifacts[i].name, "/") ? add_folder : add_item)(items, dir, artifacts[i].name);
     if (dir >= 0)
@@ -145,19 +136,12 @@ static const char *type_of(const char *name)
 
 static int open_artifact(const struct daemon *d, const char *id, const char *name, struct stat *st)
 {
-    int dir = type_of(name) ? open_dir(d, id) : -1;
-    int fd = dir >= 0 ? open_below(dir, name, st) : -1;
-
-    if (dir >= 0)
-        close(dir);
-    return fd;
+    return type_of(name) ? daemon_open_output(d, id, name, st, NULL) : -1;
 }
 
 int api_open_artifact(const struct daemon *d, const char *id, const char *name)
 {
-    struct stat st;
-
-    return open_artifact(d, id, name, &st);
+    return open_artifact(d, id, name, NULL);
 }
 
 void api_job_artifact(struct daemon *d, struct request *r)
@@ -230,7 +214,7 @@ static int is_log(const struct dirent *e)
 static char *ranks_with_logs(int dir)
 {
     struct dirent **entries;
-    int n = scandirat(dir, "logs", &entries, is_log, versionsort);
+    int n = scan(dir, "logs", &entries, is_log, versionsort);
     struct buf b = buf_new(0);
 
     for (int i = 0; i < n; i++) {
@@ -280,8 +264,8 @@ void api_job_logs(struct daemon *d, struct request *r)
         return;
     }
     name = str_fmt("logs/rank-%" PRId64 ".log", rank);
-    dir = open_dir(d, j->id);
-    fd = dir >= 0 ? open_below(dir, name, &st) : -1;
+    dir = daemon_open_out(d, j->id, NULL);
+    fd = dir >= 0 ? beneath_open_file(dir, name, &st, NULL) : -1;
     if (fd >= 0)
         reply_log(r, fd, st.st_size, tail, from);
     else

@@ -13,6 +13,7 @@
 #include "daemon/problem.h"
 #include "daemon/projects.h"
 #include "daemon/refs.h"
+#include "daemon/roots.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
@@ -65,22 +66,33 @@ static bool is_json(const struct request *r)
            (!header[strlen(type)] || strchr("; \t", header[strlen(type)]));
 }
 
+struct path_check {
+    const struct daemon *daemon;
+    struct problems *p;
+};
+
 static char *check_path(const char *pointer, const char *path, void *arg)
 {
+    const struct path_check *c = arg;
+    struct error err;
+
     if (*path != '/')
-        problems_add(arg, pointer,
+        problems_add(c->p, pointer,
                      "must be an absolute path, got \"%s\": the daemon has no folder to take it "
                      "from",
                      path);
+    else if (!roots_check(c->daemon, path, &err))
+        problems_add(c->p, pointer, "%s", err.msg);
     return NULL;
 }
 
 /* What only this daemon can tell. */
 static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
 {
+    struct path_check paths = {d, p};
     struct error err;
 
-    job_each_path(spec, check_path, p);
+    job_each_path(spec, check_path, &paths);
     needs_check(d, spec, p);
     if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
@@ -278,15 +290,31 @@ void api_job_list(struct daemon *d, struct request *r)
     buf_free(&query);
 }
 
+/* What somebody who decides on a change has to know: not how far it is, or when it may start. */
+void api_job_etag(const struct job *j, const char *text, char etag[ETAG_SIZE])
+{
+    char *state = str_fmt("%s %s %d%d%d%d %" PRId64 " %" PRId64 " %" PRId64 " %s\n%s", j->id,
+                          job_state_name(j->state), j->cancel_requested, j->hold_requested,
+                          j->resize_requested, j->yield_requested, j->attempt, j->ranks,
+                          j->priority, j->name, j->spec);
+
+    etag_of_state(state, text, strlen(text), etag);
+    free(state);
+}
+
 void api_job_get(struct daemon *d, struct request *r)
 {
     struct job *owned;
     const struct job *j = api_job_of(d, r, &owned);
     struct json *answer = j ? job_json(j, true) : NULL;
+    char etag[ETAG_SIZE], *text;
 
     if (answer) {
         js_set(answer, "uses", refs_json(d, j->id));
-        reply_json(r, 200, answer);
+        text = js_text(answer, JS_COMPACT);
+        api_job_etag(j, text, etag);
+        reply_json_etag(r, 200, etag, text);
+        js_free(answer);
     }
     job_destroy(owned);
 }

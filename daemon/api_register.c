@@ -183,8 +183,10 @@ static void add_given(const struct registration *g, const char **words, size_t *
 
 static struct json *describe(const struct registration *g, const char *path, struct error *err)
 {
-    const struct worker_tool tool = {.program = g->daemon->settings.worker,
-                                     .calls = g->daemon->worker_calls};
+    /* What it looks at lies there, whatever ranks have put in its place. */
+    char *roots = str_fmt("%s/blobs:%s/jobs", g->daemon->state_dir, g->daemon->state_dir);
+    const struct worker_tool tool = {
+        .program = g->daemon->settings.worker, .roots = roots, .calls = g->daemon->worker_calls};
     const char *words[ARRAY_LEN(members) + 2] = {path};
     size_t n = 1;
     struct json *facts;
@@ -193,6 +195,7 @@ static struct json *describe(const struct registration *g, const char *path, str
     facts = worker_ask(&tool, "describe", words, err);
     while (n-- > 1)
         free((char *)(uintptr_t)words[n]);
+    free(roots);
     return facts;
 }
 

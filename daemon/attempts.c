@@ -186,12 +186,26 @@ static bool find_end(struct daemon *d, struct active *a, const char *dir, struct
     return ok;
 }
 
+static struct json *read_result(struct daemon *d, const char *id, struct error *err)
+{
+    static const char name[] = "result.json";
+    struct buf text = buf_new(RESULT_MAX);
+    int fd = daemon_open_output(d, id, name, NULL, err);
+    struct json *result = fd >= 0 && file_read_open(fd, name, &text, err)
+                              ? js_parse(buf_text(&text), text.len, err)
+                              : NULL;
+
+    if (fd >= 0)
+        close(fd);
+    buf_free(&text);
+    return result;
+}
+
 /* result.json of a job that got done. */
 static void take_result(struct daemon *d, struct job *j)
 {
-    char *path = daemon_job_path(d, j->id, "out/result.json");
     struct error err;
-    struct json *result = js_read_file(path, RESULT_MAX, &err);
+    struct json *result = read_result(d, j->id, &err);
 
     free(j->result);
     j->result = result ? js_text(result, JS_COMPACT) : NULL;
@@ -200,7 +214,6 @@ static void take_result(struct daemon *d, struct job *j)
     /* A daemon that was started again may not have heard how many there are. */
     j->progress.total_steps = js_int(js_get(result, "steps"), j->progress.total_steps);
     js_free(result);
-    free(path);
 }
 
 /* A file that cannot be read as metrics costs its metrics, not the job's end. */

@@ -1,10 +1,14 @@
 #include "daemon/daemon.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/projects.h"
+#include "proto/base/beneath.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -87,4 +91,32 @@ char *daemon_job_path(const struct daemon *d, const char *id, const char *rest)
 char *daemon_attempt_path(const struct daemon *d, const struct job *j)
 {
     return str_fmt("%s/jobs/%s/attempts/%" PRId64, d->state_dir, j->id, j->attempt);
+}
+
+int daemon_open_out(const struct daemon *d, const char *id, struct error *err)
+{
+    int state = open(d->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+    char *path;
+
+    if (state < 0) {
+        err_set(err, ERR_IO, "open %s: %s", d->state_dir, strerror(errno));
+        return -1;
+    }
+    path = str_fmt("jobs/%s/out", id);
+    fd = beneath_open(state, path, O_RDONLY | O_DIRECTORY, err);
+    close(state);
+    free(path);
+    return fd;
+}
+
+int daemon_open_output(const struct daemon *d, const char *id, const char *name, struct stat *st,
+                       struct error *err)
+{
+    int out = daemon_open_out(d, id, err), fd;
+
+    if (out < 0)
+        return -1;
+    fd = beneath_open_file(out, name, st, err);
+    close(out);
+    return fd;
 }

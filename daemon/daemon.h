@@ -2,6 +2,7 @@
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 
+#include <sys/stat.h>
 #include <uv.h>
 
 #include "daemon/events.h"
@@ -16,12 +17,13 @@
 struct settings {
     const char *state, *listen, *socket, *config, *worker, *shim, *web, *log_level;
     const char *hostfile, *launch_agent, *network, *advertise;
-    opt_list hosts, webhook_networks;
+    opt_list hosts, webhook_networks, data_roots;
     int64_t slots;
     int64_t upload_bytes;
     const char *tls_certificate, *tls_key;
     int64_t requests_per_second, auth_failures;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
+    int64_t retention_days, cache_days;
     double host_retry_s, lease_s, silence_s;
     bool recover, check_config;
     bool help, version;
@@ -49,6 +51,7 @@ struct daemon {
     char *state_dir; /* absolute */
     char token[80];  /* for users */
     char *address;   /* "http://127.0.0.1:8470" */
+    char *roots;     /* where workers may read what users name (roots.h); NULL: anywhere */
     struct store *store;
     struct events *events;
     struct catalog catalog; /* what the worker can do */
@@ -61,6 +64,8 @@ struct daemon {
     struct hosts *hosts;
     struct courier *courier;
     struct worker_calls *worker_calls;
+    struct purge *purge; /* jobs that are being removed */
+    struct gc *gc;
     struct piece *pieces;         /* of uploads, which are coming in: api_uploads.c */
     VEC(struct project) projects; /* projects.c: as they came to be known */
     VEC(struct active *) active;  /* in the order of arrival */
@@ -103,5 +108,11 @@ size_t daemon_streams(const struct daemon *d);
 char *daemon_job_path(const struct daemon *d, const char *id, const char *rest);
 /* STATE/jobs/ID/attempts/N */
 char *daemon_attempt_path(const struct daemon *d, const struct job *j);
+
+/* A job's run directory, and a regular file in it, for reading. Ranks may have put there what they like, so nothing is
+ * followed or waited for (beneath.h). -1 with err. st: may be NULL. */
+int daemon_open_out(const struct daemon *d, const char *id, struct error *err);
+int daemon_open_output(const struct daemon *d, const char *id, const char *name, struct stat *st,
+                       struct error *err);
 
 #endif

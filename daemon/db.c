@@ -327,6 +327,16 @@ struct db *db_open(const char *path, enum db_sync sync, const char *const *schem
     return NULL;
 }
 
+struct db *db_open_reader(const char *path, struct error *err)
+{
+    struct db *db = NEW(struct db);
+
+    if (open_reader(db, path, err))
+        return db;
+    db_close(db);
+    return NULL;
+}
+
 void db_close(struct db *db)
 {
     if (!db)

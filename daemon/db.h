@@ -24,6 +24,9 @@ enum db_sync {
  * ERR_DATA. */
 struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
                    int schema_version, struct error *err);
+/* Only for reading, what is committed of a file that is open as above already. Any thread, which then is the only one
+ * that uses it. */
+struct db *db_open_reader(const char *path, struct error *err);
 void db_close(struct db *db); /* NULL is fine */
 
 /* Transactions nest: only the outermost commit counts, and any rollback undoes all of it. */

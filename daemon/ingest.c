@@ -220,14 +220,14 @@ static bool take_chunk(struct daemon *d, const struct job *j, int fd, char *chun
 
 bool ingest_rest(struct daemon *d, const struct job *j, struct error *err)
 {
-    char *path = daemon_job_path(d, j->id, "out/metrics.jsonl"), *chunk;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct error why;
+    int fd = daemon_open_output(d, j->id, "metrics.jsonl", NULL, &why);
+    char *chunk;
     ssize_t n = 1;
     bool ok = true;
 
-    free(path);
     if (fd < 0)
-        return errno == ENOENT || err_set(err, ERR_IO, "metrics.jsonl: %s", strerror(errno));
+        return why.code == ERR_NOT_FOUND || err_set(err, why.code, "%s", why.msg);
     chunk = mem_calloc(CHUNK, 1);
     while (ok && n > 0)
         ok = take_chunk(d, j, fd, chunk, &n, err);

@@ -82,6 +82,8 @@ static void add_environment(struct words *w, struct daemon *d, const struct job 
                    d->state_dir));
     add(w, str_fmt("DISTILLD_TOKEN_FILE=%s/token", dir));
     add(w, str_fmt("DISTILLD_CACHE=%s/cache", d->state_dir));
+    if (d->roots)
+        add(w, str_fmt("DISTILLD_ROOTS=%s", d->roots));
     if (refs_use(d, j->id, "data.source", &data))
         add(w, str_fmt("DISTILLD_DATA_SHA256=%s", data.sha256));
     vec_push(&w->list, NULL);

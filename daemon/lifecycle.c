@@ -1,6 +1,7 @@
 #include "daemon/lifecycle.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -346,6 +347,104 @@ bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, 
         return err_set(err, ERR_CONFLICT, "job %s is being cancelled", id);
     say_held(a->job, hold, &why);
     return lifecycle_apply(d, a, hold ? EV_HOLD : EV_RELEASE, why.code[0] ? &why : NULL, err);
+}
+
+/* -- Names, labels and priorities ------------------------------------------------------------------ */
+
+/* What is changed, for the history; empty: nothing. */
+static void say_edit(const struct job *j, const struct json *spec, const struct job_edit *e,
+                     struct buf *out)
+{
+    char *before = js_text(js_get(spec, "labels"), JS_SORTED);
+    char *after = js_text(e->labels, JS_SORTED);
+
+    if (e->name && strcmp(e->name, j->name) != 0)
+        buf_fmt(out, "name \"%s\" became \"%s\"", j->name, e->name);
+    if (e->has_priority && e->priority != j->priority)
+        buf_fmt(out, "%spriority %" PRId64 " became %" PRId64, out->len ? "; " : "", j->priority,
+                e->priority);
+    if (e->labels && strcmp(before, after) != 0)
+        buf_fmt(out, "%slabels %.300s became %.300s", out->len ? "; " : "", before, after);
+    free(before);
+    free(after);
+}
+
+/* The job with the change; its spec is its own. */
+static struct job edited(const struct job *j, struct json *spec, const struct job_edit *e)
+{
+    struct job after = *j;
+
+    if (e->name) {
+        snprintf(after.name, sizeof(after.name), "%s", e->name);
+        js_set(spec, "name", js_new_string(e->name));
+    }
+    if (e->has_priority) {
+        after.priority = e->priority;
+        js_set(spec, "priority", js_new_int(e->priority));
+    }
+    if (e->labels)
+        js_set(spec, "labels", js_copy(e->labels));
+    after.spec = js_text(spec, JS_COMPACT);
+    return after;
+}
+
+static bool store_edit(struct daemon *d, const struct job *after, const char *what,
+                       struct error *err)
+{
+    struct job told = *after;
+    bool ok;
+
+    reason_set(&told.reason, "edited", "%s", what);
+    ok = store_begin(d->store, err) && store_job_edit(d->store, after, err) &&
+         store_event_add(d->store, events_next_id(d->events), clock_wall_ms(), &told, err) &&
+         store_commit(d->store, err);
+    if (!ok)
+        store_rollback(d->store);
+    return ok;
+}
+
+static bool edit(struct daemon *d, struct job *j, struct json *spec, const struct job_edit *e,
+                 struct error *err)
+{
+    struct buf what = buf_new(0);
+    struct job after;
+    bool ok = true;
+
+    say_edit(j, spec, e, &what);
+    if (what.len) {
+        after = edited(j, spec, e);
+        ok = store_edit(d, &after, buf_text(&what), err);
+        free(ok ? j->spec : after.spec);
+        if (ok) {
+            *j = after;
+            log_info("job edited job=%s change=\"%s\"", j->id, buf_text(&what));
+            lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+            sched_soon(d);
+        }
+    }
+    buf_free(&what);
+    return ok;
+}
+
+static bool may_be_edited(const struct job *j, const struct job_edit *e, struct error *err)
+{
+    if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
+        return err_set(err, ERR_CONFLICT, "%s; it cannot be changed", j->reason.message);
+    return !job_is_final(j->state) || !e->has_priority || e->priority == j->priority ||
+           err_set(err, ERR_CONFLICT, "job %s is %s, and has no place in the queue any more", j->id,
+                   job_state_name(j->state));
+}
+
+bool lifecycle_edit(struct daemon *d, const char *id, const struct job_edit *e, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+    struct job *owned = a ? NULL : store_job_get(d->store, id, err), *j = a ? a->job : owned;
+    struct json *spec = j ? js_parse(j->spec, strlen(j->spec), err) : NULL;
+    bool ok = spec && may_be_edited(j, e, err) && edit(d, j, spec, e, err);
+
+    js_free(spec);
+    job_destroy(owned);
+    return ok;
 }
 
 static void load_one(struct job *take_job, void *arg)

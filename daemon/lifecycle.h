@@ -30,6 +30,16 @@ bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct 
  * A sweep that is held makes no more jobs; those that it has made go on. */
 bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, struct error *err);
 
+/* What users may change of a job, NULL or false: left as it is. Its result does not depend on it. */
+struct job_edit {
+    const char *name;
+    const struct json *labels; /* in place of those that it has */
+    bool has_priority;
+    int64_t priority;
+};
+/* ERR_CONFLICT for the priority of a job that is over. */
+bool lifecycle_edit(struct daemon *d, const char *id, const struct job_edit *e, struct error *err);
+
 /* Stops a running attempt for another job, as for a hold; it stands in line again at once. */
 bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err);
 

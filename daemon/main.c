@@ -19,12 +19,14 @@
 #include "daemon/cores.h"
 #include "daemon/courier.h"
 #include "daemon/daemon.h"
+#include "daemon/gc.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
 #include "daemon/limits.h"
 #include "daemon/notify.h"
+#include "daemon/roots.h"
 #include "daemon/routes.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
@@ -97,6 +99,10 @@ static const struct opt rows[] = {
         "name by which browsers may reach the API, beside those of loopback", .value = "NAME"),
     OPT(struct settings, webhook_networks, OPT_MANY, "webhook-network",
         "addresses that webhooks may reach although they are not public", .value = "ADDRESS/BITS"),
+    OPT(struct settings, data_roots, OPT_MANY, "data-root",
+        "folder in which data sets and weights that users name must lie, without symbolic links "
+        "below it; results of jobs may be named too (default: any folder)",
+        .value = "DIR"),
     OPT(struct settings, worker, OPT_TEXT, "worker",
         "the training program (default: distill-worker beside this program)", .value = "FILE"),
     OPT(struct settings, shim, OPT_TEXT, "shim",
@@ -122,6 +128,14 @@ static const struct opt rows[] = {
         "wrong tokens a minute from one address, which must wait then, whatever it sends; 0 takes "
         "any number",
         .value = "N", .fallback = "60", .hi = 1000000),
+    OPT(struct settings, retention_days, OPT_INT, "retention-days",
+        "remove jobs, with all that is stored of them, so many days after their end, and what else "
+        "is needed no more; 0 keeps everything until `distillctl gc` is asked for it",
+        .value = "N", .fallback = "0", .hi = 36500),
+    OPT(struct settings, cache_days, OPT_INT, "cache-days",
+        "when something is removed: also what the workers have kept to be faster, and has not been "
+        "used for so many days; 0 keeps it",
+        .value = "N", .fallback = "30", .hi = 36500),
     OPT(struct settings, header_timeout_s, OPT_INT, "header-timeout",
         "seconds for the headers of a request", .value = "S", .fallback = "10", .lo = 1,
         .hi = 3600),
@@ -139,9 +153,9 @@ static const struct opt rows[] = {
 };
 
 /* What SIGHUP changes. */
-static const char *const reloadable[] = {"log-level",      "max-body",
-                                         "max-upload",     "connections-per-address",
-                                         "header-timeout", "body-timeout"};
+static const char *const reloadable[] = {
+    "log-level",      "max-body",     "max-upload",     "connections-per-address",
+    "header-timeout", "body-timeout", "retention-days", "cache-days"};
 
 static void print_help(void)
 {
@@ -226,6 +240,16 @@ static bool check_hosts(const struct settings *s, struct error *err)
     return !s->hostfile || s->advertise ||
            err_set(err, ERR_INVALID,
                    "--hostfile needs --advertise ADDRESS: where hosts reach this one");
+}
+
+static bool check_roots(const struct settings *s, struct error *err)
+{
+    for (size_t i = 0; i < s->data_roots.n; i++)
+        if (s->data_roots.at[i][0] != '/' || strchr(s->data_roots.at[i], ':'))
+            return err_set(err, ERR_INVALID,
+                           "--data-root: expected an absolute path without a colon, got \"%s\"",
+                           s->data_roots.at[i]);
+    return true;
 }
 
 static bool set_log_level(const char *name, struct error *err)
@@ -457,6 +481,8 @@ static void on_hour(uv_timer_t *t)
     uploads_expire(t->data);
     courier_expire(t->data);
     backup_hourly(t->data);
+    purge_hourly(t->data);
+    gc_hourly(t->data);
 }
 
 static bool load_catalog(struct daemon *d, struct error *err)
@@ -486,6 +512,9 @@ static bool start(struct daemon *d, struct error *err)
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
     d->limits = limits_open(&d->settings);
+    roots_open(d);
+    d->purge = purge_open(d);
+    d->gc = gc_open(d);
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
@@ -553,6 +582,8 @@ static void take_settings(struct daemon *d, const struct settings *fresh)
     s->connections_per_address = fresh->connections_per_address;
     s->header_timeout_s = fresh->header_timeout_s;
     s->body_timeout_s = fresh->body_timeout_s;
+    s->retention_days = fresh->retention_days;
+    s->cache_days = fresh->cache_days;
     limits = http_limits_of(s);
     http_set_limits(d->http, &limits);
     log_info("the configuration was read again");
@@ -638,6 +669,8 @@ static void stop(struct daemon *d)
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
     intake_free(d);
+    gc_close(d->gc);
+    purge_close(d->purge);
     daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
@@ -646,6 +679,7 @@ static void stop(struct daemon *d)
     worker_calls_free(d->worker_calls);
     catalog_free(&d->catalog);
     free(d->address);
+    free(d->roots);
     free(d->state_dir);
 }
 
@@ -724,7 +758,7 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         complete(&s, texts);
-        ok = check_hosts(&s, &err) && set_log_level(s.log_level, &err) &&
+        ok = check_hosts(&s, &err) && check_roots(&s, &err) && set_log_level(s.log_level, &err) &&
              (s.check_config ? check_config(&s, &err) : serve(&s, argc, argv, &broken, &err));
     }
     if (!ok)

@@ -31,6 +31,15 @@ const struct problem_kind problem_kinds[] = {
      "A request with the same Idempotency-Key is being carried out; send it again in a moment to "
      "have "
      "its answer."},
+    {"gone", 410, "Gone",
+     "The resource was there, and has been removed for good (DELETE, or the retention of the "
+     "daemon)."},
+    {"precondition_failed", 412, "It has changed",
+     "The resource is no longer what the header If-Match says: read it again, and decide anew."},
+    {"precondition_required", 428, "Say what you have seen",
+     "A change of this resource needs the header If-Match with the ETag that it had when it was "
+     "read, so that it "
+     "does not undo what somebody else has changed since."},
     {"cancelled", 409, "Cancelled", "What was asked for has been cancelled."},
     {"request_timeout", 408, "Too slow",
      "The headers of a request must arrive within 10 s, its body within 30 s or at 1 KiB/s; "

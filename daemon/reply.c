@@ -61,6 +61,14 @@ void reply_json_text(struct request *r, int status, char *take_text)
 
 static const char json_type[] = "application/json; charset=utf-8";
 
+void reply_json_etag(struct request *r, int status, const char *etag, char *take_text)
+{
+    add_tag(r, etag);
+    http_reply(r, is_reading(r) && is_known(r, etag) ? 304 : status, json_type, take_text,
+               strlen(take_text));
+    free(take_text);
+}
+
 bool reply_if_known(struct request *r, const struct reply_memory *m, const char *etag)
 {
     size_t i = 0;

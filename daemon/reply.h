@@ -11,6 +11,8 @@
 
 void reply_json(struct request *r, int status, struct json *take_body);
 void reply_json_text(struct request *r, int status, char *take_text);
+/* The same with a tag of the caller's, after a change too. */
+void reply_json_etag(struct request *r, int status, const char *etag, char *take_text);
 /* `type` as in the header; the bytes are copied. */
 void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len);
 /* Answers whose tag is known before they are made. Those of late are remembered, by tag and length (which 304 has to

@@ -32,6 +32,19 @@ struct store *store_open(const char *dir, struct error *err)
     return NULL;
 }
 
+struct store *store_open_reader(const char *dir, struct error *err)
+{
+    struct store *s = NEW(struct store);
+    char *path = str_path(dir, "state.db");
+
+    s->state = db_open_reader(path, err);
+    free(path);
+    if (s->state)
+        return s;
+    free(s);
+    return NULL;
+}
+
 void store_close(struct store *s)
 {
     if (!s)
@@ -110,7 +123,10 @@ bool store_reply_find(struct store *s, const char *key, struct stored_reply *out
 bool store_reply_add(struct store *s, const char *key, const struct stored_reply *reply,
                      int64_t now_ms, struct error *err)
 {
-    struct db_stmt *q = db_prepare(s->state, "INSERT INTO reply VALUES(?,?,?,?,?,?)", err);
+    struct db_stmt *q = db_prepare(s->state,
+                                   "INSERT INTO reply(key, body_sha256, job, status, text,"
+                                   " created_ms) VALUES(?,?,?,?,?,?)",
+                                   err);
 
     if (!q)
         return false;

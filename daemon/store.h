@@ -13,6 +13,8 @@ struct db;
 struct store;
 
 struct store *store_open(const char *state_dir, struct error *err);
+/* state.db alone, for reading (db_open_reader). */
+struct store *store_open_reader(const char *state_dir, struct error *err);
 void store_close(struct store *s); /* NULL is fine */
 
 /* When the disk has failed to keep what was written to one of the files (db_on_broken). */
@@ -32,11 +34,13 @@ void store_rollback(struct store *s);
 bool store_job_add(struct store *s, struct job *j, struct error *err);
 /* Everything that may change; a state that is final in the file changes only to queued. */
 bool store_job_update(struct store *s, const struct job *j, struct error *err);
-/* NULL with ERR_NOT_FOUND; job_destroy. */
+/* Name, priority and spec, whatever its state. */
+bool store_job_edit(struct store *s, const struct job *j, struct error *err);
+/* NULL with ERR_NOT_FOUND, or ERR_GONE for one that was removed; job_destroy. */
 struct job *store_job_get(struct store *s, const char *id, struct error *err);
-/* ERR_NOT_FOUND: there is no such job. */
+/* The last state also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err);
-/* "" before the first. */
+/* "" before the first; those that were removed count. */
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err);
 
 typedef void (*store_job_fn)(struct job *take_job, void *arg);
@@ -53,6 +57,45 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
                      store_job_fn fn, void *arg, struct error *err);
 /* Jobs in each state. */
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
+
+/* Jobs that are removed (purge.h): their rows first, then what else there is of them. A row of another table stays for
+ * good, so that no id is given again and everybody is told what became of it. */
+struct purged {
+    int64_t seq; /* that the job had */
+    char id[JOB_ID_SIZE], name[132], cause[64];
+    enum job_state state;
+    int64_t at_ms;
+};
+/* Within a transaction. ERR_CONFLICT: the job is not over, or not there. */
+bool store_purge(struct store *s, const struct purged *p, struct error *err);
+/* ERR_NOT_FOUND */
+bool store_purged_find(struct store *s, const char *id, struct purged *out, struct error *err);
+/* At most `limit` of which something remains, with seq > after, by seq. */
+bool store_purged_remains(struct store *s, int64_t after, int64_t limit,
+                          void (*fn)(const struct purged *p, void *arg), void *arg,
+                          struct error *err);
+/* Nothing remains of it. */
+bool store_purged_done(struct store *s, int64_t seq, struct error *err);
+
+/* What a collection asks of jobs (gc_plan.c). Those that ended before then, but those of sweeps, the first that ended
+ * first. */
+struct ended_row {
+    const char *id;
+    enum job_state state;
+    int64_t ended_ms, sweep_total, attempt;
+};
+typedef void (*ended_fn)(const struct ended_row *row, void *arg);
+bool store_ended_before(struct store *s, int64_t before_ms, int64_t limit, ended_fn fn, void *arg,
+                        struct error *err);
+/* The job; state JOB_STATE_COUNT when it is none that is over. False with ERR_NOT_FOUND. */
+bool store_ended(struct store *s, const char *id, struct ended_row *out, struct error *err);
+/* The sweep that has made the job; "" for none. */
+bool store_sweep_of(struct store *s, const char *id, char out[JOB_ID_SIZE], struct error *err);
+/* At most `limit` jobs of the sweep with a number above `after`. */
+bool store_sweep_ids(struct store *s, const char *sweep, int64_t after, int64_t limit,
+                     void (*fn)(const char *id, int64_t index, void *arg), void *arg,
+                     struct error *err);
+bool store_attempt_exists(struct store *s, const char *job, int64_t number);
 
 /* A job of a sweep that did not succeed in an earlier attempt of the sweep and has not been put into the
  * queue in this one; "" for none. */
@@ -135,6 +178,9 @@ bool store_metrics_add(struct store *s, const char *job, const struct metric_poi
                        size_t n, int64_t offset, struct error *err);
 /* Forgets them. */
 bool store_metrics_reset(struct store *s, const char *job, struct error *err);
+/* The same in parts, of about `limit` points each: *more says whether some are left. */
+bool store_metrics_trim(struct store *s, const char *job, int64_t limit, bool *more,
+                        struct error *err);
 struct metric_query {
     const char *job, *name; /* name NULL: all */
     int64_t from, to;       /* steps, both included */

@@ -120,6 +120,20 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
                    job_state_name(j->state));
 }
 
+bool store_job_edit(struct store *s, const struct job *j, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "UPDATE job SET name=?2, priority=?3, spec=?4 WHERE id=?1", err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, j->id);
+    db_bind_text(q, 2, j->name);
+    db_bind_int(q, 3, j->priority);
+    db_bind_text(q, 4, j->spec);
+    return db_run(q, err);
+}
+
 #define JOB_COLUMNS                                                                      \
     "id, seq, name, kind, spec, not_before_ms, ranks, threads, created_ms, state,"       \
     " reason_code, reason_message, cancel_requested, attempt,"                           \
@@ -243,15 +257,16 @@ struct job *store_job_get(struct store *s, const char *id, struct error *err)
     got = db_step(q, err);
     if (got == DB_ROW)
         j = read_job(s, q);
-    else if (got == DB_DONE)
-        err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
     db_reset(q);
+    if (got == DB_DONE)
+        store_say_missing(s, id, err);
     return j;
 }
 
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err)
 {
     struct db_stmt *q = db_prepare(s->state, "SELECT state FROM job WHERE id=?", err);
+    struct purged was;
     enum db_result got;
 
     if (!q)
@@ -260,15 +275,22 @@ bool store_job_state(struct store *s, const char *id, enum job_state *out, struc
     got = db_step(q, err);
     if (got == DB_ROW)
         ASSERT(job_state_parse(db_text(q, 0), out));
-    else if (got == DB_DONE)
-        err_set(err, ERR_NOT_FOUND, "there is no job %.60s", id);
     db_reset(q);
-    return got == DB_ROW;
+    if (got != DB_DONE)
+        return got == DB_ROW;
+    if (!store_purged_find(s, id, &was, err))
+        return false;
+    *out = was.state;
+    return true;
 }
 
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err)
 {
-    struct db_stmt *q = db_prepare(s->state, "SELECT id FROM job ORDER BY seq DESC LIMIT 1", err);
+    struct db_stmt *q =
+        db_prepare(s->state,
+                   "SELECT max(coalesce((SELECT id FROM job ORDER BY seq DESC LIMIT 1), ''),"
+                   " coalesce((SELECT id FROM purged ORDER BY seq DESC LIMIT 1), ''))",
+                   err);
     enum db_result got = q ? db_step(q, err) : DB_FAILED;
 
     snprintf(out, JOB_ID_SIZE, "%s", got == DB_ROW ? db_text(q, 0) : "");

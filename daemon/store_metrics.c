@@ -144,6 +144,53 @@ bool store_metrics_reset(struct store *s, const char *job, struct error *err)
     return ok;
 }
 
+/* The points of one series of the job, up to a step `limit` points on; then the series itself. */
+static bool trim_series(struct store *s, int64_t series, int64_t limit, struct error *err)
+{
+    struct db_stmt *points = db_prepare(
+        s->metrics,
+        "DELETE FROM point WHERE series=?1 AND step <= coalesce((SELECT step FROM point WHERE"
+        " series=?1 ORDER BY step LIMIT 1 OFFSET ?2), 9223372036854775807)",
+        err);
+    struct db_stmt *empty = db_prepare(s->metrics,
+                                       "DELETE FROM series WHERE id=?1 AND NOT EXISTS"
+                                       " (SELECT 1 FROM point WHERE series=?1)",
+                                       err);
+
+    if (!points || !empty)
+        return false;
+    db_bind_int(points, 1, series);
+    db_bind_int(points, 2, limit);
+    db_bind_int(empty, 1, series);
+    return db_run(points, err) && db_run(empty, err);
+}
+
+/* 0: it has none. */
+static bool any_series(struct store *s, const char *job, int64_t *id, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->metrics, "SELECT id FROM series WHERE job=? LIMIT 1", err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    got = db_step(q, err);
+    *id = got == DB_ROW ? db_int(q, 0) : 0;
+    db_reset(q);
+    return got != DB_FAILED;
+}
+
+bool store_metrics_trim(struct store *s, const char *job, int64_t limit, bool *more,
+                        struct error *err)
+{
+    int64_t series;
+
+    if (!any_series(s, job, &series, err))
+        return false;
+    *more = series != 0;
+    return *more ? trim_series(s, series, limit, err) : store_metrics_reset(s, job, err);
+}
+
 bool store_metrics_read(struct store *s, const struct metric_query *what,
                         void (*fn)(const struct metric_point *p, void *arg), void *arg,
                         struct error *err)

@@ -13,4 +13,7 @@ struct store {
 extern const char *const store_state_schema[], *const store_metrics_schema[];
 extern const size_t n_store_state_schema, n_store_metrics_schema;
 
+/* ERR_GONE if there was such a job, else ERR_NOT_FOUND. Always false. */
+bool store_say_missing(struct store *s, const char *id, struct error *err);
+
 #endif

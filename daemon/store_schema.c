@@ -131,6 +131,30 @@ const char *const store_state_schema[] = {
     "  SELECT raise(ABORT, 'the audit log is append-only'); END;"
     "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN"
     "  SELECT raise(ABORT, 'the audit log is append-only'); END",
+    /* Jobs can be removed. What names them goes on doing so: these three columns refer to nothing any more. */
+    "DROP INDEX job_of_sweep; DROP INDEX job_sweep; DROP INDEX job_sweep_state;"
+    "DROP INDEX job_waiting;"
+    "ALTER TABLE job RENAME COLUMN sweep TO bound;"
+    "ALTER TABLE job ADD COLUMN sweep TEXT;"
+    "UPDATE job SET sweep=bound WHERE bound IS NOT NULL;"
+    "ALTER TABLE job DROP COLUMN bound;"
+    "CREATE UNIQUE INDEX job_of_sweep ON job(sweep, sweep_index) WHERE sweep IS NOT NULL;"
+    "CREATE INDEX job_sweep ON job(sweep);"
+    "CREATE INDEX job_sweep_state ON job(sweep, state);"
+    "CREATE INDEX job_waiting ON job(project) WHERE state='queued' AND sweep IS NULL;"
+    "ALTER TABLE model RENAME COLUMN job TO bound;"
+    "ALTER TABLE model ADD COLUMN job TEXT;"
+    "UPDATE model SET job=bound;"
+    "ALTER TABLE model DROP COLUMN bound;"
+    "ALTER TABLE reply RENAME COLUMN job TO bound;"
+    "ALTER TABLE reply ADD COLUMN job TEXT NOT NULL DEFAULT '';"
+    "UPDATE reply SET job=bound;"
+    "ALTER TABLE reply DROP COLUMN bound;"
+    "CREATE TABLE purged("
+    "  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, state TEXT NOT NULL,"
+    "  at_ms INTEGER NOT NULL, cause TEXT NOT NULL, remains INTEGER NOT NULL DEFAULT 1) STRICT;"
+    "CREATE INDEX purged_remains ON purged(seq) WHERE remains;"
+    "CREATE INDEX job_finished ON job(finished_ms) WHERE finished_ms > 0",
 };
 
 const char *const store_metrics_schema[] = {

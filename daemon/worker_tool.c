@@ -172,16 +172,27 @@ static struct json *output(const struct run *r, const char *command, struct erro
     return j;
 }
 
-/* Our environment, with the worker's cache. NULL at the end; only the first entry may be owned. */
-static char **environment(const struct worker_tool *t)
+/* Our environment, with what the worker is told in place of what we are; NULL at the end. The first *owned entries are
+ * to be released. */
+static char **environment(const struct worker_tool *t, size_t *owned)
 {
+    const struct {
+        const char *name, *value;
+    } told[] = {{"DISTILLD_CACHE=", t->cache}, {"DISTILLD_ROOTS=", t->roots}};
     VEC(char *) list = {0};
 
-    if (t->cache)
-        vec_push(&list, str_fmt("DISTILLD_CACHE=%s", t->cache));
-    for (char **v = environ; *v; v++)
-        if (!t->cache || !str_starts(*v, "DISTILLD_CACHE="))
+    for (size_t i = 0; i < ARRAY_LEN(told); i++)
+        if (told[i].value)
+            vec_push(&list, str_fmt("%s%s", told[i].name, told[i].value));
+    *owned = list.n;
+    for (char **v = environ; *v; v++) {
+        bool ours = true;
+
+        for (size_t i = 0; i < ARRAY_LEN(told); i++)
+            ours = ours && !(told[i].value && str_starts(*v, told[i].name));
+        if (ours)
             vec_push(&list, *v);
+    }
     vec_push(&list, NULL);
     return list.at;
 }
@@ -191,7 +202,8 @@ struct json *worker_ask(const struct worker_tool *t, const char *command, const 
 {
     VEC(char *) argv = {0};
     struct run r = {memfd_create("out", MFD_CLOEXEC), memfd_create("said", MFD_CLOEXEC), 0};
-    char **env = environment(t);
+    size_t owned;
+    char **env = environment(t, &owned);
     struct json *j = NULL;
 
     vec_push(&argv, str_dup(t->program));
@@ -204,8 +216,8 @@ struct json *worker_ask(const struct worker_tool *t, const char *command, const 
     for (size_t i = 0; i < argv.n; i++)
         free(argv.at[i]);
     vec_free(&argv);
-    if (t->cache)
-        free(env[0]);
+    while (owned--)
+        free(env[owned]);
     free(env);
     close(r.out);
     close(r.said);

@@ -15,6 +15,7 @@ void worker_calls_stop(struct worker_calls *c); /* NULL is fine */
 struct worker_tool {
     const char *program;
     const char *cache;          /* its DISTILLD_CACHE; NULL: as ours */
+    const char *roots;          /* its DISTILLD_ROOTS (roots.h); NULL: none */
     struct worker_calls *calls; /* NULL: nobody ends it */
 };
 

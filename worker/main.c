@@ -1,7 +1,9 @@
 /* distill-worker: one MPI rank of a job, or a tool on its own. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/base/table.h"
 #include "worker/cmd.h"
@@ -92,6 +94,7 @@ int main(int argc, char **argv)
         print_help(stdout);
         return 0;
     }
+    file_set_roots(getenv("DISTILLD_ROOTS"));
     cmd = table_find(TABLE(commands), argv[1]);
     if (!cmd) {
         table_unknown(TABLE(commands), "command", argv[1], &err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/file.h"
 #include "proto/base/mem.h"
 #include "proto/wire/presets.h"
 #include "proto/wire/ref.h"
@@ -70,6 +71,15 @@ static void refuse_name(const char *pointer, const char *weights, struct problem
                      weights);
 }
 
+static char *check_path(const char *pointer, const char *path, void *problems)
+{
+    struct error err;
+
+    if (!file_in_roots(path, &err))
+        problems_add(problems, pointer, "%s", err.msg);
+    return NULL;
+}
+
 /* A teacher's normalisation that is what its file says, or else its data, need not be said: with it or without, the
  * job is the same. */
 static void settle_teacher_norm(JobSpec *job)
@@ -102,6 +112,7 @@ static JobSpec *make_job(struct json *take_spec, const struct session_request *r
     job = job_from_json(take_spec, &p);
     if (job) {
         job_validate(job, &known, &p);
+        job_each_path(job, check_path, &p);
         refuse_name("#/teacher/weights", job->teacher ? job->teacher->weights : NULL, &p);
         refuse_name("#/student/weights", job->student ? job->student->weights : NULL, &p);
     }

@@ -116,7 +116,7 @@ export class JobPage {
     else
       this.onJob();
     /* After these something may have been missed, or the job has made files. */
-    if (kind === "snapshot" || kind === "state" || kind === "end")
+    if (kind === "snapshot" || kind === "state" || kind === "end" || kind === "purged")
       this.load();
   }
 
@@ -139,7 +139,7 @@ export class JobPage {
       this.store.update(await getJson(jobPath(this.id)));
       this.missing = false;
     } catch (error) {
-      this.missing = error.status === 404;
+      this.missing = error.status === 404 || error.status === 410;
     }
     if (!this.closed)
       this.onJob();

@@ -8,6 +8,8 @@ export class Store {
   take(kind, data) {
     if (kind === "snapshot")
       this.replace(data.items);
+    else if (kind === "purged")
+      this.jobs.delete(data.id);
     else if (data.id)
       this.update(data);
   }

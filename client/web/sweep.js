@@ -137,7 +137,7 @@ export class SweepPage {
       this.store.update(job);
       this.summary = summary;
     } catch (error) {
-      this.missing = error.status === 404 || error.status === 409;
+      this.missing = [404, 409, 410].includes(error.status);
     }
     this.asking = false;
     if (this.closed)

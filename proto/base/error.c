@@ -19,6 +19,7 @@ static const struct {
     [ERR_BUSY] = {"storage_busy", 75, 503},
     [ERR_UNSUPPORTED] = {"unsupported", 2, 422},
     [ERR_NOT_FOUND] = {"not_found", 2, 404},
+    [ERR_GONE] = {"gone", 2, 410},
     [ERR_CONFLICT] = {"conflict", 1, 409},
     [ERR_TOO_LARGE] = {"too_large", 2, 413},
     [ERR_UNAUTHORIZED] = {"unauthorized", 2, 401},

@@ -17,6 +17,7 @@ enum err_code {
     ERR_BUSY,        /* another program holds what is needed */
     ERR_UNSUPPORTED, /* well formed, but not something this program can do */
     ERR_NOT_FOUND,
+    ERR_GONE,     /* it was there, and was removed for good */
     ERR_CONFLICT, /* not in the present state */
     ERR_TOO_LARGE,
     ERR_UNAUTHORIZED,

@@ -12,7 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/base/beneath.h"
 #include "proto/base/str.h"
+#include "proto/base/vec.h"
 
 /* The fault seam: one counter for each kind of operation. */
 enum io_op {
@@ -86,41 +88,118 @@ static enum err_code code_of_errno(void)
     return errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO;
 }
 
-/* Without waiting for what may never come: somebody to write to a FIFO. */
-static int open_to_read(const char *path, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+/* -- Where reading stays ----------------------------------------------------------------------------- */
 
+static struct {
+    VEC(char *) at;
+    char *list; /* as it was given */
+} roots;
+
+void file_set_roots(const char *list)
+{
+    for (size_t i = 0; i < roots.at.n; i++)
+        free(roots.at.at[i]);
+    vec_free(&roots.at);
+    free(roots.list);
+    roots.list = list ? str_dup(list) : NULL;
+    for (size_t len; list && *list; list += len + (list[len] == ':')) {
+        len = strcspn(list, ":");
+        if (len)
+            vec_push(&roots.at, str_ndup(list, len));
+    }
+}
+
+/* NULL: it lies in none. */
+static const char *root_of(const char *path)
+{
+    for (size_t i = 0; i < roots.at.n; i++)
+        if (beneath_rest(roots.at.at[i], path))
+            return roots.at.at[i];
+    return NULL;
+}
+
+bool file_in_roots(const char *path, struct error *err)
+{
+    return !roots.at.n || root_of(path) ||
+           err_set(err, ERR_INVALID, "must lie in one of the folders %s, got %s", roots.list, path);
+}
+
+static bool explain(const char *path, const char *root, const struct error *why, struct error *err)
+{
+    switch (why->code) {
+    case ERR_FORBIDDEN:
+        return err_set(err, why->code, "open %s: a symbolic link or `..` leads out of %s", path,
+                       root);
+    case ERR_NOT_FOUND: return err_set(err, why->code, "open %s: %s", path, strerror(ENOENT));
+    default: return err_set(err, why->code, "%s: %s", root, why->msg);
+    }
+}
+
+static int open_below(const char *root, const char *path, int flags, struct error *err)
+{
+    int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd;
+    struct error why;
+
+    if (folder < 0) {
+        err_set(err, code_of_errno(), "open %s: %s", root, strerror(errno));
+        return -1;
+    }
+    fd = beneath_open(folder, beneath_rest(root, path), flags, &why);
+    close(folder);
     if (fd < 0)
+        explain(path, root, &why, err);
+    return fd;
+}
+
+static int open_for(const char *path, int flags, struct error *err)
+{
+    const char *root = root_of(path);
+    int fd = root ? open_below(root, path, flags, err) : open(path, flags | O_CLOEXEC);
+
+    if (!root && fd < 0)
         err_set(err, code_of_errno(), "open %s: %s", path, strerror(errno));
     return fd;
 }
 
-bool file_read(const char *path, struct buf *out, struct error *err)
+int file_open_folder(const char *path, struct error *err)
+{
+    return open_for(path, O_RDONLY | O_DIRECTORY, err);
+}
+
+/* Without waiting for what may never come: somebody to write to a FIFO. */
+static int open_to_read(const char *path, struct error *err)
+{
+    return open_for(path, O_RDONLY | O_NONBLOCK, err);
+}
+
+bool file_read_open(int fd, const char *path, struct buf *out, struct error *err)
 {
     char chunk[65536];
     ssize_t n;
+
+    while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return err_set(err, ERR_IO, "read %s: %s", path, strerror(errno));
+        if (!buf_add(out, chunk, (size_t)n))
+            return err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes", path,
+                           out->max);
+    }
+    return true;
+}
+
+bool file_read(const char *path, struct buf *out, struct error *err)
+{
     int fd = open_to_read(path, err);
+    bool ok;
 
     if (fd < 0)
         return false;
     fcntl(fd, F_SETFL, 0); /* a pipe that is being written is waited for */
-    while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            err_set(err, ERR_IO, "read %s: %s", path, strerror(errno));
-            close(fd);
-            return false;
-        }
-        if (!buf_add(out, chunk, (size_t)n)) {
-            err_set(err, ERR_TOO_LARGE, "%s is larger than the limit of %zu bytes", path, out->max);
-            close(fd);
-            return false;
-        }
-    }
+    ok = file_read_open(fd, path, out, err);
     close(fd);
-    return true;
+    return ok;
 }
 
 bool file_write_all(int fd, const char *path, const void *data, size_t len, struct error *err)
@@ -318,6 +397,13 @@ bool file_exists(const char *path)
     return access(path, F_OK) == 0;
 }
 
+void file_touch(const char *path)
+{
+    file_fence();
+    if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) != 0)
+        errno = 0;
+}
+
 static int64_t nanoseconds(struct timespec t)
 {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -334,9 +420,15 @@ static struct file_stamp stamp_of(const struct stat *st)
 bool file_look(const char *path, struct file_stamp *stamp, enum file_kind *kind, struct error *err)
 {
     struct stat st;
+    int fd = open_for(path, O_PATH, err);
+    bool ok;
 
-    if (stat(path, &st) != 0)
-        return err_set(err, code_of_errno(), "look at %s: %s", path, strerror(errno));
+    if (fd < 0)
+        return false;
+    ok = fstat(fd, &st) == 0 || err_set(err, ERR_IO, "look at %s: %s", path, strerror(errno));
+    close(fd);
+    if (!ok)
+        return false;
     *stamp = stamp_of(&st);
     *kind = S_ISREG(st.st_mode) ? FILE_PLAIN : S_ISDIR(st.st_mode) ? FILE_FOLDER : FILE_OTHER;
     return true;

@@ -17,9 +17,20 @@
 /* Whether a DISTILLD_FAULT is such a one; those that are not fail nothing here. */
 bool file_is_fault(const char *spec);
 
+/* Folders below which no link is followed and no `..` taken, by the functions here that read (beneath.h): what somebody
+ * else may put there does not lead out. "DIR:DIR", absolute; NULL: none. Set once, before there are threads. */
+void file_set_roots(const char *list);
+/* Whether the path lies in one of them, as it is written; so does any where there are none. ERR_INVALID */
+bool file_in_roots(const char *path, struct error *err);
+/* A folder to be listed; -1 with err. */
+int file_open_folder(const char *path, struct error *err);
+
 /* Appends the whole file to out. A file larger than out->max is ERR_TOO_LARGE; a missing one is
  * ERR_NOT_FOUND. A pipe is read to its end; one that nobody has open to write is empty. */
 bool file_read(const char *path, struct buf *out, struct error *err);
+
+/* The same of what is open; `path` is for the message. */
+bool file_read_open(int fd, const char *path, struct buf *out, struct error *err);
 
 /* The new content is on disk under `path`, or the old one is untouched: writes path.tmp-PID, fsync,
  * rename, fsync of the directory. */
@@ -62,6 +73,9 @@ void file_fence(void);
 
 bool file_make_dirs(const char *dir, mode_t mode, struct error *err);
 bool file_exists(const char *path);
+/* Makes now the time of its last change, which says here that it is in use. Best effort: who may not, or finds nothing
+ * there, goes on without. */
+void file_touch(const char *path);
 
 /* What tells a file from another one, and from itself after a change, without reading it. */
 struct file_stamp {

@@ -493,14 +493,21 @@ static void check_train(const JobSpec *job, struct problems *p)
         }
 }
 
+bool job_name_fits(const char *name, struct error *err)
+{
+    return (name[0] && strlen(name) <= JOB_MAX_NAME) ||
+           err_set(err, ERR_INVALID, "must have 1 to %d bytes, got %zu", JOB_MAX_NAME,
+                   strlen(name));
+}
+
 static void check_identity(const JobSpec *job, struct problems *p)
 {
     struct error err;
 
     if (!ref_check_name(job->project, &err))
         problems_add(p, "#/project", "%s", err.msg);
-    if (job->name && (!job->name[0] || strlen(job->name) > 128))
-        problems_add(p, "#/name", "must have 1 to 128 bytes, got %zu", strlen(job->name));
+    if (job->name && !job_name_fits(job->name, &err))
+        problems_add(p, "#/name", "%s", err.msg);
     if (job->n_labels > 64)
         problems_add(p, "#/labels", "at most 64 labels, got %zu", job->n_labels);
 }

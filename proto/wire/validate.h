@@ -9,12 +9,16 @@
 enum {
     JOB_MAX_LANES = 1024,
     JOB_MAX_THREADS = 1024,
-    JOB_MAX_NEEDS = 32
+    JOB_MAX_NEEDS = 32,
+    JOB_MAX_NAME = 128 /* bytes */
 };
 
 /* Adds a problem for each rule that is broken, by one job: for a sweep there is sweep_check. Names of models, losses, ... are held against
  * `known`, unless it is NULL. */
 void job_validate(const JobSpec *job, const struct catalog *known, struct problems *p);
+
+/* 1 to 128 bytes; ERR_INVALID otherwise. */
+bool job_name_fits(const char *name, struct error *err);
 
 /* 1, 2, 4, ... up to the lanes; fills err with a sentence that names both otherwise. */
 bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err);

@@ -95,5 +95,28 @@ for query in rank=-1 rank=x rank= tail=-1 tail=1000001 tail=x from=-1 'rank=0%00
     api GET "$base/logs?$query"
     problem 400 bad_request "logs?$query"
 done
+# A folder that is a link is none.
+mv "$out/checkpoints" "$tmp/checkpoints"
+ln -s "$tmp/checkpoints" "$out/checkpoints"
+! get "$base/artifacts" '.items[].name' | grep checkpoints || fail "the list goes through a link"
+mv "$out" "$tmp/out"
+ln -s "$tmp/out" "$out"
+api GET "$base/artifacts/spec.json"
+problem 404 not_found "a run directory that is a link"
+
+# What is removed is gone, with all that it has, but not with what it points to.
+touch "$state/address.tmp-77" -d '2 days ago'
+[[ $(ctl gc --dry-run) == *"temporary"*"address.tmp-77"*"1 to be removed"* ]] || fail "gc --dry-run: $(ctl gc --dry-run)"
+[[ $(ctl gc) == *"1 removed"*"0 failed"* && ! -e $state/address.tmp-77 ]] || fail "gc"
+[[ $(ctl rm "$id") == "$id succeeded" ]] || fail "rm"
+api GET "$base"
+problem 410 gone "a job that was removed"
+! ctl show "$id" 2>"$tmp/said" || fail "show of a job that was removed"
+grep -q 'was removed at' "$tmp/said" || fail "show says: $(cat "$tmp/said")"
+is_clear() {
+    [ ! -e "$state/jobs/$id" ]
+}
+within 5 is_clear || fail "the folder of the job stays"
+[ -s "$tmp/out/spec.json" ] || fail "a link was followed"
 problems_are_whole
 stop_daemon

@@ -68,9 +68,12 @@ draining() {
     [ "$(body '"\(.state) \(.reason.code) \(.priority) \(.planned_start)"')" = "queued draining -3 null" ]
 }
 within 5 draining || fail "a paused queue: $text"
+ctl edit "${waiting[2]}" --priority 9 --name urgent --label why=demo >/dev/null || fail "edit"
 stop_daemon
 start_daemon
 within 5 draining || fail "a restart resumes the queue: $text"
+[ "$(get "/api/v1/jobs/${waiting[2]}" '"\(.priority) \(.name) \(.spec.labels.why)"')" = "9 urgent demo" ] ||
+    fail "a change is lost: $text"
 [ "$(get /api/v1/queue '"\(.paused) \(.used_slots) of \(.slots), \(.waiting) wait, \(.running) run"')" = \
     "true 1 of 2, 5 wait, 1 run" ] || fail "queue: $text"
 http GET /readyz
@@ -89,7 +92,11 @@ done
 kill $listener
 ! grep -q '2 slots.* 2 of 2 are free' "$tmp/told" || fail "slots that were just given away are said to be free: $(grep -m 1 '2 of 2 are free' "$tmp/told")"
 order=$(for i in 0 1 2 3 4; do echo "$(get "/api/v1/jobs/${waiting[i]}" .started_at) $i"; done | sort | cut -d' ' -f2 | tr -d '\n')
-[ "$order" = 13024 ] || fail "started in the order $order"
+[ "$order" = 21304 ] || fail "started in the order $order"
+! ctl edit "${waiting[2]}" --priority 1 2>"$tmp/said" || fail "the priority of a job that is over was changed"
+grep -q 'no place in the queue' "$tmp/said" || fail "edit says: $(cat "$tmp/said")"
+ctl edit "${waiting[2]}" --label why= >/dev/null || fail "a label of a job that is over"
+[ "$(get "/api/v1/jobs/${waiting[2]}" '"\(.name) \(.spec.labels)"')" = "urgent {}" ] || fail "a label stays: $text"
 
 # Two jobs of one rank run side by side.
 submit "$long | .resources.ranks = 1"

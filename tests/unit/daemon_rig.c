@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "daemon/audit.h"
+#include "daemon/gc.h"
 #include "daemon/hosts.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
@@ -32,6 +33,8 @@ void rig_open(struct daemon *d, const char *name, size_t max_events)
     ck_assert_int_eq(uv_loop_init(&d->loop), 0);
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
+    d->purge = purge_open(d);
+    d->gc = gc_open(d);
     uv_timer_init(&d->loop, &d->schedule);
     uv_timer_init(&d->loop, &d->heartbeat);
     d->schedule.data = d->heartbeat.data = d;
@@ -51,6 +54,8 @@ void rig_close(struct daemon *d)
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&d->loop), 0);
+    gc_close(d->gc);
+    purge_close(d->purge);
     daemon_drop_all(d);
     events_free(d->events);
     store_close(d->store);
@@ -122,4 +127,42 @@ struct sockaddr_in rig_serve(struct daemon *d)
     ck_assert_msg(d->http, "%s", err.msg);
     sse_start(d);
     return a;
+}
+
+int rig_ask(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
+            const char *headers, const char *body, struct buf *answer)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), status = 0;
+    char *text = str_fmt("%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n"
+                         "Content-Type: application/json\r\nConnection: close\r\n"
+                         "Authorization: Bearer %s\r\n%s\r\n%s",
+                         method, path, strlen(body), d->token, headers, body);
+
+    buf_free(answer);
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)a, sizeof(*a)), 0);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    free(text);
+    for (int i = 0; i < 500 && !rig_receive(fd, answer); i++)
+        rig_turn(d);
+    close(fd);
+    rig_turn(d);
+    sscanf(buf_text(answer), "HTTP/1.1 %d", &status);
+    return status;
+}
+
+struct json *rig_json(const struct buf *answer)
+{
+    const char *body = strstr(buf_text(answer), "\r\n\r\n");
+    struct error err;
+    struct json *j = body ? js_parse(body + 4, strlen(body + 4), &err) : NULL;
+
+    ck_assert_msg(j, "no JSON: %s", buf_text(answer));
+    return j;
+}
+
+void rig_hang_up(struct daemon *d)
+{
+    events_on_publish(d->events, NULL, NULL);
+    http_stop(d->http);
+    d->http = NULL;
 }

@@ -23,5 +23,12 @@ struct sockaddr_in rig_serve(struct daemon *d);
 void rig_turn(struct daemon *d);
 /* What has come by now; true when the peer has closed. */
 bool rig_receive(int fd, struct buf *out);
+/* One request with the token of the rig's daemon; headers: each with its line end. Its status; the answer, whose body
+ * rig_json reads, comes in place of what is in `answer`. */
+int rig_ask(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
+            const char *headers, const char *body, struct buf *answer);
+struct json *rig_json(const struct buf *answer);
+/* Before rig_close. */
+void rig_hang_up(struct daemon *d);
 
 #endif

@@ -570,7 +570,7 @@ START_TEST(every_route_is_reached_and_guarded)
             ck_assert_int_eq(r->access, ACCESS_TOKEN);
         else if (str_starts(r->pattern, "/api/v1/tokens") ||
                  str_starts(r->pattern, "/api/v1/audit") ||
-                 str_starts(r->pattern, "/api/v1/admin:"))
+                 str_starts(r->pattern, "/api/v1/admin:") || str_starts(r->pattern, "/api/v1/gc:"))
             ck_assert_msg(r->access == ACCESS_ADMIN, "%s %s", r->method, r->pattern);
         else if (str_starts(r->pattern, "/api/v1/webhooks")) /* their addresses may be secrets */
             ck_assert_msg(r->access == ACCESS_OPERATE, "%s %s", r->method, r->pattern);

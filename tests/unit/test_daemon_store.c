@@ -432,6 +432,31 @@ START_TEST(lines_arrive_in_any_cut_and_count_once)
 }
 END_TEST
 
+START_TEST(what_is_no_file_has_no_metrics)
+{
+    char *out, *path;
+    struct error err;
+    struct daemon d;
+    struct job *j;
+
+    rig_open(&d, "no-file", 64);
+    j = rig_submit(&d, 1);
+    out = daemon_job_path(&d, j->id, "out");
+    path = str_path(out, "metrics.jsonl");
+    ck_assert_ok(file_make_dirs(out, 0755, &err), err);
+    alarm(10); /* nobody writes to it */
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert(!ingest_rest(&d, j, &err) && err.code == ERR_DATA);
+    alarm(0);
+    unlink(path);
+    ck_assert_int_eq(symlink("/etc/passwd", path), 0);
+    ck_assert(!ingest_rest(&d, j, &err) && err.code == ERR_FORBIDDEN);
+    free(path);
+    free(out);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(the_rest_is_read_from_the_file)
 {
     struct daemon d;
@@ -554,5 +579,5 @@ UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_af
           a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
           no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
           a_newer_file_is_refused, points_come_once_with_their_offset,
-          lines_arrive_in_any_cut_and_count_once, the_rest_is_read_from_the_file,
-          a_worker_that_does_not_answer_is_named)
+          lines_arrive_in_any_cut_and_count_once, what_is_no_file_has_no_metrics,
+          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)

@@ -244,7 +244,7 @@ START_TEST(what_is_no_image_is_an_error_or_skipped)
         free(path);
     }
     ck_assert_error(try_open("imagefolder", "/nonexistent", SPLIT_TRAIN, false, &err), err,
-                    "open the folder /nonexistent/train: No such file");
+                    "open /nonexistent/train: No such file");
     put(dir, "none/train/x", "x", 1);
     free(dir);
     dir = str_fmt("%s/%s/none", unit_dir(), __func__);

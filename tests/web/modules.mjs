@@ -116,6 +116,9 @@ const tests = {
     assert.deepEqual(store.ordered().map((j) => j.id), ["a", "c", "b"]);
     store.take("snapshot", { items: [{ id: "a", state: "failed" }] });
     assert.deepEqual([...store.jobs.values()].map((j) => [j.id, j.name, j.state]), [["a", "n", "failed"]]);
+    store.take("purged", { id: "a", name: "n", state: "failed" });
+    assert.equal(store.jobs.size, 0);
+    store.take("snapshot", { items: [{ id: "a", state: "failed" }] });
     store.take("snapshot", { items: [] });
     assert.equal(store.jobs.size, 0);
   },

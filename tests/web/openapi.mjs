@@ -204,6 +204,11 @@ async function run() {
     await c.check("POST", `${one}:${verb}`, `${jobs}/${held}:${verb}`, {}, status);
   await c.check("POST", `${one}:cancel`, `${jobs}/${held}:cancel`, {}, 202);
   await c.check("POST", `${one}:hold`, `${own}:hold`, {}, 409);
+  for (const [match, status] of [[{}, 428], [{ "If-Match": "\"x\"" }, 412], [{ "If-Match": "*" }, 200]])
+    await c.check("PATCH", one, `${jobs}/${held}`, { body: { name: "x", labels: { a: "b" } }, headers: match }, status);
+  await c.check("DELETE", one, `${jobs}/${held}`, {}, 202);
+  await c.check("DELETE", one, nobody, {}, 404);
+  await c.check("GET", one, `${jobs}/${held}`, {}, 410);
   await c.check("POST", `${one}:retry`, `${nobody}:retry`, {}, 404);
   for (const list of ["attempts", "events", "artifacts", "metrics/series", "logs"])
     await c.check("GET", `${one}/${list}`, `${own}/${list}`, {}, 200);
@@ -224,6 +229,10 @@ async function run() {
     await c.check("GET", path, path, {}, 200);
   for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
     await c.check("POST", path, path, {}, 200);
+  await c.check("POST", "/api/v1/gc:plan", "/api/v1/gc:plan", {}, 200);
+  await c.check("POST", "/api/v1/gc:plan", "/api/v1/gc:plan", { body: { retention_days: -1 } }, 422);
+  await c.check("POST", "/api/v1/gc:run", "/api/v1/gc:run", {}, 200);
+  await c.check("POST", "/api/v1/gc:run", "/api/v1/gc:run", { body: { plan: "gc_0" } }, 404);
   const project = "/api/v1/projects/{name}", mine = "/api/v1/projects/mine";
   await c.check("GET", project, mine, {}, 404);
   await c.check("PUT", project, mine, { body: { weight: 2, quota: { slots: 1, queued: 9 } } }, 200);

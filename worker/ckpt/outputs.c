@@ -211,6 +211,8 @@ static bool make_locked(struct outputs *o, bool *damaged, struct error *err)
     *damaged = there && !begun;
     if (!begun && !file_replace(o->path, o->header.data, o->header.len, 0644, err))
         return false;
+    if (begun)
+        file_touch(o->path); /* what is not used for long may be removed */
     if (begun && len == o->bytes)
         return true;
     if (open_to_write(o, err) && file_reserve(o->fd, o->path, o->bytes, err))

@@ -35,12 +35,14 @@ static void listing_free(struct listing *l)
 
 static bool list(struct listing *l, const char *path, struct error *err)
 {
-    DIR *dir = opendir(path);
+    int fd = file_open_folder(path, err);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     const struct dirent *e;
 
+    if (fd < 0 && err && err->code == ERR_NOT_FOUND)
+        err->code = ERR_DATA;
     if (!dir)
-        return err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_DATA : ERR_IO,
-                       "open the folder %s: %s", path, strerror(errno));
+        return false;
     while ((e = readdir(dir)) != NULL)
         if (e->d_name[0] != '.')
             vec_push(l, str_dup(e->d_name));

@@ -116,23 +116,36 @@ static struct json *recall(const char *path, const struct json *about)
 
 struct json *memo_recall(const struct dataset *d, const char *cache, const char *what)
 {
-    struct json *about, *found = NULL;
+    struct json *about, *found;
     struct places p;
 
     if (!d->folder)
         return NULL;
     about = circumstances(d, what);
     p = places_of(d, cache, what);
-    for (int k = 0; k < 2 && !found; k++)
-        found = recall(p.path[k], about);
+    found = recall(p.path[0], about);
+    if (!found) {
+        found = recall(p.path[1], about);
+        file_touch(p.path[1]); /* what is not used for long may be removed */
+    }
     places_free(&p);
     js_free(about);
     return found;
 }
 
+/* A link in the place of the folder would lead out of where reading has to stay. */
+static bool is_folder(const char *path)
+{
+    struct file_stamp stamp;
+    enum file_kind kind;
+
+    return file_look(path, &stamp, &kind, NULL) && kind == FILE_FOLDER;
+}
+
 static bool keep(const char *folder, const char *path, const char *text)
 {
-    return file_make_dirs(folder, 0755, NULL) && file_replace(path, text, strlen(text), 0644, NULL);
+    return file_make_dirs(folder, 0755, NULL) && is_folder(folder) &&
+           file_replace(path, text, strlen(text), 0644, NULL);
 }
 
 void memo_keep(const struct dataset *d, const char *cache, const char *what,

@@ -72,6 +72,8 @@ bool means_cache_load(const char *dir, const struct means_provenance *p, struct 
                      path);
         means_free(out);
     }
+    if (ok)
+        file_touch(path); /* what is not used for long may be removed */
     free(path);
     return ok;
 }

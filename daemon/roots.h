@@ -1,0 +1,15 @@
+/* Where the paths that users name may lie: below the folders of --data-root, or among the results of jobs. Held against a
+ * job when it is submitted, and, because links can be made and folders renamed later, by the worker when it reads
+ * (file.h, file_set_roots). */
+#ifndef DAEMON_ROOTS_H
+#define DAEMON_ROOTS_H
+
+#include "daemon/daemon.h"
+
+/* Sets d->roots: what the worker gets as DISTILLD_ROOTS, with the folders of the state that specs lead to. */
+void roots_open(struct daemon *d);
+/* ERR_INVALID: it lies elsewhere, or a link or `..` leads out. What is not there passes: its absence is told by whoever
+ * needs it. */
+bool roots_check(const struct daemon *d, const char *path, struct error *err);
+
+#endif
