@@ -78,14 +78,14 @@ static char *check_path(const char *pointer, const char *path, void *arg)
 /* What only this daemon can tell. */
 static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
 {
+    const int64_t ranks = spec->resources->ranks->min; /* the fewest of a range are enough */
     struct error err;
 
     job_each_path(spec, check_path, p);
     needs_check(d, spec, p);
-    if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
+    if (!hosts_can_take(d, ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
-    else if (!projects_can_take(d, spec->project,
-                                (int64_t)spec->resources->ranks * spec->resources->threads, &err))
+    else if (!projects_can_take(d, spec->project, ranks * spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
 

@@ -365,7 +365,7 @@ static void on_tick(uv_timer_t *t)
     for (size_t i = d->active.n; i-- > 0;) {
         struct active *a = d->active.at[i];
 
-        waiting |= a->job->state == JOB_QUEUED || job_is_sweep(a->job);
+        waiting |= a->job->state == JOB_QUEUED || job_is_sweep(a->job) || job_can_grow(a->job);
         if (!attempts_running(a))
             continue;
         announce_log(d, a);

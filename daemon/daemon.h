@@ -22,7 +22,7 @@ struct settings {
     const char *tls_certificate, *tls_key;
     int64_t requests_per_second, auth_failures;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
-    double host_retry_s, lease_s, silence_s;
+    double host_retry_s, lease_s, silence_s, grow_after_s;
     bool recover, check_config;
     bool help, version;
 };

@@ -1,6 +1,7 @@
 #include "daemon/lifecycle.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,30 +272,46 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
     return true;
 }
 
-bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err)
+bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, const struct reason *why,
+                      struct error *err)
 {
     const int64_t before = a->job->ranks;
-    struct reason why;
+    struct reason asked;
 
     if (ranks == before)
         return true;
+    if (job_is_elastic(a->job) && a->job->state == JOB_QUEUED)
+        return err_set(err, ERR_CONFLICT,
+                       "job %s waits; it starts with as many of its %" PRId64 " to %" PRId64
+                       " ranks as there are slots for",
+                       a->job->id, a->job->ranks_min, a->job->ranks_max);
     if (a->job->cancel_requested)
         return err_set(err, ERR_CONFLICT, "job %s is being cancelled", a->job->id);
-    reason_set(&why, "resizing", "asked to go on with %" PRId64 " rank%s instead of %" PRId64,
+    reason_set(&asked, "resizing", "asked to go on with %" PRId64 " rank%s instead of %" PRId64,
                ranks, ranks == 1 ? "" : "s", before);
     a->job->ranks = ranks;
-    if (lifecycle_apply(d, a, EV_RESIZE, &why, err))
+    if (lifecycle_apply(d, a, EV_RESIZE, why ? why : &asked, err))
         return true;
     a->job->ranks = before;
     return false;
 }
 
+void lifecycle_name_for(const struct job *j, const struct job *other, char out[LIFECYCLE_NAME])
+{
+    if (strcmp(j->project, other->project) == 0)
+        snprintf(out, LIFECYCLE_NAME, "job %s", other->id);
+    else
+        snprintf(out, LIFECYCLE_NAME, "a job of another project");
+}
+
 bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err)
 {
+    char name[LIFECYCLE_NAME];
     struct reason why;
 
-    reason_set(&why, "preempted", "stops with a checkpoint for job %s, whose priority is %" PRId64,
-               by->id, by->priority);
+    lifecycle_name_for(a->job, by, name);
+    reason_set(&why, "preempted", "stops with a checkpoint for %s, whose priority is %" PRId64,
+               name, by->priority);
     memcpy(a->job->yield_for, by->id, sizeof(a->job->yield_for));
     if (lifecycle_apply(d, a, EV_PREEMPT, &why, err))
         return true;

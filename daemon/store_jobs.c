@@ -15,7 +15,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
         " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
-        " preemptible, min_runtime_ms) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " preemptible, min_runtime_ms, ranks_min, ranks_max)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -45,6 +46,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 23, j->preempt);
     db_bind_int(q, 24, j->preemptible);
     db_bind_int(q, 25, j->min_runtime_ms);
+    db_bind_int(q, 26, j->ranks_min);
+    db_bind_int(q, 27, j->ranks_max);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -129,7 +132,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
     " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
-    " preempt, preemptible, min_runtime_ms, yield_for"
+    " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -221,6 +224,8 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->preemptible = db_int(q, 39);
     j->min_runtime_ms = db_int(q, 40);
     snprintf(j->yield_for, sizeof(j->yield_for), "%s", db_text(q, 41));
+    j->ranks_min = db_int(q, 42);
+    j->ranks_max = db_int(q, 43);
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))

@@ -131,6 +131,8 @@ const char *const store_state_schema[] = {
     "  SELECT raise(ABORT, 'the audit log is append-only'); END;"
     "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN"
     "  SELECT raise(ABORT, 'the audit log is append-only'); END",
+    "ALTER TABLE job ADD COLUMN ranks_min INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN ranks_max INTEGER NOT NULL DEFAULT 0",
 };
 
 const char *const store_metrics_schema[] = {

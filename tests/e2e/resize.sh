@@ -84,7 +84,7 @@ wait_state "$second" running
 verb "$old" retry
 resized "$old" 2
 kill_daemon
-start_daemon --slots 4
+start_daemon --slots 4 --grow-after 0
 rm "$state/uplink.sock"
 resized "$second" 4
 within 20 state_is "$second" queued || fail "job is $now"
@@ -126,6 +126,35 @@ means=$(body .id)
 refused "$means" 2 '#/ranks expected a job of kind train or distill, got one of kind class_means'
 wait_state "$means" succeeded
 wait_state "$id" cancelled
+
+# A job that leaves its ranks to the queue has as many as there are slots for, gives some of them up as soon as
+# another job can start by that, and gets them back; also when the daemon is killed meanwhile.
+kill_daemon # whose socket is gone
+start_daemon --slots 4 --grow-after 0
+post_job "$(jq '.resources.ranks = {min: 2, max: 4}' <<<"$spec")"
+expect 202 "a range of ranks"
+elastic=$(body .id)
+works "$elastic" '[4]'
+[ "$(get "/api/v1/jobs/$elastic" '[.ranks, .elastic.min, .elastic.max] | tostring')" = '[4,2,4]' ] || fail "ranks: $text"
+refused "$elastic" 1 '#/ranks the job asks for 2 to 4 ranks; 1 is outside'
+submit "$long"
+other=$id
+gives_way() {
+    [[ $(history "$elastic") == *running:shrinking* ]]
+}
+within 10 gives_way || fail "nobody gives way: $(get "/api/v1/jobs/$other" .reason)"
+kill_daemon
+start_daemon --slots 4 --grow-after 0
+works "$elastic" '[4,2]'
+wait_state "$other" running
+verb "$other" cancel
+works "$elastic" '[4,2,4]'
+is_calm "$elastic"
+[[ $(get "/api/v1/jobs/$elastic/events" '.items[].message') == *"goes on with 2 ranks instead of 4, so that job $other can start"* ]] ||
+    fail "why: $(get "/api/v1/jobs/$elastic/events" .)"
+said=$(history "$elastic")
+[ "$said" = "queued starting running running:shrinking queued:resizing starting running running:growing queued:resizing starting running succeeded" ] ||
+    fail "history: $said"
 problems_are_whole
 
 stop_daemon
