@@ -351,7 +351,7 @@ static void announce_log(struct daemon *d, struct active *a)
         js_set(data, "job", js_new_string(a->job->id));
         js_set(data, "rank", js_new_int(0));
         js_set(data, "bytes", js_new_int(st.st_size));
-        lifecycle_tell(d, "log", a->job->id, data);
+        lifecycle_tell(d, "log", a->job, data);
     }
     free(path);
 }

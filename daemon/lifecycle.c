@@ -18,23 +18,23 @@
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
-void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data)
+void lifecycle_tell(struct daemon *d, const char *kind, const struct job *j, struct json *take_data)
 {
-    lifecycle_tell_text(d, kind, job, js_text(take_data, JS_COMPACT));
+    lifecycle_tell_text(d, kind, j, js_text(take_data, JS_COMPACT));
     js_free(take_data);
 }
 
-void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text)
+void lifecycle_tell_text(struct daemon *d, const char *kind, const struct job *j, char *take_text)
 {
-    events_publish(d->events, kind, job, take_text);
+    events_publish(d->events, kind, j->id, j->project, take_text);
     free(take_text);
 }
 
 static void tell_state(struct daemon *d, const struct job *j)
 {
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
     if (job_is_final(j->state))
-        lifecycle_tell_text(d, "end", j->id, job_text(j, false));
+        lifecycle_tell_text(d, "end", j, job_text(j, false));
     courier_soon(d);
 }
 

@@ -44,8 +44,9 @@ bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by,
 bool lifecycle_load(struct daemon *d, struct error *err);
 
 /* Publishes an event about a job. */
-void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data);
+void lifecycle_tell(struct daemon *d, const char *kind, const struct job *j,
+                    struct json *take_data);
 /* The same, of JSON text in one line. */
-void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text);
+void lifecycle_tell_text(struct daemon *d, const char *kind, const struct job *j, char *take_text);
 
 #endif

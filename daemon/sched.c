@@ -83,7 +83,7 @@ static void explain(struct daemon *d, struct active *a, size_t ahead, bool over_
         return;
     j->reason = why;
     j->planned_ms = planned_ms;
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
 /* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
@@ -120,7 +120,7 @@ static void explain_hold(struct daemon *d, struct job *j)
     if (strcmp(j->reason.code, "held") == 0)
         return;
     reason_set(&j->reason, "held", "%s", "held by a user; it waits until it is released");
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
 static void start(struct daemon *d, struct active *a, const struct queue_job *q)

@@ -271,6 +271,23 @@ bool store_job_state(struct store *s, const char *id, enum job_state *out, struc
     return got == DB_ROW;
 }
 
+bool store_job_project(struct store *s, const char *id, char out[REF_NAME_SIZE], struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT project FROM job WHERE id=?", err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, id);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        snprintf(out, REF_NAME_SIZE, "%s", db_text(q, 0));
+    else if (got == DB_DONE)
+        err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
+    db_reset(q);
+    return got == DB_ROW;
+}
+
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err)
 {
     struct db_stmt *q = db_prepare(s->state, "SELECT id FROM job ORDER BY seq DESC LIMIT 1", err);
@@ -304,11 +321,11 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 }
 
 /* Two texts, because the index of states serves only a plain comparison. */
-#define PAGE_SQL(and_state)                                                                        \
-    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state                \
-    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND (?5 " \
-    "IS NULL OR"                                                                                   \
-    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"                \
+#define PAGE_SQL(and_state)                                                                   \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state           \
+    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
+    " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR"                                        \
+    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"           \
     " ORDER BY seq DESC LIMIT ?2"
 
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
@@ -330,6 +347,7 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
         db_bind_text(q, 7, job_state_name(f->state));
     db_bind_text(q, 8, f->sweep);
     db_bind_text(q, 9, f->project);
+    db_bind_text(q, 10, f->only);
     return each_job(s, q, fn, arg, err);
 }
 

@@ -132,7 +132,9 @@ const char *const store_state_schema[] = {
     "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN"
     "  SELECT raise(ABORT, 'the audit log is append-only'); END",
     "ALTER TABLE job ADD COLUMN ranks_min INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE job ADD COLUMN ranks_max INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE job ADD COLUMN ranks_max INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE token ADD COLUMN project TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE webhook ADD COLUMN project TEXT NOT NULL DEFAULT ''",
 };
 
 const char *const store_metrics_schema[] = {
