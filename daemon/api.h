@@ -119,6 +119,7 @@ int api_open_artifact(const struct daemon *d, const char *id, const char *name);
 struct api_client {
     struct daemon *daemon;
     const struct caller *who; /* NULL: the daemon itself */
+    const char *trace;        /* of its request; NULL: none */
 };
 /* Holds a job against all rules, also those that only this daemon can tell. */
 void api_check_job(const JobSpec *spec, struct problems *p, void *api_client);

@@ -141,7 +141,7 @@ void api_job_batch(struct daemon *d, struct request *r)
         return;
     }
     atomic = js_bool(js_get(body, "atomic"), false);
-    read_jobs(&(struct api_client){d, &r->caller}, js_get(body, "jobs"), b, q);
+    read_jobs(&(struct api_client){d, &r->caller, r->trace}, js_get(body, "jobs"), b, q);
     js_free(body);
     if (q->jobs.n && (!atomic || q->jobs.n == b->n)) {
         intake_add(d, q);

@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -146,6 +147,8 @@ struct job *api_make_job(const struct api_client *c, struct json *written, struc
     spec = sweep_check(written, api_check_job, &client, p);
     if (!p->list.n)
         j = make_job(spec, written);
+    if (j && c->trace)
+        snprintf(j->trace, sizeof(j->trace), "%s", c->trace);
     job_free(spec);
     return j;
 }
@@ -155,7 +158,8 @@ static struct job *read_job(struct daemon *d, struct request *r)
 {
     struct problems p = {0};
     struct json *written = api_body(r, "a job");
-    struct job *j = written ? api_make_job(&(struct api_client){d, &r->caller}, written, &p) : NULL;
+    struct job *j =
+        written ? api_make_job(&(struct api_client){d, &r->caller, r->trace}, written, &p) : NULL;
 
     if (p.list.n)
         problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,

@@ -264,6 +264,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     jw_int(w, "ranks", job->ranks);
     write_elastic(w, job);
     jw_int(w, "priority", job->priority);
+    jw_string(w, "traceparent", job->trace[0] ? job->trace : NULL);
     jw_string(w, "placement", job->placement);
     write_embedded(w, "result", job->result);
     if (job_is_sweep(job))

@@ -8,6 +8,7 @@
 #include "daemon/failure.h"
 #include "daemon/ids.h"
 #include "daemon/job_fsm.h"
+#include "daemon/trace.h"
 #include "proto/base/json.h"
 #include "proto/base/jw.h"
 #include "proto/wire/ref.h"
@@ -84,7 +85,8 @@ struct job {
     struct job_need *needs; /* n_needs of them */
     /* While yield_requested, and until it starts again: the job that has its slots; "": none. */
     char yield_for[JOB_ID_SIZE];
-    bool needs_told; /* its reason says which it waits for */
+    char trace[TRACE_SIZE]; /* the span of the request that brought it; "": none */
+    bool needs_told;        /* its reason says which it waits for */
 };
 
 /* From a spec that has passed validation. */

@@ -216,11 +216,21 @@ static void refuse_access(struct daemon *d, struct request *r, const struct erro
     problem_reply_error(r, err);
 }
 
+static void take_trace(struct request *r)
+{
+    char parent[TRACE_SIZE];
+
+    trace_parse(http_header(r, "traceparent"), parent);
+    trace_below(parent, r->trace);
+}
+
 static void dispatch(struct request *r, void *daemon)
 {
     struct buf allow = buf_new(0);
     const struct route *route = find(r, &allow);
     struct error err;
+
+    take_trace(r);
 
     if (r->refusal && strcmp(r->refusal, "too_large") != 0) {
         problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);

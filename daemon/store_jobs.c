@@ -15,8 +15,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
         " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
-        " preemptible, min_runtime_ms, ranks_min, ranks_max)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -48,6 +48,7 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 25, j->min_runtime_ms);
     db_bind_int(q, 26, j->ranks_min);
     db_bind_int(q, 27, j->ranks_max);
+    db_bind_text(q, 28, j->trace);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -132,7 +133,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
     " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
-    " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max"
+    " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max, trace"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -226,6 +227,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     snprintf(j->yield_for, sizeof(j->yield_for), "%s", db_text(q, 41));
     j->ranks_min = db_int(q, 42);
     j->ranks_max = db_int(q, 43);
+    snprintf(j->trace, sizeof(j->trace), "%s", db_text(q, 44));
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))

@@ -134,7 +134,9 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN ranks_min INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN ranks_max INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE token ADD COLUMN project TEXT NOT NULL DEFAULT '';"
-    "ALTER TABLE webhook ADD COLUMN project TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE webhook ADD COLUMN project TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN trace TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE audit ADD COLUMN trace TEXT NOT NULL DEFAULT ''",
 };
 
 const char *const store_metrics_schema[] = {

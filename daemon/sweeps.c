@@ -86,6 +86,7 @@ static struct job *make_job(struct daemon *d, const struct job *parent, const st
     struct job *j = job_new("", spec, clock_wall_ms());
 
     memcpy(j->origin.sweep, parent->id, sizeof(j->origin.sweep));
+    memcpy(j->trace, parent->trace, sizeof(j->trace));
     j->origin.index = k;
     j->origin.round = parent->attempt;
     j->origin.place = place_text(s, k);

@@ -131,10 +131,16 @@ wait_state "$id" cancelled
 # another job can start by that, and gets them back; also when the daemon is killed meanwhile.
 kill_daemon # whose socket is gone
 start_daemon --slots 4 --grow-after 0
-post_job "$(jq '.resources.ranks = {min: 2, max: 4}' <<<"$spec")"
+trace=00-4bf92f3577b34da6a3ce929d0e0e4736
+payload=$(jq -c '.resources.ranks = {min: 2, max: 4}' <<<"$spec") \
+    api POST /api/v1/jobs 'Content-Type: application/json' "traceparent: $trace-00f067aa0ba902b7-01"
 expect 202 "a range of ranks"
 elastic=$(body .id)
 works "$elastic" '[4]'
+# The request and the attempt are spans of one trace.
+said=$(get "/api/v1/jobs/$elastic" .traceparent)
+span=$(tr '\0' '\n' <"/proc/$(pid_of_rank 3)/environ" | sed -n 's/^TRACEPARENT=//p')
+[[ $said == $trace-*-01 && $span == $trace-*-01 && $span != "$said" ]] || fail "traces: $said, $span"
 [ "$(get "/api/v1/jobs/$elastic" '[.ranks, .elastic.min, .elastic.max] | tostring')" = '[4,2,4]' ] || fail "ranks: $text"
 refused "$elastic" 1 '#/ranks the job asks for 2 to 4 ranks; 1 is outside'
 submit "$long"

@@ -961,10 +961,83 @@ START_TEST(what_is_acknowledged_of_a_group_is_stored)
 }
 END_TEST
 
+#define TRACE  "4bf92f3577b34da6a3ce929d0e0e4736"
+#define PARENT "00f067aa0ba902b7"
+
+START_TEST(a_trace_is_taken_up_if_it_is_one)
+{
+    static const struct {
+        const char *header, *flags; /* NULL: it counts as left out */
+    } cases[] = {
+        {"00-" TRACE "-" PARENT "-01", "01"},
+        {"00-" TRACE "-" PARENT "-00", "00"},
+        {"cc-" TRACE "-" PARENT "-01", "01"},
+        {"cc-" TRACE "-" PARENT "-01-what-comes-later", "01"},
+        {"00-" TRACE "-" PARENT "-01-what-comes-later", NULL},
+        {"cc-" TRACE "-" PARENT "-01.what-comes-later", NULL},
+        {"ff-" TRACE "-" PARENT "-01", NULL},
+        {"00-00000000000000000000000000000000-" PARENT "-01", NULL},
+        {"00-" TRACE "-0000000000000000-01", NULL},
+        {"00-4BF92F3577B34DA6A3CE929D0E0E4736-" PARENT "-01", NULL},
+        {"00-" TRACE "-" PARENT "-1", NULL},
+        {"00-" TRACE "-" PARENT "-0x", NULL},
+        {"00-" TRACE "-" PARENT, NULL},
+        {"0-" TRACE "-" PARENT "-01", NULL},
+        {"", NULL},
+        {NULL, NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char parent[TRACE_SIZE], span[TRACE_SIZE], again[TRACE_SIZE], *want;
+        bool ok = trace_parse(cases[i].header, parent);
+
+        trace_below(parent, span);
+        ck_assert_msg(ok == (cases[i].flags != NULL), "case %zu: %s", i, parent);
+        if (!ok) {
+            ck_assert_msg(!*parent && !*span, "case %zu: %s %s", i, parent, span);
+            continue;
+        }
+        want = str_fmt("00-" TRACE "-" PARENT "-%s", cases[i].flags);
+        ck_assert_str_eq(parent, want);
+        ck_assert_msg(trace_parse(span, again) && strcmp(span, again) == 0, "case %zu: %s", i,
+                      span);
+        ck_assert_msg(strncmp(span, want, 36) == 0 && strncmp(span + 36, PARENT, 16) != 0 &&
+                          strcmp(span + 52, want + 52) == 0,
+                      "case %zu: %s", i, span);
+        free(want);
+    }
+}
+END_TEST
+
+START_TEST(a_row_says_of_which_trace_it_is)
+{
+    struct sockaddr_in a;
+    struct json *rows;
+    const char *trace;
+    struct daemon d;
+
+    rig_open(&d, "trace", 16);
+    a = rig_serve(&d);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause",
+                         ROOT "traceparent: 00-" TRACE "-" PARENT "-01\r\n"),
+                     200);
+    ck_assert_int_eq(
+        one(&d, &a, "POST", "/api/v1/queue:resume", ROOT "traceparent: 00-" TRACE "-01\r\n"), 200);
+    hang_up(&d);
+    rows = audit_of(&d);
+    trace = js_string(js_path(rows, "0.trace"), "");
+    ck_assert_msg(str_starts(trace, "00-" TRACE "-") && !strstr(trace, PARENT), "%s", trace);
+    ck_assert_int_eq(js_kind(js_path(rows, "1.trace")), JS_NULL);
+    ck_assert_uint_eq(broken_row(rows), 0);
+    js_free(rows);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(every_change_of_a_row_breaks_the_chain_there)
 {
-    static const char *const texts[] = {"at",   "caller",  "address", "method",
-                                        "path", "request", "subject", "hash"};
+    static const char *const texts[] = {"at",      "caller",  "address", "method", "path",
+                                        "request", "subject", "trace",   "hash"};
     struct sockaddr_in a;
     struct json *rows;
     struct daemon d;
@@ -1068,6 +1141,52 @@ static void expect_limited(struct daemon *d, const struct sockaddr_in *a, const 
     buf_free(&answer);
 }
 
+/* The lines of a header in an answer, joined; free() */
+static char *lines_of(const struct buf *answer, const char *name)
+{
+    struct buf b = buf_new(0);
+
+    for (const char *line = strstr(buf_text(answer), name); line; line = strstr(line + 1, name))
+        buf_fmt(&b, "%s%.*s", b.len ? ", " : "", (int)strcspn(line + strlen(name), "\r"),
+                line + strlen(name));
+    return buf_take(&b);
+}
+
+START_TEST(an_answer_says_what_is_left)
+{
+    const struct limit_set set = {.address = {0.5, 8}, .token = {0.001, 2}, .all = true};
+    static const char *const want[] = {
+        "\"address\";r=7;t=2, \"token\";r=1;t=1000", "\"address\";r=6;t=4, \"token\";r=0;t=2000",
+        "\"address\";r=5;t=6, \"token\";r=0;t=2000", /* it is refused */
+        "\"address\";r=4;t=8",                       /* so is this, by its token */
+    };
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "left", 16);
+    a = rig_serve(&d);
+    d.limits = limits_new(&set);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        struct buf answer = buf_new(0);
+        int status = status_of(&d, &a, "GET", "/api/v1/queue",
+                               i < 3 ? ROOT : "Authorization: Bearer dst_x\r\n", &answer);
+        char *left = lines_of(&answer, "RateLimit: "),
+             *policy = lines_of(&answer, "RateLimit-Policy: ");
+
+        ck_assert_int_eq(status, i < 2 ? 200 : i == 2 ? 429 : 401);
+        ck_assert_str_eq(left, want[i]);
+        ck_assert_str_eq(policy, i < 3 ? "\"address\";q=8;w=16, \"token\";q=2;w=2000"
+                                       : "\"address\";q=8;w=16");
+        free(left);
+        free(policy);
+        buf_free(&answer);
+    }
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(whoever_asks_too_often_is_told_when_to_come_again)
 {
     struct limit_set set = {.address = {0.001, 4}, .token = {0.001, 4}};
@@ -1149,7 +1268,8 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           a_job_goes_into_the_project_of_its_token, news_reach_their_own_project_alone,
           each_change_is_in_the_audit_log_with_its_caller,
           a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
+          a_trace_is_taken_up_if_it_is_one, a_row_says_of_which_trace_it_is,
           what_is_acknowledged_of_a_group_is_stored, every_change_of_a_row_breaks_the_chain_there,
           no_more_gets_through_than_rate_and_burst, a_crowd_does_not_free_the_greedy,
-          whoever_asks_too_often_is_told_when_to_come_again, a_token_has_a_limit_of_its_own,
-          an_address_with_wrong_tokens_must_wait)
+          an_answer_says_what_is_left, whoever_asks_too_often_is_told_when_to_come_again,
+          a_token_has_a_limit_of_its_own, an_address_with_wrong_tokens_must_wait)
