@@ -424,6 +424,13 @@ static struct job *running(struct daemon *d, int n, int64_t ranks)
     return j;
 }
 
+static void look_at_queue(struct daemon *d)
+{
+    d->pass_s = 0; /* or it would rest after the last one */
+    sched_soon(d);
+    rig_turn(d);
+}
+
 static void changes_to(struct daemon *d, const char *id, int64_t ranks, const char *code)
 {
     struct error err;
@@ -447,15 +454,43 @@ START_TEST(a_running_job_gives_way_and_that_is_durable)
     rig_open(&d, "shrink", 16);
     e = running(&d, 1, 2);
     waits = rig_submit(&d, 2);
-    sched_soon(&d);
-    rig_turn(&d);
+    look_at_queue(&d);
     changes_to(&d, e->id, 1, "shrinking");
     ck_assert_ptr_nonnull(strstr(e->reason.message, waits->id));
     /* Asked once, it is not asked for less, or for another one that waits. */
     rig_submit(&d, 3);
-    sched_soon(&d);
-    rig_turn(&d);
+    look_at_queue(&d);
     changes_to(&d, e->id, 1, "shrinking");
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(who_can_give_way_is_not_stopped_whole)
+{
+    struct daemon d;
+    struct job *e, *takes;
+
+    rig_open(&d, "prefer", 16);
+    e = running(&d, 1, 2);
+    e->preemptible = true;
+    e->min_runtime_ms = 0;
+    takes = rig_submit(&d, 2);
+    takes->preempt = true;
+    takes->priority = 5;
+    snprintf(takes->project, sizeof(takes->project), "other");
+    look_at_queue(&d);
+    changes_to(&d, e->id, 1, "shrinking");
+    ck_assert(!e->yield_requested);
+    /* Nobody is told what others call theirs. */
+    ck_assert_msg(!strstr(e->reason.message, takes->id), "%s", e->reason.message);
+    /* All of it is needed: then it stops. */
+    e->resize_requested = false;
+    e->ranks = 2;
+    takes->ranks = 2;
+    look_at_queue(&d);
+    ck_assert(e->yield_requested && !e->resize_requested);
+    ck_assert_str_eq(e->reason.code, "preempted");
+    ck_assert_msg(!strstr(e->reason.message, takes->id), "%s", e->reason.message);
     rig_close(&d);
 }
 END_TEST
@@ -470,12 +505,10 @@ START_TEST(free_slots_are_taken_up_in_time)
     ck_assert(job_can_grow(j));
     daemon_active(&d, j->id)->since_ns = clock_mono_ns();
     d.settings.grow_after_s = 1000;
-    sched_soon(&d);
-    rig_turn(&d);
+    look_at_queue(&d);
     ck_assert(!j->resize_requested);
     d.settings.grow_after_s = 0;
-    sched_soon(&d);
-    rig_turn(&d);
+    look_at_queue(&d);
     changes_to(&d, j->id, 2, "growing");
     rig_close(&d);
 }
@@ -489,8 +522,7 @@ START_TEST(while_the_queue_is_paused_nothing_stops)
     rig_open(&d, "paused", 16);
     j = running(&d, 1, 1);
     d.paused = true;
-    sched_soon(&d);
-    rig_turn(&d);
+    look_at_queue(&d);
     ck_assert(!j->resize_requested);
     rig_close(&d);
 }
@@ -499,4 +531,5 @@ END_TEST
 UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_nothing_happens,
           no_more_is_given_up_than_is_needed, nobody_grows_into_what_is_planned,
           a_start_takes_what_nobody_else_can_use, a_running_job_gives_way_and_that_is_durable,
-          free_slots_are_taken_up_in_time, while_the_queue_is_paused_nothing_stops)
+          who_can_give_way_is_not_stopped_whole, free_slots_are_taken_up_in_time,
+          while_the_queue_is_paused_nothing_stops)
