@@ -43,7 +43,9 @@ const struct command cmd_resize = {
     .summary = "Let a job go on with another number of ranks",
     .text =
         "A running job stops at a step boundary, with a checkpoint, and goes on from there as soon "
-        "as there are slots for its ranks. The result is the same, bit for bit.\n",
+        "as there are slots for its ranks. The result is the same, bit for bit. Of a job with a "
+        "range of "
+        "ranks the queue may change them again.\n",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct resize),

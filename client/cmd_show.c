@@ -56,6 +56,19 @@ static void add_time(struct buf *b, const char *label, const struct json *time)
     free(line);
 }
 
+/* "between 1 and 4, as slots are free"; nothing where they are not left to the queue */
+static void add_elastic(struct buf *b, const char *label, const struct json *range)
+{
+    char *text;
+
+    if (js_kind(range) != JS_OBJECT)
+        return;
+    text = str_fmt("between %" PRId64 " and %" PRId64 ", as slots are free",
+                   js_int(js_get(range, "min"), 0), js_int(js_get(range, "max"), 0));
+    add_line(b, label, text);
+    free(text);
+}
+
 /* "infra 1, hang 2"; nothing for none */
 static void add_counts(struct buf *b, const char *label, const struct json *counts)
 {
@@ -131,6 +144,7 @@ static void describe(const struct json *job, struct buf *b)
         {"attempt", "attempt", add_value},
         {"failures", "failures", add_counts},
         {"ranks", "ranks", add_value},
+        {"", "elastic", add_elastic},
         {"data", "spec.data.source", add_value},
         {"classes", "spec.data.classes", add_value},
         {"teacher", "spec.teacher.model", add_value},

@@ -13,7 +13,7 @@
 #include "proto/base/table.h"
 
 struct token {
-    const char *action, *which, *scope;
+    const char *action, *which, *scope, *project;
     double days, overlap_s;
 };
 
@@ -25,6 +25,9 @@ static const struct opt rows[] = {
         "create: what it may do, each with all before it: read, submit (jobs, models, data), "
         "operate (queue, removal), admin (tokens, audit log, gc)",
         .value = "SCOPE", .fallback = "read"),
+    OPT(struct token, project, OPT_TEXT, "project",
+        "create: it sees and touches only the jobs of this project (default: all)",
+        .value = "NAME"),
     OPT(struct token, days, OPT_REAL, "days", "create: it ends after so many, at most 365",
         .value = "N", .fallback = "90"),
     OPT(struct token, overlap_s, OPT_REAL, "overlap",
@@ -33,8 +36,9 @@ static const struct opt rows[] = {
 };
 
 static const struct out_column columns[] = {
-    {"ID", false, false},    {"NAME", false, false},    {"SCOPE", false, false},
-    {"STATE", false, false}, {"EXPIRES", false, false}, {"LAST USED", false, false},
+    {"ID", false, false},        {"NAME", false, false},  {"SCOPE", false, false},
+    {"PROJECT", false, false},   {"STATE", false, false}, {"EXPIRES", false, false},
+    {"LAST USED", false, false},
 };
 
 static void add_row(struct out_table *t, const struct json *token)
@@ -42,6 +46,7 @@ static void add_row(struct out_table *t, const struct json *token)
     out_cell(t, "%s", js_string(js_get(token, "id"), "?"));
     out_cell(t, "%s", js_string(js_get(token, "name"), "?"));
     out_cell(t, "%s", js_string(js_get(token, "scope"), "?"));
+    out_cell(t, "%s", js_string(js_get(token, "project"), "-"));
     out_cell(t, "%s", js_string(js_get(token, "state"), "?"));
     out_cell(t, "%.10s", js_string(js_get(token, "expires_at"), "-"));
     out_cell(t, "%.19s", js_string(js_get(token, "last_used_at"), "-"));
@@ -56,12 +61,15 @@ static bool list(struct ctl *c, const struct token *o, struct error *err)
 /* The secret alone, for a file; the rest goes to people. */
 static void show_secret(const struct ctl *c, const struct json *token)
 {
+    const char *project = js_string(js_get(token, "project"), NULL);
+
     if (c->json) {
         out_json(token);
         return;
     }
-    fprintf(stderr, "token %s, scope %s, until %.10s; it is shown this once:\n",
+    fprintf(stderr, "token %s, scope %s%s%s, until %.10s; it is shown this once:\n",
             js_string(js_get(token, "id"), "?"), js_string(js_get(token, "scope"), "?"),
+            project ? ", project " : "", project ? project : "",
             js_string(js_get(token, "expires_at"), "?"));
     printf("%s\n", js_string(js_get(token, "token"), ""));
 }
@@ -94,6 +102,8 @@ static bool create(struct ctl *c, const struct token *o, struct error *err)
 
     js_set(body, "name", js_new_string(o->which));
     js_set(body, "scope", js_new_string(o->scope));
+    if (o->project)
+        js_set(body, "project", js_new_string(o->project));
     js_set(body, "expires_in_s", js_new_int((int64_t)fmin(o->days * 24 * 3600, 1e15)));
     return ask_secret(c, "/api/v1/tokens", body, err);
 }

@@ -119,18 +119,24 @@ void api_token_rotate(struct daemon *d, struct request *r);
 void api_web(struct daemon *d, struct request *r);
 void api_web_vendor(struct daemon *d, struct request *r);
 
-/* The job of an id, active or over: what is active is borrowed, else *owned is set (job_destroy). NULL
- * with ERR_NOT_FOUND. */
-const struct job *api_find_job(struct daemon *d, const char *id, struct job **owned,
-                               struct error *err);
+/* The job of an id, active or over, as far as it exists for the caller: what is active is borrowed, else *owned is
+ * set (job_destroy). NULL with ERR_NOT_FOUND. */
+const struct job *api_find_job(struct daemon *d, const struct caller *who, const char *id,
+                               struct job **owned, struct error *err);
 /* Answers 404 and returns NULL when there is no job params[0]. */
 const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned);
 /* A file of the job's run directory for reading; -1 when there is none. */
 int api_open_artifact(const struct daemon *d, const char *id, const char *name);
+/* For whom a job is made. */
+struct api_client {
+    struct daemon *daemon;
+    const struct caller *who; /* NULL: the daemon itself */
+    const char *trace;        /* of its request; NULL: none */
+};
 /* Holds a job against all rules, also those that only this daemon can tell. */
-void api_check_job(const JobSpec *spec, struct problems *p, void *daemon);
-/* The job of a spec as it was sent; NULL with problems. */
-struct job *api_make_job(struct daemon *d, struct json *written, struct problems *p);
+void api_check_job(const JobSpec *spec, struct problems *p, void *api_client);
+/* The job of a spec as it was sent, which is completed; NULL with problems. */
+struct job *api_make_job(const struct api_client *c, struct json *written, struct problems *p);
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns

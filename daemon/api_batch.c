@@ -93,13 +93,13 @@ static void refuse(struct request *r, const struct batch *b, size_t accepted)
     problems_free(&all);
 }
 
-static void read_jobs(struct daemon *d, const struct json *jobs, struct batch *b,
+static void read_jobs(const struct api_client *c, const struct json *jobs, struct batch *b,
                       struct intake_request *q)
 {
     b->n = js_len(jobs);
     b->verdicts = NEW_ARRAY(struct verdict, b->n);
     for (size_t i = 0; i < b->n; i++) {
-        struct job *j = api_make_job(d, js_at(jobs, i), &b->verdicts[i].problems);
+        struct job *j = api_make_job(c, js_at(jobs, i), &b->verdicts[i].problems);
 
         b->verdicts[i].accepted = q->jobs.n;
         if (j)
@@ -141,7 +141,7 @@ void api_job_batch(struct daemon *d, struct request *r)
         return;
     }
     atomic = js_bool(js_get(body, "atomic"), false);
-    read_jobs(d, js_get(body, "jobs"), b, q);
+    read_jobs(&(struct api_client){d, &r->caller, r->trace}, js_get(body, "jobs"), b, q);
     js_free(body);
     if (q->jobs.n && (!atomic || q->jobs.n == b->n)) {
         intake_add(d, q);

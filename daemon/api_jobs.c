@@ -1,4 +1,5 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -12,6 +13,7 @@
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/projects.h"
+#include "daemon/reach.h"
 #include "daemon/refs.h"
 #include "daemon/roots.h"
 #include "daemon/sched.h"
@@ -20,11 +22,14 @@
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
 
-const struct job *api_find_job(struct daemon *d, const char *id, struct job **owned,
-                               struct error *err)
+const struct job *api_find_job(struct daemon *d, const struct caller *who, const char *id,
+                               struct job **owned, struct error *err)
 {
     struct active *a = daemon_active(d, id);
 
+    *owned = NULL;
+    if (!reach_job(d, who, id, err))
+        return NULL;
     if (a)
         sched_explain(d, a);
     *owned = a ? NULL : store_job_get(d->store, id, err);
@@ -34,7 +39,7 @@ const struct job *api_find_job(struct daemon *d, const char *id, struct job **ow
 const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned)
 {
     struct error err;
-    const struct job *j = api_find_job(d, r->params[0], owned, &err);
+    const struct job *j = api_find_job(d, &r->caller, r->params[0], owned, &err);
 
     if (!j)
         problem_reply_error(r, &err);
@@ -87,17 +92,21 @@ static char *check_path(const char *pointer, const char *path, void *arg)
 }
 
 /* What only this daemon can tell. */
-static void check_here(const struct daemon *d, const JobSpec *spec, struct problems *p)
+static void check_here(const struct api_client *c, const JobSpec *spec, struct problems *p)
 {
+    const struct daemon *d = c->daemon;
+    const int64_t ranks = spec->resources->ranks->min; /* the fewest of a range are enough */
     struct path_check paths = {d, p};
     struct error err;
 
     job_each_path(spec, check_path, &paths);
-    needs_check(d, spec, p);
-    if (!hosts_can_take(d, spec->resources->ranks, spec->resources->threads, &err))
+    needs_check(d, c->who, spec, p);
+    if (!reach_sees(c->who, spec->project))
+        problems_add(p, "#/project", "expected %s, the project of the token, got %s",
+                     c->who->project, spec->project);
+    if (!hosts_can_take(d, ranks, spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
-    else if (!projects_can_take(d, spec->project,
-                                (int64_t)spec->resources->ranks * spec->resources->threads, &err))
+    else if (!projects_can_take(d, spec->project, ranks * spec->resources->threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
 
@@ -116,12 +125,12 @@ struct json *api_body(struct request *r, const char *what)
     return j;
 }
 
-void api_check_job(const JobSpec *spec, struct problems *p, void *daemon)
+void api_check_job(const JobSpec *spec, struct problems *p, void *api_client)
 {
-    const struct daemon *d = daemon;
+    const struct api_client *c = api_client;
 
-    job_validate(spec, &d->catalog, p);
-    check_here(d, spec, p);
+    job_validate(spec, &c->daemon->catalog, p);
+    check_here(c, spec, p);
 }
 
 /* A job that has no id yet. */
@@ -137,15 +146,21 @@ static struct job *make_job(const JobSpec *spec, const struct json *written)
     return j;
 }
 
-struct job *api_make_job(struct daemon *d, struct json *written, struct problems *p)
+struct job *api_make_job(const struct api_client *c, struct json *written, struct problems *p)
 {
+    const char *project = reach_only(c->who);
+    struct api_client client = *c;
     struct job *j = NULL;
     JobSpec *spec;
 
-    refs_pin(d, written, p);
-    spec = sweep_check(written, api_check_job, d, p);
+    if (project && js_kind(written) == JS_OBJECT && js_kind(js_get(written, "project")) == JS_NULL)
+        js_set(written, "project", js_new_string(project));
+    refs_pin(c->daemon, written, p);
+    spec = sweep_check(written, api_check_job, &client, p);
     if (!p->list.n)
         j = make_job(spec, written);
+    if (j && c->trace)
+        snprintf(j->trace, sizeof(j->trace), "%s", c->trace);
     job_free(spec);
     return j;
 }
@@ -155,7 +170,8 @@ static struct job *read_job(struct daemon *d, struct request *r)
 {
     struct problems p = {0};
     struct json *written = api_body(r, "a job");
-    struct job *j = written ? api_make_job(d, written, &p) : NULL;
+    struct job *j =
+        written ? api_make_job(&(struct api_client){d, &r->caller, r->trace}, written, &p) : NULL;
 
     if (p.list.n)
         problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
@@ -246,7 +262,8 @@ static bool take_list(struct request *r, struct job_filter *f, char **label, str
                              .kind = http_query(r, "kind"),
                              .name = http_query(r, "name"),
                              .project = http_query(r, "project"),
-                             .sweep = http_query(r, "sweep")};
+                             .sweep = http_query(r, "sweep"),
+                             .only = reach_only(&r->caller)};
     if (state && !job_state_parse(state, &f->state)) {
         problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);
         return false;

@@ -12,6 +12,7 @@
 #include "daemon/models.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
+#include "daemon/reach.h"
 #include "daemon/refs.h"
 #include "proto/base/str.h"
 
@@ -39,6 +40,7 @@ static bool take_model(struct daemon *d, struct request *r, struct model *m)
 
 struct page {
     struct store *store;
+    const char *only; /* reach_only */
     struct listing list;
 };
 
@@ -47,13 +49,13 @@ static void add_to_page(const struct model *m, void *arg)
     struct page *p = arg;
 
     if (listing_has_room(&p->list))
-        listing_add(&p->list, m->seq, model_json(p->store, m));
+        listing_add(&p->list, m->seq, model_json(p->store, m, p->only));
 }
 
 static void list(struct daemon *d, struct request *r, const char *name, const char *kind,
                  const char *query)
 {
-    struct page page = {.store = d->store};
+    struct page page = {.store = d->store, .only = reach_only(&r->caller)};
     struct listing *l = &page.list;
     struct error err;
 
@@ -81,6 +83,7 @@ void api_model_list(struct daemon *d, struct request *r)
 
 struct members {
     struct store *store;
+    const char *only; /* reach_only */
     struct json *list, *steps;
     VEC(struct model) models; /* of a family: seq, name and version alone */
 };
@@ -92,12 +95,12 @@ static void add_member(const struct model *m, void *arg)
 
     memcpy(known.name, m->name, sizeof(known.name));
     vec_push(&all->models, known);
-    js_push(all->list, model_json(all->store, m));
+    js_push(all->list, model_json(all->store, m, all->only));
 }
 
 void api_model_get(struct daemon *d, struct request *r)
 {
-    struct members all = {.store = d->store};
+    struct members all = {.store = d->store, .only = reach_only(&r->caller)};
     struct json *answer;
     struct model m;
     struct error err;
@@ -124,7 +127,7 @@ void api_model_version(struct daemon *d, struct request *r)
 
     if (!take_model(d, r, &m))
         return;
-    reply_json(r, 200, model_json(d->store, &m));
+    reply_json(r, 200, model_json(d->store, &m, reach_only(&r->caller)));
     model_fini(&m);
 }
 
@@ -154,7 +157,7 @@ static void add_step(int64_t parent, int64_t child, const char *role, void *arg)
 
 void api_model_lineage(struct daemon *d, struct request *r)
 {
-    struct members all = {.store = d->store};
+    struct members all = {.store = d->store, .only = reach_only(&r->caller)};
     struct json *answer;
     struct model m;
     struct error err;

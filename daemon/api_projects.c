@@ -6,6 +6,7 @@
 #include "daemon/api.h"
 #include "daemon/problem.h"
 #include "daemon/projects.h"
+#include "daemon/reach.h"
 #include "daemon/sched.h"
 #include "proto/base/mem.h"
 
@@ -14,7 +15,8 @@ void api_project_list(struct daemon *d, struct request *r)
     struct json *j = js_new_object(), *items = js_new_array();
 
     for (size_t i = 0; i < d->projects.n; i++)
-        js_push(items, project_json(d, i));
+        if (reach_sees(&r->caller, d->projects.at[i].name))
+            js_push(items, project_json(d, i));
     js_set(j, "items", items);
     reply_json(r, 200, j);
 }

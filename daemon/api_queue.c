@@ -2,24 +2,27 @@
 #include "daemon/api.h"
 #include "daemon/hosts.h"
 #include "daemon/problem.h"
+#include "daemon/reach.h"
 #include "daemon/sched.h"
 
 static void reply_queue(struct daemon *d, struct request *r)
 {
     struct json *j = js_new_object();
-    int64_t waiting = 0, sweeps = 0;
+    int64_t waiting = 0, running = 0;
 
     for (size_t i = 0; i < d->active.n; i++) {
         const struct job *one = d->active.at[i]->job;
 
-        sweeps += job_is_sweep(one);
-        waiting += one->state == JOB_QUEUED && !job_is_sweep(one);
+        if (job_is_sweep(one) || !reach_sees(&r->caller, one->project))
+            continue;
+        waiting += one->state == JOB_QUEUED;
+        running += one->state != JOB_QUEUED;
     }
     js_set(j, "paused", js_new_bool(d->paused));
     js_set(j, "slots", js_new_int(d->settings.slots));
     js_set(j, "used_slots", js_new_int(hosts_used(d)));
     js_set(j, "waiting", js_new_int(waiting));
-    js_set(j, "running", js_new_int((int64_t)d->active.n - waiting - sweeps));
+    js_set(j, "running", js_new_int(running));
     reply_json(r, 200, j);
 }
 

@@ -13,6 +13,7 @@
 #include "daemon/body.h"
 #include "daemon/models.h"
 #include "daemon/problem.h"
+#include "daemon/reach.h"
 #include "daemon/refs.h"
 #include "daemon/worker_tool.h"
 #include "proto/base/clock.h"
@@ -112,11 +113,11 @@ static bool has_graph(const struct job *j)
 }
 
 /* ONNX that was made of a model of the worker's does not say which; the student's safetensors does. */
-static bool take_job(struct registration *g, struct error *err)
+static bool take_job(struct registration *g, const struct caller *who, struct error *err)
 {
     const char *artifact = text_of(g, "artifact");
     struct job *owned;
-    const struct job *j = api_find_job(g->daemon, text_of(g, "job"), &owned, err);
+    const struct job *j = api_find_job(g->daemon, who, text_of(g, "job"), &owned, err);
     bool ok = j && check_job(j, err), graph = ok && has_graph(j);
 
     if (!artifact)
@@ -134,14 +135,14 @@ static bool take_job(struct registration *g, struct error *err)
     return ok;
 }
 
-static bool take_origin(struct registration *g, struct error *err)
+static bool take_origin(struct registration *g, const struct caller *who, struct error *err)
 {
     bool file = text_of(g, "sha256"), job = text_of(g, "job");
 
     if (file == job)
         return err_set(err, ERR_INVALID, "#: expected either sha256 or job, got %s",
                        file ? "both" : "none");
-    return job ? take_job(g, err) : take_file(g, err);
+    return job ? take_job(g, who, err) : take_file(g, err);
 }
 
 /* -- What the worker says ---------------------------------------------------------------------- */
@@ -320,7 +321,7 @@ static void reply_model(struct daemon *d, struct request *r, int status, const s
     char *location = str_fmt("/api/v1/models/%s/versions/%" PRId64, m->name, m->version);
 
     http_add_header(r, "Location", location);
-    reply_json(r, status, model_json(d->store, m));
+    reply_json(r, status, model_json(d->store, m, reach_only(&r->caller)));
     free(location);
 }
 
@@ -362,7 +363,7 @@ void api_model_add(struct daemon *d, struct request *r)
     g = NEW(struct registration);
     *g = (struct registration){
         .daemon = d, .body = body, .kind = "upload", .fd = -1, .folder = blob_folder(d)};
-    if (take_origin(g, &err)) {
+    if (take_origin(g, &r->caller, &err)) {
         http_work(r, look, answer, g);
     } else {
         problem_reply_error(r, &err);

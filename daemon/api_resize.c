@@ -38,7 +38,8 @@ static void check_ranks(const struct daemon *d, const struct job *j, int64_t ran
                      j->kind);
     else if (job_is_sweep(j))
         problems_add(p, "#/ranks", "job %s is a sweep; its jobs have ranks, one by one", j->id);
-    else if (!job_ranks_fit(ranks, lanes, &err))
+    else if (!job_ranks_fit(ranks, lanes, &err) ||
+             (job_is_elastic(j) && !job_ranks_allowed(ranks, j->ranks_min, j->ranks_max, &err)))
         problems_add(p, "#/ranks", "%s", err.msg);
     else if (!hosts_can_take(d, ranks, j->threads, &err) ||
              !projects_can_take(d, j->project, ranks * j->threads, &err))
@@ -79,7 +80,7 @@ void api_job_resize(struct daemon *d, struct request *r)
         problem_reply(r, "conflict", NULL, "job %s is over already: it is %s", j->id,
                       job_state_name(j->state));
     else if (wanted_ranks(d, r, j, &ranks)) {
-        if (lifecycle_resize(d, daemon_active(d, j->id), ranks, &err))
+        if (lifecycle_resize(d, daemon_active(d, j->id), ranks, NULL, &err))
             reply_json_text(r, 202, job_text(j, true));
         else
             problem_reply_error(r, &err);

@@ -54,11 +54,31 @@ static bool is_lifetime(const struct json *value, struct error *err)
                    TOKEN_LONGEST_S, s);
 }
 
+static bool is_project(const struct json *value, struct error *err)
+{
+    return ref_check_name(js_string(value, ""), err);
+}
+
+/* What only one project is to be reached by cannot make tokens for others. False when the answer was given. */
+static bool is_allowed(struct request *r, const struct token *t)
+{
+    struct problems p = {0};
+
+    if (!t->project[0] || t->scope < SCOPE_ADMIN)
+        return true;
+    problems_add(&p, "#/scope", "expected read, submit or operate for a token of a project, got %s",
+                 scope_name(t->scope));
+    problem_reply(r, "invalid", &p, "a token of a project cannot have this scope");
+    problems_free(&p);
+    return false;
+}
+
 void api_token_create(struct daemon *d, struct request *r)
 {
     static const struct member members[] = {
         {"name", JS_STRING, true, is_name},
         {"scope", JS_STRING, true, is_scope},
+        {"project", JS_STRING, false, is_project},
         {"expires_in_s", JS_INT, false, is_lifetime},
     };
     struct json *body = body_read(r, "a token", members, ARRAY_LEN(members));
@@ -70,9 +90,12 @@ void api_token_create(struct daemon *d, struct request *r)
         return;
     snprintf(t.name, sizeof(t.name), "%s", js_string(js_get(body, "name"), ""));
     scope_parse(js_string(js_get(body, "scope"), ""), &t.scope);
+    snprintf(t.project, sizeof(t.project), "%s", js_string(js_get(body, "project"), ""));
     t.expires_ms =
         clock_wall_ms() + js_int(js_get(body, "expires_in_s"), TOKEN_DEFAULT_S) * INT64_C(1000);
     js_free(body);
+    if (!is_allowed(r, &t))
+        return;
     if (!token_add(d, &t, secret, &err)) {
         problem_reply_error(r, &err);
         return;

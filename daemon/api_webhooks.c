@@ -1,4 +1,5 @@
 /* Webhooks: who is told of changes, and what became of each message. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "daemon/listing.h"
 #include "daemon/post.h"
 #include "daemon/problem.h"
+#include "daemon/reach.h"
 #include "daemon/webhooks.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
@@ -68,6 +70,7 @@ void api_webhook_add(struct daemon *d, struct request *r)
         return;
     w.url = str_dup(js_string(js_get(body, "url"), ""));
     w.states = js_kind(states) == JS_ARRAY ? js_copy(states) : ends();
+    snprintf(w.project, sizeof(w.project), "%s", r->caller.project);
     js_free(body);
     if (webhook_add(d->store, &w, &err)) {
         char *location = str_fmt("/api/v1/webhooks/%s", w.id);
@@ -100,7 +103,8 @@ void api_webhook_list(struct daemon *d, struct request *r)
 
     if (!listing_begin(d, r, "", &l))
         return;
-    if (webhooks_page(d->store, l.before, (int64_t)l.limit + 1, add_to_list, &l, &err)) {
+    if (webhooks_page(d->store, reach_only(&r->caller), l.before, (int64_t)l.limit + 1, add_to_list,
+                      &l, &err)) {
         listing_reply(d, r, &l, "/api/v1/webhooks", "");
     } else {
         listing_drop(&l);

@@ -364,7 +364,7 @@ static void announce_log(struct daemon *d, struct active *a)
         js_set(data, "job", js_new_string(a->job->id));
         js_set(data, "rank", js_new_int(0));
         js_set(data, "bytes", js_new_int(st.st_size));
-        lifecycle_tell(d, "log", a->job->id, data);
+        lifecycle_tell(d, "log", a->job, data);
     }
     free(path);
 }
@@ -378,7 +378,7 @@ static void on_tick(uv_timer_t *t)
     for (size_t i = d->active.n; i-- > 0;) {
         struct active *a = d->active.at[i];
 
-        waiting |= a->job->state == JOB_QUEUED || job_is_sweep(a->job);
+        waiting |= a->job->state == JOB_QUEUED || job_is_sweep(a->job) || job_can_grow(a->job);
         if (!attempts_running(a))
             continue;
         announce_log(d, a);

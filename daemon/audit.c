@@ -45,6 +45,7 @@ static struct json *make_row(struct daemon *d, const struct request *r, int64_t 
     js_set(row, "status", js_new_int(status));
     js_set(row, "request", js_new_string(r->id));
     js_set(row, "subject", js_new_string(d->audit->subject));
+    js_set(row, "trace", r->trace[0] ? js_new_string(r->trace) : js_new_null());
     free(caller);
     free(path);
     return row;
@@ -53,12 +54,12 @@ static struct json *make_row(struct daemon *d, const struct request *r, int64_t 
 static bool insert(struct daemon *d, const struct json *row, const char *hash, struct error *err)
 {
     static const char *const texts[] = {"at",   "caller",  "address", "method",
-                                        "path", "request", "subject"};
-    static const int places[] = {2, 3, 4, 5, 6, 8, 9};
+                                        "path", "request", "subject", "trace"};
+    static const int places[] = {2, 3, 4, 5, 6, 8, 9, 11};
     struct db_stmt *q =
         db_prepare(store_state(d->store),
                    "INSERT INTO audit(seq, at, caller, address, method, path, status, request,"
-                   " subject, hash) VALUES(?,?,?,?,?,?,?,?,?,?)",
+                   " subject, hash, trace) VALUES(?,?,?,?,?,?,?,?,?,?,?)",
                    err);
 
     if (!q)
@@ -114,11 +115,12 @@ static struct json *read_row(struct db_stmt *q)
             js_set(row, texts[i], js_new_string(db_text(q, i)));
         else
             js_set(row, i ? "status" : "seq", js_new_int(db_int(q, i)));
+    js_set(row, "trace", *db_text(q, 10) ? js_new_string(db_text(q, 10)) : js_new_null());
     return row;
 }
 
-#define ROWS_SQL(order)                                                             \
-    "SELECT seq, at, caller, address, method, path, status, request, subject, hash" \
+#define ROWS_SQL(order)                                                                    \
+    "SELECT seq, at, caller, address, method, path, status, request, subject, hash, trace" \
     " FROM audit WHERE seq BETWEEN ? AND ? ORDER BY seq " order " LIMIT ?"
 
 bool audit_rows(struct daemon *d, int64_t first, int64_t last, int64_t limit, bool newest_first,

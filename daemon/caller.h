@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "proto/base/sha256.h"
+#include "proto/wire/ref.h"
 
 enum {
     TOKEN_ID_SIZE = 11, /* with the NUL */
@@ -29,9 +30,10 @@ bool scope_parse(const char *name, enum scope *out);
 struct caller {
     char id[CALLER_ID_SIZE]; /* of the token, TOKEN_ROOT, or "uid:N"; "": nobody */
     enum scope scope;
-    bool session;            /* a browser's, that was given for the token */
-    bool local;              /* a user of this machine, by the UNIX socket, without a token */
-    char secret[SHA256_HEX]; /* which of the token's secrets was shown */
+    char project[REF_NAME_SIZE]; /* nothing of others exists for it (reach.h); "": it sees all */
+    bool session;                /* a browser's, that was given for the token */
+    bool local;                  /* a user of this machine, by the UNIX socket, without a token */
+    char secret[SHA256_HEX];     /* which of the token's secrets was shown */
     int64_t expires_ms;
     uint64_t seen; /* changes of tokens that are heeded in this: tokens.c */
 };

@@ -24,7 +24,7 @@ struct settings {
     int64_t requests_per_second, auth_failures;
     int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
     int64_t retention_days, cache_days;
-    double host_retry_s, lease_s, silence_s;
+    double host_retry_s, lease_s, silence_s, grow_after_s;
     bool recover, check_config;
     bool help, version;
 };

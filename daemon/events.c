@@ -84,7 +84,8 @@ uint64_t events_next_id(const struct events *e)
     return e->next;
 }
 
-static struct event *make(uint64_t id, const char *kind, const char *job, const char *data)
+static struct event *make(uint64_t id, const char *kind, const char *job, const char *project,
+                          const char *data)
 {
     char *text = str_fmt("id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", id, kind, data);
     size_t len = strlen(text);
@@ -93,6 +94,7 @@ static struct event *make(uint64_t id, const char *kind, const char *job, const 
     ev->id = id;
     snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
     snprintf(ev->job, sizeof(ev->job), "%s", job);
+    snprintf(ev->project, sizeof(ev->project), "%s", project);
     ev->refs = 1;
     ev->len = len;
     memcpy(ev->text, text, len);
@@ -100,11 +102,12 @@ static struct event *make(uint64_t id, const char *kind, const char *job, const 
     return ev;
 }
 
-void events_publish(struct events *e, const char *kind, const char *job, const char *data)
+void events_publish(struct events *e, const char *kind, const char *job, const char *project,
+                    const char *data)
 {
     struct event *ev;
 
-    ev = make(e->next, kind, job, data);
+    ev = make(e->next, kind, job, project, data);
     while (e->first < e->next &&
            (e->next - e->first >= e->max_events || e->bytes + ev->len > e->max_bytes))
         drop_oldest(e);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "daemon/ids.h"
+#include "proto/wire/ref.h"
 
 enum {
     EVENTS_BLOCK = 65536 /* ids are reserved in blocks */
@@ -22,6 +23,7 @@ struct event {
     uint64_t id;
     char kind[16];
     char job[JOB_ID_SIZE];
+    char project[REF_NAME_SIZE]; /* of the job */
     unsigned refs;
     size_t len;
     char text[]; /* "id: ..\nevent: ..\ndata: ..\n\n" */
@@ -44,7 +46,8 @@ void events_on_publish(struct events *e, void (*wake)(void *arg), void *arg);
  * before the event is published, and a crash in between must not let the next run give it again. */
 uint64_t events_next_id(const struct events *e);
 /* `data` is one line of JSON. */
-void events_publish(struct events *e, const char *kind, const char *job, const char *data);
+void events_publish(struct events *e, const char *kind, const char *job, const char *project,
+                    const char *data);
 
 /* True when everything after `last_id` is still there, so that a client can go on from it. */
 bool events_cover(const struct events *e, uint64_t last_id);

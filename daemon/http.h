@@ -15,6 +15,7 @@
 
 #include "daemon/caller.h"
 #include "daemon/conns.h"
+#include "daemon/trace.h"
 #include "proto/base/buf.h"
 #include "proto/base/error.h"
 
@@ -54,10 +55,11 @@ struct request {
     char refusal_text[160];    /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
     struct caller caller;
-    char id[65]; /* by which logs name it; "": not yet */
-    int status;  /* of the answer; 0: none yet */
-    int done;    /* of the answer, if all goes well, as its route has it */
-    int audited; /* the status in the audit log; 0: it does not stand there */
+    char id[65];            /* by which logs name it; "": not yet */
+    char trace[TRACE_SIZE]; /* its span; "": whoever asks does not trace */
+    int status;             /* of the answer; 0: none yet */
+    int done;               /* of the answer, if all goes well, as its route has it */
+    int audited;            /* the status in the audit log; 0: it does not stand there */
     struct http_exchange *exchange;
 };
 

@@ -174,7 +174,7 @@ static void tell(struct daemon *d, const struct job *j, const struct batch *b)
             write_point(&w, &b->points.at[i]);
         jw_end_array(&w);
         jw_end_object(&w);
-        lifecycle_tell_text(d, "metric", j->id, buf_take(&data));
+        lifecycle_tell_text(d, "metric", j, buf_take(&data));
     }
 }
 

@@ -21,7 +21,9 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     if (spec->n_depends_on)
         job_read_needs(j);
     j->state = JOB_QUEUED;
-    j->ranks = j->attempt_ranks = spec->resources->ranks;
+    j->ranks_min = spec->resources->ranks->min;
+    j->ranks_max = spec->resources->ranks->max;
+    j->ranks = j->attempt_ranks = j->ranks_min;
     j->threads = spec->resources->threads;
     j->priority = spec->priority;
     j->limit_ms = (int64_t)ceil(1e3 * spec->time_limit_s); /* 0 is none */
@@ -156,6 +158,18 @@ static void write_progress(struct jw *w, const struct job_progress *p)
     jw_end_object(w);
 }
 
+static void write_elastic(struct jw *w, const struct job *job)
+{
+    if (!job_is_elastic(job)) {
+        jw_null(w, "elastic");
+        return;
+    }
+    jw_begin_object(w, "elastic");
+    jw_int(w, "min", job->ranks_min);
+    jw_int(w, "max", job->ranks_max);
+    jw_end_object(w);
+}
+
 static void write_reason(struct jw *w, const struct reason *r)
 {
     if (!r->code[0]) {
@@ -248,7 +262,9 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     write_time(w, "started_at", job->started_ms);
     write_time(w, "finished_at", job->finished_ms);
     jw_int(w, "ranks", job->ranks);
+    write_elastic(w, job);
     jw_int(w, "priority", job->priority);
+    jw_string(w, "traceparent", job->trace[0] ? job->trace : NULL);
     jw_string(w, "placement", job->placement);
     write_embedded(w, "result", job->result);
     if (job_is_sweep(job))

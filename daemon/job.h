@@ -8,6 +8,7 @@
 #include "daemon/failure.h"
 #include "daemon/ids.h"
 #include "daemon/job_fsm.h"
+#include "daemon/trace.h"
 #include "proto/base/json.h"
 #include "proto/base/jw.h"
 #include "proto/wire/ref.h"
@@ -56,6 +57,7 @@ struct job {
     bool hold_requested;   /* durable: no attempt starts until it is released */
     bool yield_requested; /* durable: that attempt stops, at no cost; the next one stands in line */
     int64_t ranks;        /* that it should have: the next attempt gets them */
+    int64_t ranks_min, ranks_max; /* differ: the queue chooses, and may change it while it runs */
     int64_t threads, priority;
     int64_t created_ms;    /* wall clock, as all of these; 0: not yet */
     int64_t not_before_ms; /* the next attempt waits until then; 0: it may start */
@@ -83,7 +85,8 @@ struct job {
     struct job_need *needs; /* n_needs of them */
     /* While yield_requested, and until it starts again: the job that has its slots; "": none. */
     char yield_for[JOB_ID_SIZE];
-    bool needs_told; /* its reason says which it waits for */
+    char trace[TRACE_SIZE]; /* the span of the request that brought it; "": none */
+    bool needs_told;        /* its reason says which it waits for */
 };
 
 /* From a spec that has passed validation. */
@@ -106,10 +109,27 @@ int64_t job_sweep_going(const struct job *j);
 /* The progress of a sweep, in jobs, after `made` has changed. */
 void job_sweep_count(struct job *j);
 
+static inline bool job_is_elastic(const struct job *j)
+{
+    return j->ranks_min < j->ranks_max;
+}
+
+/* The fewest that let it start, and the most that it may then get; the same for a job that is not elastic. One that
+ * stopped to go on with other ranks gets no more than those. */
+static inline int64_t job_least(const struct job *j)
+{
+    return job_is_elastic(j) ? j->ranks_min : j->ranks;
+}
+
+static inline int64_t job_most(const struct job *j)
+{
+    return job_is_elastic(j) && !j->resize_requested ? j->ranks_max : j->ranks;
+}
+
 /* What it holds or, in the queue, waits for. */
 static inline int64_t job_slots(const struct job *j)
 {
-    return (j->state == JOB_QUEUED ? j->ranks : j->attempt_ranks) * j->threads;
+    return (j->state == JOB_QUEUED ? job_least(j) : j->attempt_ranks) * j->threads;
 }
 
 /* The code of a job whose row cannot be read. */
@@ -120,6 +140,13 @@ bool job_kind_known(const char *kind);
 static inline bool job_is_stopping(const struct job *j)
 {
     return j->resize_requested || j->yield_requested;
+}
+
+/* It runs with fewer ranks than it would take. */
+static inline bool job_can_grow(const struct job *j)
+{
+    return job_is_elastic(j) && j->state == JOB_RUNNING && j->attempt_ranks < j->ranks_max &&
+           !job_is_stopping(j);
 }
 
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)

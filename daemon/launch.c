@@ -70,10 +70,15 @@ bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZ
 static void add_environment(struct words *w, struct daemon *d, const struct job *j, const char *dir)
 {
     struct ref_use data;
+    char span[TRACE_SIZE];
 
     for (char **v = environ; *v; v++)
-        if (!str_starts(*v, "DISTILLD_") || str_starts(*v, "DISTILLD_FAULT="))
+        if ((!str_starts(*v, "DISTILLD_") && !str_starts(*v, "TRACEPARENT=")) ||
+            str_starts(*v, "DISTILLD_FAULT="))
             add_copy(w, *v);
+    trace_below(j->trace, span);
+    if (span[0])
+        add(w, str_fmt("TRACEPARENT=%s", span));
     add(w, str_fmt(ATTEMPT_VARIABLE "=%s.%" PRId64, j->id, j->attempt));
     add(w, str_fmt("DISTILLD_JOB=%s", j->id));
     add(w, str_fmt("DISTILLD_GENERATION=%" PRId64, j->attempt));

@@ -18,23 +18,23 @@
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 
-void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data)
+void lifecycle_tell(struct daemon *d, const char *kind, const struct job *j, struct json *take_data)
 {
-    lifecycle_tell_text(d, kind, job, js_text(take_data, JS_COMPACT));
+    lifecycle_tell_text(d, kind, j, js_text(take_data, JS_COMPACT));
     js_free(take_data);
 }
 
-void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text)
+void lifecycle_tell_text(struct daemon *d, const char *kind, const struct job *j, char *take_text)
 {
-    events_publish(d->events, kind, job, take_text);
+    events_publish(d->events, kind, j->id, j->project, take_text);
     free(take_text);
 }
 
 static void tell_state(struct daemon *d, const struct job *j)
 {
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
     if (job_is_final(j->state))
-        lifecycle_tell_text(d, "end", j->id, job_text(j, false));
+        lifecycle_tell_text(d, "end", j, job_text(j, false));
     courier_soon(d);
 }
 
@@ -272,30 +272,46 @@ bool lifecycle_retry(struct daemon *d, const char *id, struct error *err)
     return true;
 }
 
-bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err)
+bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, const struct reason *why,
+                      struct error *err)
 {
     const int64_t before = a->job->ranks;
-    struct reason why;
+    struct reason asked;
 
     if (ranks == before)
         return true;
+    if (job_is_elastic(a->job) && a->job->state == JOB_QUEUED)
+        return err_set(err, ERR_CONFLICT,
+                       "job %s waits; it starts with as many of its %" PRId64 " to %" PRId64
+                       " ranks as there are slots for",
+                       a->job->id, a->job->ranks_min, a->job->ranks_max);
     if (a->job->cancel_requested)
         return err_set(err, ERR_CONFLICT, "job %s is being cancelled", a->job->id);
-    reason_set(&why, "resizing", "asked to go on with %" PRId64 " rank%s instead of %" PRId64,
+    reason_set(&asked, "resizing", "asked to go on with %" PRId64 " rank%s instead of %" PRId64,
                ranks, ranks == 1 ? "" : "s", before);
     a->job->ranks = ranks;
-    if (lifecycle_apply(d, a, EV_RESIZE, &why, err))
+    if (lifecycle_apply(d, a, EV_RESIZE, why ? why : &asked, err))
         return true;
     a->job->ranks = before;
     return false;
 }
 
+void lifecycle_name_for(const struct job *j, const struct job *other, char out[LIFECYCLE_NAME])
+{
+    if (strcmp(j->project, other->project) == 0)
+        snprintf(out, LIFECYCLE_NAME, "job %s", other->id);
+    else
+        snprintf(out, LIFECYCLE_NAME, "a job of another project");
+}
+
 bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err)
 {
+    char name[LIFECYCLE_NAME];
     struct reason why;
 
-    reason_set(&why, "preempted", "stops with a checkpoint for job %s, whose priority is %" PRId64,
-               by->id, by->priority);
+    lifecycle_name_for(a->job, by, name);
+    reason_set(&why, "preempted", "stops with a checkpoint for %s, whose priority is %" PRId64,
+               name, by->priority);
     memcpy(a->job->yield_for, by->id, sizeof(a->job->yield_for));
     if (lifecycle_apply(d, a, EV_PREEMPT, &why, err))
         return true;
@@ -418,7 +434,7 @@ static bool edit(struct daemon *d, struct job *j, struct json *spec, const struc
         if (ok) {
             *j = after;
             log_info("job edited job=%s change=\"%s\"", j->id, buf_text(&what));
-            lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+            lifecycle_tell_text(d, "state", j, job_text(j, false));
             sched_soon(d);
         }
     }

@@ -23,8 +23,9 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
 bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err);
 bool lifecycle_retry(struct daemon *d, const char *id, struct error *err);
 /* Gives a job that is not over another number of ranks: a running attempt stops for it. The number must
- * fit the job. */
-bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, struct error *err);
+ * fit the job. why NULL: a user asked for it. */
+bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, const struct reason *why,
+                      struct error *err);
 
 /* Lets a job wait until it is released: a running attempt stops for it, with a checkpoint. *already: it was so.
  * A sweep that is held makes no more jobs; those that it has made go on. */
@@ -40,6 +41,12 @@ struct job_edit {
 /* ERR_CONFLICT for the priority of a job that is over. */
 bool lifecycle_edit(struct daemon *d, const char *id, const struct job_edit *e, struct error *err);
 
+enum {
+    LIFECYCLE_NAME = JOB_ID_SIZE + 8
+};
+/* What a job is told of another one, for which it stops: no more than that there is one, if it is of another
+ * project. */
+void lifecycle_name_for(const struct job *j, const struct job *other, char out[LIFECYCLE_NAME]);
 /* Stops a running attempt for another job, as for a hold; it stands in line again at once. */
 bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err);
 
@@ -47,8 +54,9 @@ bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by,
 bool lifecycle_load(struct daemon *d, struct error *err);
 
 /* Publishes an event about a job. */
-void lifecycle_tell(struct daemon *d, const char *kind, const char *job, struct json *take_data);
+void lifecycle_tell(struct daemon *d, const char *kind, const struct job *j,
+                    struct json *take_data);
 /* The same, of JSON text in one line. */
-void lifecycle_tell_text(struct daemon *d, const char *kind, const char *job, char *take_text);
+void lifecycle_tell_text(struct daemon *d, const char *kind, const struct job *j, char *take_text);
 
 #endif

@@ -73,6 +73,14 @@ static struct bucket *find(struct limiter *l, const char *key, double now_s)
     return best;
 }
 
+double limiter_left(struct limiter *l, const char *key, double now_s, double *full_s)
+{
+    double left = left_at(l, find(l, key, now_s), now_s);
+
+    *full_s = (l->burst - left) / l->rate;
+    return left;
+}
+
 bool limiter_has(struct limiter *l, const char *key, double now_s, double *wait_s)
 {
     struct bucket *b = find(l, key, now_s);

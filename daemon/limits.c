@@ -17,7 +17,7 @@ enum {
 };
 
 struct limits {
-    bool all;                                      /* also loopback and the token of STATE/token */
+    struct limit_set set;
     struct limiter *addresses, *tokens, *failures; /* failures NULL: no limit */
 };
 
@@ -25,7 +25,7 @@ struct limits *limits_new(const struct limit_set *set)
 {
     struct limits *l = NEW(struct limits);
 
-    l->all = set->all;
+    l->set = *set;
     l->addresses = limiter_new(set->address.rate, set->address.burst);
     l->tokens = limiter_new(set->token.rate, set->token.burst);
     if (set->failure.rate > 0)
@@ -66,6 +66,32 @@ static bool refuse(struct request *r, double wait_s, const char *what, const cha
     return false;
 }
 
+/* The quota is what may come at once, and the window the time in which it comes back. */
+static void tell(struct request *r, const char *name, const struct limit *limit, double left,
+                 double full_s)
+{
+    char text[96];
+
+    snprintf(text, sizeof(text), "\"%s\";q=%.0f;w=%.0f", name, floor(limit->burst),
+             ceil(limit->burst / limit->rate));
+    http_add_header(r, "RateLimit-Policy", text);
+    snprintf(text, sizeof(text), "\"%s\";r=%.0f;t=%.0f", name, floor(left), ceil(full_s));
+    http_add_header(r, "RateLimit", text);
+}
+
+/* Takes one of a limit, and says what is left. */
+static bool admit(struct request *r, const char *name, const struct limit *limit, struct limiter *l,
+                  const char *key, const char *what)
+{
+    const double now = clock_mono_s();
+    double wait, left, full;
+    bool ok = limiter_take(l, key, now, &wait);
+
+    left = limiter_left(l, key, now, &full);
+    tell(r, name, limit, left, full);
+    return ok || refuse(r, wait, what, key);
+}
+
 static bool is_local(const struct request *r)
 {
     uid_t uid;
@@ -85,20 +111,18 @@ bool limits_admit_address(struct daemon *d, struct request *r)
     loopback = http_network(r, network);
     if (l->failures && !limiter_has(l->failures, network, now, &wait))
         return refuse(r, wait, "wrong tokens from", network);
-    return (loopback && !l->all) || limiter_take(l->addresses, network, now, &wait) ||
-           refuse(r, wait, "requests from", network);
+    return (loopback && !l->set.all) ||
+           admit(r, "address", &l->set.address, l->addresses, network, "requests from");
 }
 
 bool limits_admit_caller(struct daemon *d, struct request *r)
 {
     struct limits *l = d->limits;
-    double wait;
 
     if (!l || r->caller.local || !r->caller.id[0] ||
-        (!l->all && strcmp(r->caller.id, TOKEN_ROOT) == 0))
+        (!l->set.all && strcmp(r->caller.id, TOKEN_ROOT) == 0))
         return true;
-    return limiter_take(l->tokens, r->caller.id, clock_mono_s(), &wait) ||
-           refuse(r, wait, "requests with the token", r->caller.id);
+    return admit(r, "token", &l->set.token, l->tokens, r->caller.id, "requests with the token");
 }
 
 void limits_note_failure(struct daemon *d, struct request *r)

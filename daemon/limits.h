@@ -20,7 +20,8 @@ struct limits *limits_new(const struct limit_set *set);
 struct limits *limits_open(const struct settings *s);
 void limits_close(struct limits *l); /* NULL is fine */
 
-/* Before it is known who asks, and after. False when the answer was given: 429 with Retry-After. */
+/* Before it is known who asks, and after. False when the answer was given: 429 with Retry-After. Where there is a limit,
+ * the answer says what is left of it (RateLimit and RateLimit-Policy, draft-ietf-httpapi-ratelimit-headers). */
 bool limits_admit_address(struct daemon *d, struct request *r);
 bool limits_admit_caller(struct daemon *d, struct request *r);
 /* The request showed a token or a cookie that opens nothing. */

@@ -38,7 +38,8 @@ bool listing_begin(struct daemon *d, struct request *r, const char *query, struc
 bool listing_of_jobs(struct daemon *d, struct request *r, const char *query, struct listing *l)
 {
     const char *size = http_query(r, "page_size"), *token = http_query(r, "page_token");
-    char *page = str_fmt("%s\n%s\n%s", query, size ? size : "", token ? token : "");
+    char *page =
+        str_fmt("%s\n%s\n%s\n%s", query, size ? size : "", token ? token : "", r->caller.project);
 
     etag_of_revision(d->started_ms, events_next_id(d->events) + d->untold, page, l->etag);
     free(page);

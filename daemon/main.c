@@ -92,6 +92,10 @@ static const struct opt rows[] = {
         "with --hostfile: ranks that have not heard from here for so long end themselves, so that "
         "the job can go on elsewhere",
         .value = "S", .fallback = "30"),
+    OPT(struct settings, grow_after_s, OPT_REAL, "grow-after",
+        "a job that leaves its ranks to the queue gets more of them no sooner than so long after "
+        "its last start",
+        .value = "S", .fallback = "60"),
     OPT(struct settings, config, OPT_TEXT, "config",
         "file with lines of `name = value` for these options; the command line comes first",
         .value = "FILE"),

@@ -376,19 +376,27 @@ static struct json *parent_json(struct store *s, int64_t seq, enum model_role ro
     return j;
 }
 
-static struct json *lineage_json(struct store *s, const struct model *m)
+static bool shows_job(struct store *s, const struct model *m, const char *only)
+{
+    char project[REF_NAME_SIZE];
+
+    return !only ||
+           (m->job[0] && store_job_project(s, m->job, project, NULL) && strcmp(project, only) == 0);
+}
+
+static struct json *lineage_json(struct store *s, const struct model *m, const char *only)
 {
     static const char *const names[] = {"data_sha256", "teacher_sha256", "dataset"};
     struct json *j = js_new_object();
 
-    js_set(j, "job", text_or_null(m->job));
+    js_set(j, "job", text_or_null(shows_job(s, m, only) ? m->job : ""));
     for (enum model_role i = 0; i < MODEL_ROLE_COUNT; i++)
         js_set(j, roles[i], parent_json(s, m->seq, i));
     copy_members(j, m->about, names, ARRAY_LEN(names));
     return j;
 }
 
-struct json *model_json(struct store *s, const struct model *m)
+struct json *model_json(struct store *s, const struct model *m, const char *only)
 {
     static const char *const names[] = {"architecture", "classes", "class_numbers", "image_size",
                                         "mean",         "std",     "format",        "labels"};
@@ -403,6 +411,6 @@ struct json *model_json(struct store *s, const struct model *m)
     js_set(j, "tensors_sha256", text_or_null(m->tensors_sha256));
     js_set(j, "size_bytes", js_new_int(m->size));
     js_set(j, "created_at", js_new_string(clock_text(m->created_ms, when)));
-    js_set(j, "lineage", lineage_json(s, m));
+    js_set(j, "lineage", lineage_json(s, m, only));
     return j;
 }

@@ -58,8 +58,8 @@ typedef void (*model_step_fn)(int64_t parent, int64_t child, const char *role, v
 bool model_family(struct store *s, int64_t seq, model_fn each, model_step_fn step, void *arg,
                   struct error *err);
 
-/* The API's Model. */
-struct json *model_json(struct store *s, const struct model *m);
+/* The API's Model. Which job it comes from shows only if that is of this project; NULL: in any case. */
+struct json *model_json(struct store *s, const struct model *m, const char *only);
 /* "big@3"; free() */
 char *model_title(const struct model *m);
 

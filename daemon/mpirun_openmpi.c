@@ -31,7 +31,8 @@ static void mca(struct mpirun_line *line, const char *name, const char *value)
 static void add_exports(struct mpirun_line *out, char *const *environment)
 {
     for (char *const *v = environment; *v; v++)
-        if (str_starts(*v, "DISTILLD_") || str_starts(*v, "LD_LIBRARY_PATH=")) {
+        if (str_starts(*v, "DISTILLD_") || str_starts(*v, "LD_LIBRARY_PATH=") ||
+            str_starts(*v, "TRACEPARENT=")) {
             arg(out, "-x");
             vec_push(&out->args, str_ndup(*v, strcspn(*v, "=")));
         }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/lifecycle.h"
+#include "daemon/reach.h"
 #include "daemon/sched.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
@@ -75,7 +76,8 @@ static bool state_of(const struct daemon *d, const char *id, enum job_state *out
     return true;
 }
 
-void needs_check(const struct daemon *d, const JobSpec *spec, struct problems *p)
+void needs_check(const struct daemon *d, const struct caller *who, const JobSpec *spec,
+                 struct problems *p)
 {
     for (size_t i = 0; i < spec->n_depends_on && i < JOB_MAX_NEEDS; i++) {
         const char *id = spec->depends_on[i]->job;
@@ -83,7 +85,7 @@ void needs_check(const struct daemon *d, const JobSpec *spec, struct problems *p
         struct error err;
         char *pointer;
 
-        if (!id || state_of(d, id, &state, &err))
+        if (!id || (reach_job(d, who, id, &err) && state_of(d, id, &state, &err)))
             continue;
         pointer = str_fmt("#/depends_on/%zu/job", i);
         problems_add(p, pointer, "expected the id of a job; %s", err.msg);
@@ -123,7 +125,7 @@ static void tell(struct daemon *d, struct job *j)
 {
     needs_describe(j, &j->reason);
     j->needs_told = true;
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
 static void give_up(struct daemon *d, struct active *a)

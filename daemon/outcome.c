@@ -130,8 +130,7 @@ static void say_yielded(const struct job *j, struct reason *why)
         reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " rank%s",
                    j->ranks, j->ranks == 1 ? "" : "s");
     else if (j->yield_for[0])
-        reason_set(why, "preempted",
-                   "stopped with a checkpoint for job %s, which is more important", j->yield_for);
+        reason_set(why, "preempted", "%s", "stopped with a checkpoint for a more important job");
     else
         reason_set(why, "yielded", "%s", "stopped with a checkpoint, as it was asked to");
 }

@@ -166,7 +166,7 @@ static void tell(struct daemon *d, const struct job *j)
     js_set(data, "id", js_new_string(j->id));
     js_set(data, "name", js_new_string(j->name));
     js_set(data, "state", js_new_string(job_state_name(j->state)));
-    lifecycle_tell(d, "purged", j->id, data);
+    lifecycle_tell(d, "purged", j, data);
 }
 
 /* -- The rest ----------------------------------------------------------------------------------------- */

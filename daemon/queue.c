@@ -88,6 +88,52 @@ static bool allows(struct queue_quota *q, const struct queue_job *j)
     return !q->closed;
 }
 
+/* Starts it with more ranks, if no plan is in the way. */
+static bool widen(struct queue_job *j, int64_t ranks, struct timeline *t, size_t n_hosts)
+{
+    int64_t *given = NEW_ARRAY(int64_t, n_hosts), *other = given;
+    bool ok;
+
+    timeline_take_back(t, 0, j->left_ms, j->given, j->threads);
+    ok = timeline_find(t, ranks, j->threads, j->left_ms, given) == 0;
+    if (ok) {
+        other = j->given;
+        j->given = given;
+        j->ranks = ranks;
+    }
+    free(other);
+    timeline_take(t, 0, j->left_ms, j->given, j->threads);
+    return ok;
+}
+
+static bool may_widen(const struct queue_job *j, const struct queue_quota *quotas)
+{
+    const struct queue_quota *q = quotas ? &quotas[j->project] : NULL;
+
+    return j->given && 2 * j->ranks <= j->most &&
+           (!q || (!q->closed && j->ranks * j->threads <= q->left));
+}
+
+static void widen_all(struct queue_job *jobs, size_t n, struct timeline *t, size_t n_hosts,
+                      struct queue_quota *quotas)
+{
+    bool again = true;
+
+    while (again) {
+        again = false;
+        for (size_t i = 0; i < n; i++) {
+            struct queue_job *j = &jobs[i];
+            const int64_t more = j->ranks;
+
+            if (!may_widen(j, quotas) || !widen(j, 2 * more, t, n_hosts))
+                continue;
+            if (quotas)
+                quotas[j->project].left -= more * j->threads;
+            again = true;
+        }
+    }
+}
+
 size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running *running,
                     size_t n_running, const struct place_host *hosts, size_t n_hosts,
                     struct queue_quota *quotas)
@@ -112,6 +158,7 @@ size_t queue_decide(struct queue_job *jobs, size_t n, const struct queue_running
         held = j->start_ms == TIMELINE_EVER;
         waiting += j->start_ms != 0;
     }
+    widen_all(jobs, i, t, n_hosts, quotas);
     timeline_free(t);
     return i;
 }

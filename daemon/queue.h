@@ -18,7 +18,10 @@
  * Of a project that may have so many slots at once, the first job that would exceed them waits, and those of the same
  * project behind it, or small ones could keep it waiting for ever; other projects' jobs pass. Slots that are
  * planned for a job count as had, so that no job of its project takes them from it. A job that exceeds them by itself
- * holds nobody back. */
+ * holds nobody back.
+ *
+ * A job may leave its ranks to the queue. It is planned with the fewest, so that nobody waits because it has more;
+ * when all are planned, those that start now get twice as many, in turns, of what no plan and no quota needs. */
 #ifndef DAEMON_QUEUE_H
 #define DAEMON_QUEUE_H
 
@@ -42,8 +45,9 @@ int64_t queue_ahead(int64_t priority, bool first);
 void queue_order(struct queue_place *places, size_t n);
 
 struct queue_job {
-    int64_t ranks, threads;
-    int64_t left_ms; /* of its time limit; TIMELINE_EVER: it has none */
+    int64_t ranks, threads; /* of one that starts: what it got */
+    int64_t most;           /* ranks that it may get; 0: no more than it must have */
+    int64_t left_ms;        /* of its time limit; TIMELINE_EVER: it has none */
     size_t project;
 
     /* The decision. */

@@ -11,76 +11,83 @@
 #include "proto/base/str.h"
 
 const struct route routes[] = {
-    {"POST", "/api/v1/jobs", ACCESS_SUBMIT, api_job_submit, 202},
-    {"POST", "/api/v1/jobs:batch", ACCESS_SUBMIT, api_job_batch, 202},
-    {"GET", "/api/v1/jobs", ACCESS_READ, api_job_list, 0},
-    {"GET", "/api/v1/jobs/{id}", ACCESS_READ, api_job_get, 0},
-    {"PATCH", "/api/v1/jobs/{id}", ACCESS_SUBMIT, api_job_change, 200},
-    {"DELETE", "/api/v1/jobs/{id}", ACCESS_OPERATE, api_job_delete, 202},
-    {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_SUBMIT, api_job_cancel, 202},
-    {"POST", "/api/v1/jobs/{id}:retry", ACCESS_SUBMIT, api_job_retry, 202},
-    {"POST", "/api/v1/jobs/{id}:hold", ACCESS_SUBMIT, api_job_hold, 202},
-    {"POST", "/api/v1/jobs/{id}:release", ACCESS_SUBMIT, api_job_release, 202},
-    {"POST", "/api/v1/jobs/{id}:resize", ACCESS_SUBMIT, api_job_resize, 202},
-    {"GET", "/api/v1/jobs/{id}/summary", ACCESS_READ, api_job_summary, 0},
-    {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, api_job_attempts, 0},
-    {"GET", "/api/v1/jobs/{id}/events", ACCESS_READ, api_job_events, 0},
-    {"GET", "/api/v1/jobs/{id}/metrics/series", ACCESS_READ, api_job_series, 0},
-    {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, api_job_logs, 0},
-    {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, api_job_artifacts, 0},
-    {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, api_job_artifact, 0},
-    {"POST", "/api/v1/uploads", ACCESS_SUBMIT, api_upload_create, 201},
-    {"GET", "/api/v1/uploads/{id}", ACCESS_READ, api_upload_get, 0},
-    {"PATCH", "/api/v1/uploads/{id}", ACCESS_SUBMIT, api_upload_append, 204},
-    {"DELETE", "/api/v1/uploads/{id}", ACCESS_SUBMIT, api_upload_delete, 204},
-    {"GET", "/api/v1/models", ACCESS_READ, api_model_list, 0},
-    {"POST", "/api/v1/models", ACCESS_SUBMIT, api_model_add, 201},
-    {"GET", "/api/v1/models/{name}", ACCESS_READ, api_model_get, 0},
-    {"GET", "/api/v1/models/{name}/versions/{version}", ACCESS_READ, api_model_version, 0},
-    {"DELETE", "/api/v1/models/{name}/versions/{version}", ACCESS_OPERATE, api_model_delete, 204},
-    {"GET", "/api/v1/models/{name}/versions/{version}/file", ACCESS_READ, api_model_file, 0},
-    {"GET", "/api/v1/models/{name}/versions/{version}/lineage", ACCESS_READ, api_model_lineage, 0},
-    {"GET", "/api/v1/datasets", ACCESS_READ, api_dataset_list, 0},
-    {"POST", "/api/v1/datasets", ACCESS_SUBMIT, api_dataset_add, 201},
-    {"GET", "/api/v1/datasets/{name}", ACCESS_READ, api_dataset_get, 0},
-    {"DELETE", "/api/v1/datasets/{name}", ACCESS_OPERATE, api_dataset_delete, 204},
-    {"GET", "/api/v1/webhooks", ACCESS_OPERATE, api_webhook_list, 0},
-    {"POST", "/api/v1/webhooks", ACCESS_OPERATE, api_webhook_add, 201},
-    {"GET", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, api_webhook_get, 0},
-    {"PATCH", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, api_webhook_change, 200},
-    {"DELETE", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, api_webhook_delete, 204},
-    {"POST", "/api/v1/webhooks/{webhook}:test", ACCESS_OPERATE, api_webhook_test, 202},
-    {"GET", "/api/v1/webhooks/{webhook}/deliveries", ACCESS_OPERATE, api_webhook_deliveries, 0},
+    {"POST", "/api/v1/jobs", ACCESS_SUBMIT, REACH_OWN, api_job_submit, 202},
+    {"POST", "/api/v1/jobs:batch", ACCESS_SUBMIT, REACH_OWN, api_job_batch, 202},
+    {"GET", "/api/v1/jobs", ACCESS_READ, REACH_OWN, api_job_list, 0},
+    {"GET", "/api/v1/jobs/{id}", ACCESS_READ, REACH_JOB, api_job_get, 0},
+    {"PATCH", "/api/v1/jobs/{id}", ACCESS_SUBMIT, REACH_JOB, api_job_change, 200},
+    {"DELETE", "/api/v1/jobs/{id}", ACCESS_OPERATE, REACH_JOB, api_job_delete, 202},
+    {"POST", "/api/v1/jobs/{id}:cancel", ACCESS_SUBMIT, REACH_JOB, api_job_cancel, 202},
+    {"POST", "/api/v1/jobs/{id}:retry", ACCESS_SUBMIT, REACH_JOB, api_job_retry, 202},
+    {"POST", "/api/v1/jobs/{id}:hold", ACCESS_SUBMIT, REACH_JOB, api_job_hold, 202},
+    {"POST", "/api/v1/jobs/{id}:release", ACCESS_SUBMIT, REACH_JOB, api_job_release, 202},
+    {"POST", "/api/v1/jobs/{id}:resize", ACCESS_SUBMIT, REACH_JOB, api_job_resize, 202},
+    {"GET", "/api/v1/jobs/{id}/summary", ACCESS_READ, REACH_JOB, api_job_summary, 0},
+    {"GET", "/api/v1/jobs/{id}/attempts", ACCESS_READ, REACH_JOB, api_job_attempts, 0},
+    {"GET", "/api/v1/jobs/{id}/events", ACCESS_READ, REACH_JOB, api_job_events, 0},
+    {"GET", "/api/v1/jobs/{id}/metrics/series", ACCESS_READ, REACH_JOB, api_job_series, 0},
+    {"GET", "/api/v1/jobs/{id}/logs", ACCESS_READ, REACH_JOB, api_job_logs, 0},
+    {"GET", "/api/v1/jobs/{id}/artifacts", ACCESS_READ, REACH_JOB, api_job_artifacts, 0},
+    {"GET", "/api/v1/jobs/{id}/artifacts/{name}", ACCESS_READ, REACH_JOB, api_job_artifact, 0},
+    {"POST", "/api/v1/uploads", ACCESS_SUBMIT, REACH_SHARED, api_upload_create, 201},
+    {"GET", "/api/v1/uploads/{id}", ACCESS_READ, REACH_SHARED, api_upload_get, 0},
+    {"PATCH", "/api/v1/uploads/{id}", ACCESS_SUBMIT, REACH_SHARED, api_upload_append, 204},
+    {"DELETE", "/api/v1/uploads/{id}", ACCESS_SUBMIT, REACH_SHARED, api_upload_delete, 204},
+    {"GET", "/api/v1/models", ACCESS_READ, REACH_SHARED, api_model_list, 0},
+    {"POST", "/api/v1/models", ACCESS_SUBMIT, REACH_SHARED, api_model_add, 201},
+    {"GET", "/api/v1/models/{name}", ACCESS_READ, REACH_SHARED, api_model_get, 0},
+    {"GET", "/api/v1/models/{name}/versions/{version}", ACCESS_READ, REACH_SHARED,
+     api_model_version, 0},
+    {"DELETE", "/api/v1/models/{name}/versions/{version}", ACCESS_OPERATE, REACH_ALL,
+     api_model_delete, 204},
+    {"GET", "/api/v1/models/{name}/versions/{version}/file", ACCESS_READ, REACH_SHARED,
+     api_model_file, 0},
+    {"GET", "/api/v1/models/{name}/versions/{version}/lineage", ACCESS_READ, REACH_SHARED,
+     api_model_lineage, 0},
+    {"GET", "/api/v1/datasets", ACCESS_READ, REACH_SHARED, api_dataset_list, 0},
+    {"POST", "/api/v1/datasets", ACCESS_SUBMIT, REACH_SHARED, api_dataset_add, 201},
+    {"GET", "/api/v1/datasets/{name}", ACCESS_READ, REACH_SHARED, api_dataset_get, 0},
+    {"DELETE", "/api/v1/datasets/{name}", ACCESS_OPERATE, REACH_ALL, api_dataset_delete, 204},
+    {"GET", "/api/v1/webhooks", ACCESS_OPERATE, REACH_OWN, api_webhook_list, 0},
+    {"POST", "/api/v1/webhooks", ACCESS_OPERATE, REACH_OWN, api_webhook_add, 201},
+    {"GET", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, REACH_WEBHOOK, api_webhook_get, 0},
+    {"PATCH", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, REACH_WEBHOOK, api_webhook_change, 200},
+    {"DELETE", "/api/v1/webhooks/{webhook}", ACCESS_OPERATE, REACH_WEBHOOK, api_webhook_delete,
+     204},
+    {"POST", "/api/v1/webhooks/{webhook}:test", ACCESS_OPERATE, REACH_WEBHOOK, api_webhook_test,
+     202},
+    {"GET", "/api/v1/webhooks/{webhook}/deliveries", ACCESS_OPERATE, REACH_WEBHOOK,
+     api_webhook_deliveries, 0},
     {"POST", "/api/v1/webhooks/{webhook}/deliveries/{delivery}:redeliver", ACCESS_OPERATE,
-     api_webhook_redeliver, 202},
-    {"GET", "/api/v1/queue", ACCESS_READ, api_queue, 0},
-    {"POST", "/api/v1/queue:pause", ACCESS_OPERATE, api_queue_pause, 200},
-    {"POST", "/api/v1/queue:resume", ACCESS_OPERATE, api_queue_resume, 200},
-    {"GET", "/api/v1/projects", ACCESS_READ, api_project_list, 0},
-    {"GET", "/api/v1/projects/{name}", ACCESS_READ, api_project_get, 0},
-    {"PUT", "/api/v1/projects/{name}", ACCESS_OPERATE, api_project_put, 200},
-    {"GET", "/api/v1/events", ACCESS_READ, api_events, 0},
-    {"POST", "/api/v1/admin:backup", ACCESS_ADMIN, api_backup, 200},
-    {"POST", "/api/v1/gc:plan", ACCESS_ADMIN, api_gc_plan, 200},
-    {"POST", "/api/v1/gc:run", ACCESS_ADMIN, api_gc_run, 200},
-    {"GET", "/api/v1/catalog", ACCESS_READ, api_catalog, 0},
-    {"GET", "/api/v1/nodes", ACCESS_READ, api_nodes, 0},
-    {"GET", "/api/v1/version", ACCESS_READ, api_version, 0},
-    {"POST", "/api/v1/session", ACCESS_TOKEN, api_session, 204},
-    {"GET", "/api/v1/tokens", ACCESS_ADMIN, api_token_list, 0},
-    {"POST", "/api/v1/tokens", ACCESS_ADMIN, api_token_create, 201},
-    {"GET", "/api/v1/tokens/{id}", ACCESS_ADMIN, api_token_get, 0},
-    {"DELETE", "/api/v1/tokens/{id}", ACCESS_ADMIN, api_token_revoke, 204},
-    {"POST", "/api/v1/tokens/{id}:rotate", ACCESS_ADMIN, api_token_rotate, 200},
-    {"GET", "/api/v1/audit", ACCESS_ADMIN, api_audit, 0},
-    {"GET", "/healthz", ACCESS_PUBLIC, api_healthz, 0},
-    {"GET", "/readyz", ACCESS_PUBLIC, api_readyz, 0},
-    {"GET", "/metrics", ACCESS_READ, api_metrics, 0},
-    {"GET", "/api/v1/openapi.yaml", ACCESS_READ, api_openapi, 0},
-    {"GET", "/problems/{code}", ACCESS_PUBLIC, api_problem, 0},
-    {"GET", "/", ACCESS_PUBLIC, api_web, 0},
-    {"GET", "/{file}", ACCESS_PUBLIC, api_web, 0},
-    {"GET", "/vendor/{file}", ACCESS_PUBLIC, api_web_vendor, 0},
+     REACH_WEBHOOK, api_webhook_redeliver, 202},
+    {"GET", "/api/v1/queue", ACCESS_READ, REACH_OWN, api_queue, 0},
+    {"POST", "/api/v1/queue:pause", ACCESS_OPERATE, REACH_ALL, api_queue_pause, 200},
+    {"POST", "/api/v1/queue:resume", ACCESS_OPERATE, REACH_ALL, api_queue_resume, 200},
+    {"GET", "/api/v1/projects", ACCESS_READ, REACH_OWN, api_project_list, 0},
+    {"GET", "/api/v1/projects/{name}", ACCESS_READ, REACH_PROJECT, api_project_get, 0},
+    {"PUT", "/api/v1/projects/{name}", ACCESS_OPERATE, REACH_ALL, api_project_put, 200},
+    {"GET", "/api/v1/events", ACCESS_READ, REACH_OWN, api_events, 0},
+    {"POST", "/api/v1/admin:backup", ACCESS_ADMIN, REACH_ALL, api_backup, 200},
+    {"POST", "/api/v1/gc:plan", ACCESS_ADMIN, REACH_ALL, api_gc_plan, 200},
+    {"POST", "/api/v1/gc:run", ACCESS_ADMIN, REACH_ALL, api_gc_run, 200},
+    {"GET", "/api/v1/catalog", ACCESS_READ, REACH_SHARED, api_catalog, 0},
+    {"GET", "/api/v1/nodes", ACCESS_READ, REACH_SHARED, api_nodes, 0},
+    {"GET", "/api/v1/version", ACCESS_READ, REACH_SHARED, api_version, 0},
+    {"POST", "/api/v1/session", ACCESS_TOKEN, REACH_SHARED, api_session, 204},
+    {"GET", "/api/v1/tokens", ACCESS_ADMIN, REACH_ALL, api_token_list, 0},
+    {"POST", "/api/v1/tokens", ACCESS_ADMIN, REACH_ALL, api_token_create, 201},
+    {"GET", "/api/v1/tokens/{id}", ACCESS_ADMIN, REACH_ALL, api_token_get, 0},
+    {"DELETE", "/api/v1/tokens/{id}", ACCESS_ADMIN, REACH_ALL, api_token_revoke, 204},
+    {"POST", "/api/v1/tokens/{id}:rotate", ACCESS_ADMIN, REACH_ALL, api_token_rotate, 200},
+    {"GET", "/api/v1/audit", ACCESS_ADMIN, REACH_ALL, api_audit, 0},
+    {"GET", "/healthz", ACCESS_PUBLIC, REACH_SHARED, api_healthz, 0},
+    {"GET", "/readyz", ACCESS_PUBLIC, REACH_SHARED, api_readyz, 0},
+    {"GET", "/metrics", ACCESS_READ, REACH_ALL, api_metrics, 0},
+    {"GET", "/api/v1/openapi.yaml", ACCESS_READ, REACH_SHARED, api_openapi, 0},
+    {"GET", "/problems/{code}", ACCESS_PUBLIC, REACH_SHARED, api_problem, 0},
+    {"GET", "/", ACCESS_PUBLIC, REACH_SHARED, api_web, 0},
+    {"GET", "/{file}", ACCESS_PUBLIC, REACH_SHARED, api_web, 0},
+    {"GET", "/vendor/{file}", ACCESS_PUBLIC, REACH_SHARED, api_web_vendor, 0},
 };
 const size_t n_routes = ARRAY_LEN(routes);
 
@@ -213,11 +220,21 @@ static void refuse_access(struct daemon *d, struct request *r, const struct erro
     problem_reply_error(r, err);
 }
 
+static void take_trace(struct request *r)
+{
+    char parent[TRACE_SIZE];
+
+    trace_parse(http_header(r, "traceparent"), parent);
+    trace_below(parent, r->trace);
+}
+
 static void dispatch(struct request *r, void *daemon)
 {
     struct buf allow = buf_new(0);
     const struct route *route = find(r, &allow);
     struct error err;
+
+    take_trace(r);
 
     if (r->refusal && strcmp(r->refusal, "too_large") != 0) {
         problem_reply(r, r->refusal, NULL, "%s", r->refusal_text);
@@ -234,6 +251,8 @@ static void dispatch(struct request *r, void *daemon)
     } else if (!decode(r)) {
         problem_reply(r, "bad_request", NULL, "the address has a broken percent-escape: %.300s",
                       r->path);
+    } else if (!reach_check(daemon, r, route->reach, &err)) {
+        refuse_access(daemon, r, &err);
     } else {
         carry_out(daemon, r, route);
     }

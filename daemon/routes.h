@@ -3,12 +3,14 @@
 #define DAEMON_ROUTES_H
 
 #include "daemon/auth.h"
+#include "daemon/reach.h"
 
 struct route {
     const char *method;
     /* "/api/v1/jobs/{id}:cancel": {..} stands for one or more bytes of a segment without ":". */
     const char *pattern;
     enum access access;
+    enum reach reach;
     void (*handle)(struct daemon *d, struct request *r);
     int done; /* the status for a change that was made; 0 for what only reads */
 };

@@ -9,10 +9,8 @@
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/needs.h"
-#include "daemon/preempt.h"
 #include "daemon/projects.h"
-#include "daemon/queue.h"
-#include "daemon/share.h"
+#include "daemon/sched_parts.h"
 #include "daemon/sweeps.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -48,7 +46,7 @@ static void say_why(const struct daemon *d, const struct active *a, size_t ahead
     const struct job *j = a->job;
     const int64_t free_slots = d->free_slots;
     const char *are = ahead == 1 ? " is" : "s are", *split = "";
-    char down[300];
+    char down[300], more[32] = "";
 
     if (d->paused) {
         reason_set(why, "draining",
@@ -61,13 +59,15 @@ static void say_why(const struct daemon *d, const struct active *a, size_t ahead
         return;
     }
     hosts_describe_down(d, down, sizeof(down));
+    if (job_most(j) > job_least(j))
+        snprintf(more, sizeof(more), " to %" PRId64, job_most(j));
     if (ahead == 0 && free_slots >= job_slots(j))
         split = "; the threads of a rank need slots on one host";
     reason_set(why, "waiting_for_slots",
-               "needs %" PRId64 " slot%s (%" PRId64 " ranks x %" PRId64 " threads); %" PRId64
+               "needs %" PRId64 " slot%s (%" PRId64 "%s ranks x %" PRId64 " threads); %" PRId64
                " of %" PRId64 " are free, %zu job%s ahead%s%s",
-               job_slots(j), job_slots(j) == 1 ? "" : "s", j->ranks, j->threads, free_slots,
-               d->settings.slots, ahead, are, split, down);
+               job_slots(j), job_slots(j) == 1 ? "" : "s", job_least(j), more, j->threads,
+               free_slots, d->settings.slots, ahead, are, split, down);
 }
 
 /* Not durable: it follows from the queue, and is worked out again at the next pass. */
@@ -83,7 +83,7 @@ static void explain(struct daemon *d, struct active *a, size_t ahead, bool over_
         return;
     j->reason = why;
     j->planned_ms = planned_ms;
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
 /* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
@@ -120,17 +120,21 @@ static void explain_hold(struct daemon *d, struct job *j)
     if (strcmp(j->reason.code, "held") == 0)
         return;
     reason_set(&j->reason, "held", "%s", "held by a user; it waits until it is released");
-    lifecycle_tell_text(d, "state", j->id, job_text(j, false));
+    lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
-static void start(struct daemon *d, struct active *a, const int64_t *given)
+static void start(struct daemon *d, struct active *a, const struct queue_job *q)
 {
+    const int64_t before = a->job->ranks;
     struct error err;
 
     free(a->job->placement);
-    a->job->placement = hosts_placement(d, given);
-    if (!lifecycle_apply(d, a, EV_START, NULL, &err))
-        log_error("a job cannot be started yet error=\"%s\"", err.msg);
+    a->job->placement = hosts_placement(d, q->given);
+    a->job->ranks = q->ranks;
+    if (lifecycle_apply(d, a, EV_START, NULL, &err))
+        return;
+    a->job->ranks = before;
+    log_error("a job cannot be started yet error=\"%s\"", err.msg);
 }
 
 static int64_t max64(int64_t a, int64_t b)
@@ -144,25 +148,11 @@ static int64_t planned(const struct queue_job *q, int64_t now_ms)
     return q->start_ms == TIMELINE_EVER ? 0 : now_ms + q->start_ms;
 }
 
-/* One look at the queue. */
-struct look {
-    int64_t now_ms; /* wall clock */
-    struct place_host *hosts;
-    VEC(struct queue_place) places; /* of all that wait; `arrival` counts d->active */
-    VEC(struct queue_job) jobs;     /* the first of them, as many as were looked at */
-    VEC(struct active *) who;       /* whose those are */
-    VEC(struct queue_running) running;
-    VEC(struct active *) runs;  /* whose those are */
-    VEC(const char *) claims;   /* jobs for which others were stopped, by id */
-    size_t looked_at;           /* of jobs, by the decision */
-    struct share *shares;       /* of each project; weight 0: it has no jobs now */
-    struct queue_quota *quotas; /* likewise */
-};
-
 static void begin_projects(struct daemon *d, struct look *l)
 {
     l->shares = NEW_ARRAY(struct share, d->projects.n);
     l->quotas = NEW_ARRAY(struct queue_quota, d->projects.n);
+    l->left = NEW_ARRAY(struct queue_quota, d->projects.n);
     for (size_t i = 0; i < d->projects.n; i++) {
         int64_t limit = d->projects.at[i].quota_slots;
 
@@ -221,8 +211,7 @@ static void take_claims(struct daemon *d, struct look *l)
     }
 }
 
-/* What it held stays its own; or others were stopped for it. */
-static bool goes_first(const struct look *l, const struct job *j)
+bool sched_goes_first(const struct look *l, const struct job *j)
 {
     bool first = j->resize_requested;
 
@@ -242,10 +231,10 @@ static void take_active(struct daemon *d, struct look *l)
             explain_hold(d, j);
         else if (stands_in_line(j, l->now_ms)) {
             take_project(d, l, a->project);
-            vec_push(&l->places,
-                     (struct queue_place){.arrived_ms = j->created_ms,
-                                          .ahead_ms = queue_ahead(j->priority, goes_first(l, j)),
-                                          .arrival = i});
+            vec_push(&l->places, (struct queue_place){
+                                     .arrived_ms = j->created_ms,
+                                     .ahead_ms = queue_ahead(j->priority, sched_goes_first(l, j)),
+                                     .arrival = i});
         } else if (attempts_running(a))
             take_running(d, l, a);
     }
@@ -260,7 +249,8 @@ static void take_first(struct daemon *d, struct look *l, size_t n)
         struct active *a = d->active.at[l->places.at[i].arrival];
 
         vec_push(&l->who, a);
-        vec_push(&l->jobs, (struct queue_job){.ranks = a->job->ranks,
+        vec_push(&l->jobs, (struct queue_job){.ranks = job_least(a->job),
+                                              .most = job_most(a->job),
                                               .threads = a->job->threads,
                                               .left_ms = max64(1, attempts_left_ms(d, a)),
                                               .project = a->project,
@@ -279,23 +269,20 @@ static void drop_jobs(struct look *l)
 static void decide(struct daemon *d, struct look *l)
 {
     size_t n = 2 * QUEUE_DEPTH, looked_at;
-    struct queue_quota *quotas = NEW_ARRAY(struct queue_quota, d->projects.n);
 
     do {
         n = n < l->places.n ? n : l->places.n;
         drop_jobs(l);
         take_first(d, l, n);
-        memcpy(quotas, l->quotas, d->projects.n * sizeof(*quotas));
+        memcpy(l->left, l->quotas, d->projects.n * sizeof(*l->left));
         looked_at = d->paused ? 0
                               : queue_decide(l->jobs.at, n, l->running.at, l->running.n, l->hosts,
-                                             hosts_count(d), quotas);
+                                             hosts_count(d), l->left);
         n *= 2;
     } while (looked_at == l->jobs.n && looked_at < l->places.n);
     for (size_t i = 0; i < d->projects.n; i++)
-        d->projects.at[i].closed = quotas[i].closed;
-    memcpy(l->quotas, quotas, d->projects.n * sizeof(*quotas));
+        d->projects.at[i].closed = l->left[i].closed;
     l->looked_at = looked_at;
-    free(quotas);
 }
 
 /* Slots that nobody has, nor gets now. */
@@ -331,103 +318,6 @@ static void note_places(struct daemon *d, const struct look *l)
     }
 }
 
-/* -- Preemption ------------------------------------------------------------------------------------ */
-
-/* What nobody has after the starts, and what comes free as ranks stop that were asked to, unless they go on with
- * other ranks. free() */
-static struct place_host *soon_free(const struct daemon *d, const struct look *l)
-{
-    size_t n = hosts_count(d);
-    struct place_host *soon = NEW_ARRAY(struct place_host, n);
-
-    memcpy(soon, l->hosts, n * sizeof(*soon));
-    for (size_t h = 0; h < n; h++) {
-        for (size_t i = 0; i < l->jobs.n; i++)
-            if (l->jobs.at[i].given)
-                soon[h].free -= l->jobs.at[i].given[h] * l->jobs.at[i].threads;
-        for (size_t i = 0; i < l->runs.n; i++)
-            if (l->runs.at[i]->job->yield_requested && !l->runs.at[i]->job->resize_requested)
-                soon[h].free += l->running.at[i].ranks[h] * l->running.at[i].threads;
-    }
-    return soon;
-}
-
-static struct preempt_victim *all_victims(struct daemon *d, const struct look *l)
-{
-    struct preempt_victim *v = NEW_ARRAY(struct preempt_victim, l->runs.n);
-
-    for (size_t i = 0; i < l->runs.n; i++) {
-        struct active *a = l->runs.at[i];
-        const struct job *j = a->job;
-        int64_t ran_ms = attempts_lasted_ms(d, a);
-
-        v[i] = (struct preempt_victim){.ranks = l->running.at[i].ranks,
-                                       .threads = l->running.at[i].threads,
-                                       .priority = j->priority,
-                                       .ran_ms = ran_ms,
-                                       .may = j->preemptible && j->state == JOB_RUNNING &&
-                                              !j->cancel_requested && !job_is_stopping(j) &&
-                                              ran_ms >= j->min_runtime_ms};
-    }
-    return v;
-}
-
-/* Whether its project lets it start. What the decision looked at has its part of the quota already. */
-static bool has_quota(const struct look *l, size_t i)
-{
-    const struct queue_job *q = &l->jobs.at[i];
-    struct queue_quota *left = &l->quotas[q->project];
-
-    if (i < l->looked_at)
-        return !q->over_quota;
-    if (left->closed || q->ranks * q->threads > left->left)
-        return false;
-    left->left -= q->ranks * q->threads;
-    return true;
-}
-
-static void stop_victims(struct daemon *d, const struct look *l, const struct job *by,
-                         struct preempt_victim *v, struct place_host *soon)
-{
-    struct error err;
-
-    for (size_t i = 0; i < l->runs.n; i++) {
-        if (!v[i].chosen)
-            continue;
-        v[i].may = v[i].chosen = false;
-        for (size_t h = 0; h < hosts_count(d); h++)
-            soon[h].free += v[i].ranks[h] * v[i].threads;
-        if (!lifecycle_preempt(d, l->runs.at[i], by, &err))
-            log_error("a job cannot be preempted yet error=\"%s\"", err.msg);
-    }
-}
-
-/* In the order of the queue: whoever goes first, or may preempt, keeps what is soon free for itself; where that is
- * not enough, others are stopped. */
-static void preempt(struct daemon *d, const struct look *l)
-{
-    struct place_host *soon = soon_free(d, l);
-    struct preempt_victim *v = all_victims(d, l);
-    int64_t *given = NEW_ARRAY(int64_t, hosts_count(d));
-
-    for (size_t i = 0; i < l->jobs.n && !d->paused; i++) {
-        const struct queue_job *q = &l->jobs.at[i];
-        const struct job *j = l->who.at[i]->job;
-
-        if (q->given || !(j->preempt || goes_first(l, j)) || !has_quota(l, i))
-            continue;
-        if (j->preempt &&
-            preempt_choose(soon, hosts_count(d), q->ranks, q->threads, j->priority, v, l->runs.n))
-            stop_victims(d, l, j, v, soon);
-        if (place_ranks(soon, hosts_count(d), q->ranks, q->threads, given))
-            for (size_t h = 0; h < hosts_count(d); h++)
-                soon[h].free -= given[h] * q->threads;
-    }
-    free(given);
-    free(v);
-    free(soon);
-}
-
 static void look_free(struct look *l)
 {
     drop_jobs(l);
@@ -435,6 +325,7 @@ static void look_free(struct look *l)
         free((void *)(uintptr_t)l->running.at[i].ranks);
     free(l->shares);
     free(l->quotas);
+    free(l->left);
     free(l->hosts);
     vec_free(&l->places);
     vec_free(&l->jobs);
@@ -460,13 +351,13 @@ static void pass(uv_timer_t *t)
     decide(d, &l);
     d->free_slots = left_free(d, &l);
     note_places(d, &l);
-    preempt(d, &l);
+    sched_change_running(d, &l);
     d->scheduled_s = clock_mono_s();
     d->pass_s = d->scheduled_s - began;
     histogram_add(&d->schedule_seconds, d->pass_s);
     for (size_t i = 0; i < l.jobs.n; i++)
         if (l.jobs.at[i].given)
-            start(d, l.who.at[i], l.jobs.at[i].given);
+            start(d, l.who.at[i], &l.jobs.at[i]);
     look_free(&l);
 }
 

@@ -9,6 +9,7 @@
 
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "daemon/reach.h"
 #include "daemon/sched.h"
 #include "daemon/tokens.h"
 #include "proto/base/str.h"
@@ -31,10 +32,12 @@ struct client {
     bool parted;
 };
 
-static bool wants(const struct client *c, const char *job)
+static bool wants(const struct client *c, const struct event *e)
 {
+    if (!reach_sees(&c->caller, e->project))
+        return false;
     for (size_t i = 0; i < c->jobs.n; i++)
-        if (strcmp(c->jobs.at[i], job) == 0)
+        if (strcmp(c->jobs.at[i], e->job) == 0)
             return true;
     return c->jobs.n == 0;
 }
@@ -62,7 +65,7 @@ static void write_items(struct client *c, struct jw *items)
 
     for (size_t i = 0; i < c->jobs.n; i++) {
         struct job *owned;
-        const struct job *j = api_find_job(d, c->jobs.at[i], &owned, NULL);
+        const struct job *j = api_find_job(d, &c->caller, c->jobs.at[i], &owned, NULL);
 
         if (j)
             job_write(items, NULL, j, false);
@@ -71,12 +74,15 @@ static void write_items(struct client *c, struct jw *items)
     if (!c->jobs.n) {
         /* What is active is known better here than in the file. */
         for (size_t i = d->active.n; i-- > 0;) {
+            if (!reach_sees(&c->caller, d->active.at[i]->job->project))
+                continue;
             sched_explain(d, d->active.at[i]);
             job_write(items, NULL, d->active.at[i]->job, false);
         }
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
-            store_jobs_page(d->store, 0, SNAPSHOT_JOBS, &(struct job_filter){.state = s}, add_job,
-                            items, NULL);
+            store_jobs_page(d->store, 0, SNAPSHOT_JOBS,
+                            &(struct job_filter){.state = s, .only = reach_only(&c->caller)},
+                            add_job, items, NULL);
     }
 }
 
@@ -110,7 +116,7 @@ static enum events_result next_event(struct client *c, struct event **out)
     enum events_result got;
 
     while ((got = events_read(c->daemon->events, &c->cursor, out)) == EVENTS_READY &&
-           !wants(c, (*out)->job))
+           !wants(c, *out))
         event_unref(*out);
     return got;
 }
@@ -201,7 +207,7 @@ static bool take_filter(struct client *c, struct request *r)
             problem_reply(r, "bad_request", NULL, "at most %d jobs can be named", FILTER_MAX);
             return false;
         }
-        if (!api_find_job(c->daemon, id, &owned, &err)) {
+        if (!api_find_job(c->daemon, &c->caller, id, &owned, &err)) {
             problem_reply_error(r, &err);
             return false;
         }

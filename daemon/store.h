@@ -40,6 +40,8 @@ bool store_job_edit(struct store *s, const struct job *j, struct error *err);
 struct job *store_job_get(struct store *s, const char *id, struct error *err);
 /* The last state also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err);
+/* Also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
+bool store_job_project(struct store *s, const char *id, char out[REF_NAME_SIZE], struct error *err);
 /* "" before the first; those that were removed count. */
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err);
 
@@ -51,6 +53,7 @@ struct job_filter {
     enum job_state state;
     const char *kind, *name, *project, *label, *label_value;
     const char *sweep; /* those that it has made; NULL: those that no sweep has made */
+    const char *only;  /* nothing of other projects; NULL: no matter whose */
 };
 /* At most `limit` of those jobs that came before `before` (0: all), newest first. */
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,

@@ -15,7 +15,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
         " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
-        " preemptible, min_runtime_ms) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -45,6 +46,9 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 23, j->preempt);
     db_bind_int(q, 24, j->preemptible);
     db_bind_int(q, 25, j->min_runtime_ms);
+    db_bind_int(q, 26, j->ranks_min);
+    db_bind_int(q, 27, j->ranks_max);
+    db_bind_text(q, 28, j->trace);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -143,7 +147,7 @@ bool store_job_edit(struct store *s, const struct job *j, struct error *err)
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
     " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
-    " preempt, preemptible, min_runtime_ms, yield_for"
+    " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max, trace"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -235,6 +239,9 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->preemptible = db_int(q, 39);
     j->min_runtime_ms = db_int(q, 40);
     snprintf(j->yield_for, sizeof(j->yield_for), "%s", db_text(q, 41));
+    j->ranks_min = db_int(q, 42);
+    j->ranks_max = db_int(q, 43);
+    snprintf(j->trace, sizeof(j->trace), "%s", db_text(q, 44));
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))
@@ -284,6 +291,26 @@ bool store_job_state(struct store *s, const char *id, enum job_state *out, struc
     return true;
 }
 
+bool store_job_project(struct store *s, const char *id, char out[REF_NAME_SIZE], struct error *err)
+{
+    struct db_stmt *q = db_prepare(
+        s->state,
+        "SELECT project FROM job WHERE id=?1 UNION ALL SELECT project FROM purged WHERE id=?1",
+        err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, id);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        snprintf(out, REF_NAME_SIZE, "%s", db_text(q, 0));
+    else if (got == DB_DONE)
+        err_set(err, ERR_NOT_FOUND, "there is no job %s", id);
+    db_reset(q);
+    return got == DB_ROW;
+}
+
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err)
 {
     struct db_stmt *q =
@@ -321,11 +348,11 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 }
 
 /* Two texts, because the index of states serves only a plain comparison. */
-#define PAGE_SQL(and_state)                                                                        \
-    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state                \
-    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND (?5 " \
-    "IS NULL OR"                                                                                   \
-    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"                \
+#define PAGE_SQL(and_state)                                                                   \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state           \
+    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
+    " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR"                                        \
+    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"           \
     " ORDER BY seq DESC LIMIT ?2"
 
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
@@ -347,6 +374,7 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
         db_bind_text(q, 7, job_state_name(f->state));
     db_bind_text(q, 8, f->sweep);
     db_bind_text(q, 9, f->project);
+    db_bind_text(q, 10, f->only);
     return each_job(s, q, fn, arg, err);
 }
 

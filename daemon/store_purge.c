@@ -20,8 +20,9 @@ static bool run_for(struct store *s, const char *sql, const char *id, struct err
 static bool leave_row(struct store *s, const struct purged *p, struct error *err)
 {
     struct db_stmt *q = db_prepare(s->state,
-                                   "INSERT INTO purged(seq, id, name, state, at_ms, cause)"
-                                   " VALUES(?,?,?,?,?,?)",
+                                   "INSERT INTO purged(seq, id, name, state, at_ms, cause, project)"
+                                   " VALUES(?1,?2,?3,?4,?5,?6,"
+                                   " coalesce((SELECT project FROM job WHERE id=?2), ''))",
                                    err);
 
     if (!q)

@@ -152,9 +152,16 @@ const char *const store_state_schema[] = {
     "ALTER TABLE reply DROP COLUMN bound;"
     "CREATE TABLE purged("
     "  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, state TEXT NOT NULL,"
-    "  at_ms INTEGER NOT NULL, cause TEXT NOT NULL, remains INTEGER NOT NULL DEFAULT 1) STRICT;"
+    "  at_ms INTEGER NOT NULL, cause TEXT NOT NULL, project TEXT NOT NULL, remains INTEGER NOT "
+    "NULL DEFAULT 1) STRICT;"
     "CREATE INDEX purged_remains ON purged(seq) WHERE remains;"
     "CREATE INDEX job_finished ON job(finished_ms) WHERE finished_ms > 0",
+    "ALTER TABLE job ADD COLUMN ranks_min INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN ranks_max INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE token ADD COLUMN project TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE webhook ADD COLUMN project TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN trace TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE audit ADD COLUMN trace TEXT NOT NULL DEFAULT ''",
 };
 
 const char *const store_metrics_schema[] = {

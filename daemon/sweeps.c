@@ -24,7 +24,7 @@ void sweeps_note(struct daemon *d, const struct job *j, enum job_state before)
         a->job->sweep.made[before]--;
     a->job->sweep.made[j->state]++;
     job_sweep_count(a->job);
-    lifecycle_tell_text(d, "state", a->job->id, job_text(a->job, false));
+    lifecycle_tell_text(d, "state", a->job, job_text(a->job, false));
     sched_soon(d);
 }
 
@@ -69,7 +69,7 @@ static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k, st
     if (j)
         refs_pin(d, j, &p); /* what its values name */
     spec = job_from_json(j ? j : sweep_base(s), &p);
-    api_check_job(spec, &p, d);
+    api_check_job(spec, &p, &(struct api_client){.daemon = d});
     if (j)
         problems_none(&p, why);
     problems_free(&p);
@@ -86,6 +86,7 @@ static struct job *make_job(struct daemon *d, const struct job *parent, const st
     struct job *j = job_new("", spec, clock_wall_ms());
 
     memcpy(j->origin.sweep, parent->id, sizeof(j->origin.sweep));
+    memcpy(j->trace, parent->trace, sizeof(j->trace));
     j->origin.index = k;
     j->origin.round = parent->attempt;
     j->origin.place = place_text(s, k);

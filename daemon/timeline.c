@@ -111,6 +111,12 @@ void timeline_take(struct timeline *t, int64_t at, int64_t length, const int64_t
     change(t, at, end_of(at, length), given, -threads);
 }
 
+void timeline_take_back(struct timeline *t, int64_t at, int64_t length, const int64_t *given,
+                        int64_t threads)
+{
+    change(t, at, end_of(at, length), given, threads);
+}
+
 static bool has_room(const struct place_host *hosts, size_t n_hosts, int64_t ranks, int64_t threads)
 {
     for (size_t h = 0; h < n_hosts && ranks > 0; h++)

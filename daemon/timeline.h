@@ -20,8 +20,10 @@ void timeline_release(struct timeline *t, int64_t at, const int64_t *ranks, int6
  * TIMELINE_EVER, and nothing given, if no time is known. */
 int64_t timeline_find(const struct timeline *t, int64_t ranks, int64_t threads, int64_t length,
                       int64_t *given);
-/* Gives away what was found. */
+/* Gives away what was found, and takes it back. */
 void timeline_take(struct timeline *t, int64_t at, int64_t length, const int64_t *given,
                    int64_t threads);
+void timeline_take_back(struct timeline *t, int64_t at, int64_t length, const int64_t *given,
+                        int64_t threads);
 
 #endif

@@ -11,8 +11,9 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
-#define PREFIX  "dst_"
-#define COLUMNS "seq, id, name, scope, created_ms, expires_ms, used_ms, revoked_ms, old_until_ms"
+#define PREFIX "dst_"
+#define COLUMNS \
+    "seq, id, name, scope, created_ms, expires_ms, used_ms, revoked_ms, old_until_ms, project"
 
 enum {
     ID_BYTES = (TOKEN_ID_SIZE - 1) / 2,
@@ -163,6 +164,7 @@ static bool judge(struct db_stmt *q, struct caller *who, int64_t now_ms, struct 
     if (!current && overlap <= now_ms)
         return err_set(err, ERR_UNAUTHORIZED, "the token %s has another secret since", who->id);
     who->expires_ms = current || expires < overlap ? expires : overlap;
+    snprintf(who->project, sizeof(who->project), "%s", db_text(q, 6));
     return scope_parse(db_text(q, 0), &who->scope) ||
            err_set(err, ERR_UNAUTHORIZED, "the token %s has a scope that is not known here",
                    who->id);
@@ -183,7 +185,7 @@ static bool judge_root(const struct daemon *d, struct caller *who, struct error 
 static bool look_up(struct daemon *d, struct caller *who, int64_t now_ms, struct error *err)
 {
     static const char sql[] = "SELECT scope, sha256, old_sha256, expires_ms, old_until_ms,"
-                              " revoked_ms FROM token WHERE id=?";
+                              " revoked_ms, project FROM token WHERE id=?";
     struct db_stmt *q;
     enum db_result got;
     bool ok;
@@ -347,7 +349,7 @@ bool token_add(struct daemon *d, struct token *t, char secret[SECRET_SIZE], stru
 {
     struct db_stmt *q = db_prepare(store_state(d->store),
                                    "INSERT INTO token(id, name, scope, sha256, created_ms,"
-                                   " expires_ms) VALUES(?,?,?,?,?,?)",
+                                   " expires_ms, project) VALUES(?,?,?,?,?,?,?)",
                                    err);
     char hex[SHA256_HEX];
 
@@ -363,6 +365,7 @@ bool token_add(struct daemon *d, struct token *t, char secret[SECRET_SIZE], stru
     db_bind_text(q, 4, hex);
     db_bind_int(q, 5, t->created_ms);
     db_bind_int(q, 6, t->expires_ms);
+    db_bind_text(q, 7, t->project);
     if (!db_run(q, err))
         return false;
     t->seq = db_last_rowid(store_state(d->store));
@@ -382,6 +385,7 @@ static void read_token(struct tokens *all, struct db_stmt *q, struct token *t)
     snprintf(t->id, sizeof(t->id), "%s", db_text(q, 1));
     snprintf(t->name, sizeof(t->name), "%s", db_text(q, 2));
     scope_parse(db_text(q, 3), &t->scope);
+    snprintf(t->project, sizeof(t->project), "%s", db_text(q, 9));
     used = use_of(all, t->id);
     if (used)
         t->used_ms = *used;
@@ -484,6 +488,7 @@ struct json *token_json(const struct token *t, int64_t now_ms)
     js_set(j, "id", js_new_string(t->id));
     js_set(j, "name", js_new_string(t->name));
     js_set(j, "scope", js_new_string(scope_name(t->scope)));
+    js_set(j, "project", t->project[0] ? js_new_string(t->project) : js_new_null());
     js_set(j, "state",
            js_new_string(t->revoked_ms             ? "revoked"
                          : t->expires_ms <= now_ms ? "expired"

@@ -17,6 +17,7 @@ struct token {
     int64_t seq;
     char id[TOKEN_ID_SIZE], name[TOKEN_NAME_MAX + 1];
     enum scope scope;
+    char project[REF_NAME_SIZE]; /* "": it is for all */
     int64_t created_ms, expires_ms;
     int64_t used_ms, revoked_ms; /* 0: never */
     int64_t overlap_ms;          /* until then the secret before the present one works too */

@@ -241,7 +241,7 @@ static bool on_progress(struct uplink_peer *p, struct active *a, const Envelope 
     for (size_t i = 0; i < g->n_checkpoint_write_s; i++)
         if (isfinite(g->checkpoint_write_s[i]) && g->checkpoint_write_s[i] >= 0)
             histogram_add(&p->uplink->daemon->checkpoint_seconds, g->checkpoint_write_s[i]);
-    lifecycle_tell_text(p->uplink->daemon, "progress", a->job->id, job_progress_text(a->job));
+    lifecycle_tell_text(p->uplink->daemon, "progress", a->job, job_progress_text(a->job));
     return true;
 }
 

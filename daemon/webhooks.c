@@ -19,7 +19,7 @@ enum {
 
 #define COLUMNS                                                                          \
     "seq, id, url, secret, states, enabled, failure, created_ms, (SELECT count(*) FROM " \
-    "delivery WHERE webhook=webhook.seq AND state='pending')"
+    "delivery WHERE webhook=webhook.seq AND state='pending'), project"
 
 void webhook_fini(struct webhook *w)
 {
@@ -40,13 +40,14 @@ static void read_webhook(struct db_stmt *q, struct webhook *w)
                           .pending = db_int(q, 8)};
     snprintf(w->id, sizeof(w->id), "%s", db_text(q, 1));
     snprintf(w->secret, sizeof(w->secret), "%s", db_text(q, 3));
+    snprintf(w->project, sizeof(w->project), "%s", db_text(q, 9));
 }
 
 bool webhook_add(struct store *s, struct webhook *w, struct error *err)
 {
     struct db_stmt *q = db_prepare(store_state(s),
                                    "INSERT INTO webhook(id, url, secret, states, enabled,"
-                                   " created_ms) VALUES(?,?,?,?,?,?)",
+                                   " created_ms, project) VALUES(?,?,?,?,?,?,?)",
                                    err);
     char name[SECRET_SIZE], *states;
     bool ok;
@@ -63,6 +64,7 @@ bool webhook_add(struct store *s, struct webhook *w, struct error *err)
     db_bind_text(q, 4, states);
     db_bind_int(q, 5, w->enabled);
     db_bind_int(q, 6, w->created_ms);
+    db_bind_text(q, 7, w->project);
     ok = db_run(q, err);
     free(states);
     w->seq = ok ? db_last_rowid(store_state(s)) : 0;
@@ -114,6 +116,12 @@ static bool take_row(struct db_stmt *q, struct webhook *out, struct error *err)
     return got == DB_ROW;
 }
 
+bool webhook_missing(const char *id, struct error *err)
+{
+    err_set(err, ERR_NOT_FOUND, "there is no such webhook");
+    return err_wrap(err, "%.40s", id);
+}
+
 bool webhook_find(struct store *s, const char *id, struct webhook *out, struct error *err)
 {
     struct db_stmt *q =
@@ -136,12 +144,14 @@ bool webhook_of(struct store *s, int64_t seq, struct webhook *out, struct error 
     return take_row(q, out, err);
 }
 
-bool webhooks_page(struct store *s, int64_t before, int64_t limit,
+bool webhooks_page(struct store *s, const char *project, int64_t before, int64_t limit,
                    void (*fn)(const struct webhook *w, void *arg), void *arg, struct error *err)
 {
     struct db_stmt *q =
         db_prepare(store_state(s),
-                   "SELECT " COLUMNS " FROM webhook WHERE seq < ? ORDER BY seq DESC LIMIT ?", err);
+                   "SELECT " COLUMNS " FROM webhook WHERE seq < ?1 AND (?3 IS NULL OR project=?3)"
+                   " ORDER BY seq DESC LIMIT ?2",
+                   err);
     enum db_result got;
     struct webhook w;
 
@@ -149,6 +159,7 @@ bool webhooks_page(struct store *s, int64_t before, int64_t limit,
         return false;
     db_bind_int(q, 1, before ? before : INT64_MAX);
     db_bind_int(q, 2, limit);
+    db_bind_text(q, 3, project);
     while ((got = db_step(q, err)) == DB_ROW) {
         read_webhook(q, &w);
         fn(&w, arg);
@@ -172,6 +183,7 @@ struct json *webhook_json(const struct webhook *w)
     js_set(j, "id", js_new_string(w->id));
     js_set(j, "url", js_new_string(w->url));
     js_set(j, "states", js_copy(w->states));
+    js_set(j, "project", w->project[0] ? js_new_string(w->project) : js_new_null());
     js_set(j, "enabled", js_new_bool(w->enabled));
     js_set(j, "failure", w->failure ? js_new_string(w->failure) : js_new_null());
     js_set(j, "created_at", time_of(w->created_ms));
@@ -203,7 +215,9 @@ char *webhook_secret_text(const struct webhook *w)
 #define INSERT_MESSAGES                                                          \
     "INSERT INTO delivery(event, job, type, body, created_ms, next_ms, webhook)" \
     " SELECT ?1, ?2, ?3, ?4, ?5, ?5, seq FROM webhook WHERE "
-#define IS_TOLD "enabled AND EXISTS(SELECT 1 FROM json_each(states) WHERE value=?6)"
+#define IS_TOLD                              \
+    "enabled AND (project='' OR project=?7)" \
+    " AND EXISTS(SELECT 1 FROM json_each(states) WHERE value=?6)"
 
 static char *message_text(const char *type, uint64_t event, int64_t now_ms, struct json *take_data)
 {
@@ -219,7 +233,7 @@ static char *message_text(const char *type, uint64_t event, int64_t now_ms, stru
     return text;
 }
 
-/* q: INSERT_MESSAGES, with its last parameter bound. */
+/* q: INSERT_MESSAGES, with its last parameters bound. */
 static bool add_messages(struct db_stmt *q, const struct job *j, const char *type, uint64_t event,
                          int64_t now_ms, struct error *err)
 {
@@ -237,7 +251,7 @@ static bool add_messages(struct db_stmt *q, const struct job *j, const char *typ
 }
 
 /* Most changes are told to nobody, and then no message is written. */
-static bool is_told(struct store *s, const char *state, bool *out, struct error *err)
+static bool is_told(struct store *s, const struct job *j, bool *out, struct error *err)
 {
     struct db_stmt *q =
         db_prepare(store_state(s), "SELECT 1 FROM webhook WHERE " IS_TOLD " LIMIT 1", err);
@@ -245,7 +259,8 @@ static bool is_told(struct store *s, const char *state, bool *out, struct error 
 
     if (!q)
         return false;
-    db_bind_text(q, 6, state);
+    db_bind_text(q, 6, job_state_name(j->state));
+    db_bind_text(q, 7, j->project);
     got = db_step(q, err);
     *out = got == DB_ROW;
     db_reset(q);
@@ -260,7 +275,7 @@ bool deliveries_note(struct store *s, const struct job *j, uint64_t event, int64
     char type[32];
     bool told;
 
-    if (!is_told(s, state, &told, err))
+    if (!is_told(s, j, &told, err))
         return false;
     if (!told)
         return true;
@@ -269,6 +284,7 @@ bool deliveries_note(struct store *s, const struct job *j, uint64_t event, int64
         return false;
     snprintf(type, sizeof(type), "job.%s", state);
     db_bind_text(q, 6, state);
+    db_bind_text(q, 7, j->project);
     return add_messages(q, j, type, event, now_ms, err);
 }
 

@@ -17,8 +17,9 @@ struct webhook {
     int64_t seq; /* order of registration; 0: there is none */
     char id[WEBHOOK_ID_SIZE];
     char *url;
-    struct json *states;      /* that it is told of: an array of names */
-    char secret[SECRET_SIZE]; /* the key of signatures in hexadecimal */
+    struct json *states;         /* that it is told of: an array of names */
+    char secret[SECRET_SIZE];    /* the key of signatures in hexadecimal */
+    char project[REF_NAME_SIZE]; /* it is told of no other's jobs; "": of all */
     bool enabled;
     char *failure; /* why the daemon disabled it; NULL */
     int64_t created_ms;
@@ -33,11 +34,12 @@ bool webhook_add(struct store *s, struct webhook *w, struct error *err);
 bool webhook_update(struct store *s, const struct webhook *w, struct error *err);
 /* With its messages. */
 bool webhook_remove(struct store *s, const struct webhook *w, struct error *err);
-/* ERR_NOT_FOUND */
+/* ERR_NOT_FOUND, by webhook_missing. */
 bool webhook_find(struct store *s, const char *id, struct webhook *out, struct error *err);
+bool webhook_missing(const char *id, struct error *err);
 bool webhook_of(struct store *s, int64_t seq, struct webhook *out, struct error *err);
-/* At most `limit` that came before `before` (0: all), newest first. */
-bool webhooks_page(struct store *s, int64_t before, int64_t limit,
+/* At most `limit` that came before `before` (0: all), newest first. project: only this one's; NULL: all. */
+bool webhooks_page(struct store *s, const char *project, int64_t before, int64_t limit,
                    void (*fn)(const struct webhook *w, void *arg), void *arg, struct error *err);
 /* The API's Webhook, without its secret. */
 struct json *webhook_json(const struct webhook *w);

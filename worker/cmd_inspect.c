@@ -225,8 +225,9 @@ static bool inspect_plans(struct report *r, const JobSpec *job, const struct dat
     if (replica)
         show_plans(r, replica);
     if (replica && trains) {
-        footprint_plan(&f, replica, job, job->resources->ranks, train, val, test);
-        show_memory(r, &f, job->resources->ranks);
+        /* Of a range the fewest, whose ranks need the most. */
+        footprint_plan(&f, replica, job, job->resources->ranks->min, train, val, test);
+        show_memory(r, &f, job->resources->ranks->min);
     }
     job_models_close(&models);
     if (!replica)

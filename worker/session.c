@@ -198,10 +198,13 @@ static struct eval_set eval_set(const struct dataset *d)
 bool session_set_course(struct session *s, int64_t samples, struct error *err)
 {
     const Distilld__TrainSpec *t = s->job->train;
+    const Distilld__Range *ranks = s->job->resources->ranks;
     int64_t all;
 
     if (trains(s) && !job_ranks_fit(s->size, t->lanes, err))
         return err_wrap(err, "#/train/lanes");
+    if (ranks->min < ranks->max && !job_ranks_allowed(s->size, ranks->min, ranks->max, err))
+        return err_wrap(err, "#/resources/ranks");
     s->lanes = t->lanes;
     s->lane_lo = s->lanes / s->size * s->rank;
     s->lane_hi = s->lanes / s->size * (s->rank + 1);

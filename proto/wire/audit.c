@@ -18,6 +18,9 @@ void audit_hash(const char *before, const struct json *row, char hex[SHA256_HEX]
 
         js_push(all, value ? js_copy(value) : js_new_null());
     }
+    /* Rows of before there were traces have the hash that they had. */
+    if (js_kind(js_get(row, "trace")) != JS_NULL)
+        js_push(all, js_copy(js_get(row, "trace")));
     text = js_text(all, JS_COMPACT);
     sha256_of(text, strlen(text), hex);
     free(text);

@@ -40,6 +40,16 @@ static void default_model(char **model, const char *graph)
         *model = str_dup("onnx");
 }
 
+/* One rank, unless it says otherwise. */
+static void default_ranks(Distilld__ResourcesSpec *r)
+{
+    if (r->ranks)
+        return;
+    r->ranks = or_default(NULL, &distilld__range__descriptor);
+    r->ranks->has_min = r->ranks->has_max = 1;
+    r->ranks->min = r->ranks->max = 1;
+}
+
 static void normalize(JobSpec *job)
 {
     if (job->data)
@@ -50,6 +60,7 @@ static void normalize(JobSpec *job)
     job->schedule = or_default(job->schedule, &distilld__schedule_spec__descriptor);
     job->train = or_default(job->train, &distilld__train_spec__descriptor);
     job->resources = or_default(job->resources, &distilld__resources_spec__descriptor);
+    default_ranks(job->resources);
     job->checkpoint = or_default(job->checkpoint, &distilld__checkpoint_spec__descriptor);
     job->retry = or_default(job->retry, &distilld__retry_spec__descriptor);
     job->watchdog = or_default(job->watchdog, &distilld__watchdog_spec__descriptor);

@@ -241,6 +241,12 @@ static bool is_json(const ProtobufCMessageDescriptor *d)
     return strcmp(d->name, "distilld.Json") == 0;
 }
 
+/* A message of two numbers, which stands for one where they are the same. */
+static bool is_range(const ProtobufCMessageDescriptor *d)
+{
+    return strcmp(d->name, "distilld.Range") == 0;
+}
+
 static char **text_of(const ProtobufCMessage *m)
 {
     return member(m, m->descriptor->fields[0].offset);
@@ -383,17 +389,38 @@ static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key,
     free(names);
 }
 
+static ProtobufCMessage *new_message(const ProtobufCMessageDescriptor *d)
+{
+    ProtobufCMessage *m = mem_calloc(1, d->sizeof_message);
+
+    protobuf_c_message_init(d, m);
+    return m;
+}
+
+/* From one number to the same. */
+static ProtobufCMessage *read_range(const ProtobufCMessageDescriptor *d, const struct json *j,
+                                    const char *at, struct problems *p)
+{
+    ProtobufCMessage *m = new_message(d);
+
+    if (read_single(m, &d->fields[0], j, at, p) && read_single(m, &d->fields[1], j, at, p))
+        return m;
+    protobuf_c_message_free_unpacked(m, NULL);
+    return NULL;
+}
+
 static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const struct json *j,
                                       const char *at, struct problems *p)
 {
     ProtobufCMessage *m;
 
+    if (is_range(d) && js_kind(j) == JS_INT)
+        return read_range(d, j, at, p);
     if (js_kind(j) != JS_OBJECT && !is_json(d)) {
-        wrong_type(at, "an object", j, p);
+        wrong_type(at, is_range(d) ? "an integer, or an object of min and max" : "an object", j, p);
         return NULL;
     }
-    m = mem_calloc(1, d->sizeof_message);
-    protobuf_c_message_init(d, m);
+    m = new_message(d);
     if (is_json(d)) {
         *text_of(m) = js_text(j, JS_COMPACT);
         return m;
@@ -467,12 +494,24 @@ static void write_list(const ProtobufCMessage *m, const ProtobufCFieldDescriptor
     jw_end_array(w);
 }
 
+static bool is_number(const ProtobufCMessage *m)
+{
+    const ProtobufCFieldDescriptor *f = m->descriptor->fields;
+
+    return is_range(m->descriptor) && *has(m, &f[0]) && *has(m, &f[1]) &&
+           memcmp(member(m, f[0].offset), member(m, f[1].offset), row_of(f)->size) == 0;
+}
+
 static void write_message(const ProtobufCMessage *m, const char *key, struct jw *w)
 {
     const ProtobufCMessageDescriptor *d = m->descriptor;
 
     if (is_json(d)) {
         jw_json(w, key, *text_of(m));
+        return;
+    }
+    if (is_number(m)) {
+        row_of(d->fields)->write(d->fields, member(m, d->fields[0].offset), key, w);
         return;
     }
     jw_begin_object(w, key);

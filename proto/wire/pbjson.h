@@ -1,7 +1,8 @@
 /* Any protobuf-c message from and to JSON, through its descriptor.
  *
  * Field names are those of the .proto file. Enumerations are lower-case strings. A map<string,string>
- * is an object. A list of integers also takes ranges: "0..9", or [0, "4..7"]. null means left out, but
+ * is an object. A list of integers also takes ranges: "0..9", or [0, "4..7"]. A Range (job.proto) whose ends are
+ * the same is a plain number. null means left out, but
  * as an element of a list of Json (a message for any value, job.proto) it is a value like others.
  * Unknown members, wrong types and numbers out of range are problems, each with its pointer. */
 #ifndef PROTO_WIRE_PBJSON_H

@@ -101,7 +101,6 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"train.lanes", 1, JOB_MAX_LANES, false, false},
         {"train.eval_every_epochs", 1, max_count, false, false},
         {"train.log_every_steps", 1, any, false, false},
-        {"resources.ranks", 1, JOB_MAX_LANES, false, false},
         {"resources.threads", 1, JOB_MAX_THREADS, false, false},
         {"checkpoint.every_steps", 1, any, false, false},
         {"checkpoint.every_epochs", 1, max_count, false, false},
@@ -468,6 +467,14 @@ bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err)
                    ranks, lanes);
 }
 
+bool job_ranks_allowed(int64_t ranks, int64_t min, int64_t max, struct error *err)
+{
+    return (ranks >= min && ranks <= max) ||
+           err_set(err, ERR_INVALID,
+                   "the job asks for %" PRId64 " to %" PRId64 " ranks; %" PRId64 " %s outside", min,
+                   max, ranks, ranks == 1 ? "is" : "are");
+}
+
 /* Class means and evaluation are dealt to any number of ranks. */
 static bool trains(const JobSpec *job)
 {
@@ -475,15 +482,53 @@ static bool trains(const JobSpec *job)
            (job->kind == DISTILLD__JOB_KIND__TRAIN || job->kind == DISTILLD__JOB_KIND__DISTILL);
 }
 
+static bool is_lanes(int64_t lanes)
+{
+    return lanes >= 1 && !(lanes & (lanes - 1));
+}
+
+/* What a number, or one end of a range, must be. False: it has a problem. */
+static bool check_ranks_end(const JobSpec *job, const char *pointer, int64_t ranks,
+                            struct problems *p)
+{
+    const size_t before = p->list.n;
+    struct error err;
+
+    if (ranks < 1 || ranks > JOB_MAX_LANES)
+        problems_add(p, pointer, "must be at least 1 and at most %d, got %" PRId64, JOB_MAX_LANES,
+                     ranks);
+    else if (trains(job) && is_lanes(job->train->lanes) &&
+             !job_ranks_fit(ranks, job->train->lanes, &err))
+        problems_add(p, pointer, "%s", err.msg);
+    return p->list.n == before;
+}
+
+static void check_ranks(const JobSpec *job, struct problems *p)
+{
+    static const char at[] = "#/resources/ranks", first[] = "#/resources/ranks/min";
+    const Distilld__Range *r = job->resources->ranks;
+
+    require(r->has_min ? "" : NULL, first, "", p);
+    require(r->has_max ? "" : NULL, "#/resources/ranks/max", "", p);
+    if (!r->has_min || !r->has_max)
+        return;
+    if (r->min == r->max) /* a number, for all that is known */
+        check_ranks_end(job, at, r->min, p);
+    else if (!trains(job))
+        problems_add(p, at, "expected a number for a job that does not train, got a range");
+    else if (check_ranks_end(job, first, r->min, p) &
+                 check_ranks_end(job, "#/resources/ranks/max", r->max, p) &&
+             r->min > r->max)
+        problems_add(p, first, "must be at most max, %d, got %d", r->max, r->min);
+}
+
 static void check_train(const JobSpec *job, struct problems *p)
 {
     const Distilld__ScheduleSpec *s = job->schedule;
-    struct error err;
 
-    if (job->train->lanes < 1 || (job->train->lanes & (job->train->lanes - 1)))
+    if (!is_lanes(job->train->lanes))
         problems_add(p, "#/train/lanes", "must be a power of two, got %d", job->train->lanes);
-    else if (trains(job) && !job_ranks_fit(job->resources->ranks, job->train->lanes, &err))
-        problems_add(p, "#/resources/ranks", "%s", err.msg);
+    check_ranks(job, p);
     if (job->optimizer->nesterov && job->optimizer->momentum == 0)
         problems_add(p, "#/optimizer/nesterov", "Nesterov's form needs a momentum above 0");
     for (size_t i = 0; i < s->n_milestones; i++)

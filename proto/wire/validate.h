@@ -22,5 +22,7 @@ bool job_name_fits(const char *name, struct error *err);
 
 /* 1, 2, 4, ... up to the lanes; fills err with a sentence that names both otherwise. */
 bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err);
+/* Whether a job that left its ranks to others may run on so many; likewise. */
+bool job_ranks_allowed(int64_t ranks, int64_t min, int64_t max, struct error *err);
 
 #endif

@@ -126,6 +126,41 @@ means=$(body .id)
 refused "$means" 2 '#/ranks expected a job of kind train or distill, got one of kind class_means'
 wait_state "$means" succeeded
 wait_state "$id" cancelled
+
+# A job that leaves its ranks to the queue has as many as there are slots for, gives some of them up as soon as
+# another job can start by that, and gets them back; also when the daemon is killed meanwhile.
+kill_daemon # whose socket is gone
+start_daemon --grow-after 0
+trace=00-4bf92f3577b34da6a3ce929d0e0e4736
+payload=$(jq -c '.resources.ranks = {min: 1, max: 2}' <<<"$spec") \
+    api POST /api/v1/jobs 'Content-Type: application/json' "traceparent: $trace-00f067aa0ba902b7-01"
+expect 202 "a range of ranks"
+elastic=$(body .id)
+works "$elastic" '[2]'
+# The request and the attempt are spans of one trace.
+said=$(get "/api/v1/jobs/$elastic" .traceparent)
+span=$(tr '\0' '\n' <"/proc/$(pid_of_rank 1)/environ" | sed -n 's/^TRACEPARENT=//p')
+[[ $said == $trace-*-01 && $span == $trace-*-01 && $span != "$said" ]] || fail "traces: $said, $span"
+[ "$(get "/api/v1/jobs/$elastic" '[.ranks, .elastic.min, .elastic.max] | tostring')" = '[2,1,2]' ] || fail "ranks: $text"
+refused "$elastic" 4 '#/ranks the job asks for 1 to 2 ranks; 4 are outside'
+submit "$long | .resources.ranks = 1"
+other=$id
+gives_way() {
+    [[ $(history "$elastic") == *running:shrinking* ]]
+}
+within 10 gives_way || fail "nobody gives way: $(get "/api/v1/jobs/$other" .reason)"
+kill_daemon
+start_daemon --grow-after 0
+works "$elastic" '[2,1]'
+wait_state "$other" running
+verb "$other" cancel
+works "$elastic" '[2,1,2]'
+is_calm "$elastic"
+[[ $(get "/api/v1/jobs/$elastic/events" '.items[].message') == *"goes on with 1 rank instead of 2, so that job $other can start"* ]] ||
+    fail "why: $(get "/api/v1/jobs/$elastic/events" .)"
+# An attempt that the kill met as it began may have been tried again.
+said=$(history "$elastic" | grep -o 'running:[a-z]*' | tr '\n' ' ')
+[ "$said" = "running:shrinking running:growing " ] || fail "history: $(history "$elastic")"
 problems_are_whole
 
 stop_daemon

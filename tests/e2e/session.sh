@@ -67,11 +67,11 @@ by second resume || fail "an operator cannot resume"
 said=$(by second token 2>&1) && fail "an operator lists tokens"
 [[ $said == *"needs the scope admin"* ]] || fail "an operator lists tokens: $said"
 ctl token >"$tmp/said"
-grep -qE "^$made +second +operate +active" "$tmp/said" || fail "the list of tokens: $(<"$tmp/said")"
-for bad in "x --days 366" "x --days 0" "x --scope root" "$(printf 'a%.0s' {1..65})"; do
+grep -qE "^$made +second +operate +- +active" "$tmp/said" || fail "the list of tokens: $(<"$tmp/said")"
+for bad in "x --days 366" "x --days 0" "x --scope root" "x --scope admin --project lab" "x --project -" "$(printf 'a%.0s' {1..65})"; do
     # shellcheck disable=SC2086
     ctl token create $bad >"$tmp/said" 2>&1
-    [ $? -eq 2 ] && grep -qE '#/(scope|expires_in_s|name): expected' "$tmp/said" || fail "token create $bad: $(<"$tmp/said")"
+    [ $? -eq 2 ] && grep -qE '#/(scope|expires_in_s|name|project): expected' "$tmp/said" || fail "token create $bad: $(<"$tmp/said")"
 done
 # Each token has its own keys: nobody is given the answer to another's request.
 keyed() { # TOKEN: the id of the job in $got
@@ -90,6 +90,15 @@ keyed "$(<"$tmp/second")"
 [ "$got" = "$others" ] || fail "the same key of the same token is another job"
 wait_state "$ours" succeeded
 wait_state "$others" succeeded
+# For a token of a project there are no other jobs.
+ctl token create lab --scope submit --project lab >"$tmp/lab" 2>"$tmp/said" || fail "a token of a project: $(<"$tmp/said")"
+grep -q 'scope submit, project lab' "$tmp/said" || fail "a token of a project: $(<"$tmp/said")"
+said=$(by lab show "$ours" 2>&1) && fail "a job of another project is shown"
+[[ $said == *"there is no job $ours"* ]] || fail "a job of another project: $said"
+[ "$(by lab --json list | jq -c .items)" = '[]' ] || fail "jobs of other projects are listed"
+keyed "$(<"$tmp/lab")"
+[ "$(get "/api/v1/jobs/$got" .project)" = lab ] || fail "a job of a token of a project: $text"
+wait_state "$got" succeeded
 # Rotated with an overlap both secrets work; a stream ends with the token, and so does a session.
 cp "$tmp/reader" "$tmp/before"
 ctl token rotate "$reader" --overlap 600 >"$tmp/reader" 2>"$tmp/said" || fail "token rotate: $(<"$tmp/said")"

@@ -66,6 +66,7 @@ refused 1 2 '.optimizer.lr = -1' '#/optimizer/lr' 'greater than 0' '-1'
 refused 1 2 '.train.lanes = 3 | .train.epochs = 0' '#/train/lanes' 'power of two' '3' '#/train/epochs'
 refused 1 2 '.student.model = "resnet21"' '#/student/model' 'resnet21' 'resnet20'
 refused 2 2 '.train.lanes = 1' '#/train/lanes' '2 ranks' '1 lanes'
+refused 1 2 '.resources.ranks = {min: 2, max: 4}' '#/resources/ranks' '2 to 4 ranks' '1 is outside'
 refused 2 2 '.student.model = "resnet8x4" | .student.projector = "never"' \
     '#/student/projector' '256' '64' 'resnet8x4'
 refused 1 2 '.student.model = "resnet8x4" | .train.batch = 4' 'batch norm' '64 training images' \

@@ -12,11 +12,13 @@
 #include "daemon/audit.h"
 #include "daemon/db.h"
 #include "daemon/intake.h"
+#include "daemon/lifecycle.h"
 #include "daemon/limiter.h"
 #include "daemon/limits.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
 #include "daemon/tokens.h"
+#include "daemon/webhooks.h"
 #include "proto/base/clock.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
@@ -405,6 +407,301 @@ START_TEST(streams_end_with_their_token)
 }
 END_TEST
 
+/* -- Tokens of a project ------------------------------------------------------------------------ */
+
+/* Two projects in one daemon, and a token of one of them. */
+struct shared {
+    struct daemon d;
+    struct sockaddr_in a;
+    char own[JOB_ID_SIZE], other[JOB_ID_SIZE], over[JOB_ID_SIZE]; /* over: of the other one, too */
+    char own_hook[WEBHOOK_ID_SIZE], other_hook[WEBHOOK_ID_SIZE];
+    char *headers; /* of the token */
+};
+
+static struct job *job_of(struct daemon *d, int n, const char *project, enum job_state state)
+{
+    struct job *j = rig_job(n);
+    struct error err;
+
+    snprintf(j->project, sizeof(j->project), "%s", project);
+    snprintf(j->name, sizeof(j->name), "name-of-%s", project);
+    j->state = state;
+    ck_assert_ok(store_job_add(d->store, j, &err), err);
+    if (!job_is_final(state))
+        daemon_add_active(d, j);
+    return j;
+}
+
+static void add_hook(struct daemon *d, const char *project, char id[WEBHOOK_ID_SIZE])
+{
+    struct webhook w = {
+        .enabled = true, .url = str_dup("https://example.org/"), .states = js_new_array()};
+    struct error err;
+
+    js_push(w.states, js_new_string("queued"));
+    snprintf(w.project, sizeof(w.project), "%s", project);
+    ck_assert_ok(webhook_add(d->store, &w, &err), err);
+    memcpy(id, w.id, sizeof(w.id));
+    webhook_fini(&w);
+}
+
+static void open_shared(struct shared *s, const char *name)
+{
+    struct token t = {.name = "lab's", .scope = SCOPE_OPERATE, .project = "lab"};
+    char secret[SECRET_SIZE];
+    struct error err;
+    struct job *over;
+
+    rig_open(&s->d, name, 64);
+    s->a = rig_serve(&s->d);
+    memcpy(s->own, job_of(&s->d, 1, "lab", JOB_QUEUED)->id, JOB_ID_SIZE);
+    memcpy(s->other, job_of(&s->d, 2, "rival", JOB_QUEUED)->id, JOB_ID_SIZE);
+    over = job_of(&s->d, 3, "rival", JOB_SUCCEEDED);
+    memcpy(s->over, over->id, JOB_ID_SIZE);
+    job_destroy(over);
+    add_hook(&s->d, "lab", s->own_hook);
+    add_hook(&s->d, "rival", s->other_hook);
+    t.expires_ms = clock_wall_ms() + 60000;
+    ck_assert_ok(token_add(&s->d, &t, secret, &err), err);
+    s->headers = str_fmt("Authorization: Bearer %s\r\n", secret);
+}
+
+static void close_shared(struct shared *s)
+{
+    free(s->headers);
+    hang_up(&s->d);
+    rig_close(&s->d);
+}
+
+/* The status, and the answer in *text. */
+static int get(struct shared *s, const char *method, const char *path, struct buf *text)
+{
+    buf_free(text);
+    *text = buf_new(0);
+    return status_of(&s->d, &s->a, method, path, s->headers, text);
+}
+
+static bool speaks_of_others(const struct shared *s, const struct buf *text)
+{
+    return strstr(buf_text(text), s->other) || strstr(buf_text(text), s->over) ||
+           strstr(buf_text(text), s->other_hook) || strstr(buf_text(text), "rival");
+}
+
+/* A path that the pattern fits, with `id` in its first place. */
+static char *address(const char *pattern, const char *id)
+{
+    struct buf b = buf_new(0);
+
+    for (; *pattern; pattern++)
+        if (*pattern == '{') {
+            buf_str(&b, id);
+            id = "1";
+            pattern = strchr(pattern, '}');
+        } else {
+            buf_add(&b, pattern, 1);
+        }
+    return buf_take(&b);
+}
+
+static void try_route(struct shared *s, const struct route *r)
+{
+    const char *const ids[REACH_COUNT][2] = {[REACH_JOB] = {s->other, s->over},
+                                             [REACH_WEBHOOK] = {s->other_hook},
+                                             [REACH_PROJECT] = {"rival"},
+                                             [REACH_OWN] = {"x"},
+                                             [REACH_ALL] = {"rival"}};
+    struct buf text = buf_new(0);
+
+    for (size_t i = 0; i < 2 && ids[r->reach][i]; i++) {
+        char *path = address(r->pattern, ids[r->reach][i]);
+        int status = get(s, r->method, path, &text);
+
+        if (r->reach == REACH_OWN)
+            ck_assert_msg(!speaks_of_others(s, &text), "%s %s: %s", r->method, path,
+                          buf_text(&text));
+        else
+            ck_assert_msg(status == (r->reach == REACH_ALL ? 403 : 404), "%s %s: %d: %s", r->method,
+                          path, status, buf_text(&text));
+        free(path);
+    }
+    buf_free(&text);
+}
+
+START_TEST(nothing_exists_of_other_projects)
+{
+    struct shared s;
+    size_t tried[REACH_COUNT] = {0};
+
+    open_shared(&s, "reach");
+    for (size_t i = 0; i < n_routes; i++) {
+        const struct route *r = &routes[i];
+
+        ck_assert_msg(!str_starts(r->pattern, "/api/v1/jobs/{") || r->reach == REACH_JOB,
+                      "%s %s may be asked about any job", r->method, r->pattern);
+        if (r->reach == REACH_SHARED)
+            continue;
+        try_route(&s, r);
+        tried[r->reach]++;
+    }
+    for (enum reach k = 0; k < REACH_COUNT; k++)
+        ck_assert(tried[k] || k == REACH_SHARED);
+    close_shared(&s);
+}
+END_TEST
+
+START_TEST(what_is_the_projects_own_is_there)
+{
+    static const struct {
+        const char *path;
+        int status;
+        const char *has;
+    } cases[] = {
+        {"/api/v1/jobs", 200, "name-of-lab"},
+        {"/api/v1/jobs?project=rival", 200, "\"items\":[]"},
+        {"/api/v1/queue", 200, "\"waiting\":1"},
+        {"/api/v1/projects", 200, "\"name\":\"lab\""},
+        {"/api/v1/projects/lab", 200, "\"name\":\"lab\""},
+        {"/api/v1/jobs/job_00000000000000000000000001", 200, "name-of-lab"},
+        {"/api/v1/jobs/job_00000000000000000000000001/events", 200, "\"items\":[]"},
+        {"/api/v1/events?job=job_00000000000000000000000002", 404, "there is no job"},
+        {"/api/v1/jobs/job_00000000000000000000000002", 404,
+         "there is no job job_00000000000000000000000002"},
+        {"/api/v1/jobs/job_00000000000000000000000009", 404,
+         "there is no job job_00000000000000000000000009"},
+    };
+    struct buf text = buf_new(0);
+    struct shared s;
+    char *path;
+
+    open_shared(&s, "own");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int status = get(&s, "GET", cases[i].path, &text);
+
+        ck_assert_msg(status == cases[i].status && strstr(buf_text(&text), cases[i].has),
+                      "%s: %d: %s", cases[i].path, status, buf_text(&text));
+    }
+    path = str_fmt("/api/v1/webhooks/%s", s.own_hook);
+    ck_assert_int_eq(get(&s, "GET", path, &text), 200);
+    ck_assert_int_eq(get(&s, "DELETE", path, &text), 204);
+    free(path);
+    buf_free(&text);
+    close_shared(&s);
+}
+END_TEST
+
+/* The answer to a job that is only looked at. */
+static char *judged(struct shared *s, const char *members)
+{
+    char *body = str_fmt("{\"kind\":\"train\",\"student\":{\"model\":\"resnet8\"}%s}", members);
+    char *text = str_fmt("POST /api/v1/jobs?validate_only=true HTTP/1.1\r\nHost: localhost\r\n"
+                         "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n%s",
+                         strlen(body), s->headers, body);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct buf answer = buf_new(0);
+
+    ck_assert_int_eq(connect(fd, (const struct sockaddr *)&s->a, sizeof(s->a)), 0);
+    ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    for (int i = 0; i < 100 && !strstr(buf_text(&answer), "}]"); i++) {
+        rig_turn(&s->d);
+        rig_receive(fd, &answer);
+    }
+    close(fd);
+    rig_turn(&s->d);
+    free(text);
+    free(body);
+    return buf_take(&answer);
+}
+
+START_TEST(a_job_goes_into_the_project_of_its_token)
+{
+    static const char whose[] = "expected lab, the project of the token, got ";
+    static const struct {
+        const char *members, *says;
+    } cases[] = {
+        {"", NULL},
+        {",\"project\":null", NULL},
+        {",\"project\":\"lab\"", NULL},
+        {",\"project\":\"rival\"", "got rival"},
+        {",\"project\":\"default\"", "got default"},
+        {",\"sweep\":{\"grid\":[{\"field\":\"project\",\"values\":[\"lab\",\"rival\"]}]}",
+         "got rival"},
+    };
+    struct shared s;
+    char *text;
+
+    open_shared(&s, "submit");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        text = judged(&s, cases[i].members);
+        /* It has no data, and so it is refused in any case. */
+        ck_assert_msg(strstr(text, "#/data"), "%s", text);
+        ck_assert_msg(cases[i].says ? strstr(text, whose) && strstr(text, cases[i].says)
+                                    : !strstr(text, whose),
+                      "case %zu: %s", i, text);
+        free(text);
+    }
+    text = judged(&s, ",\"depends_on\":[{\"job\":\"job_00000000000000000000000002\"},"
+                      "{\"job\":\"job_00000000000000000000000001\"}]");
+    ck_assert_msg(strstr(text, "#/depends_on/0/job") && !strstr(text, "#/depends_on/1/job"), "%s",
+                  text);
+    free(text);
+    close_shared(&s);
+}
+END_TEST
+
+static void keep_delivery(const struct delivery *m, void *jobs)
+{
+    buf_fmt(jobs, "%s ", m->job);
+}
+
+/* The messages of a webhook, by job. */
+static void delivered(struct shared *s, const char *id, struct buf *jobs)
+{
+    struct webhook w;
+    struct error err;
+
+    ck_assert_ok(webhook_find(s->d.store, id, &w, &err), err);
+    ck_assert_ok(deliveries_page(s->d.store, &w, 0, 10, keep_delivery, jobs, &err), err);
+    webhook_fini(&w);
+}
+
+START_TEST(news_reach_their_own_project_alone)
+{
+    struct buf got = buf_new(0), jobs = buf_new(0);
+    struct shared s;
+    struct error err;
+    int fd;
+
+    open_shared(&s, "news");
+    fd = ask(&s.d, &s.a, "GET", "/api/v1/events", s.headers);
+    for (size_t i = 0; i < s.d.active.n; i++) {
+        const struct job *j = s.d.active.at[i]->job;
+
+        lifecycle_tell_text(&s.d, "state", j, job_text(j, false));
+        ck_assert_ok(deliveries_note(s.d.store, j, 1, 1, &err), err);
+    }
+    for (int i = 0; i < 50 && !strstr(buf_text(&got), "event: state"); i++) {
+        rig_turn(&s.d);
+        rig_receive(fd, &got);
+    }
+    rig_turn(&s.d);
+    rig_receive(fd, &got);
+    ck_assert_msg(strstr(buf_text(&got), "event: snapshot") &&
+                      strstr(buf_text(&got), "event: state") &&
+                      strstr(buf_text(&got), "name-of-lab"),
+                  "%s", buf_text(&got));
+    ck_assert_msg(!speaks_of_others(&s, &got), "%s", buf_text(&got));
+    delivered(&s, s.own_hook, &jobs);
+    buf_str(&jobs, "/ ");
+    delivered(&s, s.other_hook, &jobs);
+    ck_assert_str_eq(buf_text(&jobs),
+                     "job_00000000000000000000000001 / job_00000000000000000000000002 ");
+    buf_free(&got);
+    buf_free(&jobs);
+    close(fd);
+    close_shared(&s);
+}
+END_TEST
+
 /* -- The audit log ----------------------------------------------------------------------------- */
 
 static void keep_row(struct json *take_row, void *rows)
@@ -664,10 +961,83 @@ START_TEST(what_is_acknowledged_of_a_group_is_stored)
 }
 END_TEST
 
+#define TRACE  "4bf92f3577b34da6a3ce929d0e0e4736"
+#define PARENT "00f067aa0ba902b7"
+
+START_TEST(a_trace_is_taken_up_if_it_is_one)
+{
+    static const struct {
+        const char *header, *flags; /* NULL: it counts as left out */
+    } cases[] = {
+        {"00-" TRACE "-" PARENT "-01", "01"},
+        {"00-" TRACE "-" PARENT "-00", "00"},
+        {"cc-" TRACE "-" PARENT "-01", "01"},
+        {"cc-" TRACE "-" PARENT "-01-what-comes-later", "01"},
+        {"00-" TRACE "-" PARENT "-01-what-comes-later", NULL},
+        {"cc-" TRACE "-" PARENT "-01.what-comes-later", NULL},
+        {"ff-" TRACE "-" PARENT "-01", NULL},
+        {"00-00000000000000000000000000000000-" PARENT "-01", NULL},
+        {"00-" TRACE "-0000000000000000-01", NULL},
+        {"00-4BF92F3577B34DA6A3CE929D0E0E4736-" PARENT "-01", NULL},
+        {"00-" TRACE "-" PARENT "-1", NULL},
+        {"00-" TRACE "-" PARENT "-0x", NULL},
+        {"00-" TRACE "-" PARENT, NULL},
+        {"0-" TRACE "-" PARENT "-01", NULL},
+        {"", NULL},
+        {NULL, NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char parent[TRACE_SIZE], span[TRACE_SIZE], again[TRACE_SIZE], *want;
+        bool ok = trace_parse(cases[i].header, parent);
+
+        trace_below(parent, span);
+        ck_assert_msg(ok == (cases[i].flags != NULL), "case %zu: %s", i, parent);
+        if (!ok) {
+            ck_assert_msg(!*parent && !*span, "case %zu: %s %s", i, parent, span);
+            continue;
+        }
+        want = str_fmt("00-" TRACE "-" PARENT "-%s", cases[i].flags);
+        ck_assert_str_eq(parent, want);
+        ck_assert_msg(trace_parse(span, again) && strcmp(span, again) == 0, "case %zu: %s", i,
+                      span);
+        ck_assert_msg(strncmp(span, want, 36) == 0 && strncmp(span + 36, PARENT, 16) != 0 &&
+                          strcmp(span + 52, want + 52) == 0,
+                      "case %zu: %s", i, span);
+        free(want);
+    }
+}
+END_TEST
+
+START_TEST(a_row_says_of_which_trace_it_is)
+{
+    struct sockaddr_in a;
+    struct json *rows;
+    const char *trace;
+    struct daemon d;
+
+    rig_open(&d, "trace", 16);
+    a = rig_serve(&d);
+    ck_assert_int_eq(one(&d, &a, "POST", "/api/v1/queue:pause",
+                         ROOT "traceparent: 00-" TRACE "-" PARENT "-01\r\n"),
+                     200);
+    ck_assert_int_eq(
+        one(&d, &a, "POST", "/api/v1/queue:resume", ROOT "traceparent: 00-" TRACE "-01\r\n"), 200);
+    hang_up(&d);
+    rows = audit_of(&d);
+    trace = js_string(js_path(rows, "0.trace"), "");
+    ck_assert_msg(str_starts(trace, "00-" TRACE "-") && !strstr(trace, PARENT), "%s", trace);
+    ck_assert_int_eq(js_kind(js_path(rows, "1.trace")), JS_NULL);
+    ck_assert_uint_eq(broken_row(rows), 0);
+    js_free(rows);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(every_change_of_a_row_breaks_the_chain_there)
 {
-    static const char *const texts[] = {"at",   "caller",  "address", "method",
-                                        "path", "request", "subject", "hash"};
+    static const char *const texts[] = {"at",      "caller",  "address", "method", "path",
+                                        "request", "subject", "trace",   "hash"};
     struct sockaddr_in a;
     struct json *rows;
     struct daemon d;
@@ -771,6 +1141,52 @@ static void expect_limited(struct daemon *d, const struct sockaddr_in *a, const 
     buf_free(&answer);
 }
 
+/* The lines of a header in an answer, joined; free() */
+static char *lines_of(const struct buf *answer, const char *name)
+{
+    struct buf b = buf_new(0);
+
+    for (const char *line = strstr(buf_text(answer), name); line; line = strstr(line + 1, name))
+        buf_fmt(&b, "%s%.*s", b.len ? ", " : "", (int)strcspn(line + strlen(name), "\r"),
+                line + strlen(name));
+    return buf_take(&b);
+}
+
+START_TEST(an_answer_says_what_is_left)
+{
+    const struct limit_set set = {.address = {0.5, 8}, .token = {0.001, 2}, .all = true};
+    static const char *const want[] = {
+        "\"address\";r=7;t=2, \"token\";r=1;t=1000", "\"address\";r=6;t=4, \"token\";r=0;t=2000",
+        "\"address\";r=5;t=6, \"token\";r=0;t=2000", /* it is refused */
+        "\"address\";r=4;t=8",                       /* so is this, by its token */
+    };
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "left", 16);
+    a = rig_serve(&d);
+    d.limits = limits_new(&set);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        struct buf answer = buf_new(0);
+        int status = status_of(&d, &a, "GET", "/api/v1/queue",
+                               i < 3 ? ROOT : "Authorization: Bearer dst_x\r\n", &answer);
+        char *left = lines_of(&answer, "RateLimit: "),
+             *policy = lines_of(&answer, "RateLimit-Policy: ");
+
+        ck_assert_int_eq(status, i < 2 ? 200 : i == 2 ? 429 : 401);
+        ck_assert_str_eq(left, want[i]);
+        ck_assert_str_eq(policy, i < 3 ? "\"address\";q=8;w=16, \"token\";q=2;w=2000"
+                                       : "\"address\";q=8;w=16");
+        free(left);
+        free(policy);
+        buf_free(&answer);
+    }
+    limits_close(d.limits);
+    hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(whoever_asks_too_often_is_told_when_to_come_again)
 {
     struct limit_set set = {.address = {0.001, 4}, .token = {0.001, 4}};
@@ -848,9 +1264,12 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           a_rotated_secret_works_as_long_as_was_said, a_session_ends_with_its_time_and_its_secret,
           the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
           a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
+          nothing_exists_of_other_projects, what_is_the_projects_own_is_there,
+          a_job_goes_into_the_project_of_its_token, news_reach_their_own_project_alone,
           each_change_is_in_the_audit_log_with_its_caller,
           a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
+          a_trace_is_taken_up_if_it_is_one, a_row_says_of_which_trace_it_is,
           what_is_acknowledged_of_a_group_is_stored, every_change_of_a_row_breaks_the_chain_there,
           no_more_gets_through_than_rate_and_burst, a_crowd_does_not_free_the_greedy,
-          whoever_asks_too_often_is_told_when_to_come_again, a_token_has_a_limit_of_its_own,
-          an_address_with_wrong_tokens_must_wait)
+          an_answer_says_what_is_left, whoever_asks_too_often_is_told_when_to_come_again,
+          a_token_has_a_limit_of_its_own, an_address_with_wrong_tokens_must_wait)

@@ -27,7 +27,7 @@ START_TEST(every_reader_sees_all_in_order_or_is_told)
     size_t lagged[3] = {0};
 
     for (uint64_t i = 0; i < 4000; i++) {
-        events_publish(e, "state", job_a, "{}");
+        events_publish(e, "state", job_a, "default", "{}");
         for (uint64_t r = 0; r < 3; r++) {
             struct event *ev;
             enum events_result got = EVENTS_READY;
@@ -61,10 +61,10 @@ START_TEST(a_frame_outlives_the_ring_while_it_is_sent)
     struct event_cursor c = {1};
     struct event *ev;
 
-    events_publish(e, "log", job_a, "{\"text\":\"x\"}");
+    events_publish(e, "log", job_a, "default", "{\"text\":\"x\"}");
     ck_assert_int_eq(events_read(e, &c, &ev), EVENTS_READY);
     for (int i = 0; i < 5; i++)
-        events_publish(e, "hb", "", "{}");
+        events_publish(e, "hb", "", "default", "{}");
     ck_assert_str_eq(ev->kind, "log");
     ck_assert_str_eq(ev->job, job_a);
     ck_assert_str_eq(ev->text, "id: 1\nevent: log\ndata: {\"text\":\"x\"}\n\n");
@@ -81,7 +81,7 @@ START_TEST(resumes_only_where_nothing_is_missing)
     ck_assert(!events_cover(e, 98));
     ck_assert(!events_cover(e, 100));
     for (int i = 0; i < 10; i++)
-        events_publish(e, "state", job_a, "{}");
+        events_publish(e, "state", job_a, "default", "{}");
     /* 106 to 109 are held. */
     ck_assert(!events_cover(e, 104));
     ck_assert(events_cover(e, 105));
@@ -100,7 +100,7 @@ START_TEST(the_ring_is_bounded_in_bytes_too)
     memset(data, 'x', sizeof(data) - 1);
     data[sizeof(data) - 1] = '\0';
     for (int i = 0; i < 20; i++)
-        events_publish(e, "log", job_a, data);
+        events_publish(e, "log", job_a, "default", data);
     ck_assert(events_cover(e, 20));
     ck_assert(!events_cover(e, 15));
     events_free(e);
@@ -116,7 +116,7 @@ START_TEST(ids_of_the_next_run_are_above_all_of_this_one)
     for (uint64_t i = 0; i < 2 * EVENTS_BLOCK + 3; i++) {
         ck_assert_msg(reserved > events_next_id(e), "id %" PRIu64 " was not reserved",
                       events_next_id(e));
-        events_publish(e, "hb", "", "{}");
+        events_publish(e, "hb", "", "default", "{}");
     }
     events_free(e);
 }

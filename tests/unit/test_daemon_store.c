@@ -35,6 +35,8 @@ START_TEST(a_job_reads_back_after_reopening)
     struct error err;
     struct json *before, *after;
 
+    snprintf(j->trace, sizeof(j->trace), "00-x");
+    j->ranks_max = 8;
     ck_assert_ok(store_job_add(s, j, &err), err);
     j->state = JOB_RUNNING;
     reason_set(&j->reason, "attempt_ended", "%s", "why \"so\"\n");

@@ -106,7 +106,7 @@ START_TEST(a_slow_reader_is_told_and_disturbs_nobody)
         char *want = str_fmt("id: %d\nevent: log\ndata: ", i + 1);
 
         buf_reset(&fast);
-        events_publish(d.events, "log", "job_x", data);
+        events_publish(d.events, "log", "job_x", "default", data);
         for (int k = 0; k < 1000 && !str_ends(buf_text(&fast), "\n\n\r\n"); k++) {
             uv_run(&d.loop, UV_RUN_NOWAIT);
             rig_receive(fds[0], &fast);

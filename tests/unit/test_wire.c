@@ -175,6 +175,15 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"resources.ranks=8", "#/resources/ranks: ranks must be a power of two and at most the "
                               "lanes: 8 ranks do not fit 4 lanes"},
         {"resources.ranks=3", "3 ranks do not fit 4 lanes"},
+        {"resources.ranks=0", "#/resources/ranks: must be at least 1 and at most 1024, got 0"},
+        {"resources.ranks=\"2\"",
+         "#/resources/ranks: expected an integer, or an object of min and max, got \"2\""},
+        {"resources.ranks={\"min\":1}", "#/resources/ranks/max: is required"},
+        {"resources.ranks={\"min\":1,\"max\":3}", "#/resources/ranks/max: ranks must be a power"},
+        {"resources.ranks={\"min\":1,\"max\":8}", "8 ranks do not fit 4 lanes"},
+        {"resources.ranks={\"min\":4,\"max\":2}",
+         "#/resources/ranks/min: must be at most max, 2, got 4"},
+        {"resources.ranks={\"min\":1,\"most\":2}", "#/resources/ranks/most: unknown field"},
         {"schedule.milestones=[9,8]", "#/schedule/milestones: must be epochs in ascending order"},
         {"schema_version=2", "#/schema_version: must be at least 1 and at most 1, got 2"},
         {"student.projector=sometimes", "expected one of auto, always, never"},
@@ -328,6 +337,43 @@ START_TEST(ranges_and_default_milestones)
 }
 END_TEST
 
+START_TEST(ranks_are_a_number_or_a_range)
+{
+    static const struct {
+        const char *set, *normal;
+        int32_t min, max;
+    } cases[] = {
+        {"resources.ranks=2", "2", 2, 2},
+        {"resources.ranks=null", "1", 1, 1},
+        {"resources=null", "1", 1, 1},
+        {"resources.ranks={\"min\":2,\"max\":2}", "2", 2, 2},
+        {"resources.ranks={\"max\":4,\"min\":1}", "{\"min\":1,\"max\":4}", 1, 4},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct error err = {0};
+        struct problems p = {0};
+        struct json *spec = js_parse(sample, strlen(sample), &err), *form;
+        JobSpec *job;
+        char *text;
+
+        ck_assert_ok(job_set(spec, cases[i].set, &err), err);
+        job = job_from_json(spec, &p);
+        form = job_to_json(job);
+        text = js_text(js_path(form, "resources.ranks"), JS_COMPACT);
+        ck_assert_str_eq(text, cases[i].normal);
+        ck_assert_int_eq(job->resources->ranks->min, cases[i].min);
+        ck_assert_int_eq(job->resources->ranks->max, cases[i].max);
+        ck_assert(problems_none(&p, &err));
+        free(text);
+        js_free(form);
+        js_free(spec);
+        job_free(job);
+        problems_free(&p);
+    }
+}
+END_TEST
+
 START_TEST(result_form_leaves_out_what_cannot_matter)
 {
     static const struct {
@@ -336,6 +382,7 @@ START_TEST(result_form_leaves_out_what_cannot_matter)
         {"name=other", NULL},
         {"priority=7", NULL},
         {"resources.ranks=4", NULL},
+        {"resources.ranks={\"min\":1,\"max\":4}", NULL},
         {"checkpoint.every_steps=5", NULL},
         {"retry.max_attempts=1", NULL},
         {"watchdog.stall_s=1", NULL},
@@ -604,6 +651,7 @@ UNIT_MAIN(a_cache_is_for_images_that_come_again, unreadable_fields_do_not_hide_b
           every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
           images_of_any_size_have_a_view, onnx_files_need_no_model, the_normalised_form_is_valid,
           all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
-          ranges_and_default_milestones, result_form_leaves_out_what_cannot_matter,
-          assignments_say_where_they_fail, names_of_a_registry_are_no_paths, names_have_a_form,
-          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)
+          ranges_and_default_milestones, ranks_are_a_number_or_a_range,
+          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          names_of_a_registry_are_no_paths, names_have_a_form, frames_survive_any_cut,
+          frame_lengths_are_not_trusted, catalogs_travel_as_json)

@@ -1,0 +1,32 @@
+/* What the files sched*.c share. */
+#ifndef DAEMON_SCHED_PARTS_H
+#define DAEMON_SCHED_PARTS_H
+
+#include "daemon/queue.h"
+#include "daemon/sched.h"
+#include "daemon/share.h"
+
+/* One look at the queue. */
+struct look {
+    int64_t now_ms; /* wall clock */
+    struct place_host *hosts;
+    VEC(struct queue_place) places; /* of all that wait; `arrival` counts d->active */
+    VEC(struct queue_job) jobs;     /* the first of them, as many as were looked at */
+    VEC(struct active *) who;       /* whose those are */
+    VEC(struct queue_running) running;
+    VEC(struct active *) runs;  /* whose those are */
+    VEC(const char *) claims;   /* jobs for which others were stopped, by id */
+    size_t looked_at;           /* of jobs, by the decision */
+    struct share *shares;       /* of each project; weight 0: it has no jobs now */
+    struct queue_quota *quotas; /* likewise: what is left of them while nobody starts */
+    struct queue_quota *left;   /* when those have theirs that were looked at */
+};
+
+/* What it held stays its own; or others were stopped for it. */
+bool sched_goes_first(const struct look *l, const struct job *j);
+
+/* sched_runs.c: after the decision, and before anything starts, whose ranks stop or change for those that go on
+ * waiting. */
+void sched_change_running(struct daemon *d, const struct look *l);
+
+#endif
