@@ -76,13 +76,13 @@ static void add_job(struct daemon *d, int n, enum job_state state, double days)
     ck_assert_ok(store_job_add(d->store, j, &err), err);
     ck_assert_ok(store_attempt_add(d->store, j->id, 1, 5, "x", "h:1", &err), err);
     ck_assert_ok(store_event_add(d->store, events_next_id(d->events), 5, j, &err), err);
-    events_publish(d->events, "state", j->id, "{}");
+    events_publish(d->events, "state", j->id, j->project, "{}");
     j->state = state;
     j->attempt = 1;
     j->finished_ms = clock_wall_ms() - (int64_t)(days * (double)DAY_MS);
     ck_assert_ok(store_job_update(d->store, j, &err), err);
     ck_assert_ok(store_event_add(d->store, events_next_id(d->events), 6, j, &err), err);
-    events_publish(d->events, "state", j->id, "{}");
+    events_publish(d->events, "state", j->id, j->project, "{}");
     put(d, path, days);
     free(path);
     job_destroy(j);
