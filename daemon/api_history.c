@@ -4,6 +4,7 @@
 
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "daemon/thin.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
 
@@ -90,18 +91,32 @@ void api_job_events(struct daemon *d, struct request *r)
 }
 
 /* Written as text at once: a long run has tens of thousands of points. */
+enum {
+    POINTS_MAX = 100000
+};
+
 struct series_text {
     struct buf text;
+    size_t max;         /* points of a series; 0: all */
     char *name, *split; /* of the series that is open; NULL: none */
+    VEC(struct thin_point) points;
 };
 
 static void close_series(struct series_text *s)
 {
+    size_t n = s->max ? thin(s->points.at, s->points.n, s->max) : s->points.n;
+
+    for (size_t i = 0; i < n; i++) {
+        buf_fmt(&s->text, i ? ",[%lld," : "[%lld,", (long long)s->points.at[i].step);
+        js_write_real(s->points.at[i].value, &s->text);
+        buf_str(&s->text, "]");
+    }
     if (s->name)
         buf_str(&s->text, "]}");
     free(s->name);
     free(s->split);
     s->name = s->split = NULL;
+    s->points.n = 0;
 }
 
 static void open_series(struct series_text *s, const struct metric_point *p, bool first)
@@ -119,15 +134,42 @@ static void add_point(const struct metric_point *p, void *arg)
 {
     struct series_text *s = arg;
     bool same = s->name && strcmp(s->name, p->name) == 0 && strcmp(s->split, p->split) == 0;
-    bool first = s->text.data[s->text.len - 1] == '[';
+    bool first = !s->name && s->text.data[s->text.len - 1] == '[';
 
     if (!same) {
         close_series(s);
         open_series(s, p, first);
     }
-    buf_fmt(&s->text, same ? ",[%lld," : "[%lld,", (long long)p->step);
-    js_write_real(p->value, &s->text);
-    buf_str(&s->text, "]");
+    vec_push(&s->points, (struct thin_point){p->step, p->value});
+}
+
+typedef VEC(const char *) names;
+
+static bool has(const names *n, const char *name)
+{
+    for (size_t i = 0; i < n->n; i++)
+        if (strcmp(n->at[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* Of all names that the request gives, each once, or of any if it gives none. */
+static bool read_series(struct daemon *d, struct request *r, struct metric_query *q,
+                        struct series_text *s, struct error *err)
+{
+    names done = {0};
+    bool ok = true;
+
+    q->name = http_query(r, "name");
+    for (size_t n = 0; ok && (n == 0 || q->name); q->name = http_query_nth(r, "name", ++n)) {
+        if (q->name && has(&done, q->name))
+            continue;
+        ok = store_metrics_read(d->store, q, add_point, s, err);
+        if (q->name)
+            vec_push(&done, q->name);
+    }
+    vec_free(&done);
+    return ok;
 }
 
 void api_job_series(struct daemon *d, struct request *r)
@@ -135,21 +177,30 @@ void api_job_series(struct daemon *d, struct request *r)
     struct job *owned;
     const struct job *j = api_job_of(d, r, &owned);
     struct series_text s = {.text = buf_new(0)};
-    const char *name = http_query(r, "name");
+    struct metric_query q;
+    int64_t max;
     struct error err;
-    bool ok = true;
 
     if (!j)
         return;
+    if (!api_number(r, "from", 0, INT64_MAX, 0, &q.from) ||
+        !api_number(r, "to", 0, INT64_MAX, INT64_MAX, &q.to) ||
+        !api_number(r, "max_points", THIN_LEAST, POINTS_MAX, 0, &max)) {
+        job_destroy(owned);
+        return;
+    }
+    q.job = j->id;
+    s.max = (size_t)max;
     buf_str(&s.text, "{\"series\":[");
-    for (size_t n = 0; ok && (n == 0 || name); name = http_query_nth(r, "name", ++n))
-        ok = store_metrics_read(d->store, j->id, name, add_point, &s, &err);
-    close_series(&s);
-    buf_str(&s.text, "]}");
-    if (ok)
+    if (read_series(d, r, &q, &s, &err)) {
+        close_series(&s);
+        buf_str(&s.text, "]}");
         reply_bytes(r, 200, "application/json; charset=utf-8", s.text.data, s.text.len);
-    else
+    } else {
+        close_series(&s);
         problem_reply_error(r, &err);
+    }
+    vec_free(&s.points);
     buf_free(&s.text);
     job_destroy(owned);
 }

@@ -18,8 +18,8 @@ struct attempt_exit {
     int signal;   /* mpirun was ended by it; 0: it was not */
     bool stopped; /* the shim was told to end it (SIGTERM) */
     bool lost;    /* nobody saw the end: the shim itself was killed */
-    /* In the record what the shim found out by looking after the ranks, else none; in the store the class of
-     * any failure. */
+    /* In the record what the shim found out by looking after the ranks, else none, or infra of an attempt that
+     * could not be started; in the store the class of any failure. */
     enum failure class;
     char message[1024]; /* the last words of the ranks, "" for none */
     int64_t ended_ms;   /* wall clock, as read from a record; 0: not known */

@@ -301,7 +301,7 @@ static void on_ended(struct daemon *d, const char *job, struct child *c)
 
 void attempts_launch(struct daemon *d, struct active *a)
 {
-    struct attempt_exit e = {.lost = true};
+    struct attempt_exit e = {.status = 1, .class = FAILURE_INFRA};
     struct error err;
 
     a->log_bytes = 0;

@@ -76,6 +76,10 @@ void mpirun_build(const struct mpirun *m, struct mpirun_line *out)
     /* Ranks on one host talk through shared memory: no time is lost on probing for networks. */
     mca(out, "pml", "ob1");
     mca(out, "btl", "self,vader,tcp");
+    /* When a rank ends with a status other than 0 (stopped, cancelled, failed), mpirun tells the others to and
+     * sleeps a second before it looks. Ranks leave MPI_Finalize together, with all their files written, so
+     * there is nothing to wait for; one that aborts has given up on the others' work anyway. */
+    mca(out, "odls_base_sigkill_timeout", "0");
     if (m->ranks * m->threads > m->cores) {
         /* A waiting rank spins; here it has to let another one run. */
         arg(out, "--oversubscribe");

@@ -54,6 +54,8 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
         snprintf(out, size, "a host was lost");
     else if (e->class == FAILURE_OOM)
         snprintf(out, size, "out of memory: the kernel ended a process");
+    else if (e->class == FAILURE_INFRA)
+        snprintf(out, size, "could not be started");
     else if (e->lost)
         snprintf(out, size, "nobody saw its end%s", e->message[0] ? "" : " (the shim was killed)");
     else if (e->stopped)

@@ -181,9 +181,12 @@ bool store_metrics_reset(struct store *s, const char *job, struct error *err);
 /* The same in parts, of about `limit` points each: *more says whether some are left. */
 bool store_metrics_trim(struct store *s, const char *job, int64_t limit, bool *more,
                         struct error *err);
-/* Series by name and split, points by step. name NULL: all. A new series begins where name or split
- * changes. */
-bool store_metrics_read(struct store *s, const char *job, const char *name,
+struct metric_query {
+    const char *job, *name; /* name NULL: all */
+    int64_t from, to;       /* steps, both included */
+};
+/* Series by name and split, points by step. A new series begins where name or split changes. */
+bool store_metrics_read(struct store *s, const struct metric_query *q,
                         void (*fn)(const struct metric_point *p, void *arg), void *arg,
                         struct error *err);
 

@@ -191,7 +191,7 @@ bool store_metrics_trim(struct store *s, const char *job, int64_t limit, bool *m
     return *more ? trim_series(s, series, limit, err) : store_metrics_reset(s, job, err);
 }
 
-bool store_metrics_read(struct store *s, const char *job, const char *name,
+bool store_metrics_read(struct store *s, const struct metric_query *what,
                         void (*fn)(const struct metric_point *p, void *arg), void *arg,
                         struct error *err)
 {
@@ -199,14 +199,16 @@ bool store_metrics_read(struct store *s, const char *job, const char *name,
                                    "SELECT name, split, step, value FROM series JOIN point"
                                    " ON point.series = series.id"
                                    " WHERE job=?1 AND (?2 IS NULL OR name=?2)"
-                                   " ORDER BY name, split, step",
+                                   " AND step BETWEEN ?3 AND ?4 ORDER BY name, split, step",
                                    err);
     enum db_result got;
 
     if (!q)
         return false;
-    db_bind_text(q, 1, job);
-    db_bind_text(q, 2, name);
+    db_bind_text(q, 1, what->job);
+    db_bind_text(q, 2, what->name);
+    db_bind_int(q, 3, what->from);
+    db_bind_int(q, 4, what->to);
     while ((got = db_step(q, err)) == DB_ROW) {
         const struct metric_point p = {db_text(q, 0), db_text(q, 1), db_int(q, 2), db_real(q, 3)};
 

@@ -13,6 +13,9 @@ import { SeriesSet } from "./series.js";
 import { isGoing, isOfSweep, isSweep, pageOf } from "./store.js";
 import { Tiles } from "./tiles.js";
 
+/* Of a curve, when the page is opened; a screen has fewer. */
+const POINTS_MAX = 2000;
+
 /* Running: what a job that is being cancelled says. */
 const REASON_TITLES = { queued: "Why it waits", running: "Stopping", failed: "Why it failed",
   cancelled: "Why it was cancelled" };
@@ -145,7 +148,7 @@ export class JobPage {
   /* Replaces what was there: a job that runs again may have taken points back. */
   async loadSeries() {
     const meanwhile = this.meanwhile = [];
-    const { series } = await getJson(jobPath(this.id, "/metrics/series"));
+    const { series } = await getJson(jobPath(this.id, `/metrics/series?max_points=${POINTS_MAX}`));
 
     if (meanwhile !== this.meanwhile)
       return;

@@ -115,7 +115,8 @@ static void post_metrics(struct worker *w)
     buf_free(&b);
 }
 
-static void receive(struct worker *w)
+/* False: the daemon is gone. */
+static bool receive(struct worker *w)
 {
     char bytes[8192];
     ssize_t n = recv(w->fd, bytes, sizeof(bytes), 0);
@@ -123,7 +124,7 @@ static void receive(struct worker *w)
     size_t len, used;
 
     if (n <= 0)
-        exit(5);
+        return false;
     buf_add(&w->in, bytes, (size_t)n);
     while (frame_read(w->in.data, w->in.len, &payload, &len, &used, NULL) == FRAME_READY) {
         Envelope *e = distilld__envelope__unpack(NULL, len, payload);
@@ -139,39 +140,66 @@ static void receive(struct worker *w)
         distilld__envelope__free_unpacked(e, NULL);
         buf_consume(&w->in, used);
     }
+    return true;
+}
+
+static bool join(struct worker *w)
+{
+    char *address = str_fmt("unix:%s", need("DISTILLD_UPLINK"));
+
+    if (w->fd >= 0)
+        close(w->fd);
+    w->fd = socket_connect(address, NULL);
+    free(address);
+    if (w->fd < 0)
+        return false;
+    w->welcome = false;
+    buf_reset(&w->in);
+    post_hello(w);
+    while (!w->welcome)
+        if (!receive(w))
+            return false;
+    return true;
+}
+
+static void must(bool ok)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "load: the daemon is gone\n");
+    exit(5);
+}
+
+/* Without load, as a rank whose steps are long: a job that is cancelled ends when it is told to, and a daemon
+ * that was killed comes back. */
+static void stay(struct worker *w)
+{
+    while (!w->stop)
+        if (!receive(w))
+            while (!join(w))
+                usleep(50000);
 }
 
 int load_worker(const struct load_options *o)
 {
-    char *address = str_fmt("unix:%s", need("DISTILLD_UPLINK"));
-    struct worker w = {.in = buf_new(0),
-                       .generation = strtoull(need("DISTILLD_GENERATION"), NULL, 10)};
-    struct error err;
+    struct worker w = {
+        .fd = -1, .in = buf_new(0), .generation = strtoull(need("DISTILLD_GENERATION"), NULL, 10)};
     double began, seconds;
 
-    w.fd = socket_connect(address, &err);
-    free(address);
-    if (w.fd < 0) {
-        fprintf(stderr, "load: %s\n", err.msg);
-        return 5;
-    }
-    post_hello(&w);
-    while (!w.welcome)
-        receive(&w);
+    must(join(&w));
     began = clock_mono_s();
     while (clock_mono_s() < began + o->seconds && !w.stop) {
         if (w.sent - w.acked < (uint64_t)IN_FLIGHT * CHUNK)
             post_metrics(&w);
         else
-            receive(&w);
+            must(receive(&w));
     }
     while (w.acked < w.sent)
-        receive(&w);
+        must(receive(&w));
     seconds = clock_mono_s() - began;
     printf("{\"points\":%" PRIu64 ",\"seconds\":%.2f,\"per_s\":%.0f,\"bytes\":%" PRIu64 "}\n",
            w.points, seconds, (double)w.points / seconds, w.acked);
     fflush(stdout);
-    while (!w.stop)
-        receive(&w); /* a job that is cancelled ends when it is told to */
+    stay(&w);
     return 3;
 }

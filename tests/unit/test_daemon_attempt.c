@@ -35,10 +35,12 @@ START_TEST(mpirun_line_is_the_agreed_one)
     } cases[] = {
         {{.ranks = 2, .threads = 1, .cores = 2, .dir = "/state/a"},
          "mpirun -n 2 --bind-to none --use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp "
+         "--mca odls_base_sigkill_timeout 0 "
          "--mca orte_tmpdir_base /state/a /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
         {{.ranks = 2, .threads = 2, .cores = 2, .root = true},
          "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none "
-         "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --oversubscribe "
+         "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --mca "
+         "odls_base_sigkill_timeout 0 --oversubscribe "
          "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
         {{
              .ranks = 3,
@@ -50,7 +52,8 @@ START_TEST(mpirun_line_is_the_agreed_one)
              .network = "10.0.0.0/8",
          },
          "env TMPDIR=/state/a mpirun -n 3 --bind-to none --use-hwthread-cpus --mca pml ob1 "
-         "--mca btl self,vader,tcp --host a:2,b:1 -x DISTILLD_JOB --mca plm rsh "
+         "--mca btl self,vader,tcp --mca odls_base_sigkill_timeout 0 --host a:2,b:1 -x "
+         "DISTILLD_JOB --mca plm rsh "
          "--mca plm_rsh_no_tree_spawn 1 --mca plm_rsh_agent 'ssh -i key' "
          "--mca btl_tcp_if_include 10.0.0.0/8 --mca oob_tcp_if_include 10.0.0.0/8 "
          "--mca oob_tcp_keepalive_time 3 --mca oob_tcp_keepalive_intvl 1 "

@@ -14,12 +14,62 @@
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/routes.h"
+#include "daemon/thin.h"
 #include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
+
+static bool is_more(double a, double b)
+{
+    return !isnan(b) && (isnan(a) || a > b);
+}
+
+/* Steps that jump, values with spikes and holes. What stays is of what was, in its order. */
+START_TEST(thin_curves_keep_their_ends_and_extremes)
+{
+    const uint64_t key = unit_seed();
+
+    for (uint64_t round = 0; round < 300; round++) {
+        const uint64_t k = rng_key(key, round);
+        const size_t n = 1 + rng_below(k, 0, 400), max = THIN_LEAST + rng_below(k, 1, 60);
+        struct thin_point *all = NEW_ARRAY(struct thin_point, n),
+                          *few = NEW_ARRAY(struct thin_point, n);
+        int64_t step = rng_below(k, 2, 10) ? 0 : INT64_MAX - 4000000;
+        double least = INFINITY, greatest = -INFINITY;
+        size_t kept, at = 0;
+
+        for (size_t i = 0; i < n; i++) {
+            step += 1 + (int64_t)rng_below(k, 10 + 3 * i, rng_below(k, 11 + 3 * i, 9) ? 3 : 5000);
+            all[i] = (struct thin_point){step, rng_normal(k, 12 + 3 * i)};
+            if (!rng_below(k, 13 + 3 * i, 50))
+                all[i].value = (double)NAN;
+        }
+        memcpy(few, all, n * sizeof(*all));
+        kept = thin(few, n, max);
+        ck_assert_uint_eq(kept, n <= max ? n : kept);
+        ck_assert_uint_le(kept, max > n ? n : max);
+        ck_assert_int_eq(few[0].step, all[0].step);
+        ck_assert_int_eq(few[kept - 1].step, all[n - 1].step);
+        for (size_t i = 0; i < kept; i++) {
+            while (at < n && all[at].step != few[i].step)
+                at++;
+            ck_assert_uint_lt(at, n);
+            ck_assert_mem_eq(&few[i].value, &all[at].value, sizeof(double));
+            least = is_more(least, few[i].value) ? few[i].value : least;
+            greatest = is_more(few[i].value, greatest) ? few[i].value : greatest;
+        }
+        for (size_t i = 0; i < n; i++) {
+            ck_assert(!is_more(least, all[i].value));
+            ck_assert(!is_more(all[i].value, greatest));
+        }
+        free(all);
+        free(few);
+    }
+}
+END_TEST
 
 START_TEST(every_event_has_its_place_or_none)
 {
@@ -737,14 +787,14 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
 }
 END_TEST
 
-UNIT_MAIN(every_event_has_its_place_or_none, names_of_states_read_back,
-          an_end_means_what_the_table_says, a_job_waits_for_what_it_needs,
-          the_names_of_what_it_waits_for_fit_a_reason, what_a_job_was_stopped_for_costs_nothing,
-          a_resize_is_no_failed_attempt, a_job_whose_time_is_over_is_not_tried_again,
-          each_class_has_its_own_budget, the_kernels_log_names_who_was_short_of_memory,
-          pauses_double_up_to_a_limit_and_are_spread, no_pause_stays_none_however_often_it_doubles,
-          a_preemption_costs_no_pause, patterns_match_whole_paths,
-          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
-          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
-          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
-          active_jobs_stand_in_the_order_of_arrival)
+UNIT_MAIN(thin_curves_keep_their_ends_and_extremes, every_event_has_its_place_or_none,
+          names_of_states_read_back, an_end_means_what_the_table_says,
+          a_job_waits_for_what_it_needs, the_names_of_what_it_waits_for_fit_a_reason,
+          what_a_job_was_stopped_for_costs_nothing, a_resize_is_no_failed_attempt,
+          a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
+          the_kernels_log_names_who_was_short_of_memory, pauses_double_up_to_a_limit_and_are_spread,
+          no_pause_stays_none_however_often_it_doubles, a_preemption_costs_no_pause,
+          patterns_match_whole_paths, every_route_is_reached_and_guarded,
+          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
+          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
+          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)

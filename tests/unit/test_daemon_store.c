@@ -346,7 +346,9 @@ static void check_points(struct store *s, const char *job, const char *name, con
     struct buf got = buf_new(0);
     struct error err;
 
-    ck_assert_ok(store_metrics_read(s, job, name, note_point, &got, &err), err);
+    const struct metric_query q = {.job = job, .name = name, .to = INT64_MAX};
+
+    ck_assert_ok(store_metrics_read(s, &q, note_point, &got, &err), err);
     ck_assert_str_eq(buf_text(&got), want);
     buf_free(&got);
 }

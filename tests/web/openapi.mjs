@@ -216,6 +216,12 @@ async function run() {
   for (const list of ["attempts", "events", "artifacts", "metrics/series", "logs"])
     await c.check("GET", `${one}/${list}`, `${own}/${list}`, {}, 200);
   await c.check("GET", `${one}/logs`, `${own}/logs?rank=99`, {}, 404);
+  const curve = `${one}/metrics/series`, few = `${own}/metrics/series?name=lr&name=lr&from=2`;
+  const { series } = await c.check("GET", curve, `${few}&max_points=4`, {}, 200);
+  const { series: [whole] } = await c.check("GET", curve, few, {}, 200);
+  if (series.length !== 1 || whole.points[0][0] < 2 || series[0].points.length !== Math.min(4, whole.points.length))
+    failures.push(`four points of a curve: ${JSON.stringify(series)}`);
+  await c.check("GET", curve, `${own}/metrics/series?max_points=3`, {}, 400);
   const file = `${one}/artifacts/{name}`;
   await c.check("GET", file, `${own}/artifacts/result.json`, {}, 200);
   await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=0-3" } }, 206);

@@ -1,0 +1,67 @@
+#!/bin/bash
+# The host's clock jumps a day ahead, and then two back, under a daemon with a running job: nothing is over time
+# that ran for seconds, identifiers and events keep their order, tokens and retried requests stay valid.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+faketime=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
+[ -n "$faketime" ] || { echo "SKIP: libfaketime is not installed (Debian package libfaketime)"; exit 77; }
+echo +0 >"$tmp/time"
+under=(env "LD_PRELOAD=$faketime" "FAKETIME_TIMESTAMP_FILE=$tmp/time" FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1)
+
+jump() { # +SECONDS or -SECONDS, from the real time
+    local off
+    echo "$1" >"$tmp/time.new" && mv "$tmp/time.new" "$tmp/time"
+    api GET /healthz
+    header date
+    off=$(($(date -d "$value" +%s) - $(date +%s) - $1))
+    [ "${off#-}" -le 100 ] || fail "the clock did not jump by $1 s: $value"
+}
+
+steps_go_on() { # ID
+    local lines n
+    lines_with "$1" metrics.jsonl '"name":"loss/total"'
+    n=${#lines[@]}
+    within 20 has_steps "$1" $((n + 2)) || fail "no more steps $2"
+}
+
+start_daemon
+spec=$(job "$long | .time_limit_s = 3600")
+payload=$spec
+api POST /api/v1/jobs 'Content-Type: application/json' 'Idempotency-Key: "first"'
+expect 202 "submitting"
+first=$(body .id)
+wait_steps "$first" 2
+listen_events "$tmp/events" ''
+listener=$!
+ids=("$first")
+for seconds in +86400 -86400; do
+    jump "$seconds"
+    steps_go_on "$first" "after a jump"
+    submit '.resources.ranks = 1 | .hold = true'
+    ids+=("$id")
+    payload=$spec
+    api POST /api/v1/jobs 'Content-Type: application/json' 'Idempotency-Key: "first"'
+    expect 202 "the same request again"
+    [ "$(body .id)" = "$first" ] || fail "the same request made another job: $text"
+done
+[ "$(printf '%s\n' "${ids[@]}")" = "$(printf '%s\n' "${ids[@]}" | sort -u)" ] || fail "identifiers are not in order: ${ids[*]}"
+[ "$(get /api/v1/jobs '[.items[].id] | reverse | join(" ")')" = "${ids[*]}" ] || fail "the list is not in order: $text"
+state_is "$first" running || fail "the first job is $now"
+
+# A daemon that was killed comes back into a day that has been.
+kill_daemon
+start_daemon
+state_is "$first" running || fail "the first job is $now after a restart"
+steps_go_on "$first" "after a restart"
+submit '.resources.ranks = 1 | .hold = true'
+[[ $id > ${ids[-1]} ]] || fail "$id is not after ${ids[-1]}"
+jump +0
+for i in "${ids[@]}" "$id"; do
+    verb "$i" cancel
+done
+wait_state "$first" cancelled
+[ "$(get "/api/v1/jobs/$first" .attempt)" = 1 ] || fail "the job was started again: $text"
+kill $listener 2>/dev/null
+frames "$tmp/events" | awk '$1 != 0 { if ($1 <= last) exit 1; last = $1 }' || fail "events are not in order"
+frames "$tmp/events" | grep -q " state " || fail "no events"
+stop_daemon

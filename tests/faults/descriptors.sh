@@ -1,0 +1,53 @@
+#!/bin/bash
+# A daemon that has no descriptor left: it waits instead of spinning, answers again when some are free, and a
+# job that could not be started is started later.
+. "${srcdir:?}/tests/e2e/lib.sh" || exit 99
+
+limit() { # DESCRIPTORS beyond those that are open now
+    prlimit --pid "$daemon" --nofile=$(($(ls "/proc/$daemon/fd" | wc -l) + $1)):
+}
+
+cpu_ticks() {
+    local stat
+    read -r stat <"/proc/$daemon/stat"
+    read -r _ _ _ _ _ _ _ _ _ _ _ user system _ <<<"${stat##*) }"
+    echo $((user + system))
+}
+
+answers() {
+    api GET /api/v1/queue
+    [ "$code" = 200 ]
+}
+
+start_daemon
+prlimit --pid "$daemon" --nofile=1024: 2>/dev/null || { echo "SKIP: limits cannot be changed (prlimit)"; exit 77; }
+
+# More connections than it can take.
+limit 6
+fds=()
+for _ in {1..20}; do
+    exec {fd}<>"/dev/tcp/$address" && fds+=("$fd")
+done
+pause 0.5
+ticks=$(cpu_ticks)
+pause 1.5
+spent=$(($(cpu_ticks) - ticks))
+[ $spent -le $(($(getconf CLK_TCK) / 2)) ] || fail "it spins: $spent ticks of 1.5 s"
+for fd in "${fds[@]}"; do
+    exec {fd}>&-
+done
+within 20 answers || fail "it does not answer after connections were closed"
+
+# None left to start a job with.
+submit '.resources.ranks = 1 | .train.max_steps = 2 | .hold = true | .retry = {max_attempts: 20, backoff_s: 1, backoff_max_s: 1}'
+limit 1
+verb "$id" release
+could_not() {
+    api GET "/api/v1/jobs/$id"
+    [[ $text == *"could not be started: "*"too many open files"* ]]
+}
+within 20 could_not || fail "starting without descriptors: $text"
+[ "$(body .state)" = queued ] || fail "a job that could not be started: $text"
+prlimit --pid "$daemon" --nofile=1024:
+wait_state "$id" succeeded
+stop_daemon
