@@ -355,13 +355,15 @@ START_TEST(points_go_in_parts)
     for (before = 100; more; before = left, parts++) {
         ck_assert_ok(store_metrics_trim(d.store, one, 20, &more, &err), err);
         left = 0;
-        store_metrics_read(d.store, &(struct metric_query){.job = one, .to = INT64_MAX}, count_point, &left, &err);
+        store_metrics_read(d.store, &(struct metric_query){.job = one, .to = INT64_MAX},
+                           count_point, &left, &err);
         ck_assert_msg(before - left <= 21, "%d at once", before - left);
     }
     ck_assert_msg(left == 0 && parts > 4, "%d left after %d parts", left, parts);
     ck_assert_int_eq(store_metrics_offset(d.store, one), 0);
     left = 0;
-    store_metrics_read(d.store, &(struct metric_query){.job = two, .to = INT64_MAX}, count_point, &left, &err);
+    store_metrics_read(d.store, &(struct metric_query){.job = two, .to = INT64_MAX}, count_point,
+                       &left, &err);
     ck_assert_int_eq(left, 100);
     rig_close(&d);
 }

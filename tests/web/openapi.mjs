@@ -204,11 +204,14 @@ async function run() {
     await c.check("POST", `${one}:${verb}`, `${jobs}/${held}:${verb}`, {}, status);
   await c.check("POST", `${one}:cancel`, `${jobs}/${held}:cancel`, {}, 202);
   await c.check("POST", `${one}:hold`, `${own}:hold`, {}, 409);
+  const { id: gone } = await c.check("POST", jobs, jobs, { body: { ...tiny, hold: true } }, 202);
+  await c.check("DELETE", one, `${jobs}/${gone}`, {}, 409);
+  await c.check("POST", `${one}:cancel`, `${jobs}/${gone}:cancel`, {}, 202);
   for (const [match, status] of [[{}, 428], [{ "If-Match": "\"x\"" }, 412], [{ "If-Match": "*" }, 200]])
-    await c.check("PATCH", one, `${jobs}/${held}`, { body: { name: "x", labels: { a: "b" } }, headers: match }, status);
-  await c.check("DELETE", one, `${jobs}/${held}`, {}, 202);
+    await c.check("PATCH", one, `${jobs}/${gone}`, { body: { name: "x", labels: { a: "b" } }, headers: match }, status);
+  await c.check("DELETE", one, `${jobs}/${gone}`, {}, 202);
   await c.check("DELETE", one, nobody, {}, 404);
-  await c.check("GET", one, `${jobs}/${held}`, {}, 410);
+  await c.check("GET", one, `${jobs}/${gone}`, {}, 410);
   await c.check("POST", `${one}:retry`, `${nobody}:retry`, {}, 404);
   for (const list of ["attempts", "events", "artifacts", "metrics/series", "logs"])
     await c.check("GET", `${one}/${list}`, `${own}/${list}`, {}, 200);
