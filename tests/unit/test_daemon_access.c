@@ -15,6 +15,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/limiter.h"
 #include "daemon/limits.h"
+#include "daemon/models.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
 #include "daemon/tokens.h"
@@ -201,6 +202,8 @@ START_TEST(the_last_use_is_known_at_once_and_written_later)
 END_TEST
 
 /* -- Over HTTP --------------------------------------------------------------------------------- */
+
+#define ROOT "Authorization: Bearer dst_secret\r\n"
 
 static void hang_up(struct daemon *d)
 {
@@ -589,6 +592,46 @@ START_TEST(what_is_the_projects_own_is_there)
 }
 END_TEST
 
+static void add_model(struct daemon *d, const char *name, const char *job)
+{
+    const int64_t parents[MODEL_ROLE_COUNT] = {0};
+    struct model m = {.kind = "train", .about = js_new_object()};
+    struct error err;
+
+    snprintf(m.name, sizeof(m.name), "%s", name);
+    snprintf(m.job, sizeof(m.job), "%s", job);
+    sha256_of(name, strlen(name), m.sha256);
+    ck_assert_ok(model_add(d->store, &m, parents, &err), err);
+    model_fini(&m);
+}
+
+/* All may use them, but which job has made one is that job's business. */
+START_TEST(models_do_not_tell_of_others_jobs)
+{
+    static const char *const paths[] = {"/api/v1/models", "/api/v1/models/big",
+                                        "/api/v1/models/big/versions/1",
+                                        "/api/v1/models/big/versions/1/lineage"};
+    struct buf text = buf_new(0);
+    struct shared s;
+
+    open_shared(&s, "models");
+    add_model(&s.d, "own", s.own);
+    add_model(&s.d, "big", s.over);
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        ck_assert_int_eq(get(&s, "GET", paths[i], &text), 200);
+        ck_assert_msg(!speaks_of_others(&s, &text), "%s: %s", paths[i], buf_text(&text));
+    }
+    ck_assert_int_eq(get(&s, "GET", "/api/v1/models/own", &text), 200);
+    ck_assert_msg(strstr(buf_text(&text), s.own), "%s", buf_text(&text));
+    free(s.headers);
+    s.headers = str_dup(ROOT);
+    ck_assert_int_eq(get(&s, "GET", "/api/v1/models/big", &text), 200);
+    ck_assert_msg(strstr(buf_text(&text), s.over), "%s", buf_text(&text));
+    buf_free(&text);
+    close_shared(&s);
+}
+END_TEST
+
 /* The answer to a job that is only looked at. */
 static char *judged(struct shared *s, const char *members)
 {
@@ -751,8 +794,6 @@ static bool run_sql(struct daemon *d, const char *sql, struct error *err)
 
     return q && db_run(q, err);
 }
-
-#define ROOT "Authorization: Bearer dst_secret\r\n"
 
 /* One request; its status. */
 static int one(struct daemon *d, const struct sockaddr_in *a, const char *method, const char *path,
@@ -1265,8 +1306,8 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           the_last_use_is_known_at_once_and_written_later, no_scope_reaches_further_than_it_says,
           a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
           nothing_exists_of_other_projects, what_is_the_projects_own_is_there,
-          a_job_goes_into_the_project_of_its_token, news_reach_their_own_project_alone,
-          each_change_is_in_the_audit_log_with_its_caller,
+          models_do_not_tell_of_others_jobs, a_job_goes_into_the_project_of_its_token,
+          news_reach_their_own_project_alone, each_change_is_in_the_audit_log_with_its_caller,
           a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
           a_trace_is_taken_up_if_it_is_one, a_row_says_of_which_trace_it_is,
           what_is_acknowledged_of_a_group_is_stored, every_change_of_a_row_breaks_the_chain_there,

@@ -381,6 +381,27 @@ START_TEST(nobody_grows_into_what_is_planned)
 }
 END_TEST
 
+START_TEST(nobody_is_moved_into_what_is_planned)
+{
+    /* One rank fits the second host best, all of which the first in line is to have at 10. */
+    const int64_t on[] = {2, 0}, others[] = {0, 3};
+    const struct place_host hosts[] = {{3, 1}, {4, 1}};
+    const struct queue_running running[] = {{others, 1, 10}};
+    const struct queue_quota quotas[] = {{.limit = INT64_MAX, .left = INT64_MAX / 2}};
+    const struct queue_job line[] = {{.ranks = 1, .threads = 4, .left_ms = 5},
+                                     {.ranks = 1, .threads = 3, .left_ms = 5}};
+
+    for (size_t first = 0; first < 2; first++) {
+        const struct elastic_view v = {line + first, 2 - first, running, 1, hosts, 2, quotas, 1, 0};
+        struct elastic_job e = {.run = {on, 1, 30}, .ranks = 2, .least = 1, .most = 2};
+        size_t starts;
+
+        elastic_decide(&v, &e, 1, &starts);
+        ck_assert_int_eq(e.want, first ? 1 : 2);
+    }
+}
+END_TEST
+
 START_TEST(a_start_takes_what_nobody_else_can_use)
 {
     static const struct {
@@ -530,6 +551,6 @@ END_TEST
 
 UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_nothing_happens,
           no_more_is_given_up_than_is_needed, nobody_grows_into_what_is_planned,
-          a_start_takes_what_nobody_else_can_use, a_running_job_gives_way_and_that_is_durable,
-          who_can_give_way_is_not_stopped_whole, free_slots_are_taken_up_in_time,
-          while_the_queue_is_paused_nothing_stops)
+          nobody_is_moved_into_what_is_planned, a_start_takes_what_nobody_else_can_use,
+          a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
+          free_slots_are_taken_up_in_time, while_the_queue_is_paused_nothing_stops)
