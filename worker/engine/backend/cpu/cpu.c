@@ -158,11 +158,19 @@ int cpu_image_layout(const struct cpu *c, const struct shape *s)
                                                                                     : LAYOUT_PLAIN;
 }
 
+int cpu_follow(const struct cpu *c, const struct graph *g, value_id v)
+{
+    const struct value *value = &g->values.at[v];
+
+    return value->layout >= CPU_OPAQUE ? cpu_image_layout(c, &value->shape) : value->layout;
+}
+
 struct cpu_image cpu_image_of(const struct cpu *c, const struct graph *g, value_id v)
 {
     const struct shape *s = graph_shape(g, v);
     bool blocked = g->values.at[v].layout == CPU_BLOCKED;
 
+    ASSERT(g->values.at[v].layout < CPU_OPAQUE);
     return (struct cpu_image){.samples = s->dim[0],
                               .channels = s->dim[1],
                               .blocks = blocked ? cpu_blocks(c, s->dim[1]) : s->dim[1],
@@ -291,7 +299,7 @@ static bool layouts(struct backend *b, const struct graph *g, const struct node 
                     int *out, struct error *err)
 {
     const struct cpu_op *row = find(n->op);
-    int follow = row ? g->values.at[n->in[0]].layout : LAYOUT_PLAIN;
+    int follow = row ? cpu_follow(self(b), g, n->in[0]) : LAYOUT_PLAIN;
 
     if (row && row->layouts)
         return row->layouts(self(b), g, n, in, out, err);

@@ -68,6 +68,8 @@ dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md);
 int64_t cpu_blocks(const struct cpu *c, int64_t channels);
 /* Blocked if the channels fill most of their blocks. */
 int cpu_image_layout(const struct cpu *c, const struct shape *s);
+/* For operators that take a value as it lies: how it lies, if that is plain or blocked, else its best layout. */
+int cpu_follow(const struct cpu *c, const struct graph *g, value_id v);
 
 /* How an image lies in memory: for each sample `blocks` planes, of `plane` pixels, of `block` channels side
  * by side; in plain layout a block is one channel. */

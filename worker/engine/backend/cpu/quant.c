@@ -115,6 +115,21 @@ static bool is_image(const struct graph *g, const struct node *n)
     return graph_shape(g, n->in[0])->rank == 4 && a->axis == 1;
 }
 
+static bool side_by_side(const struct graph *g, value_id v)
+{
+    return g->values.at[v].layout >= CPU_OPAQUE;
+}
+
+/* All channels are one block. */
+static struct cpu_image image_of_pixels(const struct shape *s)
+{
+    return (struct cpu_image){.samples = s->dim[0],
+                              .channels = s->dim[1],
+                              .blocks = 1,
+                              .plane = s->dim[2] * s->dim[3],
+                              .block = (int)s->dim[1]};
+}
+
 /* Weights are made once, by the reference kernel. */
 static bool quantise_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                              int *out, struct error *err)
@@ -137,11 +152,8 @@ static struct kernel *quantise_kernel(struct cpu *c, const struct graph *g, cons
     if (!is_image(g, n))
         return ref_kernel_new(g, n, false, err);
     k = new_kernel(c, run_quantise, "to bytes");
-    k->image = cpu_image_of(c, g, n->in[0]);
-    if (g->values.at[n->in[0]].layout >= CPU_OPAQUE) {
-        k->image.blocks = 1;
-        k->image.block = (int)k->image.channels;
-    }
+    k->image = side_by_side(g, n->in[0]) ? image_of_pixels(graph_shape(g, n->in[0]))
+                                         : cpu_image_of(c, g, n->in[0]);
     k->lo = a->is_signed ? -128 : 0;
     k->hi = a->is_signed ? 127 : 255;
     return &k->base;
