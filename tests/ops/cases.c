@@ -665,6 +665,9 @@ QUANT_CONV(quant_conv_signed, 2, 24, 40, 6, 5, 1, 1, 0, true, DT_S8, false, DT_S
 QUANT_CONV(quant_conv_signed_padded, 2, 32, 32, 6, 5, 3, 1, 1, true, DT_INDEX, false, DT_REAL)
 QUANT_CONV(quant_conv_odd, 1, 23, 30, 5, 5, 3, 1, 1, false, DT_INDEX, true, DT_U8)
 
+QUANT_CONV(quant_conv_pixel, 3, 64, 32, 1, 1, 1, 1, 0, false, DT_S8, true, DT_U8)
+QUANT_CONV(quant_conv_to_pixel, 2, 32, 48, 2, 2, 3, 2, 1, false, DT_REAL, true, DT_REAL)
+
 static value_id quantise_blocked(struct graph *g)
 {
     return to_reals(g, bytes(g, shape4(2, 40, 5, 3), true));
@@ -811,6 +814,8 @@ const struct op_case op_cases[] = {
     {"quant_conv_signed", quant_conv_signed, true},
     {"quant_conv_signed_padded", quant_conv_signed_padded, true},
     {"quant_conv_odd", quant_conv_odd, true},
+    {"quant_conv_pixel", quant_conv_pixel, true},
+    {"quant_conv_to_pixel", quant_conv_to_pixel, true},
     {"quantise_blocked", quantise_blocked, true},
     {"quantise_plain", quantise_plain, true},
     {"quantise_rows", quantise_rows, true},

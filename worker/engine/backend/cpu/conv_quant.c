@@ -29,11 +29,14 @@ static dnnl_memory_desc_t weights_md(const struct cpu *c, const struct graph *g,
     return md;
 }
 
-static dnnl_memory_desc_t image_md(struct cpu *c, const struct graph *g, value_id v)
+static dnnl_memory_desc_t image_md(const struct graph *g, value_id v)
 {
-    const struct shape *s = graph_shape(g, v);
+    return cpu_pixels_md(graph_shape(g, v), type_of(g, v));
+}
 
-    return cpu_md_as(c, s, cpu_channels_last(c, s, type_of(g, v)));
+static int image_layout(struct cpu *c, const struct graph *g, value_id v)
+{
+    return cpu_pixels_layout(c, graph_shape(g, v), type_of(g, v));
 }
 
 static dnnl_primitive_attr_t attr_of(const struct graph *g, const struct node *n)
@@ -61,8 +64,8 @@ static bool make_pd(struct cpu *c, const struct graph *g, const struct node *n, 
 {
     const struct conv_attr *a = &((const struct quant_conv_attr *)n->attr)->conv;
     const struct shape *channels = graph_shape(g, n->in[3]);
-    dnnl_memory_desc_t x = image_md(c, g, n->in[0]), w = weights_md(c, g, n->in[1], weights);
-    dnnl_memory_desc_t b = cpu_md_as(c, channels, LAYOUT_PLAIN), y = image_md(c, g, n->out[0]);
+    dnnl_memory_desc_t x = image_md(g, n->in[0]), w = weights_md(c, g, n->in[1], weights);
+    dnnl_memory_desc_t b = cpu_md_as(c, channels, LAYOUT_PLAIN), y = image_md(g, n->out[0]);
     const dnnl_dims_t strides = {a->strides[0], a->strides[1]}, before = {a->pads[0], a->pads[1]};
     const dnnl_dims_t after = {a->pads[2], a->pads[3]};
     dnnl_primitive_attr_t attr;
@@ -89,12 +92,12 @@ static bool quant_conv_layouts(struct cpu *c, const struct graph *g, const struc
 
     if (!backend_multiplies_bytes(err) || !make_pd(c, g, n, ANY, &pd, err))
         return false;
-    in[0] = cpu_channels_last(c, graph_shape(g, n->in[0]), type_of(g, n->in[0]));
+    in[0] = image_layout(c, g, n->in[0]);
     in[1] = cpu_layout_of(c, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
     in[2] = in[3] = LAYOUT_PLAIN;
     if (n->n_in > 4)
-        in[4] = cpu_channels_last(c, graph_shape(g, n->in[4]), type_of(g, n->in[4]));
-    out[0] = cpu_channels_last(c, graph_shape(g, n->out[0]), type_of(g, n->out[0]));
+        in[4] = image_layout(c, g, n->in[4]);
+    out[0] = image_layout(c, g, n->out[0]);
     dnnl_primitive_desc_destroy(pd);
     return true;
 }
@@ -104,7 +107,7 @@ static struct kernel *quant_conv_kernel(struct cpu *c, const struct graph *g, co
 {
     const struct cpu_arg args[] = {
         {DNNL_ARG_SRC, 0}, {DNNL_ARG_WEIGHTS, 1}, {DNNL_ARG_BIAS, 3}, {DNNL_ARG_DST, n->n_in}};
-    dnnl_memory_desc_t y = image_md(c, g, n->out[0]);
+    dnnl_memory_desc_t y = image_md(g, n->out[0]);
     dnnl_primitive_desc_t pd;
     struct cpu_kernel *k;
 

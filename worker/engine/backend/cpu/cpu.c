@@ -98,9 +98,14 @@ dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v
                  plain_tag(value->shape.rank));
 }
 
-int cpu_channels_last(struct cpu *c, const struct shape *s, enum dtype type)
+dnnl_memory_desc_t cpu_pixels_md(const struct shape *s, enum dtype type)
 {
-    dnnl_memory_desc_t md = md_of(4, s->dim, cpu_data_type(type), dnnl_nhwc);
+    return md_of(4, s->dim, cpu_data_type(type), dnnl_nhwc);
+}
+
+int cpu_pixels_layout(struct cpu *c, const struct shape *s, enum dtype type)
+{
+    dnnl_memory_desc_t md = cpu_pixels_md(s, type);
 
     return cpu_layout_of(c, &md);
 }

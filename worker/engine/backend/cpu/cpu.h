@@ -54,8 +54,9 @@ extern const struct cpu_op cpu_conv_ops[], cpu_norm_ops[], cpu_pool_ops[], cpu_w
 /* Memory descriptors. */
 dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v);
 dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int layout);
-/* The layout of an image with its channels side by side. */
-int cpu_channels_last(struct cpu *c, const struct shape *s, enum dtype type);
+/* An image with its channels side by side, and the layout that this is; of one pixel that is plain. */
+dnnl_memory_desc_t cpu_pixels_md(const struct shape *s, enum dtype type);
+int cpu_pixels_layout(struct cpu *c, const struct shape *s, enum dtype type);
 dnnl_data_type_t cpu_data_type(enum dtype type);
 /* The number of the layout that is this descriptor; plain if it is row-major. */
 int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md);

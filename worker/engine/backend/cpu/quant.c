@@ -138,7 +138,7 @@ static bool quantise_layouts(struct cpu *c, const struct graph *g, const struct 
     in[1] = in[2] = LAYOUT_PLAIN;
     in[0] = is_image(g, n) ? g->values.at[n->in[0]].layout : LAYOUT_PLAIN;
     out[0] = is_image(g, n)
-                 ? cpu_channels_last(c, graph_shape(g, n->out[0]), g->values.at[n->out[0]].dtype)
+                 ? cpu_pixels_layout(c, graph_shape(g, n->out[0]), g->values.at[n->out[0]].dtype)
                  : LAYOUT_PLAIN;
     return true;
 }
@@ -166,8 +166,8 @@ static bool dequantise_layouts(struct cpu *c, const struct graph *g, const struc
     bool image = s->rank == 4;
 
     (void)err;
-    in[0] = image ? cpu_channels_last(c, s, g->values.at[n->in[0]].dtype) : LAYOUT_PLAIN;
-    out[0] = image ? cpu_channels_last(c, s, DT_REAL) : LAYOUT_PLAIN;
+    in[0] = image ? cpu_pixels_layout(c, s, g->values.at[n->in[0]].dtype) : LAYOUT_PLAIN;
+    out[0] = image ? cpu_pixels_layout(c, s, DT_REAL) : LAYOUT_PLAIN;
     return true;
 }
 
