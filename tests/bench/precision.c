@@ -34,7 +34,7 @@ static const struct opt rows[] = {
     OPT(struct bench, weights, ARG_ONE, "WEIGHTS", "the teacher's"),
     OPT(struct bench, source, ARG_ONE, "SOURCE", "cifar100:DIR, ..."),
     OPT(struct bench, calibration, OPT_INT, "calibration", "training images that ranges are of",
-        .value = "N", .fallback = "512", .lo = 1, .hi = 1 << 20),
+        .value = "N", .fallback = "256", .lo = 1, .hi = 1 << 20),
 };
 
 static bool open_data(struct bench *b, struct error *err)

@@ -348,7 +348,7 @@ START_TEST(result_form_leaves_out_what_cannot_matter)
         {"teacher.weights=/elsewhere", NULL},
         {"teacher.calibration_images=9", NULL},
         {"teacher.precision=int8", "#/teacher/precision: \"float32\" became \"int8\"; "
-                                   "#/teacher/calibration_images: nothing became 512"},
+                                   "#/teacher/calibration_images: nothing became 256"},
         {"data.image_size=64", "#/data/image_size: 224 became 64"},
         {"train.seed=2", "#/train/seed: 0 became 2"},
         {"train.lanes=8", "#/train/lanes: 4 became 8"},

@@ -1,8 +1,9 @@
-/* Convolutions of bytes, by oneDNN. Sums are exact, so neither chunks nor threads can show, and what is made of a
+/* Convolutions of bytes, by oneDNN where that is exact, else by the reference kernel. Sums are exact, so neither chunks nor threads can show, and what is made of a
  * sum is one channel's business: (sum + bias) scale, then the residual, the ReLU and the rounding, in this order. */
 #include <stdlib.h>
 
 #include "worker/engine/backend/cpu/cpu.h"
+#include "worker/engine/backend/ref/ref.h"
 #include "worker/engine/ops/ops.h"
 
 enum {
@@ -88,9 +89,16 @@ static bool make_pd(struct cpu *c, const struct graph *g, const struct node *n, 
 static bool quant_conv_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                                int *out, struct error *err)
 {
+    struct error inexact;
     dnnl_primitive_desc_t pd;
 
-    if (!backend_multiplies_bytes(err) || !make_pd(c, g, n, ANY, &pd, err))
+    if (!backend_multiplies_bytes(&inexact)) {
+        for (int k = 0; k < n->n_in; k++)
+            in[k] = LAYOUT_PLAIN;
+        out[0] = LAYOUT_PLAIN;
+        return true;
+    }
+    if (!make_pd(c, g, n, ANY, &pd, err))
         return false;
     in[0] = image_layout(c, g, n->in[0]);
     in[1] = cpu_layout_of(c, dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0));
@@ -110,7 +118,10 @@ static struct kernel *quant_conv_kernel(struct cpu *c, const struct graph *g, co
     dnnl_memory_desc_t y = image_md(g, n->out[0]);
     dnnl_primitive_desc_t pd;
     struct cpu_kernel *k;
+    struct error inexact;
 
+    if (!backend_multiplies_bytes(&inexact))
+        return ref_kernel_new(g, n, false, err);
     if (!make_pd(c, g, n, g->values.at[n->in[1]].layout, &pd, err))
         return NULL;
     k = (struct cpu_kernel *)cpu_primitive_kernel(c, pd, 4, args, n->n_in + n->n_out, err);
