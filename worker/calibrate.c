@@ -194,5 +194,6 @@ bool session_calibrate(struct session *s, const struct replica_config *cfg, stru
         ok = coll_agree(s->coll, calibration_end(c, &s->ranges, err), err);
     }
     calibration_close(c);
+    pulse_phase("load");
     return ok || err_wrap(err, "#/teacher/precision");
 }
