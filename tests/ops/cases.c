@@ -628,7 +628,7 @@ static value_id quant_conv(struct graph *g, const struct quant_case *q)
                                             .pads = {q->pad, q->pad, q->pad, q->pad},
                                             .group = 1,
                                             .relu = q->relu},
-                                   .residual = q->residual == DT_REAL ? 1 : 0.81,
+                                   .residual = 0.81,
                                    .to = q->to};
     struct shape channels = shape1(q->o);
     /* A sum of so many products of bytes is often as large as the byte that it is to be. */

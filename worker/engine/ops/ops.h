@@ -48,7 +48,8 @@ extern const struct op_def op_quantise; /* x, scale, shift: the bytes nearest to
 extern const struct op_def op_dequantise; /* q: q scale */
 extern const struct op_def
     op_quant_conv; /* bytes x, bytes w, scale, bias[, residual, as wide as the output], of which scale is a constant:
-                      relu?((conv + bias) scale + residual) */
+                      relu?((conv + bias) scale + residual), of which the addition is rounded once, with the product
+                      in it */
 extern const struct op_def op_abs_max; /* [N,...] -> [N], greatest magnitude in each sample */
 
 /* norm.c: over N, H, W of [N,C,H,W] or over B of [B,C] */
