@@ -104,6 +104,8 @@ if grep -qE 'avx512_vnni|avx_vnni' /proc/cpuinfo; then
     rm -rf "$tmp/cache"
     must 4 train "$tmp/job.json" --out "$tmp/int8-4" "${int8[@]}"
     same "$tmp/int8" "$tmp/int8-4" "4 ranks with a teacher in int8"
+    must 1 train "$tmp/job.json" --out "$tmp/int8-4" "${int8[@]}"
+    [ "$(jq .resumed_from "$tmp/int8-4/result.json")" = 3 ] || fail "a job with a teacher in int8 does not go on"
     [ "$(jq -r .teacher_precision "$tmp/int8/result.json")" = int8 ] || fail "the result does not say int8"
     cmp -s "$tmp/int8/class_means.safetensors" "$tmp/one/class_means.safetensors" && fail "class means of int8 are those of float32"
     # What bytes are worth belongs to the run.

@@ -292,6 +292,25 @@ START_TEST(what_is_read_elsewhere_is_not_fused)
 }
 END_TEST
 
+/* Ranges of another net, or of another form of it, are no ranges. */
+START_TEST(ranges_are_as_many_as_were_observed)
+{
+    static const float ranges[7] = {1, 2, 3, 4, 5, 6, 7};
+    struct backend b = {.def = &blocks_def, .threads = 1};
+    struct compile_options options = {
+        .backend = &b, .precision = PRECISION_INT8, .ranges = ranges, .n_ranges = 7};
+    struct error err = {0};
+    char *text = compile_dump(blocks(), &options, "quantise", &err);
+
+    ck_assert(!text);
+    ck_assert_str_eq(err.msg, "pass quantise: expected 6 ranges, got 7");
+    options.n_ranges = 6;
+    text = compile_dump(blocks(), &options, "quantise", &err);
+    ck_assert_msg(text && strstr(text, "residual=1.50590551 "), "%s", text); /* 3/127 in 4/255 */
+    free(text);
+}
+END_TEST
+
 static int count(const char *text, const char *what)
 {
     int n = 0;
@@ -398,5 +417,5 @@ END_TEST
 
 UNIT_MAIN(every_pass_makes_the_text_that_its_file_says, what_is_read_elsewhere_is_not_fused,
           layout_reorders_a_value_once_and_gives_outputs_back_plain,
-          place_tells_steps_memory_and_the_peak,
+          place_tells_steps_memory_and_the_peak, ranges_are_as_many_as_were_observed,
           a_watched_run_names_the_first_value_that_is_not_finite)

@@ -249,5 +249,34 @@ START_TEST(int8_is_near_to_float32)
 }
 END_TEST
 
+START_TEST(what_is_no_number_has_no_range)
+{
+    const struct replica_config cfg = {
+        .backend = "cpu",
+        .threads = 1,
+        .chunk = CHUNK,
+        .nets = {.teacher = model_find("resnet8", NULL), .classes = CLASSES, .image_size = SIZE}};
+    float *images = NEW_ARRAY(float, CHUNK *IMAGE);
+    struct teacher_ranges ranges = {{NULL}, {0}};
+    struct calibration *c;
+    struct error err = {0};
+
+    if (can(PRECISION_INT8)) {
+        c = calibration_open(&cfg, tensor, NULL, &err);
+        ck_assert_msg(c, "%s", err.msg);
+        images[5 * IMAGE] = INFINITY;
+        calibration_add(c, images, 5);
+        ck_assert_ok(calibration_end(c, &ranges, &err), err);
+        teacher_ranges_free(&ranges);
+        calibration_add(c, images, 6);
+        ck_assert(!calibration_end(c, &ranges, &err));
+        ck_assert_str_eq(err.msg, "teacher.precision: a value of resnet8 is not finite in float32");
+        teacher_ranges_free(&ranges);
+        calibration_close(c);
+    }
+    free(images);
+}
+END_TEST
+
 UNIT_MAIN(outputs_do_not_depend_on_the_place_in_a_chunk, the_algorithm_is_told_by_the_steps,
-          int8_is_near_to_float32)
+          int8_is_near_to_float32, what_is_no_number_has_no_range)

@@ -48,9 +48,10 @@ extern const struct op_def op_quantise; /* x, scale, shift: the bytes nearest to
 extern const struct op_def op_dequantise; /* q: q scale */
 extern const struct op_def
     op_quant_conv; /* bytes x, bytes w, scale, bias[, residual, as wide as the output], of which scale is a constant:
-                      relu?((conv + bias) scale + residual), of which the addition is rounded once, with the product
-                      in it */
-extern const struct op_def op_abs_max; /* [N,...] -> [N], greatest magnitude in each sample */
+                      relu?((conv + bias) scale + residual), the residual times its worth added in one rounding */
+extern const struct op_def
+    op_abs_max; /* [N,...] -> [N], greatest magnitude in each sample; infinite also where
+                                         there is no number */
 
 /* norm.c: over N, H, W of [N,C,H,W] or over B of [B,C] */
 struct norm_attr {

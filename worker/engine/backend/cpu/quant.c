@@ -1,5 +1,7 @@
 /* From reals to bytes and back, and how large reals are. Bytes have their channels side by side; reals are read where
  * they are: blocked, side by side, or plain. */
+#include <float.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
@@ -77,6 +79,8 @@ CLONES static float greatest(const float *x, int64_t n)
     _Pragma("omp simd reduction(max : most)") for (int64_t i = 0; i < n; i++)
     {
         float magnitude = x[i] < 0 ? -x[i] : x[i];
+
+        magnitude = magnitude <= FLT_MAX ? magnitude : INFINITY;
 
         most = magnitude > most ? magnitude : most;
     }
