@@ -29,7 +29,7 @@ static const struct row {
     {"vgg8", 1, TEACHER_PLAIN, PRECISION_FLOAT32},
     {"mobilenetv2", 2, TEACHER_READ, PRECISION_FLOAT32},
     {"shufflenetv2_x02", 1, TEACHER_READ, PRECISION_FLOAT32},
-    {"resnet8x4", 2, TEACHER_READ, PRECISION_INT8},
+    {"resnet8x4", 1, TEACHER_READ, PRECISION_INT8},
     {"wrn_16_2", 1, TEACHER_PLAIN, PRECISION_INT8},
     {"vgg8", 1, TEACHER_PLAIN, PRECISION_INT8},
     {"mobilenetv2", 1, TEACHER_PLAIN, PRECISION_INT8},
@@ -46,18 +46,26 @@ static bool can(enum precision precision)
     return false;
 }
 
+/* Mean 0, deviation 1, and drawn fast: there are millions. */
+static double draw_one(uint64_t key, uint64_t i)
+{
+    return sqrt(12) * (rng_uniform(key, i) - 0.5);
+}
+
 static bool tensor(void *arg, const char *name, const struct shape *shape, float *out,
                    struct error *err)
 {
     const int64_t n = shape_count(shape);
     const bool variance = strstr(name, "running_var") != NULL;
+    const uint64_t key = rng_key_text(1, name);
+    const double spread = sqrt((double)n / (double)shape->dim[0]);
 
     (void)arg;
     (void)err;
     for (int64_t i = 0; i < n; i++) {
-        double v = rng_normal(rng_key_text(1, name), (uint64_t)i);
+        double v = draw_one(key, (uint64_t)i);
 
-        out[i] = (float)(variance ? 1 + v * v : v / sqrt((double)n / (double)shape->dim[0]));
+        out[i] = (float)(variance ? 1 + v * v : v / spread);
     }
     return true;
 }
@@ -81,7 +89,7 @@ static void draw(float *images, int shift)
     for (int s = 0; s < SAMPLES; s++)
         for (int i = 0; i < IMAGE; i++)
             images[place_of(s, shift) * IMAGE + i] =
-                (float)rng_normal(rng_key(2, (uint64_t)s), (uint64_t)i);
+                (float)draw_one(rng_key(2, (uint64_t)s), (uint64_t)i);
 }
 
 /* Over the first chunk; the rest goes farther, perhaps. */
@@ -174,8 +182,8 @@ START_TEST(outputs_do_not_depend_on_the_place_in_a_chunk)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct bench b;
 
-        if (!can(rows[i].precision))
-            continue;
+        if (rows[i].precision == PRECISION_INT8)
+            continue; /* below */
         open_bench(&b, rows[i].model, rows[i].threads, rows[i].precision);
         same_at_other_places(&b, &rows[i]);
         close_bench(&b);
@@ -218,7 +226,7 @@ static double distance(const float *x, const float *y, size_t n)
     return sqrt(difference / size);
 }
 
-/* Of any family, a teacher in int8 gives nearly what it gives in float32, in either form, and another teacher is what
+/* Of any family, and at any place in a chunk, a teacher in int8 gives nearly what it gives in float32, in either form, and another teacher is what
  * class means and cached outputs take it for. */
 START_TEST(int8_is_near_to_float32)
 {
@@ -232,6 +240,7 @@ START_TEST(int8_is_near_to_float32)
             continue;
         open_bench(&bytes, row->model, row->threads, PRECISION_INT8);
         open_bench(&reals, row->model, row->threads, PRECISION_FLOAT32);
+        same_at_other_places(&bytes, row);
         run(&bytes, row->form, 0);
         run(&reals, row->form, 0);
         for (size_t v = 0; v < 2; v++) {
