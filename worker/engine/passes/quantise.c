@@ -274,19 +274,36 @@ static void rewrite(struct quantising *q)
     free(old);
 }
 
-/* Ranges of each sample, as outputs. */
+static void observe_value(const struct quantising *q, value_id v)
+{
+    char *name;
+
+    if (q->number[v] == NOT_READ)
+        return;
+    name = str_fmt("range/%d", q->number[v]);
+    graph_mark_output(q->g, graph_add(q->g, &op_abs_max, "", &v, 1, NULL), name);
+    free(name);
+}
+
+/* Ranges of each sample, as outputs; each as soon as the value is there, which need not stay for that. */
 static void observe(const struct quantising *q)
 {
-    for (size_t v = 0; v < q->n; v++) {
-        value_id in = (value_id)v;
-        char *name;
+    size_t n;
+    struct node *old = graph_take_nodes(q->g, &n);
 
-        if (q->number[v] == NOT_READ)
+    for (size_t v = 0; v < q->n; v++)
+        if (q->g->values.at[v].kind != VALUE_TEMP)
+            observe_value(q, (value_id)v);
+    for (size_t i = 0; i < n; i++) {
+        if (!old[i].op) {
+            graph_drop_node(&old[i]);
             continue;
-        name = str_fmt("range/%d", q->number[v]);
-        graph_mark_output(q->g, graph_add(q->g, &op_abs_max, "", &in, 1, NULL), name);
-        free(name);
+        }
+        graph_put_node(q->g, old[i]);
+        for (int k = 0; k < old[i].n_out; k++)
+            observe_value(q, old[i].out[k]);
     }
+    free(old);
 }
 
 static bool check_ranges(const struct quantising *q, const struct compile_options *o,
