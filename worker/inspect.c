@@ -57,6 +57,8 @@ static void values_text(const struct plan *p, const struct step_value *v, int n,
         char text[SHAPE_TEXT];
 
         buf_fmt(out, "%s%s", k ? ", " : "", shape_text(&v[k].shape, text));
+        if (v[k].dtype == DT_U8 || v[k].dtype == DT_S8)
+            buf_fmt(out, " %s", dtype_name(v[k].dtype));
         if (v[k].layout != LAYOUT_PLAIN)
             buf_fmt(out, " %s", layout_name(p, &v[k]));
     }
@@ -137,6 +139,7 @@ static struct json *values_json(const struct plan *p, const struct step_value *v
         struct json *j = js_new_object();
 
         js_set(j, "shape", shape_json(&v[k].shape));
+        js_set(j, "type", js_new_string(dtype_name(v[k].dtype)));
         js_set(j, "layout", js_new_string(layout_name(p, &v[k])));
         js_set(j, "bytes", size_json(v[k].bytes));
         js_push(list, j);

@@ -26,10 +26,12 @@ static bool compile_teacher(struct replica *r, tensor_fn tensor, void *arg, stru
 {
     const struct compile_options how = {.backend = r->backend,
                                         .convolution = r->cfg.teacher_convolution,
+                                        .precision = r->cfg.teacher_precision,
                                         .observer = r->cfg.observer};
 
     if (r->cfg.nets.teacher)
-        r->teacher = teacher_open(&r->cfg.nets, r->cfg.chunk, &how, tensor, arg, err);
+        r->teacher =
+            teacher_open(&r->cfg.nets, r->cfg.chunk, &how, r->cfg.teacher_ranges, tensor, arg, err);
     return r->teacher || !r->cfg.nets.teacher;
 }
 

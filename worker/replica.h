@@ -29,6 +29,10 @@ struct replica_config {
     const char *backend;
     int threads;
     enum convolution teacher_convolution, student_convolution;
+    enum precision teacher_precision;
+    const struct teacher_ranges
+        *teacher_ranges;       /* of PRECISION_INT8; NULL: not known, for plans that are only
+                                                    looked at */
     int64_t chunk;             /* samples in a chunk of the teacher's and of evaluation */
     const int64_t *lane_sizes; /* the distinct sizes of a training lane; n 0: no training */
     size_t n_lane_sizes;

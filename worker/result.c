@@ -41,6 +41,9 @@ static struct json *described(const struct session *s)
     add_skipped(skipped, s->test, "test");
     js_set(data, "skipped", skipped);
     js_set(j, "data", data);
+    if (s->job->teacher)
+        js_set(j, "teacher_precision",
+               js_new_string(s->ranges.of[TEACHER_PLAIN] ? "int8" : "float32"));
     js_set(j, "class_means", s->means_origin ? js_new_string(s->means_origin) : js_new_null());
     js_set(j, "teacher_cache", s->cache_origin ? js_new_string(s->cache_origin) : js_new_null());
     return j;

@@ -15,6 +15,7 @@
 #include "proto/base/pulse.h"
 #include "proto/base/str.h"
 #include "proto/wire/validate.h"
+#include "worker/calibrate.h"
 #include "worker/data/sampler.h"
 #include "worker/fault.h"
 #include "worker/footprint.h"
@@ -167,26 +168,34 @@ static bool load_student(struct session *s, struct error *err)
     return ok;
 }
 
+static bool make_replica(struct session *s, struct replica_config *cfg, struct error *err)
+{
+    cfg->teacher_ranges = s->ranges.of[TEACHER_PLAIN] ? &s->ranges : NULL;
+    s->replica = replica_open(cfg, weights_tensor, &s->teacher, err);
+    if (!s->replica)
+        return err_wrap(err, "%" PRId64 " training images in batches of %d on %d lanes",
+                        dataset_count(s->train), s->job->train->batch, s->job->train->lanes);
+    if (s->job->student)
+        replica_init(s->replica);
+    return load_student(s, err);
+}
+
+/* On all ranks alike. */
 static bool open_replica(struct session *s, struct error *err)
 {
     struct replica_config cfg;
     int64_t *lane_sizes = NULL;
-    bool ok = session_configure(s->job, &s->models, trains(s) ? dataset_count(s->train) : 0,
-                                dataset_classes(s->train), dataset_size(s->train), &cfg,
-                                &lane_sizes, err);
+    bool ok =
+        coll_agree(s->coll,
+                   session_configure(s->job, &s->models, trains(s) ? dataset_count(s->train) : 0,
+                                     dataset_classes(s->train), dataset_size(s->train), &cfg,
+                                     &lane_sizes, err),
+                   err);
 
-    if (ok) {
-        s->replica = replica_open(&cfg, weights_tensor, &s->teacher, err);
-        if (!s->replica)
-            ok = err_wrap(err, "%" PRId64 " training images in batches of %d on %d lanes",
-                          dataset_count(s->train), s->job->train->batch, s->job->train->lanes);
-    }
+    ok = ok && session_calibrate(s, &cfg, err) &&
+         coll_agree(s->coll, make_replica(s, &cfg, err), err);
     free(lane_sizes);
-    if (!ok)
-        return false;
-    if (s->job->student)
-        replica_init(s->replica);
-    return load_student(s, err);
+    return ok;
 }
 
 static struct eval_set eval_set(const struct dataset *d)
@@ -243,9 +252,9 @@ static bool set_up(struct session *s, const struct session_request *r, struct er
     s->test_set = eval_set(s->test);
     if (!coll_agree(s->coll,
                     session_set_course(s, dataset_count(s->train), err) &&
-                        job_models_open(&s->models, s->job, err) && open_teacher(s, err) &&
-                        open_replica(s, err),
-                    err))
+                        job_models_open(&s->models, s->job, err) && open_teacher(s, err),
+                    err) ||
+        !open_replica(s, err))
         return false;
     if (s->rank == 0)
         tell_doubts(s);
@@ -269,6 +278,7 @@ void session_close(struct session *s, const char *state)
     replica_close(s->replica);
     outputs_free(s->outputs);
     weights_close(&s->teacher);
+    teacher_ranges_free(&s->ranges);
     job_models_close(&s->models);
     if (s->means.classes)
         means_free(&s->means);

@@ -43,11 +43,12 @@ struct session {
     char student_graph_sha256[SHA256_HEX]; /* of the model "onnx"; "": of none */
     struct weights teacher;
     char teacher_sha256[SHA256_HEX];
-    char engine[128];         /* that it runs on, and its steps: equal where it rounds alike */
-    struct class_means means; /* classes 0: none */
-    const char *means_origin; /* "computed", "cached", "given"; NULL: none */
-    struct means_ema ema;     /* running ones, the same on all ranks; classes 0: none */
-    double *classifier;       /* rows of the teacher's last layer; NULL: not asked for */
+    struct teacher_ranges ranges; /* of a teacher in int8 */
+    char engine[128];             /* that it runs on, and its steps: equal where it rounds alike */
+    struct class_means means;     /* classes 0: none */
+    const char *means_origin;     /* "computed", "cached", "given"; NULL: none */
+    struct means_ema ema;         /* running ones, the same on all ranks; classes 0: none */
+    double *classifier;           /* rows of the teacher's last layer; NULL: not asked for */
 
     struct outputs *outputs;  /* the teacher's, of all training views; NULL: none are kept */
     const char *cache_origin; /* "computed", "cached"; NULL: none */

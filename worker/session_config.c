@@ -86,6 +86,16 @@ static enum convolution convolution_of(Distilld__TeacherSpec__Convolution said)
     return of[said];
 }
 
+static enum precision precision_of(Distilld__TeacherSpec__Precision said)
+{
+    static const enum precision of[] = {
+        [DISTILLD__TEACHER_SPEC__PRECISION__FLOAT32] = PRECISION_FLOAT32,
+        [DISTILLD__TEACHER_SPEC__PRECISION__INT8] = PRECISION_INT8,
+    };
+
+    return of[said];
+}
+
 bool session_configure(const JobSpec *job, const struct job_models *models, int64_t samples,
                        int64_t classes, int64_t image_size, struct replica_config *cfg,
                        int64_t **lane_sizes, struct error *err)
@@ -97,8 +107,10 @@ bool session_configure(const JobSpec *job, const struct job_models *models, int6
                                    .threads = job->resources->threads,
                                    .seed = job->train->seed,
                                    .chunk = session_chunk(job)};
-    if (job->teacher)
+    if (job->teacher) {
         cfg->teacher_convolution = convolution_of(job->teacher->convolution);
+        cfg->teacher_precision = precision_of(job->teacher->precision);
+    }
     if (job->student)
         cfg->student_convolution = convolution_of(job->student->convolution);
     *lane_sizes = NEW_ARRAY(int64_t, 2 * (size_t)lanes);

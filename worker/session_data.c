@@ -107,8 +107,8 @@ static void describe_engine(struct session *s)
     char steps[SHA256_HEX];
 
     teacher_algorithm(s->replica->teacher, TEACHER_PLAIN, steps);
-    snprintf(s->engine, sizeof(s->engine), "%s, %s, steps %.16s", backend_isa(), PACKAGE_STRING,
-             steps);
+    snprintf(s->engine, sizeof(s->engine), "%s, %s,%s steps %.16s", backend_isa(), PACKAGE_STRING,
+             s->ranges.of[TEACHER_PLAIN] ? " int8" : "", steps);
     coll_bcast(s->coll, s->engine, sizeof(s->engine), 0);
 }
 

@@ -84,6 +84,13 @@ static void spec_sha256(const struct session *s, char hex[SHA256_HEX])
     js_free(form);
 }
 
+static void ranges_sha256(const struct session *s, char hex[SHA256_HEX])
+{
+    hex[0] = '\0';
+    if (s->ranges.of[TEACHER_PLAIN])
+        teacher_ranges_sha256(&s->ranges, hex);
+}
+
 static void means_sha256(const struct session *s, char hex[SHA256_HEX])
 {
     if (s->means.classes)
@@ -112,7 +119,7 @@ static void meta_free(struct metadata *m)
 }
 
 /* Its number grows with what a checkpoint must hold. */
-static const char checkpoint_format[] = "distilld-checkpoint-5";
+static const char checkpoint_format[] = "distilld-checkpoint-6";
 
 static struct metadata metadata_of(const struct session *s, const struct run_state *st)
 {
@@ -137,6 +144,8 @@ static struct metadata metadata_of(const struct session *s, const struct run_sta
     meta(&m, "teacher_sha256", str_dup(s->teacher_sha256));
     means_sha256(s, hex);
     meta(&m, "class_means_sha256", str_dup(hex));
+    ranges_sha256(s, hex);
+    meta(&m, "teacher_ranges_sha256", str_dup(hex));
     meta(&m, "student_graph_sha256", str_dup(s->student_graph_sha256));
     return m;
 }
@@ -197,11 +206,12 @@ static bool meta_real(const struct safetensors *f, const char *key, double *out,
 static bool check_identity(const struct session *s, const struct checkpoint *c,
                            bool allow_other_isa, struct error *err)
 {
-    char spec[SHA256_HEX], means[SHA256_HEX];
+    char spec[SHA256_HEX], means[SHA256_HEX], ranges[SHA256_HEX];
     const char *isa = js_string(js_get(c->note, "isa"), "");
 
     spec_sha256(s, spec);
     means_sha256(s, means);
+    ranges_sha256(s, ranges);
     const struct {
         const char *key, *now, *what;
     } same[] = {
@@ -211,6 +221,7 @@ static bool check_identity(const struct session *s, const struct checkpoint *c,
         {"test_sha256", s->test_sha256, "other test data"},
         {"teacher_sha256", s->teacher_sha256, "another teacher"},
         {"class_means_sha256", means, "other class means"},
+        {"teacher_ranges_sha256", ranges, "other ranges of the teacher in int8"},
         {"student_graph_sha256", s->student_graph_sha256, "another graph of the student"},
     };
 

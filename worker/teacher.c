@@ -7,19 +7,50 @@
 
 #include "proto/base/mem.h"
 
-static struct plan *compile_form(const struct teacher *t, bool with_taps,
-                                 const struct compile_options *how, tensor_fn tensor, void *arg,
+void teacher_ranges_free(struct teacher_ranges *r)
+{
+    for (int form = 0; form < TEACHER_FORMS; form++)
+        free(r->of[form]);
+    *r = (struct teacher_ranges){{NULL}, {0}};
+}
+
+void teacher_ranges_sha256(const struct teacher_ranges *r, char hex[SHA256_HEX])
+{
+    struct buf b = buf_new(0);
+
+    for (int form = 0; form < TEACHER_FORMS; form++) {
+        buf_fmt(&b, "form %d:", form);
+        for (size_t i = 0; i < r->n[form]; i++)
+            buf_fmt(&b, " %.9g", (double)r->of[form][i]);
+        buf_str(&b, "\n");
+    }
+    sha256_of(buf_text(&b), b.len, hex);
+    buf_free(&b);
+}
+
+static struct plan *compile_form(const struct teacher *t, enum teacher_form form,
+                                 const struct compile_options *how,
+                                 const struct teacher_ranges *ranges, tensor_fn tensor, void *arg,
                                  struct error *err)
 {
+    static const char *const numbers[] = {[PRECISION_FLOAT32] = "",
+                                          [PRECISION_OBSERVED] = ", observed",
+                                          [PRECISION_INT8] = " in int8"};
+    bool with_taps = form == TEACHER_READ;
     char title[96];
     struct compile_options options = *how;
     struct graph *g = nets_teacher_graph(t->nets, t->chunk, with_taps);
     float *weights = NULL;
     struct plan *p = NULL;
 
-    snprintf(title, sizeof(title), "%s frozen%s, a chunk of %" PRId64 " samples",
-             t->nets->teacher->name, with_taps ? " with taps" : "", t->chunk);
+    snprintf(title, sizeof(title), "%s frozen%s%s, a chunk of %" PRId64 " samples",
+             t->nets->teacher->name, numbers[how->precision], with_taps ? " with taps" : "",
+             t->chunk);
     options.title = title;
+    if (ranges) {
+        options.ranges = ranges->of[form];
+        options.n_ranges = ranges->n[form];
+    }
     if (nets_set_constants(g, tensor, arg, &weights, err))
         p = compile(g, &options, err);
     else
@@ -44,16 +75,18 @@ static float *room(struct teacher *t, size_t each)
 }
 
 struct teacher *teacher_open(const struct nets *nets, int64_t chunk,
-                             const struct compile_options *how, tensor_fn tensor, void *arg,
-                             struct error *err)
+                             const struct compile_options *how, const struct teacher_ranges *ranges,
+                             tensor_fn tensor, void *arg, struct error *err)
 {
     struct teacher *t = NEW(struct teacher);
     bool taps = nets_reads_taps(nets), ok = true;
 
     t->nets = nets;
     t->chunk = chunk;
+    if (ranges)
+        teacher_ranges_sha256(ranges, t->ranges_sha256);
     for (int form = TEACHER_PLAIN; ok && form <= (taps ? TEACHER_READ : TEACHER_PLAIN); form++) {
-        t->plans[form] = compile_form(t, form == TEACHER_READ, how, tensor, arg, err);
+        t->plans[form] = compile_form(t, (enum teacher_form)form, how, ranges, tensor, arg, err);
         ok = t->plans[form] != NULL;
     }
     if (!ok) {
@@ -89,6 +122,8 @@ void teacher_algorithm(const struct teacher *t, enum teacher_form form, char hex
     const struct plan *p = teacher_plan(t, form);
     struct buf b = buf_new(0);
 
+    if (t->ranges_sha256[0])
+        buf_fmt(&b, "ranges %s\n", t->ranges_sha256);
     for (size_t i = 0; i < p->steps.n; i++) {
         const struct step *s = &p->steps.at[i];
 

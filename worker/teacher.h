@@ -15,6 +15,16 @@ enum teacher_form {
     TEACHER_FORMS
 };
 
+/* What int8 needs to know of a form: the greatest magnitudes of values, in the order in which its plan in
+ * PRECISION_OBSERVED tells them. */
+struct teacher_ranges {
+    float *of[TEACHER_FORMS]; /* NULL: not known */
+    size_t n[TEACHER_FORMS];
+};
+void teacher_ranges_free(struct teacher_ranges *r);
+/* sha256 of all. */
+void teacher_ranges_sha256(const struct teacher_ranges *r, char hex[SHA256_HEX]);
+
 struct teacher {
     const struct nets *nets;
     int64_t chunk;
@@ -22,17 +32,18 @@ struct teacher {
     float *images;                          /* a chunk that was filled up */
     float *values[NETS_MAX_TEACHER_VALUES]; /* of a chunk; NULL: neither wanted nor there */
     size_t bytes;                           /* of those */
+    char ranges_sha256[SHA256_HEX];         /* "": of none */
 };
 
 /* nets, settled and with a teacher, and how->backend must outlive it; the plans are compiled as `how` says, under
- * titles of their own. Weights come by tensor. */
+ * titles of their own, with the ranges of each form (NULL: not known). Weights come by tensor. */
 struct teacher *teacher_open(const struct nets *nets, int64_t chunk,
-                             const struct compile_options *how, tensor_fn tensor, void *arg,
-                             struct error *err);
+                             const struct compile_options *how, const struct teacher_ranges *ranges,
+                             tensor_fn tensor, void *arg, struct error *err);
 void teacher_close(struct teacher *t); /* NULL is fine */
 
 struct plan *teacher_plan(const struct teacher *t, enum teacher_form form);
-/* sha256 of the form's steps: operators, kernels, layouts, what was fused. Where it is equal, so is the way in
+/* sha256 of the form's steps: operators, kernels, layouts, what was fused; and of the ranges. Where it is equal, so is the way in
  * which results are rounded, by the same program on the same instruction set. */
 void teacher_algorithm(const struct teacher *t, enum teacher_form form, char hex[SHA256_HEX]);
 /* Numbers in one sample of teacher_values[i]. */

@@ -389,6 +389,8 @@ struct json *job_result_form(const JobSpec *job)
     js_delete(js_get(j, "data"), "decode_threads");
     if (strcmp(js_string(js_path(j, "teacher.cache.precision"), ""), "float16") != 0)
         js_delete(js_get(js_get(j, "teacher"), "cache"), "precision");
+    if (strcmp(js_string(js_path(j, "teacher.precision"), ""), "int8") != 0)
+        js_delete(js_get(j, "teacher"), "calibration_images");
     job_visit_paths(j, forget_path, NULL);
     return j;
 }

@@ -69,6 +69,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
         {"teacher.std.1", 0, any, true, false},
         {"teacher.std.2", 0, any, true, false},
         {"teacher.means.passes", 1, 100, false, false},
+        {"teacher.calibration_images", 1, 1 << 20, false, false},
         {"teacher.ema_momentum", 0, 1, false, true},
         {"teacher.cache.views", 1, 1000, false, false},
         {"student.projector_dropout", 0, 1, false, true},

@@ -96,6 +96,24 @@ grep -q 'DISTILLD_SHARED_RANKS: expected a number of ranks, got "some"' "$tmp/lo
 must 1 train "$tmp/projected.json" --out "$tmp/undropped" --set student.projector_dropout=0
 differ "$tmp/projected1" "$tmp/undropped" "a projector without dropout"
 
+# A teacher in int8: ranges over images that are no multiple of the chunk, dealt to ranks, of which not all get some; other
+# features than in float32, and so other class means. What processor it needs, is told.
+int8=(--set teacher.precision=int8 --set teacher.calibration_images=6 --set train.epochs=1)
+if grep -qE 'avx512_vnni|avx_vnni' /proc/cpuinfo; then
+    must 1 train "$tmp/job.json" --out "$tmp/int8" "${int8[@]}"
+    rm -rf "$tmp/cache"
+    must 4 train "$tmp/job.json" --out "$tmp/int8-4" "${int8[@]}"
+    same "$tmp/int8" "$tmp/int8-4" "4 ranks with a teacher in int8"
+    must 1 train "$tmp/job.json" --out "$tmp/int8-4" "${int8[@]}"
+    [ "$(jq .resumed_from "$tmp/int8-4/result.json")" = 3 ] || fail "a job with a teacher in int8 does not go on"
+    [ "$(jq -r .teacher_precision "$tmp/int8/result.json")" = int8 ] || fail "the result does not say int8"
+    cmp -s "$tmp/int8/class_means.safetensors" "$tmp/one/class_means.safetensors" && fail "class means of int8 are those of float32"
+    # What bytes are worth belongs to the run.
+    head -c 4096 "$tmp/int8/checkpoints/"*3.safetensors | grep -qE '"teacher_ranges_sha256":"[0-9a-f]{64}"' || fail "a checkpoint without the ranges"
+fi
+ONEDNN_MAX_CPU_ISA=AVX2 ranks 1 train "$tmp/job.json" --out "$tmp/avx2" "${int8[@]}" && fail "int8 without VNNI"
+grep -q '#/teacher/precision: int8 needs a processor with avx512_core_vnni or avx2_vnni, got avx2' "$tmp/log" || fail "$(cat "$tmp/log")"
+
 # What matters, shows.
 must 2 train "$tmp/job.json" --out "$tmp/seed" --set train.seed=10
 differ "$tmp/one" "$tmp/seed" "another seed"

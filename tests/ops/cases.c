@@ -1,5 +1,6 @@
 #include "tests/ops/cases.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "proto/base/mem.h"
@@ -584,6 +585,112 @@ static value_id fused(struct graph *g)
     return g_relu(g, g_add(g, y, x));
 }
 
+static value_id to_bytes(struct graph *g, value_id x, int64_t axis, bool is_signed, double scale)
+{
+    const struct quantise_attr attr = {.is_signed = is_signed, .axis = axis};
+    struct shape s = shape1(graph_shape(g, x)->dim[axis]);
+    value_id in[] = {x, constant(g, s, 0.9 * scale, scale), constant(g, s, -3, 3)};
+
+    return graph_add(g, &op_quantise, "", in, 3, &attr);
+}
+
+static value_id to_reals(struct graph *g, value_id q)
+{
+    return graph_add(g, &op_dequantise, "", &q, 1, &(struct dequantise_attr){.scale = 0.37});
+}
+
+/* Some of the bytes are at their ends: inputs go to 1, or to -1 and 1. */
+static value_id bytes(struct graph *g, struct shape s, bool is_signed)
+{
+    char name[16];
+
+    snprintf(name, sizeof(name), is_signed ? "x%zu" : "+x%zu", g->values.n);
+    return to_bytes(g, graph_input(g, name, DT_REAL, s), 1, is_signed, is_signed ? 140 : 270);
+}
+
+struct quant_case {
+    int64_t n, c, o, h, w, k, stride, pad;
+    bool is_signed;
+    int residual; /* enum dtype; DT_INDEX: none */
+    bool relu;
+    enum dtype to;
+};
+
+static value_id residual_of(struct graph *g, const struct quant_case *q, struct shape s)
+{
+    return q->residual == DT_REAL ? graph_input(g, "r", DT_REAL, s)
+                                  : bytes(g, s, q->residual == DT_S8);
+}
+
+static value_id quant_conv(struct graph *g, const struct quant_case *q)
+{
+    struct quant_conv_attr attr = {.conv = {.strides = {q->stride, q->stride},
+                                            .pads = {q->pad, q->pad, q->pad, q->pad},
+                                            .group = 1,
+                                            .relu = q->relu},
+                                   .residual = 0.81,
+                                   .to = q->to};
+    struct shape channels = shape1(q->o);
+    /* A sum of so many products of bytes is often as large as the byte that it is to be. */
+    double unit = 1 / (60 * (double)q->k * sqrt((double)q->c));
+    int n_in = q->residual == DT_INDEX ? 4 : 5;
+    value_id in[5], y;
+
+    in[0] = bytes(g, shape4(q->n, q->c, q->h, q->w), q->is_signed);
+    in[1] = to_bytes(g, constant(g, shape4(q->o, q->c, q->k, q->k), -1, 1), 0, true, 127);
+    in[2] = constant(g, channels, 0.5 * unit, unit);
+    in[3] = constant(g, channels, -9000, 9000);
+    in[4] = q->residual == DT_INDEX
+                ? NO_VALUE
+                : residual_of(g, q,
+                              shape4(q->n, q->o, (q->h + 2 * q->pad - q->k) / q->stride + 1,
+                                     (q->w + 2 * q->pad - q->k) / q->stride + 1));
+    y = graph_add(g, &op_quant_conv, "c", in, n_in, &attr);
+    return q->to == DT_REAL ? y : to_reals(g, y);
+}
+
+#define QUANT_CONV(id, ...)                                            \
+    static value_id id(struct graph *g)                                \
+    {                                                                  \
+        return quant_conv(g, &(const struct quant_case){__VA_ARGS__}); \
+    }
+
+QUANT_CONV(quant_conv_block, 2, 32, 64, 8, 8, 3, 1, 1, false, DT_U8, true, DT_U8)
+QUANT_CONV(quant_conv_signed_residual, 2, 64, 64, 8, 8, 3, 1, 1, false, DT_S8, true, DT_U8)
+QUANT_CONV(quant_conv_narrow, 3, 16, 16, 9, 7, 3, 1, 1, false, DT_INDEX, true, DT_U8)
+QUANT_CONV(quant_conv_shortcut, 2, 32, 64, 8, 8, 1, 2, 0, false, DT_INDEX, false, DT_S8)
+QUANT_CONV(quant_conv_strided, 2, 32, 64, 8, 8, 3, 2, 1, false, DT_INDEX, true, DT_U8)
+QUANT_CONV(quant_conv_to_reals, 2, 64, 64, 8, 8, 3, 1, 1, false, DT_REAL, true, DT_REAL)
+QUANT_CONV(quant_conv_signed, 2, 24, 40, 6, 5, 1, 1, 0, true, DT_S8, false, DT_S8)
+QUANT_CONV(quant_conv_signed_padded, 2, 32, 32, 6, 5, 3, 1, 1, true, DT_INDEX, false, DT_REAL)
+QUANT_CONV(quant_conv_odd, 1, 23, 30, 5, 5, 3, 1, 1, false, DT_INDEX, true, DT_U8)
+
+QUANT_CONV(quant_conv_pixel, 3, 64, 32, 1, 1, 1, 1, 0, false, DT_S8, true, DT_U8)
+QUANT_CONV(quant_conv_to_pixel, 2, 32, 48, 2, 2, 3, 2, 1, false, DT_REAL, true, DT_REAL)
+
+static value_id quantise_blocked(struct graph *g)
+{
+    return to_reals(g, bytes(g, shape4(2, 40, 5, 3), true));
+}
+
+static value_id quantise_plain(struct graph *g)
+{
+    return to_reals(g, bytes(g, shape4(2, 3, 5, 3), false));
+}
+
+static value_id quantise_rows(struct graph *g)
+{
+    return to_reals(g, bytes(g, shape2(4, 7), true));
+}
+
+static value_id abs_max(struct graph *g)
+{
+    value_id x = graph_input(g, "x", DT_REAL, shape4(3, 24, 5, 3));
+
+    x = g_max_pool(g, x, 2, 2, 0);
+    return graph_add(g, &op_abs_max, "", &x, 1, NULL);
+}
+
 const struct op_case op_cases[] = {
     {"conv_plain", conv_plain, false},
     {"conv_first", conv_first, false},
@@ -698,5 +805,20 @@ const struct op_case op_cases[] = {
     {"gather_rows", gather_rows, false},
     {"fused", fused, true},
     {"fused_filled", fused_filled, true},
+    {"quant_conv_block", quant_conv_block, true},
+    {"quant_conv_signed_residual", quant_conv_signed_residual, true},
+    {"quant_conv_narrow", quant_conv_narrow, true},
+    {"quant_conv_shortcut", quant_conv_shortcut, true},
+    {"quant_conv_strided", quant_conv_strided, true},
+    {"quant_conv_to_reals", quant_conv_to_reals, true},
+    {"quant_conv_signed", quant_conv_signed, true},
+    {"quant_conv_signed_padded", quant_conv_signed_padded, true},
+    {"quant_conv_odd", quant_conv_odd, true},
+    {"quant_conv_pixel", quant_conv_pixel, true},
+    {"quant_conv_to_pixel", quant_conv_to_pixel, true},
+    {"quantise_blocked", quantise_blocked, true},
+    {"quantise_plain", quantise_plain, true},
+    {"quantise_rows", quantise_rows, true},
+    {"abs_max", abs_max, true},
 };
 const size_t n_op_cases = ARRAY_LEN(op_cases);

@@ -298,6 +298,85 @@ START_TEST(convolutions_are_computed_as_asked)
 }
 END_TEST
 
+/* Every case that goes through bytes, in one form of them or another: no sum is rounded, and what is made of it is on
+ * all back ends. */
+START_TEST(bytes_agree_to_the_last_bit)
+{
+    static const struct {
+        const char *name;
+        int threads;
+    } others[] = {{"ref64", 1}, {"cpu", 1}, {"cpu", 3}};
+    size_t checked = 0;
+
+    for (size_t i = 0; i < n_op_cases; i++) {
+        struct rig want;
+
+        if (strncmp(op_cases[i].name, "quant", 5) != 0)
+            continue;
+        rig_open(&want, build(&op_cases[i], false), "ref");
+        rig_fill(&want, unit_seed());
+        rig_run(&want);
+        for (size_t k = 0; k < ARRAY_LEN(others); k++) {
+            struct rig got;
+            int y = rig_io(&want, "y");
+
+            rig_open_threads(&got, build(&op_cases[i], false), others[k].name, others[k].threads);
+            rig_fill(&got, unit_seed());
+            rig_run(&got);
+            for (size_t t = 0; t < rig_count(&want, y); t++)
+                ck_assert_msg(rig_get(&got, rig_io(&got, "y"), t) == rig_get(&want, y, t),
+                              "%s, %s, %d threads, seed %llu: y[%zu] is %.9g, not %.9g",
+                              op_cases[i].name, others[k].name, others[k].threads,
+                              (unsigned long long)unit_seed(), t,
+                              rig_get(&got, rig_io(&got, "y"), t), rig_get(&want, y, t));
+            rig_close(&got);
+            checked++;
+        }
+        rig_close(&want);
+    }
+    ck_assert_uint_ge(checked, 30);
+}
+END_TEST
+
+/* Steps of 1, and of 1/2 with a shift. */
+START_TEST(bytes_are_rounded_half_to_even_and_saturate)
+{
+    static const float x[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 254.5f, 255.5f, 1e9f, -1e9f};
+    static const struct {
+        bool is_signed;
+        float scale, shift;
+        double q[ARRAY_LEN(x)];
+    } of[] = {{false, 1, 0, {0, 2, 2, 0, 0, 0, 254, 255, 255, 0}},
+              {true, 1, 0, {0, 2, 2, 0, -2, -2, 127, 127, 127, -128}},
+              {true, 2, -0.5f, {0, 2, 4, -2, -4, -6, 127, 127, 127, -128}}};
+    static const char *const backends[] = {"ref64", "ref", "cpu"};
+
+    for (size_t k = 0; k < ARRAY_LEN(of) * ARRAY_LEN(backends); k++) {
+        size_t c = k / ARRAY_LEN(backends);
+        const struct quantise_attr attr = {.is_signed = of[c].is_signed, .axis = 1};
+        struct graph *g = graph_new();
+        float *constants[2] = {NEW_ARRAY(float, 1), NEW_ARRAY(float, 1)};
+        value_id in[] = {graph_input(g, "x", DT_REAL, shape4(1, 1, 1, ARRAY_LEN(x))),
+                         graph_const(g, "scale", shape1(1), constants[0]),
+                         graph_const(g, "shift", shape1(1), constants[1])};
+        value_id q = graph_add(g, &op_quantise, "", in, 3, &attr);
+        struct rig r;
+
+        *constants[0] = of[c].scale;
+        *constants[1] = of[c].shift;
+        graph_mark_output(g, graph_add(g, &op_dequantise, "", &q, 1, NULL), "y");
+        rig_open(&r, g, backends[k % ARRAY_LEN(backends)]);
+        for (size_t i = 0; i < ARRAY_LEN(x); i++)
+            rig_set(&r, rig_io(&r, "x"), i, (double)x[i]);
+        rig_run(&r);
+        for (size_t i = 0; i < ARRAY_LEN(x); i++)
+            ck_assert_msg(rig_get(&r, rig_io(&r, "y"), i) == of[c].q[i], "case %zu, %s: %g is %g",
+                          c, r.backend->def->name, (double)x[i], rig_get(&r, rig_io(&r, "y"), i));
+        rig_close(&r);
+    }
+}
+END_TEST
+
 START_TEST(every_operator_has_a_case)
 {
     struct error err;
@@ -511,5 +590,6 @@ END_TEST
 
 UNIT_MAIN(gradients_are_those_of_finite_differences, back_ends_agree,
           threads_do_not_show_in_our_kernels, convolutions_of_training_are_rounded_once,
-          convolutions_are_computed_as_asked, every_operator_has_a_case,
+          convolutions_are_computed_as_asked, bytes_agree_to_the_last_bit,
+          bytes_are_rounded_half_to_even_and_saturate, every_operator_has_a_case,
           edges_are_as_the_papers_code_has_them, impossible_definitions_are_refused)

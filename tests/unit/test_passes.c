@@ -23,20 +23,34 @@ static value_id constant(struct graph *g, const char *name, struct shape s, floa
     return graph_const(g, name, s, data);
 }
 
-static value_id layer(struct graph *g, const char *name, value_id x)
+static value_id norm(struct graph *g, const char *name, value_id x)
 {
     static const char *const parts[] = {"gamma", "beta", "mean", "var"};
+    int64_t channels = graph_shape(g, x)->dim[1];
+    value_id part[4];
     char full[32];
-    value_id norm[4], w;
 
-    snprintf(full, sizeof(full), "%s.w", name);
-    w = constant(g, full, shape4(2, 2, 3, 3), 1);
     for (int i = 0; i < 4; i++) {
         snprintf(full, sizeof(full), "%s.%s", name, parts[i]);
-        norm[i] = constant(g, full, shape1(2), (float)(i + 1));
+        part[i] = constant(g, full, shape1(channels), (float)(i + 1));
     }
-    return g_batch_norm(g, name, g_conv(g, name, x, w, NO_VALUE, 1, 1, 1), norm[0], norm[1],
-                        norm[2], norm[3]);
+    return g_batch_norm(g, name, x, part[0], part[1], part[2], part[3]);
+}
+
+static value_id conv(struct graph *g, const char *name, value_id x, int64_t channels,
+                     int64_t kernel, int64_t stride)
+{
+    char full[32];
+
+    snprintf(full, sizeof(full), "%s.w", name);
+    return g_conv(g, name, x,
+                  constant(g, full, shape4(channels, graph_shape(g, x)->dim[1], kernel, kernel), 1),
+                  NO_VALUE, stride, kernel / 2, 1);
+}
+
+static value_id layer(struct graph *g, const char *name, value_id x)
+{
+    return norm(g, name, conv(g, name, x, 2, 3, 1));
 }
 
 /* A residual block of a frozen net. */
@@ -47,6 +61,25 @@ static struct graph *frozen(void)
     value_id y = layer(g, "b", g_relu(g, layer(g, "a", x)));
 
     graph_mark_output(g, g_relu(g, g_add(g, y, x)), "y");
+    return g;
+}
+
+/* A frozen net: a first layer, a block with a shortcut, one without that is tapped, and one whose batch norm comes
+ * first. Bytes go from convolution to convolution, and as a residual. */
+static struct graph *blocks(void)
+{
+    struct graph *g = graph_new();
+    value_id x = graph_input(g, "x", DT_REAL, shape4(1, 3, 8, 8)), y, side;
+
+    x = g_relu(g, norm(g, "stem", conv(g, "stem", x, 16, 3, 1)));
+    y = g_relu(g, norm(g, "a1", conv(g, "a1", x, 32, 3, 2)));
+    side = norm(g, "as", conv(g, "as", x, 32, 1, 2));
+    x = g_relu(g, g_add(g, norm(g, "a2", conv(g, "a2", y, 32, 3, 1)), side));
+    y = g_relu(g, norm(g, "b1", conv(g, "b1", x, 32, 3, 1)));
+    x = g_relu(g, g_add(g, norm(g, "b2", conv(g, "b2", y, 32, 3, 1)), x));
+    graph_mark_output(g, x, "tap");
+    y = conv(g, "c1", g_relu(g, norm(g, "c0", x)), 32, 3, 1);
+    graph_mark_output(g, g_global_average_pool(g, g_add(g, y, x)), "y");
     return g;
 }
 
@@ -169,22 +202,28 @@ static const char *block_name(struct backend *b, int layout)
 static const struct backend_def blocks_def = {.layouts = in_blocks, .layout_name = block_name};
 
 /* The text after a pass; free(). */
-static char *after(struct graph *take_graph, struct backend *b, const char *pass)
+static char *after_in(struct graph *take_graph, struct backend *b, enum precision precision,
+                      const char *pass)
 {
     struct error err;
     struct flat flat = {0};
-    char *text = compile_dump(take_graph, &(struct compile_options){.backend = b, .flat = &flat},
-                              pass, &err);
+    const struct compile_options options = {.backend = b, .flat = &flat, .precision = precision};
+    char *text = compile_dump(take_graph, &options, pass, &err);
 
     ck_assert_msg(text != NULL, "%s", err.msg);
     flat_free(&flat);
     return text;
 }
 
-/* The graph as it is defined, and after each pass that changes it. */
-static char *history(struct graph *(*build)(void))
+static char *after(struct graph *take_graph, struct backend *b, const char *pass)
 {
-    struct backend blocks = {.def = &blocks_def, .threads = 1};
+    return after_in(take_graph, b, PRECISION_FLOAT32, pass);
+}
+
+/* The graph as it is defined, and after each pass that changes it. */
+static char *history(struct graph *(*build)(void), enum precision precision)
+{
+    struct backend blocks_like = {.def = &blocks_def, .threads = 1};
     struct buf all = buf_new(0);
     struct graph *g = build();
     char *before = graph_dump(g);
@@ -192,7 +231,7 @@ static char *history(struct graph *(*build)(void))
     graph_free(g);
     buf_fmt(&all, "== as defined\n%s", before);
     for (size_t i = 0; strcmp(compile_pass(i), "place") != 0; i++) {
-        char *text = after(build(), &blocks, compile_pass(i));
+        char *text = after_in(build(), &blocks_like, precision, compile_pass(i));
         bool same = strcmp(before, text) == 0;
 
         buf_fmt(&all, "== %s%s\n%s", compile_pass(i), same ? " changes nothing" : "",
@@ -207,16 +246,19 @@ static char *history(struct graph *(*build)(void))
 static const struct {
     const char *name;
     struct graph *(*build)(void);
+    enum precision precision;
 } goldens[] = {
-    {"frozen", frozen}, {"training", training}, {"shortcut", shortcut},
-    {"split", split},   {"losses", losses},
+    {"frozen", frozen, PRECISION_FLOAT32},     {"training", training, PRECISION_FLOAT32},
+    {"shortcut", shortcut, PRECISION_FLOAT32}, {"split", split, PRECISION_FLOAT32},
+    {"losses", losses, PRECISION_FLOAT32},     {"observed", blocks, PRECISION_OBSERVED},
+    {"bytes", blocks, PRECISION_INT8},
 };
 
 /* UPDATE_GOLDEN=1 writes the files anew, to be read before they are committed. */
-static void check_golden(const char *name, struct graph *(*build)(void))
+static void check_golden(const char *name, struct graph *(*build)(void), enum precision precision)
 {
     char *path = str_fmt("%s/tests/unit/passes/%s.txt", getenv("srcdir"), name);
-    char *got = history(build);
+    char *got = history(build, precision);
     struct buf want = buf_new(1 << 20);
     struct error err;
 
@@ -232,20 +274,39 @@ static void check_golden(const char *name, struct graph *(*build)(void))
 START_TEST(every_pass_makes_the_text_that_its_file_says)
 {
     for (size_t i = 0; i < ARRAY_LEN(goldens); i++)
-        check_golden(goldens[i].name, goldens[i].build);
+        check_golden(goldens[i].name, goldens[i].build, goldens[i].precision);
 }
 END_TEST
 
 /* What a pattern needs but somebody else reads, or the caller wants, must stay. */
 START_TEST(what_is_read_elsewhere_is_not_fused)
 {
-    struct backend blocks = {.def = &blocks_def, .threads = 1};
+    struct backend b = {.def = &blocks_def, .threads = 1};
     struct graph *g = frozen();
     char *text;
 
     graph_mark_output(g, graph_find(g, "y") - 1, "sum"); /* what the last Relu reads */
-    text = after(g, &blocks, "fuse");
+    text = after(g, &b, "fuse");
     ck_assert_msg(strstr(text, "-> sum\n") && strstr(text, "Relu(%16)"), "%s", text);
+    free(text);
+}
+END_TEST
+
+/* Ranges of another net, or of another form of it, are no ranges. */
+START_TEST(ranges_are_as_many_as_were_observed)
+{
+    static const float ranges[7] = {1, 2, 3, 4, 5, 6, 7};
+    struct backend b = {.def = &blocks_def, .threads = 1};
+    struct compile_options options = {
+        .backend = &b, .precision = PRECISION_INT8, .ranges = ranges, .n_ranges = 7};
+    struct error err = {0};
+    char *text = compile_dump(blocks(), &options, "quantise", &err);
+
+    ck_assert(!text);
+    ck_assert_str_eq(err.msg, "pass quantise: expected 6 ranges, got 7");
+    options.n_ranges = 6;
+    text = compile_dump(blocks(), &options, "quantise", &err);
+    ck_assert_msg(text && strstr(text, "residual=1.50590551 "), "%s", text); /* 3/127 in 4/255 */
     free(text);
 }
 END_TEST
@@ -356,5 +417,5 @@ END_TEST
 
 UNIT_MAIN(every_pass_makes_the_text_that_its_file_says, what_is_read_elsewhere_is_not_fused,
           layout_reorders_a_value_once_and_gives_outputs_back_plain,
-          place_tells_steps_memory_and_the_peak,
+          place_tells_steps_memory_and_the_peak, ranges_are_as_many_as_were_observed,
           a_watched_run_names_the_first_value_that_is_not_finite)

@@ -10,6 +10,7 @@
 #include "proto/base/json.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
+#include "worker/calibrate.h"
 #include "worker/data/augment.h"
 #include "worker/data/dataset.h"
 #include "worker/means/means.h"
@@ -30,8 +31,28 @@ struct bench {
     struct replica *replica;
 };
 
-static void open_bench(struct bench *b, enum split split)
+/* Over the first chunk of training images. */
+static void calibrate(struct bench *b, struct replica_config *cfg, struct teacher_ranges *ranges)
 {
+    const struct dataset_config data = {.source = unit_cifar_source()};
+    struct error err = {0};
+    struct dataset *train = dataset_open(&data, SPLIT_TRAIN, &err);
+    struct calibration *c = calibration_open(cfg, weights_tensor, &b->weights, &err);
+
+    ck_assert_msg(train && c, "%s", err.msg);
+    ck_assert_ok(calibration_add_set(c, train, &b->augment, CHUNK, 0, 1, &err) &&
+                     calibration_end(c, ranges, &err),
+                 err);
+    calibration_close(c);
+    dataset_close(train);
+    free((char *)(uintptr_t)data.source);
+    cfg->teacher_precision = PRECISION_INT8;
+    cfg->teacher_ranges = ranges;
+}
+
+static void open_bench(struct bench *b, enum split split, enum precision precision)
+{
+    struct teacher_ranges ranges = {{NULL}, {0}};
     struct replica_config cfg = {.backend = "cpu", .threads = 1, .chunk = CHUNK};
     char *source = unit_cifar_source(),
          *path = unit_shared_path("teachers/resnet20-cifar100.safetensors");
@@ -48,8 +69,11 @@ static void open_bench(struct bench *b, enum split split)
         weights_open(&b->weights, "teacher.weights", path, cfg.nets.teacher, 32, CLASSES, &err),
         err);
     ck_assert_ok(nets_measure(&cfg.nets, &err), err);
+    if (precision == PRECISION_INT8)
+        calibrate(b, &cfg, &ranges);
     b->replica = replica_open(&cfg, weights_tensor, &b->weights, &err);
     ck_assert_msg(b->replica != NULL, "%s", err.msg);
+    teacher_ranges_free(&ranges);
     free(path);
     free(source);
 }
@@ -76,7 +100,8 @@ static double deviation(const float *got, const struct st_tensor *t)
     return error / largest;
 }
 
-START_TEST(features_and_logits_are_pytorchs)
+/* Of the first 100 test images, against what PyTorch computed. */
+static void check_outputs(enum precision precision, double bound)
 {
     char *path = unit_shared_path("teachers/resnet20-cifar100-first100.safetensors");
     struct error err;
@@ -86,18 +111,34 @@ START_TEST(features_and_logits_are_pytorchs)
     struct bench b;
 
     ck_assert_msg(want != NULL, "%s", err.msg);
-    open_bench(&b, SPLIT_TEST);
+    open_bench(&b, SPLIT_TEST, precision);
     for (int64_t i = 0; i < 100; i++)
         augment_eval(&b.augment, dataset_image(b.data, i), images + i * IMAGE);
     replica_teacher(b.replica, images, 100, logits, features);
-    ck_assert_double_le(deviation(logits, st_find(want, "logits")), 1e-5);
-    ck_assert_double_le(deviation(features, st_find(want, "features")), 1e-5);
+    ck_assert_double_le(deviation(logits, st_find(want, "logits")), bound);
+    ck_assert_double_le(deviation(features, st_find(want, "features")), bound);
     close_bench(&b);
     st_close(want);
     free(features);
     free(logits);
     free(images);
     free(path);
+}
+
+START_TEST(features_and_logits_are_pytorchs)
+{
+    check_outputs(PRECISION_FLOAT32, 1e-5);
+}
+END_TEST
+
+START_TEST(features_and_logits_in_int8_are_near_to_pytorchs)
+{
+    struct error err;
+
+    if (backend_multiplies_bytes(&err))
+        check_outputs(PRECISION_INT8, 0.05);
+    else
+        printf("skipped: %s\n", err.msg);
 }
 END_TEST
 
@@ -176,7 +217,7 @@ START_TEST(class_means_point_where_pytorchs_do)
     struct bench b;
 
     ck_assert_msg(want != NULL, "%s", err.msg);
-    open_bench(&b, SPLIT_TRAIN);
+    open_bench(&b, SPLIT_TRAIN, PRECISION_FLOAT32);
     means_sums_init(&sums, SOME, WIDTH);
     add_images(&b, SOME, &sums);
     ck_assert_ok(means_finish(&sums, &p, &means, &err), err);
@@ -195,6 +236,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {features_and_logits_are_pytorchs,
+                                  features_and_logits_in_int8_are_near_to_pytorchs,
                                   class_means_point_where_pytorchs_do};
 
     if (!getenv("SHARED") || !file_exists(getenv("SHARED"))) {

@@ -74,6 +74,13 @@ plan=$("$worker" inspect "$tmp/job.json" --json | jq -c '[.plans[] | {title, ste
     fail "bench of a job's options: status $?"
 holds "images of a source" '.classes == 4 and .size == 32 and .phase_ms.data > 0 and .phase_ms.collective >= 0'
 
+# A teacher in int8, by the ranges of the batch: nearly the same loss, and the same work.
+if grep -qE 'avx512_vnni|avx_vnni' /proc/cpuinfo; then
+    "$worker" bench "${small[@]}" --set teacher.precision=int8 >"$tmp/log" || fail "bench of int8: status $?"
+    holds "a teacher in int8" "(.ops | has(\"QuantConv\")) and (.first_loss / $first - 1 | fabs < 0.01) and
+        .gflop_per_image == $work"
+fi
+
 # Outputs of the teacher that are kept: the same loss, and a step without the teacher.
 "$worker" bench "${small[@]}" --set teacher.cache.views=1 >"$tmp/log" || fail "bench of kept outputs: status $?"
 holds "kept outputs" ".first_loss == $first and .phase_ms.teacher < .phase_ms.student / 10"

@@ -47,12 +47,18 @@ json "bytes" '.plans[0] | .bytes_in == ([.steps[].inputs[].bytes] | add) and .by
 json "kernels and layers" '.plans[0].steps | all(.kernel != "" and .op != "") and any(.layer == "layer3.2.conv2")'
 json "the peak" '.plans[0] | .peak.bytes == ([.peak.alive[].bytes] | add) and .peak.bytes == ([.steps[].alive_bytes] | max) and .peak.bytes <= .memory.arena'
 "$worker" inspect --model resnet8 --batch 4 --dump all >"$tmp/log" || fail "inspect --dump all: status $?"
-for pass in autodiff prune fold_bn fuse layout place; do
+for pass in autodiff prune fold_bn fuse quantise layout place; do
     has "^== resnet8 frozen, a chunk of 4 samples, after $pass\$"
 done
 has '^%[0-9]+ = BatchNormalization\(.*\) \[4,16,32,32\] bn1$' # before fold_bn
 has '^%[0-9]+ = Reorder\(.*\) \[16,3,3,3\] [A-D]' # behind layout
 "$worker" inspect "$tmp/job.json" --dump fuse --json | jq -e '(.dumps | length) == 4 and all(.dumps[]; .pass == "fuse") and (.plans | length) == 4' >/dev/null || fail "inspect --dump fuse --json"
+# A teacher in int8 has bytes from its second layer to its last but one.
+"$worker" inspect "$tmp/job.json" --set teacher.precision=int8 --json >"$tmp/int8.json" || fail "inspect of int8: status $?"
+jq -e '.plans[0] | .title == "resnet8x4 frozen in int8, a chunk of 16 samples" and
+    (.steps | map(select(.op == "QuantConv")) | length == 9 and all(.inputs[0].type == "u8" and .inputs[1].type == "s8"))
+    and all(.steps[] | select(.layer == "layer2.0.conv1"); .outputs[0] | .type == "u8" and .bytes == 16 * 128 * 16 * 16)' \
+    "$tmp/int8.json" >/dev/null || { jq -c .plans[0] "$tmp/int8.json"; fail "inspect of a teacher in int8"; }
 # Losses that read inner layers and whole batches have plans of their own.
 jq '.losses += [{"kind":"hint"},{"kind":"dist","scope":"batch"}]' "$tmp/job.json" >"$tmp/wide.json"
 "$worker" inspect "$tmp/wide.json" >"$tmp/log" || { cat "$tmp/log"; fail "inspect of taps and batches: status $?"; }

@@ -51,7 +51,7 @@ void bench_batch_free(struct bench_batch *b); /* NULL is fine */
 const struct batch *bench_batch_get(const struct bench_batch *b);
 size_t bench_batch_bytes(const struct bench_batch *b);
 /* A replica whose teacher was not trained. */
-bool bench_replica(struct session *s, const struct replica_config *cfg, struct error *err);
+bool bench_replica(struct session *s, struct replica_config *cfg, struct error *err);
 /* Gives the replica directions of classes. What it returns, what they are the directions of, has to live as
  * long; free(). */
 double *bench_directions(const struct session *s);

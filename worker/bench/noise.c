@@ -6,6 +6,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "worker/bench/bench.h"
+#include "worker/calibrate.h"
 #include "worker/data/sampler.h"
 
 /* Each kind of number has a stream of its own. */
@@ -48,14 +49,65 @@ static bool random_tensor(void *arg, const char *name, const struct shape *shape
     return true;
 }
 
-bool bench_replica(struct session *s, const struct replica_config *cfg, struct error *err)
+/* Of image `sample` of the random batch. */
+static void draw_image(const struct session *s, int64_t sample, int64_t count, float *out)
+{
+    fill(out, count, rng_key(stream(s, IMAGES), (uint64_t)sample));
+}
+
+static void add_random(struct calibration *c, const struct session *s,
+                       const struct replica_config *cfg, int64_t images)
+{
+    const int64_t image = 3 * cfg->nets.image_size * cfg->nets.image_size;
+    float *chunk = NEW_ARRAY(float, (size_t)(cfg->chunk * image));
+
+    for (int64_t at = 0; at < images; at += cfg->chunk) {
+        int64_t count = images - at < cfg->chunk ? images - at : cfg->chunk;
+
+        for (int64_t i = 0; i < count; i++)
+            draw_image(s, at + i, image, chunk + i * image);
+        calibration_add(c, chunk, count);
+    }
+    free(chunk);
+}
+
+/* Over the job's images or the random batch, all of it on every rank. */
+static bool calibrate(struct session *s, const struct replica_config *cfg, struct random_teacher *t,
+                      struct error *err)
+{
+    int64_t images = s->job->teacher->calibration_images, batch = s->job->train->batch;
+    struct calibration *c = calibration_open(cfg, random_tensor, t, err);
+    bool ok = c;
+
+    if (c && s->train)
+        ok = calibration_add_set(c, s->train, &s->augment, images, 0, 1, err);
+    else if (c)
+        add_random(c, s, cfg, images < batch ? images : batch);
+    ok = ok && calibration_end(c, &s->ranges, err);
+    calibration_close(c);
+    return ok || err_wrap(err, "#/teacher/precision");
+}
+
+static bool open_replica(struct session *s, struct replica_config *cfg, struct random_teacher *t,
+                         struct error *err)
+{
+    if (cfg->teacher_precision == PRECISION_INT8) {
+        if (!calibrate(s, cfg, t, err))
+            return false;
+        cfg->teacher_ranges = &s->ranges;
+    }
+    s->replica = replica_open(cfg, random_tensor, t, err);
+    return s->replica != NULL;
+}
+
+bool bench_replica(struct session *s, struct replica_config *cfg, struct error *err)
 {
     const struct nets *n = &cfg->nets;
     struct random_teacher t = {.key = stream(s, TEACHER)};
 
     if (n->teacher)
         t.g = nets_inference_graph(n->teacher, 1, n->image_size, n->classes, false);
-    s->replica = replica_open(cfg, random_tensor, &t, err);
+    open_replica(s, cfg, &t, err);
     graph_free(t.g);
     if (!s->replica)
         return err_wrap(err, "a batch of %d on %d lanes", s->job->train->batch,
@@ -98,7 +150,7 @@ static void draw(struct bench_batch *b, const struct session *s)
     for (int64_t i = 0; i < b->batch.count; i++) {
         uint64_t sample = (uint64_t)(first + i);
 
-        fill(b->images + i * b->image, b->image, rng_key(stream(s, IMAGES), sample));
+        draw_image(s, first + i, b->image, b->images + i * b->image);
         b->samples[i] = first + i;
         b->labels[i] = (int32_t)rng_below(stream(s, LABELS), sample, (uint64_t)classes);
         b->partners[i] = (int32_t)((b->labels[i] + 1) % classes);

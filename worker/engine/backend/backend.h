@@ -57,5 +57,8 @@ void backend_close(struct backend *b); /* NULL is fine */
 /* Instruction set, and versions of the library and of our own kernels, that this process computes with: results are bit-identical only
  * where this is equal. Valid for the life of the process. */
 const char *backend_isa(void);
+/* Whether this processor multiplies bytes fast and exactly: without VNNI, sums of two products saturate at 16 bits, and
+ * convolutions of bytes are left to plain loops. ERR_UNSUPPORTED names what it has. */
+bool backend_multiplies_bytes(struct error *err);
 
 #endif

@@ -8,12 +8,32 @@
 #include "proto/base/str.h"
 #include "worker/engine/ir/op.h"
 
+static const struct {
+    const char *name;
+    size_t bytes; /* 0: those of a real */
+} dtypes[] = {
+    [DT_REAL] = {"real", 0},
+    [DT_INDEX] = {"index", sizeof(int32_t)},
+    [DT_U8] = {"u8", 1},
+    [DT_S8] = {"s8", 1},
+};
+
+const char *dtype_name(enum dtype t)
+{
+    return dtypes[t].name;
+}
+
+size_t dtype_bytes(enum dtype t, size_t real)
+{
+    return dtypes[t].bytes ? dtypes[t].bytes : real;
+}
+
 struct graph *graph_new(void)
 {
     return NEW(struct graph);
 }
 
-static void free_node(struct node *n)
+void graph_drop_node(struct node *n)
 {
     free(n->name);
     free(n->attr);
@@ -28,7 +48,7 @@ void graph_free(struct graph *g)
         free(g->values.at[i].owned);
     }
     for (size_t i = 0; i < g->nodes.n; i++)
-        free_node(&g->nodes.at[i]);
+        graph_drop_node(&g->nodes.at[i]);
     vec_free(&g->values);
     vec_free(&g->nodes);
     vec_free(&g->seeds);
@@ -224,6 +244,23 @@ void graph_remove_node(struct graph *g, node_id id)
     n->op = NULL;
 }
 
+struct node *graph_take_nodes(struct graph *g, size_t *n)
+{
+    struct node *taken = g->nodes.at;
+
+    *n = g->nodes.n;
+    g->nodes.at = NULL;
+    g->nodes.n = g->nodes.cap = 0;
+    return taken;
+}
+
+void graph_put_node(struct graph *g, struct node take_node)
+{
+    for (int k = 0; k < take_node.n_out; k++)
+        g->values.at[take_node.out[k]].producer = (node_id)g->nodes.n;
+    vec_push(&g->nodes, take_node);
+}
+
 const struct shape *graph_shape(const struct graph *g, value_id v)
 {
     return &g->values.at[v].shape;
@@ -309,6 +346,8 @@ void graph_dump_node(const struct graph *g, const struct node *n, struct buf *b)
     buf_str(b, ")");
     attr_dump(n->op->attrs, n->attr, b);
     buf_fmt(b, " %s", shape_text(&first->shape, text));
+    if (first->dtype == DT_U8 || first->dtype == DT_S8)
+        buf_fmt(b, " %s", dtype_name(first->dtype));
     if (first->layout_name)
         buf_fmt(b, " %s", first->layout_name);
     buf_fmt(b, "%s%s", n->name[0] ? " " : "", n->name);

@@ -24,9 +24,14 @@ enum {
 };
 
 enum dtype {
-    DT_REAL, /* float, or double where the back end computes in double */
-    DT_INDEX /* int32 */
+    DT_REAL,  /* float, or double where the back end computes in double */
+    DT_INDEX, /* int32 */
+    DT_U8,    /* whole numbers of 0 to 255, or */
+    DT_S8     /* of -128 to 127, that stand for multiples of a step */
 };
+const char *dtype_name(enum dtype t);
+/* Bytes of an element, where a DT_REAL has `real`. */
+size_t dtype_bytes(enum dtype t, size_t real);
 
 enum value_kind {
     VALUE_INPUT,  /* bound by the caller for each run */
@@ -145,6 +150,11 @@ void graph_name_layer(struct graph *g, size_t first, const char *layer);
 void graph_replace_node(struct graph *g, node_id n, const struct op_def *op, const value_id *in,
                         int n_in, const void *attr);
 void graph_remove_node(struct graph *g, node_id n);
+/* For passes that insert nodes: takes all from the graph (*n of them; free()), which then gets back, in order, those
+ * that stay, under their new numbers, and others between them. One that is dropped has to be released. */
+struct node *graph_take_nodes(struct graph *g, size_t *n);
+void graph_put_node(struct graph *g, struct node take_node);
+void graph_drop_node(struct node *n);
 
 const struct shape *graph_shape(const struct graph *g, value_id v);
 value_id graph_find(const struct graph *g, const char *name); /* NO_VALUE if there is none */
@@ -155,8 +165,8 @@ void graph_reread(struct graph *g, struct node *n, int k, value_id v);
 
 /* Every node's inputs exist and come before it, shapes are set, names are unique. */
 bool graph_verify(const struct graph *g, struct error *err);
-/* One line a node: "%7 = Conv(%0, w) {strides=[2,2]} [5,16,16,16] nChw16c conv1 -> y" (layout if not plain,
- * layer, name of the output), and one a sink. free(). */
+/* One line a node: "%7 = Conv(%0, w) {strides=[2,2]} [5,16,16,16] u8 nChw16c conv1 -> y" (type if it is bytes,
+ * layout if not plain, layer, name of the output), and one a sink. free(). */
 char *graph_dump(const struct graph *g);
 void graph_dump_node(const struct graph *g, const struct node *n, struct buf *out); /* no newline */
 

@@ -19,28 +19,35 @@ static int64_t extent(const struct conv_attr *a, int axis, int64_t in, int64_t k
     return (in + a->pads[axis] + a->pads[axis + 2] - kernel) / a->strides[axis] + 1;
 }
 
-static void infer_conv(struct graph *g, struct node *n)
+bool conv_shape(struct graph *g, const struct node *n, const struct conv_attr *a, struct shape *y)
 {
-    const struct conv_attr *a = n->attr;
     const struct shape *x = in_shape(g, n, 0), *w = in_shape(g, n, 1);
-    struct shape y, bias;
 
     if (!need_rank(g, n, 0, 4) || !need_rank(g, n, 1, 4))
-        return;
+        return false;
     if (a->group < 1 || x->dim[1] != w->dim[1] * a->group || w->dim[0] % a->group) {
         graph_fail(g, ERR_INVALID,
                    "%" PRId64 " input channels do not fit weights for %" PRId64 " in %" PRId64
                    " groups",
                    x->dim[1], w->dim[1], a->group);
-        return;
+        return false;
     }
-    y = shape4(x->dim[0], w->dim[0], extent(a, 0, x->dim[2], w->dim[2]),
-               extent(a, 1, x->dim[3], w->dim[3]));
-    if (y.dim[2] < 1 || y.dim[3] < 1) {
+    *y = shape4(x->dim[0], w->dim[0], extent(a, 0, x->dim[2], w->dim[2]),
+                extent(a, 1, x->dim[3], w->dim[3]));
+    if (y->dim[2] < 1 || y->dim[3] < 1) {
         graph_fail(g, ERR_INVALID, "the kernel is larger than the padded input");
-        return;
+        return false;
     }
-    bias = shape1(w->dim[0]);
+    return true;
+}
+
+static void infer_conv(struct graph *g, struct node *n)
+{
+    struct shape y, bias;
+
+    if (!conv_shape(g, n, n->attr, &y))
+        return;
+    bias = shape1(y.dim[1]);
     if ((n->n_in > 2 && !need_shape(g, n, 2, &bias)) || (n->n_in > 3 && !need_shape(g, n, 3, &y)))
         return;
     set_shape(g, n, 0, y);

@@ -30,6 +30,29 @@ extern const struct op_def op_conv_weight_grad; /* x, dy */
 value_id g_conv(struct graph *g, const char *name, value_id x, value_id w, value_id bias,
                 int64_t stride, int64_t pad, int64_t group);
 
+/* quant.c: numbers as bytes. A byte q stands for q times a step; sums of products of bytes are exact, and what is made
+ * of a sum is computed in float on every back end, so that all agree to the last bit. */
+struct quantise_attr {
+    int64_t is_signed; /* to DT_S8, instead of DT_U8 */
+    int64_t axis;      /* that scale and shift run along */
+};
+struct dequantise_attr {
+    double scale;
+};
+struct quant_conv_attr {
+    struct conv_attr conv;
+    double residual; /* what a unit of the residual is worth */
+    int64_t to;      /* enum dtype of the output; bytes are rounded, half to even, and saturate */
+};
+extern const struct op_def op_quantise; /* x, scale, shift: the bytes nearest to x scale + shift */
+extern const struct op_def op_dequantise; /* q: q scale */
+extern const struct op_def
+    op_quant_conv; /* bytes x, bytes w, scale, bias[, residual, as wide as the output], of which scale is a constant:
+                      relu?((conv + bias) scale + residual), the residual times its worth added in one rounding */
+extern const struct op_def
+    op_abs_max; /* [N,...] -> [N], greatest magnitude in each sample; infinite also where
+                                         there is no number */
+
 /* norm.c: over N, H, W of [N,C,H,W] or over B of [B,C] */
 struct norm_attr {
     double epsilon;

@@ -39,6 +39,15 @@ static inline bool need_shape(struct graph *g, const struct node *n, int i,
     return false;
 }
 
+static inline void set_dtype(struct graph *g, const struct node *n, int k, enum dtype t)
+{
+    g->values.at[n->out[k]].dtype = t;
+}
+
+/* conv.c: the shape that a convolution of the first two inputs gives. Reports if they do not fit. */
+struct conv_attr;
+bool conv_shape(struct graph *g, const struct node *n, const struct conv_attr *a, struct shape *y);
+
 /* Appends a node with 1, 2 or 3 inputs, or passes NO_VALUE on. */
 static inline value_id node1(struct graph *g, const struct op_def *op, value_id a, const void *attr)
 {

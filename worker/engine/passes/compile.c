@@ -10,8 +10,9 @@ static const struct {
     const char *name;
     bool (*run)(struct compiler *c, struct error *err);
 } passes[] = {
-    {"autodiff", pass_autodiff}, {"prune", pass_prune},   {"fold_bn", pass_fold_bn},
-    {"fuse", pass_fuse},         {"layout", pass_layout}, {"place", pass_place},
+    {"autodiff", pass_autodiff}, {"prune", pass_prune},       {"fold_bn", pass_fold_bn},
+    {"fuse", pass_fuse},         {"quantise", pass_quantise}, {"layout", pass_layout},
+    {"place", pass_place},
 };
 
 static bool run_passes(struct compiler *c, const char *last, struct error *err)

@@ -12,13 +12,24 @@ struct compile_observer {
     void *arg;
 };
 
+/* In which numbers a frozen net's convolutions compute. */
+enum precision {
+    PRECISION_FLOAT32,
+    PRECISION_OBSERVED, /* float32, with the outputs range/0, range/1, ...: of each sample, the greatest
+                           magnitude of a value that int8 would have in bytes */
+    PRECISION_INT8
+};
+
 struct compile_options {
     struct backend *backend;
     /* Addresses of parameters, buffers and gradients; entries that are missing are added in the order
      * of this graph. Shared by all plans of one model. May be NULL for a graph without any. */
     struct flat *flat;
     enum convolution convolution; /* of all convolutions of the graph */
-    const char *title;            /* of the plan, for people; NULL: none */
+    enum precision precision;
+    const float *ranges; /* of PRECISION_INT8: n_ranges, as observed; NULL: all are 1 */
+    size_t n_ranges;
+    const char *title; /* of the plan, for people; NULL: none */
     struct compile_observer observer;
 };
 

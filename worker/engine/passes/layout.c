@@ -42,14 +42,6 @@ static value_id in_layout(struct relayout *r, value_id v, int layout)
     return made;
 }
 
-/* Puts a node back at the end of the list, under its new number. */
-static void append(struct graph *g, struct node n)
-{
-    for (int k = 0; k < n.n_out; k++)
-        g->values.at[n.out[k]].producer = (node_id)g->nodes.n;
-    vec_push(&g->nodes, n);
-}
-
 /* Outputs and sinks that were made in a blocked layout get a plain copy. */
 static void export_plain(struct relayout *r, value_id v)
 {
@@ -80,7 +72,7 @@ static bool lay_out(struct relayout *r, struct node n, struct error *err)
         return err_wrap(err, "%s %s", n.op->name, n.name);
     for (int k = 0; k < n.n_in; k++)
         graph_reread(r->g, &n, k, in_layout(r, n.in[k], in[k]));
-    append(r->g, n);
+    graph_put_node(r->g, n);
     for (int k = 0; k < n.n_out; k++)
         set_layout(r, n.out[k], out[k]);
     for (int k = 0; k < n.n_out; k++)
@@ -91,20 +83,17 @@ static bool lay_out(struct relayout *r, struct node n, struct error *err)
 bool pass_layout(struct compiler *c, struct error *err)
 {
     struct relayout r = {.g = c->g, .backend = c->options->backend};
-    struct node *old = c->g->nodes.at;
-    size_t n = c->g->nodes.n;
+    size_t n;
+    struct node *old = graph_take_nodes(c->g, &n);
     bool ok = true;
 
-    c->g->nodes.at = NULL;
-    c->g->nodes.n = c->g->nodes.cap = 0;
     for (size_t i = 0; i < n; i++) {
         if (old[i].op && ok) {
             ok = lay_out(&r, old[i], err);
             if (ok)
                 continue;
         }
-        free(old[i].name);
-        free(old[i].attr);
+        graph_drop_node(&old[i]);
     }
     free(old);
     vec_free(&r.made);

@@ -17,6 +17,8 @@ bool pass_fold_bn(struct compiler *c, struct error *err);
 /* Conv with bias, Add, Relu -> FusedConv; BatchNormTrain, Add, Relu -> FusedBatchNormTrain; ReluGrad,
  * BatchNormTrainGrad -> the latter; the Add of complementary PadAxis -> Concat. */
 bool pass_fuse(struct compiler *c, struct error *err);
+/* Where the options ask for it: outputs that tell ranges of values, or convolutions of bytes. */
+bool pass_quantise(struct compiler *c, struct error *err);
 /* Removes nodes that no output, sink or seed needs. */
 bool pass_prune(struct compiler *c, struct error *err);
 /* Chooses layouts and inserts Reorder nodes. */

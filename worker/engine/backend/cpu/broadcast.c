@@ -83,7 +83,7 @@ static bool gate_layouts(struct cpu *c, const struct graph *g, const struct node
     if (image == n->out[0])
         out[0] = cpu_image_layout(c, graph_shape(g, image));
     else if (image == n->in[0])
-        in[0] = g->values.at[image].layout;
+        in[0] = cpu_follow(c, g, image);
     return true;
 }
 

@@ -302,7 +302,7 @@ static bool channels_layouts(struct cpu *c, const struct graph *g, const struct 
     (void)err;
     out[0] = LAYOUT_PLAIN;
     for (int i = 0; i < n->n_in; i++) {
-        in[i] = mine ? g->values.at[n->in[i]].layout : LAYOUT_PLAIN;
+        in[i] = mine ? cpu_follow(c, g, n->in[i]) : LAYOUT_PLAIN;
         if (in[i] == CPU_BLOCKED)
             out[0] = cpu_image_layout(c, graph_shape(g, n->out[0]));
     }

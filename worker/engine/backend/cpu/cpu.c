@@ -12,8 +12,9 @@
 #include "worker/engine/ops/ops.h"
 
 static const struct cpu_op *const groups[] = {
-    cpu_conv_ops,    cpu_norm_ops, cpu_pool_ops,      cpu_window_ops, cpu_channel_ops,
-    cpu_eltwise_ops, cpu_map_ops,  cpu_broadcast_ops, cpu_gemm_ops,   cpu_reorder_ops,
+    cpu_conv_ops,    cpu_norm_ops,    cpu_pool_ops,       cpu_window_ops,
+    cpu_channel_ops, cpu_eltwise_ops, cpu_map_ops,        cpu_broadcast_ops,
+    cpu_gemm_ops,    cpu_quant_ops,   cpu_quant_conv_ops, cpu_reorder_ops,
 };
 
 static struct cpu *self(struct backend *b)
@@ -53,14 +54,20 @@ dnnl_primitive_attr_t cpu_attr(void)
     return attr;
 }
 
-static dnnl_memory_desc_t md_of(int rank, const dnnl_dim_t *dims, dnnl_format_tag_t tag)
+dnnl_data_type_t cpu_data_type(enum dtype type)
+{
+    return type == DT_U8 ? dnnl_u8 : type == DT_S8 ? dnnl_s8 : dnnl_f32;
+}
+
+static dnnl_memory_desc_t md_of(int rank, const dnnl_dim_t *dims, dnnl_data_type_t type,
+                                dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t md;
     dnnl_dims_t d = {1};
 
     for (int i = 0; i < rank; i++)
         d[i] = dims[i];
-    ASSERT(dnnl_memory_desc_init_by_tag(&md, rank ? rank : 1, d, dnnl_f32, tag) == dnnl_success);
+    ASSERT(dnnl_memory_desc_init_by_tag(&md, rank ? rank : 1, d, type, tag) == dnnl_success);
     return md;
 }
 
@@ -77,18 +84,35 @@ dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int lay
     if (layout >= CPU_OPAQUE)
         return c->opaque.at[layout - CPU_OPAQUE].md;
     if (layout == CPU_BLOCKED)
-        return md_of(4, s->dim, c->block == 16 ? dnnl_nChw16c : dnnl_nChw8c);
-    return md_of(s->rank, s->dim, plain_tag(s->rank));
+        return md_of(4, s->dim, dnnl_f32, c->block == 16 ? dnnl_nChw16c : dnnl_nChw8c);
+    return md_of(s->rank, s->dim, dnnl_f32, plain_tag(s->rank));
 }
 
 dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v)
 {
-    return cpu_md_as(c, graph_shape(g, v), g->values.at[v].layout);
+    const struct value *value = &g->values.at[v];
+
+    if (value->layout != LAYOUT_PLAIN)
+        return cpu_md_as(c, &value->shape, value->layout);
+    return md_of(value->shape.rank, value->shape.dim, cpu_data_type(value->dtype),
+                 plain_tag(value->shape.rank));
+}
+
+dnnl_memory_desc_t cpu_pixels_md(const struct shape *s, enum dtype type)
+{
+    return md_of(4, s->dim, cpu_data_type(type), dnnl_nhwc);
+}
+
+int cpu_pixels_layout(struct cpu *c, const struct shape *s, enum dtype type)
+{
+    dnnl_memory_desc_t md = cpu_pixels_md(s, type);
+
+    return cpu_layout_of(c, &md);
 }
 
 dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md)
 {
-    return md_of(md->ndims, md->dims, plain_tag(md->ndims));
+    return md_of(md->ndims, md->dims, md->data_type, plain_tag(md->ndims));
 }
 
 const char *cpu_tag(const dnnl_memory_desc_t *md, char out[CPU_TAG])
@@ -139,11 +163,19 @@ int cpu_image_layout(const struct cpu *c, const struct shape *s)
                                                                                     : LAYOUT_PLAIN;
 }
 
+int cpu_follow(const struct cpu *c, const struct graph *g, value_id v)
+{
+    const struct value *value = &g->values.at[v];
+
+    return value->layout >= CPU_OPAQUE ? cpu_image_layout(c, &value->shape) : value->layout;
+}
+
 struct cpu_image cpu_image_of(const struct cpu *c, const struct graph *g, value_id v)
 {
     const struct shape *s = graph_shape(g, v);
     bool blocked = g->values.at[v].layout == CPU_BLOCKED;
 
+    ASSERT(g->values.at[v].layout < CPU_OPAQUE);
     return (struct cpu_image){.samples = s->dim[0],
                               .channels = s->dim[1],
                               .blocks = blocked ? cpu_blocks(c, s->dim[1]) : s->dim[1],
@@ -231,9 +263,23 @@ static void close_cpu(struct backend *b)
     free(c);
 }
 
-static bool has_avx512(void)
+/* From the best to the least. */
+static const struct {
+    int isa;
+    const char *name;
+} isas[] = {
+    {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+    {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+    {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+    {dnnl_cpu_isa_avx512_core, "avx512_core"},
+    {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+    {dnnl_cpu_isa_avx2, "avx2"},
+    {dnnl_cpu_isa_avx, "avx"},
+};
+
+static bool has_isa(int wanted)
 {
-    return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core) == dnnl_cpu_isa_avx512_core;
+    return ((int)dnnl_get_effective_cpu_isa() & wanted) == wanted;
 }
 
 static struct backend *open_cpu(int threads, struct error *err)
@@ -242,7 +288,7 @@ static struct backend *open_cpu(int threads, struct error *err)
 
     c->base.def = &backend_cpu;
     c->base.threads = threads;
-    c->block = has_avx512() ? 16 : 8;
+    c->block = has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
     /* Before any primitive exists: the number of threads decides how work is cut. */
     omp_set_dynamic(0);
     omp_set_num_threads(threads);
@@ -258,7 +304,7 @@ static bool layouts(struct backend *b, const struct graph *g, const struct node 
                     int *out, struct error *err)
 {
     const struct cpu_op *row = find(n->op);
-    int follow = row ? g->values.at[n->in[0]].layout : LAYOUT_PLAIN;
+    int follow = row ? cpu_follow(self(b), g, n->in[0]) : LAYOUT_PLAIN;
 
     if (row && row->layouts)
         return row->layouts(self(b), g, n, in, out, err);
@@ -274,7 +320,7 @@ static size_t bytes(struct backend *b, const struct value *v)
     dnnl_memory_desc_t md;
 
     if (v->layout == LAYOUT_PLAIN || v->dtype == DT_INDEX)
-        return (size_t)shape_count(&v->shape) * sizeof(float);
+        return (size_t)shape_count(&v->shape) * dtype_bytes(v->dtype, sizeof(float));
     md = cpu_md_as(self(b), &v->shape, v->layout);
     return dnnl_memory_desc_get_size(&md);
 }
@@ -315,32 +361,28 @@ static const char *layout_name(struct backend *b, int layout)
     return c->opaque.at[layout - CPU_OPAQUE].tag;
 }
 
+static const char *isa_name(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(isas); i++)
+        if (has_isa(isas[i].isa))
+            return isas[i].name;
+    return "sse41";
+}
+
+bool backend_multiplies_bytes(struct error *err)
+{
+    return has_isa(dnnl_cpu_isa_avx512_core_vnni) || has_isa(dnnl_cpu_isa_avx2_vnni) ||
+           err_set(err, ERR_UNSUPPORTED,
+                   "int8 needs a processor with avx512_core_vnni or avx2_vnni, got %s", isa_name());
+}
+
 const char *backend_isa(void)
 {
     static char text[160];
-    static const struct {
-        int isa;
-        const char *name;
-    } names[] = {
-        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
-        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
-        {dnnl_cpu_isa_avx512_core, "avx512_core"},
-        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
-        {dnnl_cpu_isa_avx2, "avx2"},
-        {dnnl_cpu_isa_avx, "avx"},
-    };
     const dnnl_version_t *v = dnnl_version();
-    int isa = (int)dnnl_get_effective_cpu_isa();
-    const char *name = "sse41";
 
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if ((isa & names[i].isa) == names[i].isa) {
-            name = names[i].name;
-            break;
-        }
-    snprintf(text, sizeof(text), "%s, oneDNN %d.%d.%d, kernels 3, caches %ldK %ldK %ldK", name,
-             v->major, v->minor, v->patch, sysconf(_SC_LEVEL1_DCACHE_SIZE) / 1024,
+    snprintf(text, sizeof(text), "%s, oneDNN %d.%d.%d, kernels 3, caches %ldK %ldK %ldK",
+             isa_name(), v->major, v->minor, v->patch, sysconf(_SC_LEVEL1_DCACHE_SIZE) / 1024,
              sysconf(_SC_LEVEL2_CACHE_SIZE) / 1024, sysconf(_SC_LEVEL3_CACHE_SIZE) / 1024);
     return text;
 }

@@ -4,7 +4,8 @@
  * convolution to the pooled features, unless they have so few channels that blocks would be mostly filling;
  * channels that fill a last block are zero, and every kernel keeps them so. Weights live in whatever layout
  * the chosen primitive asks for. Small values of the losses are plain and go
- * through the reference kernels in float. */
+ * through the reference kernels in float. What convolutions of bytes read and write has its channels side by
+ * side (nhwc), as oneDNN's kernels want it. */
 #ifndef WORKER_ENGINE_BACKEND_CPU_CPU_H
 #define WORKER_ENGINE_BACKEND_CPU_CPU_H
 
@@ -48,22 +49,28 @@ struct cpu_op {
 };
 extern const struct cpu_op cpu_conv_ops[], cpu_norm_ops[], cpu_pool_ops[], cpu_window_ops[],
     cpu_channel_ops[], cpu_broadcast_ops[], cpu_eltwise_ops[], cpu_map_ops[], cpu_gemm_ops[],
-    cpu_reorder_ops[]; /* each ends with op NULL */
+    cpu_quant_ops[], cpu_quant_conv_ops[], cpu_reorder_ops[]; /* each ends with op NULL */
 
 /* Memory descriptors. */
 dnnl_memory_desc_t cpu_md(const struct cpu *c, const struct graph *g, value_id v);
 dnnl_memory_desc_t cpu_md_as(const struct cpu *c, const struct shape *s, int layout);
+/* An image with its channels side by side, and the layout that this is; of one pixel that is plain. */
+dnnl_memory_desc_t cpu_pixels_md(const struct shape *s, enum dtype type);
+int cpu_pixels_layout(struct cpu *c, const struct shape *s, enum dtype type);
+dnnl_data_type_t cpu_data_type(enum dtype type);
 /* The number of the layout that is this descriptor; plain if it is row-major. */
 int cpu_layout_of(struct cpu *c, const dnnl_memory_desc_t *md);
 /* How oneDNN writes it: dimensions a, b, ... from the slowest to the fastest, upper case where they are cut,
  * and the blocks: "ABcd16b16a". Written to out, which is returned. */
 const char *cpu_tag(const dnnl_memory_desc_t *md, char out[CPU_TAG]);
-/* Row-major, with the dimensions of md (which for grouped weights has one more than the value). */
+/* Row-major, with the dimensions of md (which for grouped weights has one more than the value) and its type. */
 dnnl_memory_desc_t cpu_plain_like(const dnnl_memory_desc_t *md);
 /* Blocks that so many channels take. */
 int64_t cpu_blocks(const struct cpu *c, int64_t channels);
 /* Blocked if the channels fill most of their blocks. */
 int cpu_image_layout(const struct cpu *c, const struct shape *s);
+/* For operators that take a value as it lies: how it lies, if that is plain or blocked, else its best layout. */
+int cpu_follow(const struct cpu *c, const struct graph *g, value_id v);
 
 /* How an image lies in memory: for each sample `blocks` planes, of `plane` pixels, of `block` channels side
  * by side; in plain layout a block is one channel. */

@@ -66,9 +66,8 @@ static bool keeps_zero(const struct node *n)
 static bool map_layouts(struct cpu *c, const struct graph *g, const struct node *n, int *in,
                         int *out, struct error *err)
 {
-    int layout = keeps_zero(n) ? g->values.at[n->in[0]].layout : LAYOUT_PLAIN;
+    int layout = keeps_zero(n) ? cpu_follow(c, g, n->in[0]) : LAYOUT_PLAIN;
 
-    (void)c;
     (void)err;
     for (int i = 0; i < n->n_in; i++)
         in[i] = layout;

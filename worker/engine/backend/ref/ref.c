@@ -22,10 +22,29 @@ static int64_t repeated(const struct shape *big, const struct shape *small, int6
     return at;
 }
 
+static int32_t load_byte(const void *bytes, int64_t t, enum dtype type)
+{
+    return type == DT_S8 ? ((const int8_t *)bytes)[t] : ((const uint8_t *)bytes)[t];
+}
+
+/* The nearest byte, of two the even one. */
+static void store_byte(void *bytes, int64_t t, bool is_signed, float x)
+{
+    float lo = is_signed ? -128 : 0, hi = is_signed ? 127 : 255;
+
+    x = x > lo ? x : lo;
+    x = rintf(x < hi ? x : hi);
+    if (is_signed)
+        ((int8_t *)bytes)[t] = (int8_t)x;
+    else
+        ((uint8_t *)bytes)[t] = (uint8_t)x;
+}
+
 #define REAL     float
 #define FN(name) f32_##name
 #include "worker/engine/backend/ref/kernels.inc"
 #include "worker/engine/backend/ref/move.inc"
+#include "worker/engine/backend/ref/quant.inc"
 #include "worker/engine/backend/ref/window.inc"
 #undef REAL
 #undef FN
@@ -33,6 +52,7 @@ static int64_t repeated(const struct shape *big, const struct shape *small, int6
 #define FN(name) f64_##name
 #include "worker/engine/backend/ref/kernels.inc"
 #include "worker/engine/backend/ref/move.inc"
+#include "worker/engine/backend/ref/quant.inc"
 #include "worker/engine/backend/ref/window.inc"
 #undef REAL
 #undef FN
@@ -53,6 +73,10 @@ static const struct ref_row {
     {&op_fused_conv, f32_conv, f64_conv, IN_PLACE_NONE},
     {&op_conv_input_grad, f32_conv_input_grad, f64_conv_input_grad, IN_PLACE_NONE},
     {&op_conv_weight_grad, f32_conv_weight_grad, f64_conv_weight_grad, IN_PLACE_NONE},
+    {&op_quantise, f32_quantise, f64_quantise, IN_PLACE_NONE},
+    {&op_dequantise, f32_dequantise, f64_dequantise, IN_PLACE_NONE},
+    {&op_quant_conv, f32_quant_conv, f64_quant_conv, IN_PLACE_NONE},
+    {&op_abs_max, f32_abs_max, f64_abs_max, IN_PLACE_NONE},
     {&op_batch_norm, f32_batch_norm, f64_batch_norm, IN_PLACE_0},
     {&op_batch_norm_grad, f32_batch_norm_grad, f64_batch_norm_grad, IN_PLACE_NONE},
     {&op_batch_norm_train, f32_batch_norm_train, f64_batch_norm_train, IN_PLACE_NONE},
@@ -148,8 +172,10 @@ struct kernel *ref_kernel_new(const struct graph *g, const struct node *n, bool 
     k->fn = in_double ? row->f64 : row->f32;
     k->op = n->op;
     k->n_in = n->n_in;
-    for (int i = 0; i < n->n_in; i++)
+    for (int i = 0; i < n->n_in; i++) {
         k->in[i] = *graph_shape(g, n->in[i]);
+        k->in_type[i] = g->values.at[n->in[i]].dtype;
+    }
     for (int i = 0; i < n->n_out; i++)
         k->out[i] = *graph_shape(g, n->out[i]);
     if (n->op->attr_size) {
@@ -207,8 +233,7 @@ static bool layouts(struct backend *b, const struct graph *g, const struct node 
 
 static size_t bytes(struct backend *b, const struct value *v)
 {
-    return (size_t)shape_count(&v->shape) *
-           (v->dtype == DT_INDEX ? sizeof(int32_t) : b->def->real_size);
+    return (size_t)shape_count(&v->shape) * dtype_bytes(v->dtype, b->def->real_size);
 }
 
 static unsigned inplace(struct backend *b, const struct graph *g, const struct node *n)

@@ -14,6 +14,7 @@ struct ref_kernel {
     const struct op_def *op;
     void *attr;
     struct shape in[NODE_MAX_IN], out[NODE_MAX_OUT];
+    enum dtype in_type[NODE_MAX_IN];
     int n_in;
 };
 
