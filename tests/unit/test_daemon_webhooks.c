@@ -178,7 +178,7 @@ START_TEST(the_outbox_has_what_was_asked_for_in_order)
     struct daemon d;
     struct job *j = rig_job(1);
     struct buf text = buf_new(0);
-    struct webhook ends, all;
+    struct webhook ends, all, gone;
     struct error err;
 
     rig_open(&d, "webhooks", 16);
@@ -214,7 +214,8 @@ START_TEST(the_outbox_has_what_was_asked_for_in_order)
     ck_assert_str_eq(due(&d, 1000, &text), "1:job.failed:7 ");
     ck_assert(webhook_remove(d.store, &ends, &err));
     ck_assert_str_eq(due(&d, 1000, &text), "");
-    ck_assert(!webhook_find(d.store, ends.id, &ends, &err) && err.code == ERR_NOT_FOUND);
+    ck_assert(!webhook_find(d.store, ends.id, &gone, &err) && err.code == ERR_NOT_FOUND);
+    webhook_fini(&gone);
     webhook_fini(&ends);
     webhook_fini(&all);
     buf_free(&text);
