@@ -156,31 +156,36 @@ static bool shrink(const struct elastic_view *v, struct elastic_job *jobs, size_
     return ok;
 }
 
-/* Slots that nobody has, or that come free. */
-static int64_t room(const struct elastic_view *v, const struct elastic_job *jobs, size_t n)
+static int64_t free_slots(const struct elastic_view *v)
 {
     int64_t slots = 0;
 
     for (size_t h = 0; h < v->n_hosts; h++)
         slots += v->hosts[h].free > 0 ? v->hosts[h].free : 0;
-    for (size_t i = 0; i < n; i++)
-        slots += jobs[i].stopping ? jobs[i].ranks * jobs[i].run.threads : 0;
     return slots;
 }
 
+static bool somebody_stops(const struct elastic_job *jobs, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (jobs[i].stopping)
+            return true;
+    return false;
+}
+
+/* Who stops for slots that others still have may be back before those are free. */
 static bool grow(const struct elastic_view *v, struct elastic_job *jobs, size_t n,
                  const struct trial *base, struct range *ranges)
 {
-    const int64_t slots = room(v, jobs, n);
+    const int64_t slots = free_slots(v);
 
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !somebody_stops(jobs, n); i++) {
         struct trial t;
         size_t at = 0;
         bool ok;
 
         /* Where all is in use, many jobs need no trial each. */
-        if (jobs[i].stopping || jobs[i].most <= jobs[i].ranks ||
-            jobs[i].ranks * jobs[i].run.threads > slots)
+        if (jobs[i].most <= jobs[i].ranks || jobs[i].ranks * jobs[i].run.threads > slots)
             continue;
         begin(jobs, n, ranges);
         ranges[i] = (struct range){jobs[i].least, jobs[i].most};

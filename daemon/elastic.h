@@ -37,7 +37,7 @@ struct elastic_job {
 };
 
 /* Decides for jobs in the order of their worth: those at the end give up their ranks first. One change at a time for
- * more ranks. False: nobody changes. *starts: which of v->jobs starts because of it; v->n: it is for more ranks. */
+ * more ranks, while nobody stops. False: nobody changes. *starts: which of v->jobs starts because of it; v->n: it is for more ranks. */
 bool elastic_decide(const struct elastic_view *v, struct elastic_job *jobs, size_t n,
                     size_t *starts);
 

@@ -40,6 +40,7 @@ struct change {
     VEC(struct elastic_job) jobs; /* the same */
     struct place_host *hosts;
     struct queue_quota *quotas;
+    bool leaving; /* slots come free anyway, but are not yet */
 };
 
 static bool may_change(const struct job *j)
@@ -100,6 +101,7 @@ static void take_run(struct change *c, const struct daemon *d, const struct look
     const struct job *j = a->job;
 
     if (j->cancel_requested || j->yield_requested) {
+        c->leaving = true;
         add_slots(c->hosts, hosts_count(d), l->running.at[i].ranks, j->threads);
         c->quotas[a->project].left += job_slots(j);
     } else if (j->resize_requested || may_change(j)) {
@@ -109,7 +111,8 @@ static void take_run(struct change *c, const struct daemon *d, const struct look
     }
 }
 
-static struct elastic_job elastic_of(const struct daemon *d, const struct look *l, size_t run)
+static struct elastic_job elastic_of(const struct change *c, const struct daemon *d,
+                                     const struct look *l, size_t run)
 {
     struct active *a = l->runs.at[run];
     const struct job *j = a->job;
@@ -122,7 +125,7 @@ static struct elastic_job elastic_of(const struct daemon *d, const struct look *
 
     if (e.run.left_ms < 1)
         e.run.left_ms = 1;
-    if (!e.stopping && !may_grow(d, a))
+    if (!e.stopping && (c->leaving || !may_grow(d, a)))
         e.most = e.ranks;
     return e;
 }
@@ -140,7 +143,7 @@ static void change_begin(struct change *c, const struct daemon *d, const struct 
         take_run(c, d, l, i);
     qsort(c->order.at, c->order.n, sizeof(*c->order.at), by_worth);
     for (size_t i = 0; i < c->order.n; i++)
-        vec_push(&c->jobs, elastic_of(d, l, c->order.at[i].run));
+        vec_push(&c->jobs, elastic_of(c, d, l, c->order.at[i].run));
     c->view = (struct elastic_view){.jobs = c->line.at,
                                     .n = c->line.n,
                                     .running = c->running.at,

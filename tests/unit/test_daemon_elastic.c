@@ -535,6 +535,24 @@ START_TEST(free_slots_are_taken_up_in_time)
 }
 END_TEST
 
+START_TEST(slots_are_taken_up_when_they_are_free)
+{
+    struct daemon d;
+    struct job *j, *ends;
+
+    rig_open(&d, "leaving", 16);
+    j = running(&d, 1, 1);
+    ends = running(&d, 2, 1);
+    ends->cancel_requested = true;
+    look_at_queue(&d);
+    ck_assert(!j->resize_requested);
+    daemon_drop_active(&d, daemon_active(&d, ends->id));
+    look_at_queue(&d);
+    changes_to(&d, j->id, 2, "growing");
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(while_the_queue_is_paused_nothing_stops)
 {
     struct daemon d;
@@ -553,4 +571,5 @@ UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_no
           no_more_is_given_up_than_is_needed, nobody_grows_into_what_is_planned,
           nobody_is_moved_into_what_is_planned, a_start_takes_what_nobody_else_can_use,
           a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
-          free_slots_are_taken_up_in_time, while_the_queue_is_paused_nothing_stops)
+          free_slots_are_taken_up_in_time, slots_are_taken_up_when_they_are_free,
+          while_the_queue_is_paused_nothing_stops)
