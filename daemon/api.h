@@ -99,6 +99,8 @@ void api_metrics(struct daemon *d, struct request *r);
 void api_catalog(struct daemon *d, struct request *r);
 void api_version(struct daemon *d, struct request *r);
 void api_nodes(struct daemon *d, struct request *r);
+void api_node_drain(struct daemon *d, struct request *r);
+void api_node_resume(struct daemon *d, struct request *r);
 void api_session(struct daemon *d, struct request *r);
 void api_healthz(struct daemon *d, struct request *r);
 void api_readyz(struct daemon *d, struct request *r);

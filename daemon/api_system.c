@@ -4,7 +4,6 @@
 
 #include "daemon/api.h"
 #include "daemon/auth.h"
-#include "daemon/hosts.h"
 #include "daemon/problem.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
@@ -36,11 +35,6 @@ void api_version(struct daemon *d, struct request *r)
     js_set(j, "slots", js_new_int(d->settings.slots));
     js_set(j, "charts", js_new_bool(has_charts(d)));
     reply_json(r, 200, j);
-}
-
-void api_nodes(struct daemon *d, struct request *r)
-{
-    reply_json(r, 200, hosts_json(d));
 }
 
 void api_session(struct daemon *d, struct request *r)

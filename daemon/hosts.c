@@ -23,6 +23,7 @@ struct host {
     int64_t slots;
     char why[256];       /* why it is down; "": it is up */
     int64_t since_ms;    /* wall clock: since when it is up or down */
+    int64_t drained_ms;  /* wall clock: when a user closed it to jobs; 0: it is open */
     int64_t retry_at_ns; /* while it is down: when it is asked again */
     struct probe *probe; /* it is being asked */
 };
@@ -60,11 +61,19 @@ static bool read_file(struct daemon *d, struct error *err)
 
 bool hosts_open(struct daemon *d, struct error *err)
 {
+    bool ok = true;
+
     d->hosts = NEW(struct hosts);
     if (d->settings.hostfile)
-        return read_file(d, err);
-    add(d, HOST_ALONE, d->settings.slots);
-    return true;
+        ok = read_file(d, err);
+    else
+        add(d, HOST_ALONE, d->settings.slots);
+    for (size_t i = 0; ok && i < d->hosts->list.n; i++) {
+        struct host *h = &d->hosts->list.at[i];
+
+        ok = store_drained(d->store, h->name, &h->drained_ms, err);
+    }
+    return ok;
 }
 
 void hosts_close(struct daemon *d)
@@ -91,6 +100,12 @@ static struct host *find(const struct daemon *d, const char *name)
 size_t hosts_count(const struct daemon *d)
 {
     return d->hosts->list.n;
+}
+
+/* No job starts there. */
+static bool is_closed(const struct host *h)
+{
+    return h->why[0] || h->drained_ms;
 }
 
 /* -- Slots ------------------------------------------------------------------------------------- */
@@ -180,7 +195,7 @@ struct place_host *hosts_free(const struct daemon *d)
     for (size_t i = 0; i < d->hosts->list.n; i++) {
         const struct host *h = &d->hosts->list.at[i];
 
-        if (!h->why[0])
+        if (!is_closed(h))
             all[i] = (struct place_host){h->slots, h->slots - held[i]};
     }
     free(held);
@@ -193,7 +208,7 @@ int64_t *hosts_ranks(const struct daemon *d, const char *placement)
 
     add_ranks(d, placement, 1, ranks);
     for (size_t i = 0; i < d->hosts->list.n; i++)
-        if (d->hosts->list.at[i].why[0])
+        if (is_closed(&d->hosts->list.at[i]))
             ranks[i] = 0;
     return ranks;
 }
@@ -275,36 +290,74 @@ void hosts_tick(struct daemon *d)
     }
 }
 
-void hosts_describe_down(const struct daemon *d, char *out, size_t size)
+/* -- Hosts that are drained ------------------------------------------------------------------------ */
+
+bool hosts_drain(struct daemon *d, const char *name, bool drained, struct error *err)
+{
+    struct host *h = find(d, name);
+    const int64_t ms = drained ? clock_wall_ms() : 0;
+
+    if (!h)
+        return err_set(err, ERR_NOT_FOUND, "there is no host %.100s", name);
+    if (drained == (h->drained_ms != 0))
+        return true;
+    if (!store_set_drained(d->store, h->name, ms, err))
+        return false;
+    h->drained_ms = ms;
+    log_info("a host is %s host=%s", drained ? "drained" : "open to jobs again", h->name);
+    sched_soon(d);
+    return true;
+}
+
+static const char *state_of(const struct host *h)
+{
+    return h->why[0] ? "down" : h->drained_ms ? "drained" : "up";
+}
+
+void hosts_describe_closed(const struct daemon *d, char *out, size_t size)
 {
     const struct host *last = NULL;
     size_t n = 0;
 
     for (size_t i = 0; i < d->hosts->list.n; i++)
-        if (d->hosts->list.at[i].why[0]) {
+        if (is_closed(&d->hosts->list.at[i])) {
             last = &d->hosts->list.at[i];
             n++;
         }
     out[0] = '\0';
     if (n == 1)
-        snprintf(out, size, "; host %s is down", last->name);
+        snprintf(out, size, "; host %s is %s", last->name, state_of(last));
     else if (n)
-        snprintf(out, size, "; %zu of %zu hosts are down", n, d->hosts->list.n);
+        snprintf(out, size, "; %zu of %zu hosts are down or drained", n, d->hosts->list.n);
 }
 
 /* -- The API ----------------------------------------------------------------------------------- */
 
 static struct json *node_json(const struct host *h, int64_t held)
 {
+    static const char drained[] = "drained by a user: no job starts here until it is resumed";
+    const bool down = h->why[0];
     struct json *j = js_new_object();
     char since[CLOCK_TEXT];
 
     js_set(j, "name", js_new_string(h->name));
     js_set(j, "slots", js_new_int(h->slots));
     js_set(j, "used", js_new_int(held));
-    js_set(j, "state", js_new_string(h->why[0] ? "down" : "up"));
-    js_set(j, "reason", h->why[0] ? js_new_string(h->why) : js_new_null());
-    js_set(j, "since", js_new_string(clock_text(h->since_ms, since)));
+    js_set(j, "state", js_new_string(state_of(h)));
+    js_set(j, "reason", is_closed(h) ? js_new_string(down ? h->why : drained) : js_new_null());
+    js_set(j, "drained", js_new_bool(h->drained_ms != 0));
+    js_set(j, "since",
+           js_new_string(clock_text(h->drained_ms && !down ? h->drained_ms : h->since_ms, since)));
+    return j;
+}
+
+struct json *hosts_node_json(const struct daemon *d, const char *name)
+{
+    const struct host *h = find(d, name);
+    int64_t *held = used(d);
+    struct json *j = node_json(h, held[h - d->hosts->list.at]);
+
+    free(held);
     return j;
 }
 

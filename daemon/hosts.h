@@ -16,7 +16,7 @@ void hosts_close(struct daemon *d);
 /* All of them as the queue sees them: what jobs hold follows from the jobs, so that it cannot go astray.
  * free() */
 struct place_host *hosts_free(const struct daemon *d);
-/* The ranks of a placement on each host that is up. free() */
+/* The ranks of a placement on each host that takes jobs. free() */
 int64_t *hosts_ranks(const struct daemon *d, const char *placement);
 size_t hosts_count(const struct daemon *d);
 /* Slots that jobs hold. */
@@ -24,7 +24,7 @@ int64_t hosts_used(const struct daemon *d);
 /* Whether so many ranks could run here if all hosts were up and free; else err says what is missing. */
 bool hosts_can_take(const struct daemon *d, int64_t ranks, int64_t threads, struct error *err);
 /* What a waiting job is told about them: "; host b is down", or "" */
-void hosts_describe_down(const struct daemon *d, char *out, size_t size);
+void hosts_describe_closed(const struct daemon *d, char *out, size_t size);
 
 /* Whether a placement has hosts other than this one. */
 bool hosts_are_others(const char *placement);
@@ -38,7 +38,12 @@ void hosts_suspect(struct daemon *d, const char *placement);
 /* Once a second: asks those whose time has come. */
 void hosts_tick(struct daemon *d);
 
-/* The API's list of nodes. */
+/* Whether jobs may start on a host; those that run there go on. Durable, and no error if it is so already.
+ * ERR_NOT_FOUND */
+bool hosts_drain(struct daemon *d, const char *name, bool drained, struct error *err);
+
+/* A node of the API, which there is; the list of them. */
+struct json *hosts_node_json(const struct daemon *d, const char *name);
 struct json *hosts_json(const struct daemon *d);
 
 #endif

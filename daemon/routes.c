@@ -72,6 +72,8 @@ const struct route routes[] = {
     {"POST", "/api/v1/gc:run", ACCESS_ADMIN, REACH_ALL, api_gc_run, 200},
     {"GET", "/api/v1/catalog", ACCESS_READ, REACH_SHARED, api_catalog, 0},
     {"GET", "/api/v1/nodes", ACCESS_READ, REACH_SHARED, api_nodes, 0},
+    {"POST", "/api/v1/nodes/{name}:drain", ACCESS_OPERATE, REACH_ALL, api_node_drain, 200},
+    {"POST", "/api/v1/nodes/{name}:resume", ACCESS_OPERATE, REACH_ALL, api_node_resume, 200},
     {"GET", "/api/v1/version", ACCESS_READ, REACH_SHARED, api_version, 0},
     {"POST", "/api/v1/session", ACCESS_TOKEN, REACH_SHARED, api_session, 204},
     {"GET", "/api/v1/tokens", ACCESS_ADMIN, REACH_ALL, api_token_list, 0},

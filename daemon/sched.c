@@ -58,7 +58,7 @@ static void say_why(const struct daemon *d, const struct active *a, size_t ahead
         say_quota(d, a, why);
         return;
     }
-    hosts_describe_down(d, down, sizeof(down));
+    hosts_describe_closed(d, down, sizeof(down));
     if (job_most(j) > job_least(j))
         snprintf(more, sizeof(more), " to %" PRId64, job_most(j));
     if (ahead == 0 && free_slots >= job_slots(j))

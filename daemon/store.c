@@ -149,24 +149,63 @@ bool store_replies_forget(struct store *s, int64_t before_ms, struct error *err)
     return db_run(q, err);
 }
 
+/* -- Settings: numbers by name; 0 where there is none -------------------------------------------------- */
+
+static bool get_setting(struct store *s, const char *name, int64_t *out, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT value FROM setting WHERE name=?", err);
+    enum db_result got;
+
+    *out = 0;
+    if (!q)
+        return false;
+    db_bind_text(q, 1, name);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        *out = db_int(q, 0);
+    db_reset(q);
+    return got != DB_FAILED;
+}
+
+static bool set_setting(struct store *s, const char *name, int64_t value, struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->state, "INSERT OR REPLACE INTO setting VALUES(?, ?)", err);
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, name);
+    db_bind_int(q, 2, value);
+    return db_run(q, err);
+}
+
 bool store_paused(struct store *s, bool *out, struct error *err)
 {
-    struct db_stmt *q = db_prepare(s->state, "SELECT value FROM setting WHERE name='paused'", err);
-    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+    int64_t paused;
+    bool ok = get_setting(s, "paused", &paused, err);
 
-    *out = got == DB_ROW && db_int(q, 0);
-    if (q)
-        db_reset(q);
-    return got != DB_FAILED;
+    *out = paused != 0;
+    return ok;
 }
 
 bool store_set_paused(struct store *s, bool paused, struct error *err)
 {
-    struct db_stmt *q =
-        db_prepare(s->state, "INSERT OR REPLACE INTO setting VALUES('paused', ?)", err);
+    return set_setting(s, "paused", paused, err);
+}
 
-    if (!q)
-        return false;
-    db_bind_int(q, 1, paused);
-    return db_run(q, err);
+bool store_drained(struct store *s, const char *host, int64_t *since_ms, struct error *err)
+{
+    char *name = str_fmt("drained:%s", host);
+    bool ok = get_setting(s, name, since_ms, err);
+
+    free(name);
+    return ok;
+}
+
+bool store_set_drained(struct store *s, const char *host, int64_t since_ms, struct error *err)
+{
+    char *name = str_fmt("drained:%s", host);
+    bool ok = set_setting(s, name, since_ms, err);
+
+    free(name);
+    return ok;
 }

@@ -133,6 +133,9 @@ bool store_replies_forget(struct store *s, int64_t before_ms, struct error *err)
 /* Whether jobs may start. */
 bool store_paused(struct store *s, bool *out, struct error *err);
 bool store_set_paused(struct store *s, bool paused, struct error *err);
+/* Since when a host takes no jobs, because a user said so; 0: it does. */
+bool store_drained(struct store *s, const char *host, int64_t *since_ms, struct error *err);
+bool store_set_drained(struct store *s, const char *host, int64_t since_ms, struct error *err);
 
 /* How long commits of state.db took, since the start. */
 const struct histogram *store_commit_seconds(const struct store *s);

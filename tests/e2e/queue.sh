@@ -82,6 +82,16 @@ state_is "$first" running || fail "a running job is $now"
 verb "$first" cancel
 wait_state "$first" cancelled
 state_is "${waiting[1]}" queued || fail "a job started in a paused queue"
+
+# A host that is drained takes none either.
+[[ $(ctl drain localhost) == "localhost is drained; 0 of its 2 slots are in use" ]] || fail "drain of a host"
+ctl resume >/dev/null || fail "resume"
+host_is_drained() {
+    api GET "/api/v1/jobs/${waiting[2]}"
+    [[ $text == *"host localhost is drained"* ]]
+}
+within 5 host_is_drained || fail "a drained host: $text"
+ctl drain >/dev/null && ctl resume localhost >/dev/null || fail "drain"
 listen_events "$tmp/told" ''
 listener=$!
 within 5 test -s "$tmp/told.head" || fail "no events"

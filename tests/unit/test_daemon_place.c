@@ -656,6 +656,42 @@ START_TEST(slots_in_use_follow_from_the_jobs)
 }
 END_TEST
 
+/* What a user has closed takes nothing, gives nothing back as jobs there end, and stays so in the next daemon. */
+START_TEST(a_drained_host_takes_no_jobs)
+{
+    struct daemon d;
+    struct place_host *hosts;
+    int64_t *ranks;
+    char text[100];
+    struct error err;
+
+    open_three(&d);
+    ck_assert_ok(hosts_drain(&d, "ab", true, &err), err);
+    ck_assert_ok(hosts_drain(&d, "ab", true, &err), err);
+    ck_assert(!hosts_drain(&d, "a:b", true, &err) && err.code == ERR_NOT_FOUND);
+    hosts_close(&d);
+    ck_assert_ok(hosts_open(&d, &err), err);
+    hosts = hosts_free(&d);
+    ranks = hosts_ranks(&d, "a:1,ab:2");
+    ck_assert_int_eq(hosts[0].free, 2);
+    ck_assert_int_eq(hosts[1].slots + hosts[1].free, 0);
+    ck_assert_int_eq(ranks[0], 1);
+    ck_assert_int_eq(ranks[1], 0);
+    free(hosts);
+    free(ranks);
+    hosts_describe_closed(&d, text, sizeof(text));
+    ck_assert_str_eq(text, "; host ab is drained");
+    ck_assert_ok(hosts_drain(&d, "ab", false, &err), err);
+    hosts_close(&d);
+    ck_assert_ok(hosts_open(&d, &err), err);
+    hosts = hosts_free(&d);
+    ck_assert_int_eq(hosts[1].free, 4);
+    free(hosts);
+    free((char *)(uintptr_t)d.settings.hostfile);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(what_can_never_fit_is_said_at_once)
 {
     struct daemon d;
@@ -683,4 +719,4 @@ UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_full
           shares_change_no_order_within_a_project_and_starve_nobody,
           a_quota_holds_back_its_own_project_alone, a_quota_keeps_what_is_planned,
           a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
-          what_can_never_fit_is_said_at_once)
+          what_can_never_fit_is_said_at_once, a_drained_host_takes_no_jobs)

@@ -236,6 +236,11 @@ async function run() {
   await c.check("POST", "/api/v1/gc:plan", "/api/v1/gc:plan", { body: { retention_days: -1 } }, 422);
   await c.check("POST", "/api/v1/gc:run", "/api/v1/gc:run", {}, 200);
   await c.check("POST", "/api/v1/gc:run", "/api/v1/gc:run", { body: { plan: "gc_0" } }, 404);
+  const node = "/api/v1/nodes/{name}";
+  await c.check("POST", `${node}:drain`, "/api/v1/nodes/localhost:drain", {}, 200);
+  await c.check("POST", `${node}:resume`, "/api/v1/nodes/localhost:resume", {}, 200);
+  await c.check("POST", `${node}:drain`, "/api/v1/nodes/nobody:drain", {}, 404);
+  await c.check("GET", "/api/v1/nodes", "/api/v1/nodes", {}, 200);
   const project = "/api/v1/projects/{name}", mine = "/api/v1/projects/mine";
   await c.check("GET", project, mine, {}, 404);
   await c.check("PUT", project, mine, { body: { weight: 2, quota: { slots: 1, queued: 9 } } }, 200);
