@@ -60,7 +60,7 @@ within 10 has_steps "$id" 70 || fail "training stops with the daemon"
 start_daemon
 listen_events "$tmp/stream" "?job=$id"
 [ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
-wait_state "$id" succeeded
+wait_state "$id" succeeded 60
 wait $!
 [ "$(events_named "$tmp/stream" end | wc -l)" = 1 ] || fail "no end in the stream"
 [ "$(get "/api/v1/jobs/$id" '[.attempt, .progress.step] | tostring')" = '[1,800]' ] || fail "$(get "/api/v1/jobs/$id" .)"
