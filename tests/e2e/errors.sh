@@ -66,7 +66,7 @@ done <<'T'
 DELETE /api/v1/jobs POST, GET
 PUT /api/v1/events GET
 DELETE /api/v1/version GET
-PATCH /api/v1/jobs/job_0000000000000000000000000A GET
+PUT /api/v1/jobs/job_0000000000000000000000000A GET, PATCH, DELETE
 GET /api/v1/session POST
 POST /healthz GET
 T

@@ -59,9 +59,9 @@ no_ranks() {
 start still --lease 2
 kill -STOP "$shim"
 until_true "ranks go on without a lease" no_ranks
-grep -q "ends itself: no word from the shim for 2 s" "$at"/out/logs/* || fail "no rank says why: $(cat "$at"/out/logs/*)"
 kill -CONT "$shim"
 wait "$shim"
+grep -q "ends itself: no word from the shim for 2 s" "$at"/out/logs/* || fail "no rank says why: $(cat "$at"/out/logs/*)"
 [ "$(jq .status "$at/exit.json")" = 75 ] || fail "the end: $(cat "$at/exit.json")"
 
 # Rank 1 is not heard any more.
