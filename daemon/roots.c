@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/reach.h"
 #include "proto/base/beneath.h"
 #include "proto/base/str.h"
 
@@ -24,16 +25,36 @@ void roots_open(struct daemon *d)
 }
 
 /* STATE/jobs/ID/out/..; beside it lie tokens. */
-static bool is_result(const struct daemon *d, const char *path)
+static bool is_result(const struct daemon *d, const char *path, char id[JOB_ID_SIZE])
 {
     const char *rest = beneath_rest(d->state_dir, path);
-    char id[JOB_ID_SIZE];
 
     if (!rest || !str_starts(rest, "jobs/"))
         return false;
     rest += strlen("jobs/");
-    snprintf(id, sizeof(id), "%s", rest);
+    snprintf(id, JOB_ID_SIZE, "%s", rest);
     return id_valid(id) && str_starts(rest + strlen(id), "/out/");
+}
+
+/* Where tokens lie, and what belongs to others. The path may be written in other ways, but below its root it has no
+ * links. */
+static bool is_state(const struct daemon *d, const char *root, const char *rest)
+{
+    char *real = realpath(root, NULL);
+    struct buf b = buf_new(0);
+    bool is;
+
+    if (real && strcmp(real, "/") != 0)
+        buf_str(&b, real);
+    for (size_t len; *rest; rest += len + strspn(rest + len, "/")) {
+        len = strcspn(rest, "/");
+        if (len != 1 || *rest != '.')
+            buf_fmt(&b, "/%.*s", (int)len, rest);
+    }
+    is = real && beneath_rest(d->state_dir, buf_text(&b));
+    buf_free(&b);
+    free(real);
+    return is;
 }
 
 static bool leads_nowhere_else(const char *root, const char *rest, struct error *err)
@@ -61,18 +82,21 @@ static bool lies_elsewhere(const opt_list *list, const char *path, struct error 
     return false;
 }
 
-bool roots_check(const struct daemon *d, const char *path, struct error *err)
+bool roots_check(const struct daemon *d, const struct caller *who, const char *path,
+                 struct error *err)
 {
     const opt_list *list = &d->settings.data_roots;
+    char id[JOB_ID_SIZE];
 
     if (!list->n)
         return true;
-    if (is_result(d, path))
-        return leads_nowhere_else(d->state_dir, beneath_rest(d->state_dir, path), err);
+    if (is_result(d, path, id))
+        return reach_job(d, who, id, err) &&
+               leads_nowhere_else(d->state_dir, beneath_rest(d->state_dir, path), err);
     for (size_t i = 0; i < list->n; i++) {
         const char *rest = beneath_rest(list->at[i], path);
 
-        if (rest && !beneath_rest(d->state_dir, path)) /* where tokens lie */
+        if (rest && !is_state(d, list->at[i], rest))
             return leads_nowhere_else(list->at[i], rest, err);
     }
     return lies_elsewhere(list, path, err);
