@@ -615,6 +615,43 @@ START_TEST(what_has_come_into_use_since_the_plan_is_left_alone)
 }
 END_TEST
 
+/* An operator's link leads to a larger disk; one that a rank has made leads nowhere. */
+START_TEST(jobs_may_lie_elsewhere)
+{
+    static const char *const first[] = {OUT(4) "checkpoints/step-000000001.json"};
+    char *jobs, *elsewhere;
+    struct buf answer = buf_new(0);
+    struct json *plan, *done;
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "link", 64);
+    a = rig_serve(&d);
+    jobs = str_path(d.state_dir, "jobs");
+    elsewhere = str_path(unit_dir(), "disk");
+    ck_assert_int_eq(mkdir(elsewhere, 0700), 0);
+    ck_assert_int_eq(symlink(elsewhere, jobs), 0);
+    add_job(&d, 1, JOB_SUCCEEDED, 31);
+    add_job(&d, 4, JOB_SUCCEEDED, 2);
+    put(&d, first[0], 40);
+    ck_assert_int_eq(
+        rig_ask(&d, &a, "GET", "/api/v1/jobs/" J(1) "/artifacts/result.json", "", "", &answer),
+        200);
+    plan = make_plan(&d, &a);
+    done = run_plan(&d, &a, plan);
+    ck_assert_int_eq(js_int(js_get(done, "removed"), 0), 2);
+    ck_assert_msg(js_int(js_get(done, "size_bytes"), 0) > 0, "nothing was measured");
+    ck_assert(!there(&d, "jobs/" J(1)) && !there(&d, first[0]) && there(&d, OUT(4) "result.json"));
+    js_free(plan);
+    js_free(done);
+    free(elsewhere);
+    free(jobs);
+    buf_free(&answer);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(caches_of_attempts_that_run_are_in_use)
 {
     static const char *const old[] = {"cache/class_means/old.safetensors"};
@@ -915,7 +952,7 @@ END_TEST
 UNIT_MAIN(a_removed_job_is_gone_for_good, what_is_needed_is_not_removed, a_sweep_goes_with_its_jobs,
           a_sweep_stays_while_a_job_of_it_goes_on, what_a_kill_leaves_goes_at_the_next_start,
           points_go_in_parts, a_run_does_what_the_plan_says,
-          what_has_come_into_use_since_the_plan_is_left_alone,
+          what_has_come_into_use_since_the_plan_is_left_alone, jobs_may_lie_elsewhere,
           caches_of_attempts_that_run_are_in_use, only_the_newest_plan_is_run,
           a_daemon_with_a_retention_cleans_up_by_itself, a_daemon_that_stops_leaves_the_rest,
           an_older_file_keeps_what_names_jobs, a_change_is_made_to_what_was_seen,
