@@ -115,7 +115,7 @@ static bool may_be_read(struct daemon *d, struct request *r, const char *source)
     struct error err;
 
     job_split_source(source, scheme, sizeof(scheme), &rest);
-    if (*rest != '/' || roots_check(d, rest, &err))
+    if (*rest != '/' || roots_check(d, &r->caller, rest, &err))
         return true;
     problems_add(&p, "#/source", "%s", err.msg);
     problem_reply(r, "invalid", &p, "a data set that may not be read");

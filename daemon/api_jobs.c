@@ -72,7 +72,7 @@ static bool is_json(const struct request *r)
 }
 
 struct path_check {
-    const struct daemon *daemon;
+    const struct api_client *client;
     struct problems *p;
 };
 
@@ -86,7 +86,7 @@ static char *check_path(const char *pointer, const char *path, void *arg)
                      "must be an absolute path, got \"%s\": the daemon has no folder to take it "
                      "from",
                      path);
-    else if (!roots_check(c->daemon, path, &err))
+    else if (!roots_check(c->client->daemon, c->client->who, path, &err))
         problems_add(c->p, pointer, "%s", err.msg);
     return NULL;
 }
@@ -96,7 +96,7 @@ static void check_here(const struct api_client *c, const JobSpec *spec, struct p
 {
     const struct daemon *d = c->daemon;
     const int64_t ranks = spec->resources->ranks->min; /* the fewest of a range are enough */
-    struct path_check paths = {d, p};
+    struct path_check paths = {c, p};
     struct error err;
 
     job_each_path(spec, check_path, &paths);

@@ -93,6 +93,24 @@ char *daemon_attempt_path(const struct daemon *d, const struct job *j)
     return str_fmt("%s/jobs/%s/attempts/%" PRId64, d->state_dir, j->id, j->attempt);
 }
 
+int daemon_open_below(int state, const char *path, struct error *err)
+{
+    const char *rest = path + strcspn(path, "/");
+    char *first = str_ndup(path, (size_t)(rest - path));
+    int top = openat(state, *first ? first : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+
+    rest += strspn(rest, "/");
+    if (top < 0)
+        err_set(err, errno == ENOENT || errno == ENOTDIR ? ERR_NOT_FOUND : ERR_IO, "open %s: %s",
+                first, strerror(errno));
+    free(first);
+    if (top < 0 || !*rest)
+        return top;
+    fd = beneath_open(top, rest, O_RDONLY | O_DIRECTORY, err);
+    close(top);
+    return fd;
+}
+
 int daemon_open_out(const struct daemon *d, const char *id, struct error *err)
 {
     int state = open(d->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
@@ -103,7 +121,7 @@ int daemon_open_out(const struct daemon *d, const char *id, struct error *err)
         return -1;
     }
     path = str_fmt("jobs/%s/out", id);
-    fd = beneath_open(state, path, O_RDONLY | O_DIRECTORY, err);
+    fd = daemon_open_below(state, path, err);
     close(state);
     free(path);
     return fd;

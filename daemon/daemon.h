@@ -109,6 +109,9 @@ char *daemon_job_path(const struct daemon *d, const char *id, const char *rest);
 /* STATE/jobs/ID/attempts/N */
 char *daemon_attempt_path(const struct daemon *d, const struct job *j);
 
+/* A folder below STATE. In its first place an operator's link leads where it leads, as STATE/jobs to a larger disk; further
+ * down none is followed (beneath.h). "" is STATE itself. Any thread; -1 with err. */
+int daemon_open_below(int state, const char *path, struct error *err);
 /* A job's run directory, and a regular file in it, for reading. Ranks may have put there what they like, so nothing is
  * followed or waited for (beneath.h). -1 with err. st: may be NULL. */
 int daemon_open_out(const struct daemon *d, const char *id, struct error *err);

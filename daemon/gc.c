@@ -181,22 +181,26 @@ static void on_files_removed(uv_work_t *w, int status)
         soon(g);
 }
 
-/* Something in the folder of a job that goes on by now. */
-static bool is_taken_up(const struct daemon *d, const struct gc_item *i)
+/* Something in the folder of a job that goes on by now, or that another one names by now. */
+static bool is_taken_up(const struct daemon *d, const struct gc_item *i, const struct named *n)
 {
     char id[JOB_ID_SIZE];
 
     if (!str_starts(i->name, "jobs/"))
         return false;
     snprintf(id, sizeof(id), "%s", i->name + strlen("jobs/"));
-    return daemon_active(d, id);
+    return daemon_active(d, id) || named_by(n, id);
 }
 
 static void begin_files(struct gc *g)
 {
+    struct named named;
+
+    named_take(g->daemon, &named);
     for (size_t i = g->at; i < g->end; i++)
         g->fates[i - g->at] =
-            is_taken_up(g->daemon, &g->plan->items.at[i]) ? FATE_SKIPPED : FATE_REMOVED;
+            is_taken_up(g->daemon, &g->plan->items.at[i], &named) ? FATE_SKIPPED : FATE_REMOVED;
+    named_free(&named);
     g->work.data = g;
     uv_queue_work(&g->daemon->loop, &g->work, remove_files, on_files_removed);
 }

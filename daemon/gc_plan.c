@@ -14,7 +14,6 @@
 #include "daemon/attempts.h"
 #include "daemon/gc.h"
 #include "daemon/secret.h"
-#include "proto/base/beneath.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
 #include "proto/base/tree.h"
@@ -117,7 +116,7 @@ static void free_names(names *n)
 /* The names in a folder below STATE, sorted; none where it is not there, or no folder. */
 static names list_folder(const struct scan *s, const char *path)
 {
-    int fd = beneath_open(s->state, path, O_RDONLY | O_DIRECTORY, NULL);
+    int fd = daemon_open_below(s->state, path, NULL);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     const struct dirent *e;
     names n = {0};
@@ -161,7 +160,7 @@ static void add_file(struct scan *s, enum gc_kind kind, const char *folder, cons
     char *path = *folder ? str_fmt("%s/%s", folder, name) : str_dup(name);
     struct tree size = {0};
     struct stat st;
-    int fd = beneath_open(s->state, folder, O_RDONLY | O_DIRECTORY, NULL);
+    int fd = daemon_open_below(s->state, folder, NULL);
 
     if (fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
         changed_ms(&st) < before_ms && tree_measure(fd, name, &size, NULL)) {
@@ -178,7 +177,7 @@ static void add_folder(struct scan *s, enum gc_kind kind, const char *folder, co
                        int64_t before_ms)
 {
     struct tree size = {0};
-    int fd = beneath_open(s->state, folder, O_RDONLY | O_DIRECTORY, NULL);
+    int fd = daemon_open_below(s->state, folder, NULL);
 
     if (fd >= 0 && tree_measure(fd, name, &size, NULL) && size.newest_ms < before_ms)
         add_item(s, kind, str_fmt("%s/%s", folder, name), &size, size.newest_ms);
@@ -228,7 +227,7 @@ static void add_old(const struct ended_row *row, void *arg)
 
 static void measure_job(struct scan *s, const char *id, struct tree *size)
 {
-    int jobs = beneath_open(s->state, "jobs", O_RDONLY | O_DIRECTORY, NULL);
+    int jobs = daemon_open_below(s->state, "jobs", NULL);
 
     if (jobs >= 0) {
         tree_measure(jobs, id, size, NULL);
@@ -547,7 +546,7 @@ bool gc_item_remove(int state, const struct gc_item *i, struct error *err)
     const char *slash = strrchr(i->name, '/');
     char *folder = str_ndup(i->name, slash ? (size_t)(slash - i->name) : 0);
     const char *name = slash ? slash + 1 : i->name;
-    int fd = beneath_open(state, folder, O_RDONLY | O_DIRECTORY, err);
+    int fd = daemon_open_below(state, folder, err);
     bool ok = fd >= 0 && is_as_it_was(fd, name, i, err) && tree_remove(fd, name, err);
 
     if (fd >= 0)

@@ -130,6 +130,8 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
     if (event == EV_HOLD || event == EV_RELEASE)
         j->hold_requested = event == EV_HOLD;
+    if (j->hold_requested && j->state == JOB_QUEUED)
+        j->resize_requested = false; /* others have what it held: it stands in line again */
     if ((event == EV_HOLD || event == EV_PREEMPT) && !job_is_sweep(j)) /* which has no ranks */
         j->yield_requested = j->yield_requested || j->state != JOB_QUEUED;
     if (event == EV_START || event == EV_RETRY || job_is_final(j->state))

@@ -118,10 +118,36 @@ const char *named_by(const struct named *n, const char *id)
 
 /* -- Rows --------------------------------------------------------------------------------------------- */
 
-static bool may_go(const struct job *j, const struct named *n, struct error *err)
+/* A sweep may be over before a job of it that was run again by itself. */
+static bool parts_are_over(const struct daemon *d, const struct job *j, struct error *err)
+{
+    for (size_t i = 0; job_is_sweep(j) && i < d->active.n; i++) {
+        const struct job *part = d->active.at[i]->job;
+
+        if (strcmp(part->origin.sweep, j->id) == 0)
+            return err_set(err, ERR_CONFLICT, "job %s of sweep %s is %s; it has to be over, too",
+                           part->id, j->id, job_state_name(part->state));
+    }
+    return true;
+}
+
+static bool is_free(const struct daemon *d, const struct job *j, const struct named *n,
+                    struct error *err)
 {
     const char *by = named_by(n, j->id);
+    const struct active *a = by ? daemon_active(d, by) : NULL;
+    char name[LIFECYCLE_NAME];
 
+    if (!a)
+        return true;
+    lifecycle_name_for(j, a->job, name);
+    return err_set(err, ERR_CONFLICT, "%s, which is not over, names job %s in its spec", name,
+                   j->id);
+}
+
+static bool may_go(const struct daemon *d, const struct job *j, const struct named *n,
+                   struct error *err)
+{
     if (!job_is_final(j->state))
         return err_set(err, ERR_CONFLICT, "job %s is %s; only a job that is over can be removed",
                        j->id, job_state_name(j->state));
@@ -129,8 +155,7 @@ static bool may_go(const struct job *j, const struct named *n, struct error *err
         return err_set(err, ERR_CONFLICT,
                        "job %s is a part of sweep %s, and is removed together with it", j->id,
                        j->origin.sweep);
-    return !by || err_set(err, ERR_CONFLICT, "job %s, which is not over, names job %s in its spec",
-                          by, j->id);
+    return parts_are_over(d, j, err) && is_free(d, j, n, err);
 }
 
 struct job *purge_look(struct daemon *d, const char *id, const struct named *n, struct error *err)
@@ -139,11 +164,11 @@ struct job *purge_look(struct daemon *d, const char *id, const struct named *n, 
     struct job *j;
 
     if (a) {
-        may_go(a->job, n, err);
+        may_go(d, a->job, n, err);
         return NULL;
     }
     j = store_job_get(d->store, id, err);
-    if (j && may_go(j, n, err))
+    if (j && may_go(d, j, n, err))
         return j;
     job_destroy(j);
     return NULL;

@@ -25,8 +25,8 @@ void named_free(struct named *n);
 /* Which job names it; NULL: none. */
 const char *named_by(const struct named *n, const char *id);
 
-/* The job, if it may be removed now: NULL with ERR_NOT_FOUND or ERR_GONE, or ERR_CONFLICT: it is not over, is a part of
- * a sweep, or is named. job_destroy */
+/* The job, if it may be removed now: NULL with ERR_NOT_FOUND or ERR_GONE, or ERR_CONFLICT: it or a part
+ * of it is not over, it is a part of a sweep, or it is named. job_destroy */
 struct job *purge_look(struct daemon *d, const char *id, const struct named *n, struct error *err);
 /* Within a transaction. cause: who has it removed, for those who ask later. */
 bool purge_store(struct daemon *d, const struct job *j, const char *cause, struct error *err);

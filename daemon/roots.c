@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/reach.h"
 #include "proto/base/beneath.h"
 #include "proto/base/str.h"
 
@@ -23,17 +24,47 @@ void roots_open(struct daemon *d)
     d->roots = buf_take(&b);
 }
 
-/* STATE/jobs/ID/out/..; beside it lie tokens. */
-static bool is_result(const struct daemon *d, const char *path)
+/* Of STATE/jobs/ID/out/.. what is below STATE/jobs, and the ID; NULL for others: beside it lie tokens. */
+static const char *result_of(const struct daemon *d, const char *path, char id[JOB_ID_SIZE])
 {
     const char *rest = beneath_rest(d->state_dir, path);
-    char id[JOB_ID_SIZE];
 
     if (!rest || !str_starts(rest, "jobs/"))
-        return false;
+        return NULL;
     rest += strlen("jobs/");
-    snprintf(id, sizeof(id), "%s", rest);
-    return id_valid(id) && str_starts(rest + strlen(id), "/out/");
+    snprintf(id, JOB_ID_SIZE, "%s", rest);
+    return id_valid(id) && str_starts(rest + strlen(id), "/out/") ? rest : NULL;
+}
+
+static bool lies_in(const char *folder, const char *path)
+{
+    char *real = realpath(folder, NULL);
+    bool does = real && beneath_rest(real, path);
+
+    free(real);
+    return does;
+}
+
+/* Where tokens lie, and what belongs to others. The path may be written in other ways, but below its root it has no
+ * links. */
+static bool is_state(const struct daemon *d, const char *root, const char *rest)
+{
+    char *real = realpath(root, NULL), *jobs = str_path(d->state_dir, "jobs");
+    struct buf b = buf_new(0);
+    bool is;
+
+    if (real && strcmp(real, "/") != 0)
+        buf_str(&b, real);
+    for (size_t len; *rest; rest += len + strspn(rest + len, "/")) {
+        len = strcspn(rest, "/");
+        if (len != 1 || *rest != '.')
+            buf_fmt(&b, "/%.*s", (int)len, rest);
+    }
+    is = real && (lies_in(d->state_dir, buf_text(&b)) || lies_in(jobs, buf_text(&b)));
+    buf_free(&b);
+    free(jobs);
+    free(real);
+    return is;
 }
 
 static bool leads_nowhere_else(const char *root, const char *rest, struct error *err)
@@ -50,6 +81,15 @@ static bool leads_nowhere_else(const char *root, const char *rest, struct error 
     return why.code != ERR_FORBIDDEN || err_set(err, ERR_INVALID, "%s: %s", root, why.msg);
 }
 
+static bool stays_in_jobs(const struct daemon *d, const char *rest, struct error *err)
+{
+    char *jobs = str_path(d->state_dir, "jobs");
+    bool ok = leads_nowhere_else(jobs, rest, err);
+
+    free(jobs);
+    return ok;
+}
+
 static bool lies_elsewhere(const opt_list *list, const char *path, struct error *err)
 {
     struct buf b = buf_new(0);
@@ -61,18 +101,22 @@ static bool lies_elsewhere(const opt_list *list, const char *path, struct error 
     return false;
 }
 
-bool roots_check(const struct daemon *d, const char *path, struct error *err)
+bool roots_check(const struct daemon *d, const struct caller *who, const char *path,
+                 struct error *err)
 {
     const opt_list *list = &d->settings.data_roots;
+    const char *result;
+    char id[JOB_ID_SIZE];
 
     if (!list->n)
         return true;
-    if (is_result(d, path))
-        return leads_nowhere_else(d->state_dir, beneath_rest(d->state_dir, path), err);
+    result = result_of(d, path, id);
+    if (result)
+        return reach_job(d, who, id, err) && stays_in_jobs(d, result, err);
     for (size_t i = 0; i < list->n; i++) {
         const char *rest = beneath_rest(list->at[i], path);
 
-        if (rest && !beneath_rest(d->state_dir, path)) /* where tokens lie */
+        if (rest && !is_state(d, list->at[i], rest))
             return leads_nowhere_else(list->at[i], rest, err);
     }
     return lies_elsewhere(list, path, err);

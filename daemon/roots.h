@@ -8,8 +8,9 @@
 
 /* Sets d->roots: what the worker gets as DISTILLD_ROOTS, with the folders of the state that specs lead to. */
 void roots_open(struct daemon *d);
-/* ERR_INVALID: it lies elsewhere, or a link or `..` leads out. What is not there passes: its absence is told by whoever
- * needs it. */
-bool roots_check(const struct daemon *d, const char *path, struct error *err);
+/* ERR_INVALID: it lies elsewhere, or a link or `..` leads out; ERR_NOT_FOUND: it is a result of a job that does not
+ * exist for the caller (reach.h). What is not there passes otherwise: its absence is told by whoever needs it. */
+bool roots_check(const struct daemon *d, const struct caller *who, const char *path,
+                 struct error *err);
 
 #endif

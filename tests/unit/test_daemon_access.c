@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/audit.h"
@@ -16,6 +17,7 @@
 #include "daemon/limiter.h"
 #include "daemon/limits.h"
 #include "daemon/models.h"
+#include "daemon/roots.h"
 #include "daemon/routes.h"
 #include "daemon/sse.h"
 #include "daemon/tokens.h"
@@ -691,6 +693,79 @@ START_TEST(a_job_goes_into_the_project_of_its_token)
 }
 END_TEST
 
+/* The state may lie below a folder of data; links that stand above it are the operator's. */
+START_TEST(what_is_read_is_the_projects_own_or_data)
+{
+    static const struct {
+        const char *path, *says; /* below the first root; NULL: it may be read */
+    } cases[] = {
+        {"data/train", NULL},
+        {"./data//train", NULL},
+        {"roots/jobs/job_00000000000000000000000001/out/best.safetensors", NULL},
+        {"roots/jobs/job_00000000000000000000000002/out/best.safetensors", "there is no job"},
+        {"roots/jobs/job_00000000000000000000000003/out/best.safetensors", "there is no job"},
+        {"roots//jobs/job_00000000000000000000000001/out/best.safetensors", NULL},
+        {"roots/jobs/job_00000000000000000000000001/out/../attempts/1/token", "leads out"},
+        {"roots/jobs/job_00000000000000000000000001/attempts/1/token", "must lie below"},
+        {"roots/token", "must lie below"},
+        {"/roots/token", "must lie below"},
+        {"./roots/token", "must lie below"},
+        {"data/../roots/token", "leads out"},
+        {"./roots/jobs/job_00000000000000000000000002/out/best.safetensors", "must lie below"},
+        {"link/roots/token", "must lie below"},
+        {"link/data/train", NULL},
+    };
+    const struct caller *const all = NULL;
+    struct caller lab = {.project = "lab"};
+    char *roots[] = {str_dup(unit_dir()), str_path(unit_dir(), "link")}, *jobs;
+    struct shared s;
+    struct error err;
+
+    open_shared(&s, "roots");
+    ck_assert_int_eq(symlink(unit_dir(), roots[1]), 0);
+    jobs = str_path(s.d.state_dir, "jobs");
+    ck_assert_int_eq(mkdir(jobs, 0700), 0);
+    free(jobs);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *path = str_fmt("%s/%s", unit_dir(), cases[i].path);
+        bool ok;
+
+        vec_push(&s.d.settings.data_roots, roots[str_starts(cases[i].path, "link/")]);
+        ok = roots_check(&s.d, &lab, path, &err);
+        ck_assert_msg(cases[i].says ? !ok && strstr(err.msg, cases[i].says) : ok, "case %zu: %s", i,
+                      ok ? "it may" : err.msg);
+        ck_assert(roots_check(&s.d, all, path, &err) ==
+                  (!cases[i].says || str_starts(cases[i].says, "there")));
+        vec_free(&s.d.settings.data_roots);
+        free(path);
+    }
+    free(roots[0]);
+    free(roots[1]);
+    close_shared(&s);
+}
+END_TEST
+
+/* Of the job that stands in the way, one project tells the other no more than that it is there. */
+START_TEST(who_needs_a_job_is_not_told_to_others)
+{
+    struct buf text = buf_new(0);
+    struct shared s;
+    struct job *j;
+
+    open_shared(&s, "needs");
+    j = job_of(&s.d, 4, "lab", JOB_SUCCEEDED);
+    job_destroy(j);
+    j = daemon_active(&s.d, s.other)->job;
+    free(j->spec);
+    j->spec = str_dup("{\"depends_on\":[{\"job\":\"job_00000000000000000000000004\"}]}");
+    ck_assert_int_eq(get(&s, "DELETE", "/api/v1/jobs/job_00000000000000000000000004", &text), 409);
+    ck_assert_msg(!speaks_of_others(&s, &text) && strstr(buf_text(&text), "another project"), "%s",
+                  buf_text(&text));
+    buf_free(&text);
+    close_shared(&s);
+}
+END_TEST
+
 static void keep_delivery(const struct delivery *m, void *jobs)
 {
     buf_fmt(jobs, "%s ", m->job);
@@ -1307,6 +1382,7 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
           nothing_exists_of_other_projects, what_is_the_projects_own_is_there,
           models_do_not_tell_of_others_jobs, a_job_goes_into_the_project_of_its_token,
+          what_is_read_is_the_projects_own_or_data, who_needs_a_job_is_not_told_to_others,
           news_reach_their_own_project_alone, each_change_is_in_the_audit_log_with_its_caller,
           a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
           a_trace_is_taken_up_if_it_is_one, a_row_says_of_which_trace_it_is,

@@ -553,6 +553,33 @@ START_TEST(slots_are_taken_up_when_they_are_free)
 }
 END_TEST
 
+/* It stopped for other ranks, and was held before it went on. */
+START_TEST(who_is_held_keeps_no_slots)
+{
+    struct daemon d;
+    struct active *a;
+    struct job *j, *urgent;
+    struct error err;
+    bool already;
+
+    rig_open(&d, "held", 16);
+    d.paused = true;
+    j = running(&d, 1, 2);
+    a = daemon_active(&d, j->id);
+    ck_assert_ok(lifecycle_resize(&d, a, 1, NULL, &err), err);
+    ck_assert_ok(lifecycle_hold(&d, j->id, true, &already, &err), err);
+    ck_assert_ok(lifecycle_apply(&d, a, EV_YIELDED, NULL, &err), err);
+    ck_assert_ok(lifecycle_hold(&d, j->id, false, &already, &err), err);
+    urgent = rig_submit(&d, 2);
+    urgent->priority = 9;
+    look_at_queue(&d);
+    ck_assert_uint_eq(d.line.n, 2);
+    ck_assert_int_eq(d.line.at[0], urgent->seq);
+    ck_assert_int_eq(job_most(j), 2);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(while_the_queue_is_paused_nothing_stops)
 {
     struct daemon d;
@@ -572,4 +599,4 @@ UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_no
           nobody_is_moved_into_what_is_planned, a_start_takes_what_nobody_else_can_use,
           a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
           free_slots_are_taken_up_in_time, slots_are_taken_up_when_they_are_free,
-          while_the_queue_is_paused_nothing_stops)
+          while_the_queue_is_paused_nothing_stops, who_is_held_keeps_no_slots)

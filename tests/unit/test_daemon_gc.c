@@ -275,6 +275,34 @@ START_TEST(a_sweep_goes_with_its_jobs)
 }
 END_TEST
 
+/* One that was cancelled while it waited, when a job of it had been run again by itself. */
+START_TEST(a_sweep_stays_while_a_job_of_it_goes_on)
+{
+    struct buf answer = buf_new(0);
+    struct sockaddr_in a;
+    struct error err;
+    struct daemon d;
+    struct job *j;
+
+    rig_open(&d, "part", 64);
+    a = rig_serve(&d);
+    j = rig_job(1);
+    j->sweep.total = 1;
+    j->state = JOB_CANCELLED;
+    ck_assert_ok(store_job_add(d.store, j, &err), err);
+    job_destroy(j);
+    j = rig_submit(&d, 2);
+    memcpy(j->origin.sweep, J(1), JOB_ID_SIZE);
+    ck_assert_int_eq(rig_ask(&d, &a, "DELETE", "/api/v1/jobs/" J(1), "", "", &answer), 409);
+    ck_assert_msg(strstr(buf_text(&answer), J(2)), "%s", buf_text(&answer));
+    daemon_drop_active(&d, daemon_active(&d, J(2)));
+    ck_assert_int_eq(rig_ask(&d, &a, "DELETE", "/api/v1/jobs/" J(1), "", "", &answer), 202);
+    buf_free(&answer);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 /* As a kill right after the commit leaves it. */
 static void purge_rows(struct daemon *d, int n)
 {
@@ -555,6 +583,7 @@ START_TEST(what_has_come_into_use_since_the_plan_is_left_alone)
 {
     static const char *const spared[] = {"cache/class_means/old.safetensors", "address.tmp-12",
                                          OUT(4) "checkpoints/step-000000001.safetensors",
+                                         OUT(3) "checkpoints/step-000000001.safetensors",
                                          OUT(1) "result.json"};
     struct json *plan, *done;
     struct sockaddr_in a;
@@ -571,15 +600,53 @@ START_TEST(what_has_come_into_use_since_the_plan_is_left_alone)
     d.paused = true;
     ck_assert_ok(lifecycle_retry(&d, J(4), &err), err);
     add_user(&d, 10, J(1));
+    add_user(&d, 11, "/s/" OUT(3) "checkpoints/step-000000001.safetensors");
     done = run_plan(&d, &a, plan);
-    /* Two files, all five things in the folder of 4, and job 1. */
-    ck_assert_int_eq(js_int(js_get(done, "skipped"), 0), 7);
-    ck_assert_int_eq(js_int(js_get(done, "removed"), 0), ARRAY_LEN(waste) - 7);
+    /* Two files, all four things in the folder of 4, as many in that of 3, and job 1. */
+    ck_assert_int_eq(js_int(js_get(done, "skipped"), 0), 11);
+    ck_assert_int_eq(js_int(js_get(done, "removed"), 0), ARRAY_LEN(waste) - 11);
     for (size_t i = 0; i < ARRAY_LEN(spared); i++)
         ck_assert_msg(there(&d, spared[i]), "%s is gone", spared[i]);
     check_left(&d);
     js_free(done);
     js_free(plan);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* An operator's link leads to a larger disk; one that a rank has made leads nowhere. */
+START_TEST(jobs_may_lie_elsewhere)
+{
+    static const char *const first[] = {OUT(4) "checkpoints/step-000000001.json"};
+    char *jobs, *elsewhere;
+    struct buf answer = buf_new(0);
+    struct json *plan, *done;
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "link", 64);
+    a = rig_serve(&d);
+    jobs = str_path(d.state_dir, "jobs");
+    elsewhere = str_path(unit_dir(), "disk");
+    ck_assert_int_eq(mkdir(elsewhere, 0700), 0);
+    ck_assert_int_eq(symlink(elsewhere, jobs), 0);
+    add_job(&d, 1, JOB_SUCCEEDED, 31);
+    add_job(&d, 4, JOB_SUCCEEDED, 2);
+    put(&d, first[0], 40);
+    ck_assert_int_eq(
+        rig_ask(&d, &a, "GET", "/api/v1/jobs/" J(1) "/artifacts/result.json", "", "", &answer),
+        200);
+    plan = make_plan(&d, &a);
+    done = run_plan(&d, &a, plan);
+    ck_assert_int_eq(js_int(js_get(done, "removed"), 0), 2);
+    ck_assert_msg(js_int(js_get(done, "size_bytes"), 0) > 0, "nothing was measured");
+    ck_assert(!there(&d, "jobs/" J(1)) && !there(&d, first[0]) && there(&d, OUT(4) "result.json"));
+    js_free(plan);
+    js_free(done);
+    free(elsewhere);
+    free(jobs);
+    buf_free(&answer);
     rig_hang_up(&d);
     rig_close(&d);
 }
@@ -883,8 +950,9 @@ START_TEST(a_priority_changes_the_place_in_line)
 END_TEST
 
 UNIT_MAIN(a_removed_job_is_gone_for_good, what_is_needed_is_not_removed, a_sweep_goes_with_its_jobs,
-          what_a_kill_leaves_goes_at_the_next_start, points_go_in_parts,
-          a_run_does_what_the_plan_says, what_has_come_into_use_since_the_plan_is_left_alone,
+          a_sweep_stays_while_a_job_of_it_goes_on, what_a_kill_leaves_goes_at_the_next_start,
+          points_go_in_parts, a_run_does_what_the_plan_says,
+          what_has_come_into_use_since_the_plan_is_left_alone, jobs_may_lie_elsewhere,
           caches_of_attempts_that_run_are_in_use, only_the_newest_plan_is_run,
           a_daemon_with_a_retention_cleans_up_by_itself, a_daemon_that_stops_leaves_the_rest,
           an_older_file_keeps_what_names_jobs, a_change_is_made_to_what_was_seen,
