@@ -112,7 +112,7 @@ static bool lies_in(const char *field, const char *other)
 
 static void check_field(const Distilld__SweepSpec *spec, size_t i, struct problems *p)
 {
-    static const char *const fixed[] = {"sweep", "schema_version"};
+    static const char *const fixed[] = {"sweep", "schema_version", "project"};
     const char *field = spec->grid[i]->field;
     char *pointer = str_fmt("#/sweep/grid/%zu/field", i);
 

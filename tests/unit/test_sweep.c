@@ -216,6 +216,8 @@ START_TEST(mistakes_are_named_where_they_stand)
         {"{\"seeds\":[1],\"parallel\":0}", NULL, "#/sweep/parallel: must be at least 1, got 0"},
         {"{\"grid\":[{\"field\":\"sweep.parallel\",\"values\":[1]}]}", NULL,
          "#/sweep/grid/0/field: \"sweep\" is the same in all jobs"},
+        {"{\"grid\":[{\"field\":\"project\",\"values\":[\"a\"]}]}", NULL,
+         "#/sweep/grid/0/field: \"project\" is the same in all jobs"},
         {"{\"grid\":[{\"field\":\"losses.0.weight\",\"values\":[1]},{\"field\":\"losses\","
          "\"values\":[[]]}]}",
          NULL, "#/sweep/grid/1/field: \"losses\" stands there already, with \"losses.0.weight\""},
