@@ -59,7 +59,8 @@ static struct trial try_it(const struct elastic_view *v, const struct elastic_jo
                                                  .left_ms = then(v, e->run).left_ms,
                                                  .project = e->project};
     }
-    memcpy(t.jobs + t.stopped, v->jobs, v->n * sizeof(*v->jobs));
+    if (v->n)
+        memcpy(t.jobs + t.stopped, v->jobs, v->n * sizeof(*v->jobs));
     t.n = t.stopped + v->n;
     queue_decide(t.jobs, t.n, running, run, hosts, v->n_hosts, quotas);
     free(quotas);
