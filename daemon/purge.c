@@ -29,6 +29,12 @@ struct victim {
     struct error err;
 };
 
+/* Who wants to know when nothing is left to be done. */
+struct waiter {
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 struct purge {
     struct daemon *daemon;
     char *jobs;       /* STATE/jobs */
@@ -38,8 +44,7 @@ struct purge {
     int64_t after;     /* seq: those up to it have had their turn */
     VEC(struct victim) batch;
     size_t at; /* of the batch: those before it are done */
-    void (*idle)(void *arg);
-    void *idle_arg;
+    VEC(struct waiter) waiters;
 };
 
 /* -- Who is named ------------------------------------------------------------------------------------- */
@@ -227,24 +232,22 @@ void purge_hourly(struct daemon *d)
 
 static void stop(struct purge *p)
 {
-    void (*idle)(void *arg) = p->idle;
+    VEC(struct waiter) told = {.at = p->waiters.at, .n = p->waiters.n, .cap = p->waiters.cap};
 
     p->going = false;
-    p->idle = NULL;
     vec_free(&p->batch);
-    if (idle)
-        idle(p->idle_arg);
+    p->waiters.at = NULL; /* whoever is told may ask again */
+    p->waiters.n = p->waiters.cap = 0;
+    for (size_t i = 0; i < told.n; i++)
+        told.at[i].fn(told.at[i].arg);
+    vec_free(&told);
 }
 
 void purge_when_idle(struct daemon *d, void (*fn)(void *arg), void *arg)
 {
-    struct purge *p = d->purge;
-
-    ASSERT(!p->idle);
-    p->idle = fn;
-    p->idle_arg = arg;
-    if (!p->going)
-        stop(p);
+    vec_push(&d->purge->waiters, (struct waiter){fn, arg});
+    if (!d->purge->going)
+        stop(d->purge);
 }
 
 static void add_victim(const struct purged *was, void *arg)
@@ -417,6 +420,7 @@ void purge_close(struct purge *p)
     if (!p)
         return;
     vec_free(&p->batch);
+    vec_free(&p->waiters);
     free(p->jobs);
     free(p);
 }

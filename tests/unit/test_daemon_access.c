@@ -668,8 +668,6 @@ START_TEST(a_job_goes_into_the_project_of_its_token)
         {",\"project\":\"lab\"", NULL},
         {",\"project\":\"rival\"", "got rival"},
         {",\"project\":\"default\"", "got default"},
-        {",\"sweep\":{\"grid\":[{\"field\":\"project\",\"values\":[\"lab\",\"rival\"]}]}",
-         "got rival"},
     };
     struct shared s;
     char *text;
