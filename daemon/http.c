@@ -166,6 +166,9 @@ static void on_sweep(uv_timer_t *t)
 
     for (struct conn *n = h->conns.first; n; n = n->next)
         look_at(h, n, now);
+    /* Out of descriptors it stops listening, and begins again when it is run after some came free; nothing
+     * wakes us for that. */
+    http_turn(h);
 }
 
 /* -- Start and stop ---------------------------------------------------------------------------- */

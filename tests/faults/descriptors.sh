@@ -42,12 +42,9 @@ within 20 answers || fail "it does not answer after connections were closed"
 submit '.resources.ranks = 1 | .train.max_steps = 2 | .hold = true | .retry = {max_attempts: 20, backoff_s: 1, backoff_max_s: 1}'
 limit 1
 verb "$id" release
-could_not() {
-    api GET "/api/v1/jobs/$id"
-    [[ $text == *"could not be started: "*"too many open files"* ]]
-}
-within 20 could_not || fail "starting without descriptors: $text"
-[ "$(body .state)" = queued ] || fail "a job that could not be started: $text"
+within 20 grep -q "an attempt cannot be started .*too many open files" "$tmp/daemon.log" || fail "it started without descriptors"
 prlimit --pid "$daemon" --nofile=1024:
 wait_state "$id" succeeded
+[[ $(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.class) \(.message)"') == "infra starting "*": too many open files" ]] ||
+    fail "the attempt that could not be started: $text"
 stop_daemon
