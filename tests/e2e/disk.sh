@@ -49,6 +49,7 @@ state_is "$id" running || fail "job is $now"
 # shellcheck disable=SC2046
 kill $(pids_of shim)
 within 10 no_attempts || fail "the attempt does not end"
+done_by_first=$(grep -c '"name":"loss/total"' "$state/jobs/$id/out/metrics.jsonl")
 state_is "$id" running || fail "job is $now although nothing can be written"
 room
 again() {
@@ -56,6 +57,7 @@ again() {
     [[ $now == running && $text == *'"attempt":2,'* ]]
 }
 within 15 again || fail "the end of the attempt is not noted later: $text"
+wait_steps "$id" $((done_by_first + 1)) # the file is cut to the checkpoint first: no sooner is it level with the series
 verb "$id" cancel
 wait_state "$id" cancelled
 same_metrics "$id"

@@ -38,13 +38,18 @@ for fd in "${fds[@]}"; do
 done
 within 20 answers || fail "it does not answer after connections were closed"
 
-# None left to start a job with.
+# None left to start a job with: the attempt ends before it begins and is retried, or, where even its folder
+# cannot be opened, the job waits for its first.
 submit '.resources.ranks = 1 | .train.max_steps = 2 | .hold = true | .retry = {max_attempts: 20, backoff_s: 1, backoff_max_s: 1}'
 limit 1
 verb "$id" release
-within 20 grep -q "an attempt cannot be started .*too many open files" "$tmp/daemon.log" || fail "it started without descriptors"
+within 20 grep -qi "cannot be started .*too many open files" "$tmp/daemon.log" || fail "it started without descriptors"
 prlimit --pid "$daemon" --nofile=1024:
 wait_state "$id" succeeded
-[[ $(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.class) \(.message)"') == "infra starting "*": too many open files" ]] ||
-    fail "the attempt that could not be started: $text"
+first=$(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.class) \(.message)"')
+if grep -q "an attempt cannot be started" "$tmp/daemon.log"; then
+    [[ $first == "infra starting "*": too many open files" ]] || fail "the attempt that could not be started: $first"
+else
+    [[ $first == "null null" ]] || fail "the only attempt: $first"
+fi
 stop_daemon
