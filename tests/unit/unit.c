@@ -50,7 +50,6 @@ static double time_limit(void)
 int unit_run(const char *file, const TTest *const *tests, size_t n)
 {
     Suite *suite = suite_create(strrchr(file, '/') ? strrchr(file, '/') + 1 : file);
-    TCase *tcase = tcase_create("all");
     SRunner *runner;
     int failed;
 
@@ -59,10 +58,13 @@ int unit_run(const char *file, const TTest *const *tests, size_t n)
         perror(dir);
         return 99;
     }
-    tcase_set_timeout(tcase, time_limit());
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) { /* CK_RUN_CASE=NAME runs one of them */
+        TCase *tcase = tcase_create(tests[i]->name);
+
+        tcase_set_timeout(tcase, time_limit());
         tcase_add_test(tcase, tests[i]);
-    suite_add_tcase(suite, tcase);
+        suite_add_tcase(suite, tcase);
+    }
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -255,7 +255,7 @@ static struct depthwise *new_depthwise(const struct cpu *c, const struct conv_ca
     struct depthwise *k = NEW(struct depthwise);
 
     k->base = (struct kernel){.run = run_apply, .free = free_depthwise, .impl = "depthwise"};
-    k->math = depthwise_math(c->block);
+    k->math = depthwise_math(c->simd);
     k->samples = read->dim[0];
     k->channels = read->dim[1];
     k->blocks = cpu_blocks(c, k->channels);

@@ -231,7 +231,7 @@ static struct grouped *new_grouped(const struct cpu *c, const struct conv_case *
     struct grouped *k = NEW(struct grouped);
 
     k->base = (struct kernel){.run = run_apply, .free = free_grouped, .impl = "groups of pixels"};
-    k->math = gemm_math(c->block);
+    k->math = gemm_math(c->simd);
     k->in = in;
     k->out = out;
     k->samples = conv->x.dim[0];

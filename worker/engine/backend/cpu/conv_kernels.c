@@ -40,13 +40,11 @@
 #undef NARROW
 #undef FN
 
-conv_fn conv_kernel(int block)
+conv_fn conv_kernel(enum simd simd)
 {
-    if (block == 16 && __builtin_cpu_supports("avx512f"))
-        return sample_16;
-    if (block == 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return sample_8;
-    return NULL;
+    static const conv_fn all[] = {[SIMD_AVX2] = sample_8, [SIMD_AVX512] = sample_16};
+
+    return all[simd];
 }
 
 typedef float eight __attribute__((vector_size(32)));

@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "worker/engine/backend/cpu/simd.h"
+
 /* One sample. The input is widened and has its border of zeros; strides are in elements of it. Weights
  * are [out block][in block][height][width][depth][block], the output is blocked. */
 struct conv_sample {
@@ -20,8 +22,8 @@ struct conv_sample {
 
 typedef void (*conv_fn)(const struct conv_sample *s, const double *x, const float *w, float *y);
 
-/* The kernel for blocks of 8 or 16 channels, or NULL where this processor has none. */
-conv_fn conv_kernel(int block);
+/* For blocks of 8 or 16 channels; NULL without such instructions. */
+conv_fn conv_kernel(enum simd simd);
 void conv_widen(const float *x, int64_t n, double *out);
 /* Pixels computed at once: the kernel reads a row as if its width were a multiple of this. */
 int64_t conv_tile(int block);

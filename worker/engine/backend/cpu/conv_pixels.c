@@ -125,7 +125,7 @@ struct kernel *conv_pixels_kernel(const struct cpu *c, const struct conv_case *c
 
     k->base =
         (struct kernel){.run = run_pixels, .free = free_pixels, .impl = "direct, sums in double"};
-    k->fn = conv_kernel(c->block);
+    k->fn = conv_kernel(c->simd);
     k->samples = x->dim[0];
     k->height = x->dim[2];
     k->width = x->dim[3];

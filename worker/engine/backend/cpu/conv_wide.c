@@ -22,7 +22,7 @@ struct wide_kernel {
 
 bool conv_wide_serves(const struct cpu *c, const struct conv_case *k, const struct node *n)
 {
-    return conv_kernel(c->block) && k->attr->group == 1 && n->n_in == 2 &&
+    return conv_kernel(c->simd) && k->attr->group == 1 && n->n_in == 2 &&
            k->y_layout == CPU_BLOCKED;
 }
 
@@ -116,7 +116,7 @@ struct kernel *conv_wide_kernel(const struct cpu *c, const struct conv_case *con
     struct wide_kernel *k = NEW(struct wide_kernel);
 
     k->base = (struct kernel){.run = run_wide, .free = free_wide, .impl = "direct, sums in double"};
-    k->fn = conv_kernel(c->block);
+    k->fn = conv_kernel(c->simd);
     k->sample = (struct conv_sample){.in_blocks = plain ? 1 : in_blocks,
                                      .depth = plain ? x->dim[1] : c->block,
                                      .out_blocks = out_blocks,

@@ -19,7 +19,7 @@ bool conv_winograd_can(const struct cpu *c, const struct conv_case *k)
     for (int i = 0; i < 2; i++)
         if (k->w.dim[2 + i] != 3 || k->strides[i] != 1 || k->pads_before[i] > 2)
             return false;
-    return winograd_math(c->block, true) && k->attr->group == 1 && k->x_layout == CPU_BLOCKED &&
+    return winograd_math(c->simd, true) && k->attr->group == 1 && k->x_layout == CPU_BLOCKED &&
            k->y_layout == CPU_BLOCKED;
 }
 

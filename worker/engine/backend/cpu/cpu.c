@@ -282,13 +282,21 @@ static bool has_isa(int wanted)
     return ((int)dnnl_get_effective_cpu_isa() & wanted) == wanted;
 }
 
+static enum simd find_simd(void)
+{
+    if (has_isa(dnnl_cpu_isa_avx512_core))
+        return SIMD_AVX512;
+    return has_isa(dnnl_cpu_isa_avx2) && __builtin_cpu_supports("fma") ? SIMD_AVX2 : SIMD_NONE;
+}
+
 static struct backend *open_cpu(int threads, struct error *err)
 {
     struct cpu *c = NEW(struct cpu);
 
     c->base.def = &backend_cpu;
     c->base.threads = threads;
-    c->block = has_isa(dnnl_cpu_isa_avx512_core) ? 16 : 8;
+    c->simd = find_simd();
+    c->block = c->simd == SIMD_AVX512 ? 16 : 8;
     /* Before any primitive exists: the number of threads decides how work is cut. */
     omp_set_dynamic(0);
     omp_set_num_threads(threads);

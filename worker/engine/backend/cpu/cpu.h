@@ -13,6 +13,7 @@
 
 #include "proto/base/vec.h"
 #include "worker/engine/backend/backend.h"
+#include "worker/engine/backend/cpu/simd.h"
 
 /* Layouts: 0 plain, 1 blocked activations, above: memory descriptors that primitives asked for. */
 enum {
@@ -32,7 +33,8 @@ struct cpu {
     struct backend base;
     dnnl_engine_t engine;
     dnnl_stream_t stream;
-    int block; /* channels in a block */
+    enum simd simd;
+    int block; /* channels in a block: 16 with AVX-512, else 8 */
     VEC(struct cpu_layout) opaque;
 };
 

@@ -21,9 +21,10 @@
 #define FN(name) name##_any
 #include "worker/engine/backend/cpu/depthwise_kernels.inc"
 
-const struct depthwise_math *depthwise_math(int block)
+const struct depthwise_math *depthwise_math(enum simd simd)
 {
-    if (block == 16)
-        return &math_16; /* the block's size says that the processor has them */
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &math_8 : &math_any;
+    static const struct depthwise_math *const all[] = {
+        [SIMD_NONE] = &math_any, [SIMD_AVX2] = &math_8, [SIMD_AVX512] = &math_16};
+
+    return all[simd];
 }

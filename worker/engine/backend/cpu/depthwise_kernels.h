@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "worker/engine/backend/cpu/simd.h"
+
 /* All in floats. */
 struct depthwise_pixel {
     int32_t from, to; /* in the plane that is read with its border, and in the other one */
@@ -31,7 +33,7 @@ struct depthwise_math {
                    const float *dy, double *sums);
 };
 
-/* For blocks of 8 or 16 channels. */
-const struct depthwise_math *depthwise_math(int block);
+/* For blocks of 16 channels with AVX-512, else of 8: never NULL. */
+const struct depthwise_math *depthwise_math(enum simd simd);
 
 #endif

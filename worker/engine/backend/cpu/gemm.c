@@ -99,7 +99,7 @@ static struct kernel *gemm_kernel(struct cpu *c, const struct graph *g, const st
 
     (void)err;
     k->base = (struct kernel){.run = run_gemm, .free = free_gemm, .impl = "panels"};
-    k->math = gemm_math(c->block);
+    k->math = gemm_math(c->simd);
     k->rows = graph_shape(g, n->out[0])->dim[0];
     k->columns = graph_shape(g, n->out[0])->dim[1];
     k->inner = a->dim[t->trans_a ? 0 : 1];

@@ -24,11 +24,10 @@
 #define FN(name) name##_4
 #include "worker/engine/backend/cpu/gemm_kernels.inc"
 
-const struct gemm_math *gemm_math(int block)
+const struct gemm_math *gemm_math(enum simd simd)
 {
-    if (block == 16 && __builtin_cpu_supports("avx512f"))
-        return &math_16;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &math_8;
-    return &math_4;
+    static const struct gemm_math *const all[] = {
+        [SIMD_NONE] = &math_4, [SIMD_AVX2] = &math_8, [SIMD_AVX512] = &math_16};
+
+    return all[simd];
 }

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "worker/engine/backend/cpu/simd.h"
+
 /* A panel of y, a few columns wide: y[i][j] = sum over k of a[i][k] b[k][j], or y[i][j] += that. The panel of
  * b is packed: `width` columns side by side, those that do not exist zero. */
 struct gemm_panel {
@@ -19,7 +21,7 @@ struct gemm_math {
     void (*run)(const struct gemm_panel *p);
 };
 
-/* For processors that have blocks of 16 or 8 channels: never NULL. */
-const struct gemm_math *gemm_math(int block);
+/* Never NULL. */
+const struct gemm_math *gemm_math(enum simd simd);
 
 #endif

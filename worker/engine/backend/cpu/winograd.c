@@ -98,7 +98,7 @@ static struct winograd_image image_of(const struct cpu *c, const struct shape *s
 struct winograd winograd_of(const struct cpu *c, const struct shape *in, const struct shape *out,
                             const dnnl_dims_t pads, bool in_double)
 {
-    struct winograd k = {.math = winograd_math(c->block, in_double),
+    struct winograd k = {.math = winograd_math(c->simd, in_double),
                          .block = c->block,
                          .threads = c->base.threads,
                          .in = image_of(c, in),

@@ -56,11 +56,10 @@
 #define FN(name)     name##_8d
 #include "worker/engine/backend/cpu/winograd_kernels.inc"
 
-const struct winograd_math *winograd_math(int block, bool in_double)
+const struct winograd_math *winograd_math(enum simd simd, bool in_double)
 {
-    if (block == 16 && __builtin_cpu_supports("avx512f"))
-        return in_double ? &math_16d : &math_16f;
-    if (block == 8 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return in_double ? &math_8d : &math_8f;
-    return NULL;
+    static const struct winograd_math *const all[][2] = {
+        [SIMD_AVX2] = {&math_8f, &math_8d}, [SIMD_AVX512] = {&math_16f, &math_16d}};
+
+    return all[simd][in_double];
 }

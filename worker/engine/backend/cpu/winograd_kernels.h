@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "worker/engine/backend/cpu/simd.h"
+
 enum {
     WINOGRAD_OUT = 4,         /* outputs of a tile, in height and width */
     WINOGRAD_IN = 6,          /* inputs under it */
@@ -53,7 +55,7 @@ struct winograd_math {
     void (*weight_grad)(const void *du, int64_t step, float *dw);
 };
 
-/* For blocks of 8 or 16 channels, in float or in double; NULL where this processor has none. */
-const struct winograd_math *winograd_math(int block, bool in_double);
+/* For blocks of 8 or 16 channels, in float or in double; NULL without such instructions. */
+const struct winograd_math *winograd_math(enum simd simd, bool in_double);
 
 #endif
