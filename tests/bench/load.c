@@ -15,7 +15,8 @@
 #include "proto/base/str.h"
 
 static const struct opt rows[] = {
-    OPT(struct load_options, address, OPT_TEXT, "address", "of the daemon", .value = "HOST:PORT"),
+    OPT(struct load_options, address, OPT_TEXT, "address", "of the daemon",
+        .value = "HOST:PORT|unix:PATH"),
     OPT(struct load_options, token_file, OPT_TEXT, "token-file", "with a user's token",
         .value = "FILE"),
     OPT(struct load_options, method, OPT_TEXT, "method", "of requests", .value = "METHOD",
@@ -60,7 +61,7 @@ double samples_at(samples *s, double q)
 
 int load_connect(const char *address)
 {
-    char *where = str_fmt("tcp:%s", address);
+    char *where = str_fmt("%s%s", str_starts(address, "unix:") ? "" : "tcp:", address);
     struct error err;
     int fd = socket_connect(where, &err);
 
@@ -94,7 +95,7 @@ void load_request(struct buf *out, const struct load_options *o, const char *met
                   const char *path, const char *more_headers, const struct buf *body)
 {
     buf_fmt(out, "%s %s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n%s", method, path,
-            o->address, token_of(o), more_headers);
+            str_starts(o->address, "unix:") ? "localhost" : o->address, token_of(o), more_headers);
     if (body)
         buf_fmt(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body->len);
     else

@@ -28,6 +28,7 @@ check() { # N
 }
 must 1 bench "${small[@]}"
 check 1
+holds "no sums on one rank" 'has("communication") | not'
 first=$(jq .first_loss "$tmp/log")
 work=$(jq .gflop_per_image "$tmp/log")
 
@@ -37,6 +38,7 @@ check 2
 holds "the loss on 2 ranks" ".first_loss == $first"
 holds "the work on 2 ranks" ".gflop_per_image == $work"
 holds "the collective" '.phase_ms.collective > 0'
+holds "sums over ranks" '.communication | .ms > 0 and .hidden >= 0 and .hidden <= 1'
 holds "each step" '.each | .steps == 6 and .p50_ms > 0 and .p99_ms >= .p50_ms and .max_ms >= .p99_ms and
     .slow >= .slow_undisturbed'
 

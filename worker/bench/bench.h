@@ -77,7 +77,9 @@ struct bench_figures {
     double images, cpu_s;     /* of all these steps; CPU time on all ranks */
     double data_s;            /* likewise, on this rank */
     struct step_times phases; /* likewise */
-    double peak_rss;          /* bytes, of all ranks */
+    double communication_s,
+        hidden_s;    /* likewise: sums over ranks, and what of them the step did not wait for */
+    double peak_rss; /* bytes, of all ranks */
     double memory, planned;   /* bytes of the job on all ranks, as they are and as planned */
     double flops;             /* of an image, without tricks that save some */
     VEC(struct bench_op) ops; /* the longest first */

@@ -93,7 +93,7 @@ bool bench_measure(struct bench_rig *r, const struct bench_options *o, struct be
 {
     size_t n = (size_t)(o->steps * o->repeats);
     struct step_times before;
-    double data_before;
+    double data_before, communication, hidden;
     int64_t images;
 
     f->rates = NEW_ARRAY(double, (size_t)o->repeats);
@@ -103,6 +103,8 @@ bool bench_measure(struct bench_rig *r, const struct bench_options *o, struct be
         return false;
     before = r->step.times;
     data_before = r->data_s;
+    communication = coll_communication_s(r->s.coll);
+    hidden = coll_hidden_s(r->s.coll);
     images = r->images;
     f->cpu_s = -bench_cpu_s();
     for (int64_t i = 0; i < o->repeats; i++)
@@ -110,6 +112,8 @@ bool bench_measure(struct bench_rig *r, const struct bench_options *o, struct be
             return false;
     f->phases = since(before, r->step.times);
     f->data_s = r->data_s - data_before;
+    f->communication_s = coll_communication_s(r->s.coll) - communication;
+    f->hidden_s = coll_hidden_s(r->s.coll) - hidden;
     f->images = (double)(r->images - images);
     f->cpu_s += bench_cpu_s();
     bench_rig_sum(r, &f->cpu_s);

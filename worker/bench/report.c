@@ -103,6 +103,15 @@ static struct json *phases(const struct bench_figures *f)
     return j;
 }
 
+static struct json *communication(const struct bench_figures *f)
+{
+    struct json *j = js_new_object();
+
+    set_real(j, "ms", 1e3 * f->communication_s / (double)f->n_times, 3);
+    set_real(j, "hidden", f->communication_s > 0 ? f->hidden_s / f->communication_s : 0, 3);
+    return j;
+}
+
 /* Shares of the whole step; what no operator took is "other". */
 static struct json *ops(const struct bench_figures *f)
 {
@@ -154,6 +163,8 @@ struct json *bench_report(const struct bench_rig *r, const struct bench_options 
     set_speed(j, o, f);
     set_memory(j, f);
     js_set(j, "phase_ms", phases(f));
+    if (r->s.size > 1)
+        js_set(j, "communication", communication(f));
     js_set(j, "ops", ops(f));
     if (o->each)
         js_set(j, "each", each_step(f));
