@@ -161,7 +161,8 @@ static bool unlink_of(int dir, const struct checkpoint_entry *c, const char *ext
 static bool mark(int dir, const struct checkpoint_entry *c, struct error *err)
 {
     char *name = file_of(c, PINNED_EXT);
-    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
+    /* A FIFO, which a rank may have put there, is not waited for. */
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
     bool ok = fd >= 0 || err_set(err, ERR_IO, "make %s: %s", name, strerror(errno));
 
     if (fd >= 0)

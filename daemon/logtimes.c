@@ -97,14 +97,22 @@ static void note(int fd, const char *path, struct buf *text, int64_t size, int64
     file_write_all(fd, path, line, strlen(line), NULL);
 }
 
+/* What ranks may have put there is neither followed nor waited for. */
+static bool is_file(int fd)
+{
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static void look_at(const char *log, int64_t now_ms)
 {
     char *path = str_fmt("%.*s.times", (int)(strlen(log) - strlen(".log")), log);
-    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
     struct buf text = buf_new(2 * LOGTIMES_MAX);
     struct stat st;
 
-    if (fd >= 0 && lstat(log, &st) == 0 && S_ISREG(st.st_mode) &&
+    if (is_file(fd) && lstat(log, &st) == 0 && S_ISREG(st.st_mode) &&
         file_read_open(fd, path, &text, NULL))
         note(fd, path, &text, st.st_size, now_ms);
     if (fd >= 0)

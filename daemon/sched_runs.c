@@ -292,6 +292,12 @@ static void stop_victims(struct daemon *d, struct look *l, const struct job *by,
     }
 }
 
+/* One that a user made stop for others stops none of them. */
+static bool may_preempt(const struct job *j)
+{
+    return j->preempt && !j->behind;
+}
+
 /* In the order of the queue: whoever goes first, or may preempt, keeps what is soon free for itself; where that is
  * not enough, others are stopped. */
 void sched_preempt(struct daemon *d, struct look *l)
@@ -304,9 +310,9 @@ void sched_preempt(struct daemon *d, struct look *l)
         const struct queue_job *q = &l->jobs.at[i];
         const struct job *j = l->who.at[i]->job;
 
-        if (q->given || !(j->preempt || sched_goes_first(l, j)) || !has_quota(l, i))
+        if (q->given || !(may_preempt(j) || sched_goes_first(l, j)) || !has_quota(l, i))
             continue;
-        if (j->preempt &&
+        if (may_preempt(j) &&
             preempt_choose(soon, hosts_count(d), q->ranks, q->threads, j->priority, v, l->runs.n))
             stop_victims(d, l, j, v, soon);
         if (place_ranks(soon, hosts_count(d), q->ranks, q->threads, given))

@@ -24,18 +24,35 @@ change() { # METHOD ID NAME STATUS [BODY]
 }
 
 start_daemon
+# One that is asked for leaves no trace in the result.
 spec=$(distill_job '.train.epochs = 24 | .checkpoint = {every_epochs: 1000, keep: 1}')
 calm_run "$spec" "$tmp/calm"
 post_job "$spec"
 expect 202 "submitting"
-id=$(body .id) name=
-out=$state/jobs/$id/out
-api POST "/api/v1/jobs/$id:checkpoint"
+calm=$(body .id) name=
+api POST "/api/v1/jobs/$calm:checkpoint"
 problem 409 conflict "a checkpoint of a job that does not run"
-[ "$(get "/api/v1/jobs/$id/checkpoints" .items)" = '[]' ] || fail "checkpoints of a job that has none: $text"
-wait_steps "$id" 2
+[ "$(get "/api/v1/jobs/$calm/checkpoints" .items)" = '[]' ] || fail "checkpoints of a job that has none: $text"
+wait_steps "$calm" 2
+wish "$calm"
+asked=$name
+change PATCH "$calm" "$asked" 200 '{"pinned": true}'
+wait_state "$calm" succeeded 60
+[ "$(get "/api/v1/jobs/$calm/checkpoints" '[.items[].name] | tostring')" = "[\"step-000000096\",\"$asked\"]" ] ||
+    fail "checkpoints of a job that is over ($asked): $text"
+same_run "$state/jobs/$calm/out" "$tmp/calm"
+same_metrics "$calm"
+api POST "/api/v1/jobs/$calm:checkpoint"
+problem 409 conflict "a checkpoint of a job that is over"
+! get "/api/v1/jobs/$calm/artifacts" '.items[].name' | grep pinned || fail "marks are listed as artifacts"
+ctl checkpoints "$calm" rm step-000000096 || fail "distillctl checkpoints rm"
+[ "$(get "/api/v1/jobs/$calm/checkpoints" '[.items[] | .name, .newest] | tostring')" = "[\"$asked\",true]" ] ||
+    fail "the newest is removed: $text"
 
-# One that was asked for is there while the job goes on.
+# It is there while the job goes on.
+submit '.train.epochs = 100000 | .checkpoint = {every_epochs: 99999, keep: 1}'
+out=$state/jobs/$id/out name=
+wait_steps "$id" 2
 wish "$id"
 first=$name
 [ "$(get "/api/v1/jobs/$id/checkpoints/$first" '[.newest, .pinned, .size_bytes, .sha256 != null, .created_at != null] | tostring')" = \
@@ -60,6 +77,9 @@ change DELETE "$id" "$first" 409
 [[ $text == *'is pinned'* ]] || fail "a pinned one: $text"
 [[ $(ctl checkpoints "$id") == *"$name "*" newest "*"$first "*" pinned "* ]] || fail "distillctl checkpoints: $(ctl checkpoints "$id")"
 ctl checkpoints "$id" unpin "$first" || fail "distillctl checkpoints unpin"
+mkfifo "$out/checkpoints/$first.pinned"
+change PATCH "$id" "$first" 503 '{"pinned": true}'
+rm "$out/checkpoints/$first.pinned"
 change DELETE "$id" "$first" 204
 change GET "$id" "$first" 404
 [ ! -e "$out/checkpoints/$first.json" ] || fail "a removed checkpoint is there"
@@ -73,17 +93,8 @@ for odd in '..%2Fspec' '..%2F..%2F..%2Ftoken' "$first.safetensors" step-1 'step-
 done
 change PATCH "$id" "$name" 422 '{"pinned": 1, "x": 2}'
 [ -s "$out/spec.json" ] && [ -s "$state/token" ] || fail "something else was removed"
-
-# All of that has left no trace in the result; over, the job needs none of them.
-wait_state "$id" succeeded 60
-same_run "$out" "$tmp/calm"
-same_metrics "$id"
-newest "$id"
-api POST "/api/v1/jobs/$id:checkpoint"
-problem 409 conflict "a checkpoint of a job that is over"
-! get "/api/v1/jobs/$id/artifacts" '.items[].name' | grep pinned || fail "marks are listed as artifacts"
-ctl checkpoints "$id" rm "$name" || fail "distillctl checkpoints rm"
-[ "$(get "/api/v1/jobs/$id/checkpoints" .items)" = '[]' ] || fail "all are removed: $text"
+verb "$id" cancel
+wait_state "$id" cancelled
 api GET /api/v1/audit
 [ "$(body '[.items[] | select(.method == "DELETE" and .status == 204)] | length')" = 2 ] || fail "audit: $text"
 stop_daemon

@@ -624,6 +624,30 @@ START_TEST(who_was_made_to_stop_goes_behind_those_who_wait)
 }
 END_TEST
 
+START_TEST(who_was_made_to_stop_stops_nobody)
+{
+    struct daemon d;
+    struct job *runs, *back;
+
+    rig_open(&d, "gentle", 16);
+    runs = running(&d, 1, 2);
+    runs->ranks_min = 2;
+    runs->preemptible = true;
+    runs->min_runtime_ms = 0;
+    back = rig_submit(&d, 2);
+    back->ranks = back->ranks_min = back->ranks_max = 2;
+    back->preempt = true;
+    back->priority = 5;
+    back->behind = back->seq;
+    look_at_queue(&d);
+    ck_assert(!runs->yield_requested);
+    back->behind = 0;
+    look_at_queue(&d);
+    ck_assert(runs->yield_requested);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(while_the_queue_is_paused_nothing_stops)
 {
     struct daemon d;
@@ -644,4 +668,4 @@ UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_no
           a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
           free_slots_are_taken_up_in_time, slots_are_taken_up_when_they_are_free,
           while_the_queue_is_paused_nothing_stops, who_is_held_keeps_no_slots,
-          who_was_made_to_stop_goes_behind_those_who_wait)
+          who_was_made_to_stop_goes_behind_those_who_wait, who_was_made_to_stop_stops_nobody)
