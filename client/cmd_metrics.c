@@ -1,5 +1,7 @@
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cmd.h"
@@ -10,6 +12,7 @@
 struct metrics {
     const char *id, *split;
     opt_list names;
+    bool csv;
 };
 
 static const struct opt rows[] = {
@@ -19,6 +22,7 @@ static const struct opt rows[] = {
         .value = "N"),
     OPT(struct metrics, split, OPT_TEXT, "split", "only this split: train, val or test",
         .value = "S"),
+    OPT(struct metrics, csv, OPT_FLAG, "csv", "all points as CSV: name,split,step,value"),
 };
 
 static const struct out_column summary_columns[] = {
@@ -89,19 +93,44 @@ static struct json *only_split(const struct json *all, const char *split)
     return kept;
 }
 
+static bool print_bytes(const char *bytes, size_t len, void *arg, struct error *err)
+{
+    (void)arg;
+    return fwrite(bytes, 1, len, stdout) == len ||
+           err_set(err, ERR_IO, "writing to standard output failed");
+}
+
+/* As the server writes it. */
+static bool print_csv(struct ctl *c, const struct metrics *o, const char *rest, struct error *err)
+{
+    struct http *h = ctl_http(c, err);
+    char *path = url_job(o->id, rest);
+    const struct http_request r = {.path = path, .accept = "text/csv", .sink = print_bytes};
+    bool ok = h && http_send(h, &r, err);
+
+    free(path);
+    return ok;
+}
+
 static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct metrics *o = opts;
     struct buf rest = buf_new(0);
-    struct json *answer, *kept;
+    struct json *answer = NULL, *kept;
+    bool ok = false;
 
+    if (o->csv && (o->split || c->json))
+        return err_set(err, ERR_INVALID, "--csv goes without --%s", o->split ? "split" : "json");
     buf_str(&rest, "/metrics/series");
     for (size_t i = 0; i < o->names.n; i++)
         url_query(&rest, "name", o->names.at[i]);
-    answer = ctl_job(c, NULL, o->id, buf_text(&rest), err);
+    if (o->csv)
+        ok = print_csv(c, o, buf_text(&rest), err);
+    else
+        answer = ctl_job(c, NULL, o->id, buf_text(&rest), err);
     buf_free(&rest);
     if (!answer)
-        return false;
+        return ok;
     kept = only_split(js_get(answer, "series"), o->split);
     if (c->json) {
         js_set(answer, "series", kept);

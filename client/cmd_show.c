@@ -136,6 +136,7 @@ static void describe(const struct json *job, struct buf *b)
         {"state", "state", add_value},
         {"reason", "reason.code", add_value},
         {"", "reason.message", add_value},
+        {"cloned from", "cloned_from", add_value},
         {"created", "created_at", add_time},
         {"started", "started_at", add_time},
         {"finished", "finished_at", add_time},

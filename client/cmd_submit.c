@@ -1,3 +1,5 @@
+#include <inttypes.h>
+
 #include "client/cmd.h"
 #include "client/ctl.h"
 #include "client/follow.h"
@@ -8,7 +10,7 @@
 struct submit {
     struct spec_source from;
     opt_list more;
-    bool wait, dry_run;
+    bool wait, dry_run, simulate;
     double timeout_s;
 };
 
@@ -20,6 +22,9 @@ static const struct opt rows[] = {
     OPT(struct submit, dry_run, OPT_FLAG, "dry-run",
         "submit nothing: check the spec here and show it with its defaults, or the jobs of a "
         "sweep"),
+    OPT(struct submit, simulate, OPT_FLAG, "simulate",
+        "submit nothing: ask the server whether it would take the job now, and when it would "
+        "start"),
     OPT(struct submit, timeout_s, OPT_REAL, "timeout",
         "with --wait: give up after S seconds (exit status 4; the job goes on)", .value = "S"),
 };
@@ -29,6 +34,60 @@ static bool preview(struct ctl *c, const struct submit *o, struct error *err)
     struct json *spec = spec_load(c, &o->from, err);
     bool ok = spec && spec_check(c, spec, err) && preview_show(c, spec, err);
 
+    js_free(spec);
+    return ok;
+}
+
+/* "starts now, 2 ranks on localhost:2", or why it waits. */
+static void print_forecast(const struct json *answer)
+{
+    const struct json *f = js_get(answer, "forecast");
+    const char *planned = js_string(js_get(f, "planned_start"), NULL);
+    struct buf b = buf_new(0);
+
+    if (js_int(js_get(answer, "jobs"), 1) > 1)
+        buf_fmt(&b, "%" PRId64 " jobs, the first of which ", js_int(js_get(answer, "jobs"), 1));
+    if (js_bool(js_get(f, "starts_now"), false)) {
+        buf_fmt(&b, "starts now, %" PRId64 " ranks on ", js_int(js_get(f, "ranks"), 0));
+        out_clean(&b, js_string(js_get(f, "placement"), "?"));
+    } else {
+        buf_fmt(&b, "waits, %" PRId64 " ahead: ", js_int(js_get(f, "ahead"), 0));
+        out_clean(&b, js_string(js_path(f, "reason.message"), "?"));
+        if (planned) {
+            buf_str(&b, "; planned to start at ");
+            out_clean(&b, planned);
+        }
+    }
+    buf_str(&b, "\n");
+    out_print(&b);
+    buf_free(&b);
+}
+
+/* What it would be refused for, as if it had been. */
+static bool is_admitted(struct ctl *c, const struct json *answer, struct error *err)
+{
+    const struct json *refusal = js_get(answer, "refusal");
+
+    if (js_kind(refusal) == JS_NULL)
+        return true;
+    js_free(c->errors);
+    c->errors =
+        js_kind(js_get(refusal, "errors")) == JS_ARRAY ? js_copy(js_get(refusal, "errors")) : NULL;
+    return err_set(err, ERR_INVALID, "it would be refused: %s",
+                   js_string(js_get(refusal, "detail"), "?"));
+}
+
+static bool simulate(struct ctl *c, const struct submit *o, struct error *err)
+{
+    struct json *spec = spec_load(c, &o->from, err);
+    struct json *answer = spec ? ctl_call(c, "POST", "/api/v1/queue:simulate", spec, err) : NULL;
+    bool ok = answer;
+
+    if (answer && c->json)
+        out_json(answer);
+    else if (answer && (ok = is_admitted(c, answer, err)))
+        print_forecast(answer);
+    js_free(answer);
     js_free(spec);
     return ok;
 }
@@ -85,8 +144,9 @@ static bool submit_all(struct ctl *c, const struct submit *o, struct error *err)
     struct json *answer;
     bool ok;
 
-    if (o->dry_run)
-        return err_set(err, ERR_INVALID, "--dry-run shows one job at a time");
+    if (o->dry_run || o->simulate)
+        return err_set(err, ERR_INVALID, "--%s shows one job at a time",
+                       o->dry_run ? "dry-run" : "simulate");
     answer = spec_submit_all(c, &o->from, &o->more, err);
     ok = answer && (print_ids(c, answer) || err_set(err, ERR_IO, "standard output"));
     if (ok && o->wait)
@@ -101,7 +161,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 
     if (o->more.n || spec_is_list(&o->from))
         return submit_all(c, o, err);
-    return o->dry_run ? preview(c, o, err) : submit(c, o, err);
+    return o->dry_run ? preview(c, o, err) : o->simulate ? simulate(c, o, err) : submit(c, o, err);
 }
 
 const struct command cmd_submit = {

@@ -120,6 +120,25 @@ static void add_actions(const struct line *l)
         add(l, actions[i], "");
 }
 
+static void add_changes(const struct line *l)
+{
+    static const char *const changes[] = {"pin", "unpin", "rm"};
+
+    for (size_t i = 0; i < ARRAY_LEN(changes); i++)
+        add(l, changes[i], "");
+}
+
+static void add_checkpoints(const struct line *l)
+{
+    struct json *list = ctl_job(l->ctl, NULL, l->first, "/checkpoints", NULL);
+    const struct json *items = js_get(list, "items");
+
+    for (size_t i = 0; i < js_len(items); i++)
+        add(l, js_string(js_get(js_at(items, i), "name"), ""),
+            js_bool(js_get(js_at(items, i), "pinned"), false) ? "pinned" : "");
+    js_free(list);
+}
+
 static void add_presets(const struct line *l)
 {
     for (size_t i = 0; i < n_presets; i++)
@@ -148,6 +167,7 @@ static void add_values(const struct line *l, const char *name)
         {"DATASET", add_datasets}, {"ACTION", add_actions},
         {"PRESET", add_presets},   {"TOKEN", add_tokens},
         {"SCOPE", add_scopes},     {"WHAT", add_token_actions},
+        {"CHANGE", add_changes},   {"CHECKPOINT", add_checkpoints},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)

@@ -25,8 +25,8 @@ static bool print_overview(void)
             "Submits knowledge-distillation jobs to distilld, watches them, gets the results.\n\n"
             "Commands:\n");
     for (size_t i = 0; i < n_commands; i++)
-        buf_fmt(&b, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
-    buf_str(&b, "  help        print the help of a command\n");
+        buf_fmt(&b, "  %-11s  %s\n", commands[i]->name, commands[i]->summary);
+    buf_str(&b, "  help         print the help of a command\n");
     global_help(&b);
     buf_str(&b, "\n");
     opt_fold(&b, 0,

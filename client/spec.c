@@ -140,8 +140,7 @@ static struct json *post_once(struct ctl *c, const char *path, const struct json
 
 /* A request that was lost on its way may have been carried out or not: under the same key it is sent
  * again, until the daemon, which may be starting anew and under another address, has answered. */
-static struct json *post(struct ctl *c, const char *path, const struct json *spec,
-                         struct error *err)
+struct json *spec_post(struct ctl *c, const char *path, const struct json *spec, struct error *err)
 {
     double until = clock_mono_s() + patience_s;
     bool lost = false;
@@ -161,7 +160,7 @@ static struct json *post(struct ctl *c, const char *path, const struct json *spe
 struct json *spec_submit(struct ctl *c, const struct spec_source *from, struct error *err)
 {
     struct json *spec = spec_load(c, from, err);
-    struct json *job = spec ? post(c, "/api/v1/jobs", spec, err) : NULL;
+    struct json *job = spec ? spec_post(c, "/api/v1/jobs", spec, err) : NULL;
 
     js_free(spec);
     if (job && !js_string(js_get(job, "id"), NULL)) {
@@ -231,7 +230,7 @@ struct json *spec_submit_all(struct ctl *c, const struct spec_source *from, cons
     js_set(body, "jobs", jobs);
     js_set(body, "atomic", js_new_bool(true));
     if (ok)
-        answer = post(c, "/api/v1/jobs:batch", body, err);
+        answer = spec_post(c, "/api/v1/jobs:batch", body, err);
     js_free(body);
     return answer;
 }

@@ -38,6 +38,8 @@ struct json *spec_submit_all(struct ctl *c, const struct spec_source *from, cons
                              struct error *err);
 /* Whether the file holds an array of jobs. */
 bool spec_is_list(const struct spec_source *from);
+/* A request that brings jobs, under a key of its own: sent again, and again, when the answer is lost. */
+struct json *spec_post(struct ctl *c, const char *path, const struct json *body, struct error *err);
 /* Loaded and submitted: the server's job object. */
 struct json *spec_submit(struct ctl *c, const struct spec_source *from, struct error *err);
 

@@ -14,6 +14,8 @@ void api_job_cancel(struct daemon *d, struct request *r);
 void api_job_retry(struct daemon *d, struct request *r);
 void api_job_hold(struct daemon *d, struct request *r);
 void api_job_release(struct daemon *d, struct request *r);
+void api_job_preempt(struct daemon *d, struct request *r);
+void api_job_checkpoint(struct daemon *d, struct request *r);
 
 /* api_webhooks.c */
 void api_webhook_add(struct daemon *d, struct request *r);
@@ -44,12 +46,19 @@ void api_job_batch(struct daemon *d, struct request *r);
 
 /* api_queue.c */
 void api_queue(struct daemon *d, struct request *r);
+void api_queue_simulate(struct daemon *d, struct request *r);
 void api_queue_pause(struct daemon *d, struct request *r);
 void api_queue_resume(struct daemon *d, struct request *r);
 /* api_projects.c */
 void api_project_list(struct daemon *d, struct request *r);
 void api_project_get(struct daemon *d, struct request *r);
 void api_project_put(struct daemon *d, struct request *r);
+/* api_spec.c */
+void api_job_clone(struct daemon *d, struct request *r);
+void api_job_spec(struct daemon *d, struct request *r);
+void api_job_normalized(struct daemon *d, struct request *r);
+void api_job_record(struct daemon *d, struct request *r);
+
 /* api_resize.c */
 void api_job_resize(struct daemon *d, struct request *r);
 
@@ -59,12 +68,22 @@ void api_job_summary(struct daemon *d, struct request *r);
 /* api_history.c */
 void api_job_attempts(struct daemon *d, struct request *r);
 void api_job_events(struct daemon *d, struct request *r);
+void api_job_attempt(struct daemon *d, struct request *r);
+void api_job_metrics(struct daemon *d, struct request *r);
 void api_job_series(struct daemon *d, struct request *r);
 
-/* api_files.c */
+/* api_logs.c */
 void api_job_logs(struct daemon *d, struct request *r);
+
+/* api_files.c */
 void api_job_artifacts(struct daemon *d, struct request *r);
 void api_job_artifact(struct daemon *d, struct request *r);
+
+/* api_checkpoints.c */
+void api_checkpoint_list(struct daemon *d, struct request *r);
+void api_checkpoint_get(struct daemon *d, struct request *r);
+void api_checkpoint_change(struct daemon *d, struct request *r);
+void api_checkpoint_delete(struct daemon *d, struct request *r);
 
 /* api_uploads.c */
 void api_upload_create(struct daemon *d, struct request *r);
@@ -99,13 +118,18 @@ void api_metrics(struct daemon *d, struct request *r);
 void api_catalog(struct daemon *d, struct request *r);
 void api_version(struct daemon *d, struct request *r);
 void api_nodes(struct daemon *d, struct request *r);
+void api_node_get(struct daemon *d, struct request *r);
 void api_node_drain(struct daemon *d, struct request *r);
 void api_node_resume(struct daemon *d, struct request *r);
 void api_session(struct daemon *d, struct request *r);
 void api_healthz(struct daemon *d, struct request *r);
 void api_readyz(struct daemon *d, struct request *r);
-void api_openapi(struct daemon *d, struct request *r);
 void api_problem(struct daemon *d, struct request *r);
+
+/* api_openapi.c */
+void api_openapi(struct daemon *d, struct request *r);
+void api_openapi_json(struct daemon *d, struct request *r);
+void api_job_schema(struct daemon *d, struct request *r);
 
 /* api_audit.c */
 void api_audit(struct daemon *d, struct request *r);
@@ -129,6 +153,11 @@ const struct job *api_find_job(struct daemon *d, const struct caller *who, const
 const struct job *api_job_of(struct daemon *d, struct request *r, struct job **owned);
 /* A file of the job's run directory for reading; -1 when there is none. */
 int api_open_artifact(const struct daemon *d, const char *id, const char *name);
+/* The entries of a folder in there, which may be none; as scandir. */
+struct dirent;
+int api_scan(int dir, const char *folder, struct dirent ***entries,
+             int (*wanted)(const struct dirent *e),
+             int (*order)(const struct dirent **a, const struct dirent **b));
 /* For whom a job is made. */
 struct api_client {
     struct daemon *daemon;
@@ -139,6 +168,12 @@ struct api_client {
 void api_check_job(const JobSpec *spec, struct problems *p, void *api_client);
 /* The job of a spec as it was sent, which is completed; NULL with problems. */
 struct job *api_make_job(const struct api_client *c, struct json *written, struct problems *p);
+/* The same for a request, which gets its answer when there are problems; NULL of NULL. */
+struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written);
+/* Accepts the job, and answers when that is on disk. */
+struct idempotency;
+void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
+                    const struct idempotency *idempotency);
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns

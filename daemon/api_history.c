@@ -1,4 +1,6 @@
 /* What a job has been through: attempts, changes of state, metrics. */
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +17,7 @@ static struct json *time_of(int64_t wall_ms)
     return wall_ms ? js_new_string(clock_text(wall_ms, text)) : js_new_null();
 }
 
-static void add_attempt(const struct attempt_row *row, void *items)
+static struct json *attempt_json(const struct attempt_row *row)
 {
     struct json *j = js_new_object();
     const struct attempt_exit *e = &row->end;
@@ -31,7 +33,12 @@ static void add_attempt(const struct attempt_row *row, void *items)
     js_set(j, "lost", js_new_bool(e->lost));
     js_set(j, "class", e->class ? js_new_string(failure_name(e->class)) : js_new_null());
     js_set(j, "message", js_new_string(e->message));
-    js_push(items, j);
+    return j;
+}
+
+static void add_attempt(const struct attempt_row *row, void *items)
+{
+    js_push(items, attempt_json(row));
 }
 
 static void add_event(const struct event_row *row, void *items)
@@ -49,6 +56,23 @@ static void add_event(const struct event_row *row, void *items)
 static bool read_attempts(struct daemon *d, const char *job, struct json *items, struct error *err)
 {
     return store_attempts(d->store, job, add_attempt, items, err);
+}
+
+static void add_series(const struct series_row *row, void *items)
+{
+    struct json *j = js_new_object();
+
+    js_set(j, "name", js_new_string(row->name));
+    js_set(j, "split", js_new_string(row->split));
+    js_set(j, "first_step", js_new_int(row->first));
+    js_set(j, "last_step", js_new_int(row->last));
+    js_set(j, "points", js_new_int(row->points));
+    js_push(items, j);
+}
+
+static bool read_catalogue(struct daemon *d, const char *job, struct json *items, struct error *err)
+{
+    return store_metrics_catalogue(d->store, job, add_series, items, err);
 }
 
 static bool read_events(struct daemon *d, const char *job, struct json *items, struct error *err)
@@ -85,9 +109,54 @@ void api_job_attempts(struct daemon *d, struct request *r)
     reply_rows(d, r, read_attempts);
 }
 
+struct sought {
+    int64_t number;
+    struct json *found;
+};
+
+static void seek_attempt(const struct attempt_row *row, void *arg)
+{
+    struct sought *s = arg;
+
+    if (row->number == s->number)
+        s->found = attempt_json(row);
+}
+
+static void reply_attempt(struct daemon *d, struct request *r, const struct job *j)
+{
+    struct sought s = {.number = 0};
+    struct error err;
+
+    if (!str_int(r->params[1], 1, INT64_MAX, &s.number) || s.number > j->attempt)
+        problem_reply(r, "not_found", NULL,
+                      "job %s has no attempt \"%.40s\"; its newest is %" PRId64, j->id,
+                      r->params[1], j->attempt);
+    else if (!store_attempts(d->store, j->id, seek_attempt, &s, &err))
+        problem_reply_error(r, &err);
+    else if (s.found)
+        reply_json(r, 200, s.found);
+    else
+        problem_reply(r, "not_found", NULL, "job %s has no attempt %" PRId64, j->id, s.number);
+}
+
+void api_job_attempt(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+
+    if (j)
+        reply_attempt(d, r, j);
+    job_destroy(owned);
+}
+
 void api_job_events(struct daemon *d, struct request *r)
 {
     reply_rows(d, r, read_events);
+}
+
+void api_job_metrics(struct daemon *d, struct request *r)
+{
+    reply_rows(d, r, read_catalogue);
 }
 
 /* Written as text at once: a long run has tens of thousands of points. */
@@ -97,15 +166,14 @@ enum {
 
 struct series_text {
     struct buf text;
+    bool csv;
     size_t max;         /* points of a series; 0: all */
     char *name, *split; /* of the series that is open; NULL: none */
     VEC(struct thin_point) points;
 };
 
-static void close_series(struct series_text *s)
+static void write_points(struct series_text *s, size_t n)
 {
-    size_t n = s->max ? thin(s->points.at, s->points.n, s->max) : s->points.n;
-
     for (size_t i = 0; i < n; i++) {
         buf_fmt(&s->text, i ? ",[%lld," : "[%lld,", (long long)s->points.at[i].step);
         js_write_real(s->points.at[i].value, &s->text);
@@ -113,6 +181,40 @@ static void close_series(struct series_text *s)
     }
     if (s->name)
         buf_str(&s->text, "]}");
+}
+
+/* A name as a field of RFC 4180. */
+static void write_field(const char *text, struct buf *b)
+{
+    if (!strpbrk(text, ",\"\r\n")) {
+        buf_str(b, text);
+        return;
+    }
+    buf_str(b, "\"");
+    for (; *text; text++)
+        buf_add(b, *text == '"' ? "\"\"" : text, *text == '"' ? 2 : 1);
+    buf_str(b, "\"");
+}
+
+/* What is not finite has no value. */
+static void write_lines(struct series_text *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        write_field(s->name, &s->text);
+        buf_str(&s->text, ",");
+        write_field(s->split, &s->text);
+        buf_fmt(&s->text, ",%lld,", (long long)s->points.at[i].step);
+        if (isfinite(s->points.at[i].value))
+            js_write_real(s->points.at[i].value, &s->text);
+        buf_str(&s->text, "\r\n");
+    }
+}
+
+static void close_series(struct series_text *s)
+{
+    size_t n = s->max ? thin(s->points.at, s->points.n, s->max) : s->points.n;
+
+    (s->csv ? write_lines : write_points)(s, n);
     free(s->name);
     free(s->split);
     s->name = s->split = NULL;
@@ -123,6 +225,8 @@ static void open_series(struct series_text *s, const struct metric_point *p, boo
 {
     s->name = str_dup(p->name);
     s->split = str_dup(p->split);
+    if (s->csv)
+        return;
     buf_str(&s->text, first ? "{\"name\":" : ",{\"name\":");
     js_write_string(p->name, &s->text);
     buf_str(&s->text, ",\"split\":");
@@ -134,7 +238,7 @@ static void add_point(const struct metric_point *p, void *arg)
 {
     struct series_text *s = arg;
     bool same = s->name && strcmp(s->name, p->name) == 0 && strcmp(s->split, p->split) == 0;
-    bool first = !s->name && s->text.data[s->text.len - 1] == '[';
+    bool first = !s->name && buf_text(&s->text)[s->text.len - 1] == '[';
 
     if (!same) {
         close_series(s);
@@ -172,6 +276,13 @@ static bool read_series(struct daemon *d, struct request *r, struct metric_query
     return ok;
 }
 
+static bool wants_csv(const struct request *r)
+{
+    const char *accept = http_header(r, "Accept");
+
+    return accept && strstr(accept, "text/csv");
+}
+
 void api_job_series(struct daemon *d, struct request *r)
 {
     struct job *owned;
@@ -191,11 +302,16 @@ void api_job_series(struct daemon *d, struct request *r)
     }
     q.job = j->id;
     s.max = (size_t)max;
-    buf_str(&s.text, "{\"series\":[");
+    s.csv = wants_csv(r);
+    buf_str(&s.text, s.csv ? "name,split,step,value\r\n" : "{\"series\":[");
+    http_add_header(r, "Vary", "Accept");
     if (read_series(d, r, &q, &s, &err)) {
         close_series(&s);
-        buf_str(&s.text, "]}");
-        reply_bytes(r, 200, "application/json; charset=utf-8", s.text.data, s.text.len);
+        buf_str(&s.text, s.csv ? "" : "]}");
+        reply_bytes(r, 200,
+                    s.csv ? "text/csv; charset=utf-8; header=present"
+                          : "application/json; charset=utf-8",
+                    s.text.data, s.text.len);
     } else {
         close_series(&s);
         problem_reply_error(r, &err);

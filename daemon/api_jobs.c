@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "daemon/api.h"
+#include "daemon/audit.h"
 #include "daemon/hosts.h"
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
@@ -152,31 +153,36 @@ struct job *api_make_job(const struct api_client *c, struct json *written, struc
     struct api_client client = *c;
     struct job *j = NULL;
     JobSpec *spec;
+    char *sent;
 
     if (project && js_kind(written) == JS_OBJECT && js_kind(js_get(written, "project")) == JS_NULL)
         js_set(written, "project", js_new_string(project));
+    sent = js_text(written, JS_COMPACT);
     refs_pin(c->daemon, written, p);
     spec = sweep_check(written, api_check_job, &client, p);
-    if (!p->list.n)
+    if (!p->list.n) {
         j = make_job(spec, written);
+        j->written = sent;
+        sent = NULL;
+    }
+    free(sent);
     if (j && c->trace)
         snprintf(j->trace, sizeof(j->trace), "%s", c->trace);
     job_free(spec);
     return j;
 }
 
-/* The job of the body, or NULL when the answer was given. */
-static struct job *read_job(struct daemon *d, struct request *r)
+struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written)
 {
     struct problems p = {0};
-    struct json *written = api_body(r, "a job");
     struct job *j =
-        written ? api_make_job(&(struct api_client){d, &r->caller, r->trace}, written, &p) : NULL;
+        take_written ? api_make_job(&(struct api_client){d, &r->caller, r->trace}, take_written, &p)
+                     : NULL;
 
     if (p.list.n)
         problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
                       p.list.n == 1 ? "" : "s");
-    js_free(written);
+    js_free(take_written);
     problems_free(&p);
     return j;
 }
@@ -186,8 +192,8 @@ static char *answer_job(const struct intake_request *q)
     return job_text(q->jobs.at[0], true);
 }
 
-static void submit(struct daemon *d, struct request *r, struct job *take_job,
-                   const struct idempotency *idempotency)
+void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
+                    const struct idempotency *idempotency)
 {
     struct intake_request *q = NEW(struct intake_request);
 
@@ -209,11 +215,11 @@ void api_job_submit(struct daemon *d, struct request *r)
 
     if (!validate && !idempotency_begin(d, r, &idempotency))
         return;
-    j = read_job(d, r);
+    j = api_take_job(d, r, api_body(r, "a job"));
     if (!j)
         return;
     if (!validate) {
-        submit(d, r, j, &idempotency);
+        api_accept_job(d, r, j, &idempotency);
         return;
     }
     answer = js_new_object();
@@ -369,23 +375,51 @@ void api_job_retry(struct daemon *d, struct request *r)
     act(d, r, lifecycle_retry);
 }
 
-static void set_hold(struct daemon *d, struct request *r, bool hold)
+/* 200 where it was so already. */
+static void act_once(struct daemon *d, struct request *r,
+                     bool (*verb)(struct daemon *d, const char *id, bool *already,
+                                  struct error *err))
 {
     struct error err;
     bool already;
 
-    if (lifecycle_hold(d, r->params[0], hold, &already, &err))
+    if (verb(d, r->params[0], &already, &err))
         reply_job(d, r, already ? 200 : 202);
     else
         problem_reply_error(r, &err);
 }
 
+static bool hold(struct daemon *d, const char *id, bool *already, struct error *err)
+{
+    return lifecycle_hold(d, id, true, already, err);
+}
+
+static bool release(struct daemon *d, const char *id, bool *already, struct error *err)
+{
+    return lifecycle_hold(d, id, false, already, err);
+}
+
 void api_job_hold(struct daemon *d, struct request *r)
 {
-    set_hold(d, r, true);
+    act_once(d, r, hold);
 }
 
 void api_job_release(struct daemon *d, struct request *r)
 {
-    set_hold(d, r, false);
+    act_once(d, r, release);
+}
+
+void api_job_preempt(struct daemon *d, struct request *r)
+{
+    act_once(d, r, lifecycle_step_back);
+}
+
+void api_job_checkpoint(struct daemon *d, struct request *r)
+{
+    struct error err;
+
+    if (lifecycle_checkpoint(d, r->params[0], &err) && audit_note(d, r, r->params[0], &err))
+        reply_job(d, r, 202);
+    else
+        problem_reply_error(r, &err);
 }

@@ -8,6 +8,16 @@ void api_nodes(struct daemon *d, struct request *r)
     reply_json(r, 200, hosts_json(d));
 }
 
+void api_node_get(struct daemon *d, struct request *r)
+{
+    struct json *node = hosts_node_json(d, r->params[0]);
+
+    if (node)
+        reply_json(r, 200, node);
+    else
+        problem_reply(r, "not_found", NULL, "there is no host \"%.60s\"", r->params[0]);
+}
+
 static void set_drained(struct daemon *d, struct request *r, bool drained)
 {
     struct error err;

@@ -1,9 +1,14 @@
-/* The queue as a whole. */
+/* The queue as a whole, and what it would do with one more job. */
+#include <stdlib.h>
+
 #include "daemon/api.h"
 #include "daemon/hosts.h"
+#include "daemon/needs.h"
 #include "daemon/problem.h"
+#include "daemon/projects.h"
 #include "daemon/reach.h"
 #include "daemon/sched.h"
+#include "proto/base/clock.h"
 
 static void reply_queue(struct daemon *d, struct request *r)
 {
@@ -49,4 +54,95 @@ void api_queue_pause(struct daemon *d, struct request *r)
 void api_queue_resume(struct daemon *d, struct request *r)
 {
     set_paused(d, r, false);
+}
+
+/* -- What would be -------------------------------------------------------------------------------------- */
+
+/* What POST /jobs would answer instead. */
+static struct json *refusal(const char *code, const char *detail, const struct problems *errors)
+{
+    const struct problem_kind *k = problem_find(code);
+    struct json *j = js_new_object();
+
+    js_set(j, "status", js_new_int(k->status));
+    js_set(j, "code", js_new_string(k->code));
+    js_set(j, "detail", js_new_string(detail));
+    if (errors)
+        js_set(j, "errors", problems_json(errors));
+    return j;
+}
+
+static struct json *refusal_of(const struct error *err)
+{
+    const char *code = err_name(err->code);
+
+    return refusal(problem_find(code) ? code : "failed", err->msg, NULL);
+}
+
+static struct json *forecast_json(const struct sched_forecast *f)
+{
+    struct json *j = js_new_object(), *why = js_new_null();
+    char text[CLOCK_TEXT];
+
+    if (f->why.code[0]) {
+        js_free(why);
+        why = js_new_object();
+        js_set(why, "code", js_new_string(f->why.code));
+        js_set(why, "message", js_new_string(f->why.message));
+    }
+    js_set(j, "starts_now", js_new_bool(f->starts));
+    js_set(j, "ranks", js_new_int(f->ranks));
+    js_set(j, "placement", f->placement ? js_new_string(f->placement) : js_new_null());
+    js_set(j, "planned_start",
+           f->planned_ms ? js_new_string(clock_text(f->planned_ms, text)) : js_new_null());
+    js_set(j, "ahead", js_new_int((int64_t)f->ahead));
+    js_set(j, "stops", js_new_int((int64_t)f->stops));
+    js_set(j, "reason", why);
+    return j;
+}
+
+/* Of a sweep, for the first of its jobs. */
+static struct json *look_ahead(struct daemon *d, struct job *j)
+{
+    struct sched_forecast f;
+    struct json *answer;
+
+    j->sweep.total = 0;
+    sched_forecast(d, j, &f);
+    answer = forecast_json(&f);
+    free(f.placement);
+    return answer;
+}
+
+static void reply_forecast(struct daemon *d, struct request *r, struct job *j,
+                           const struct problems *p)
+{
+    struct json *answer = js_new_object(), *why_not = NULL;
+    int64_t jobs = j && job_is_sweep(j) ? j->sweep.total : 1;
+    struct error err;
+
+    if (!j)
+        why_not = refusal("invalid", "the job is not valid", p);
+    else if (!projects_has_room(d, j->project, &err) || !needs_look(d, j, &err))
+        why_not = refusal_of(&err);
+    js_set(answer, "admitted", js_new_bool(!why_not));
+    js_set(answer, "jobs", js_new_int(j ? jobs : 0));
+    js_set(answer, "forecast", why_not ? js_new_null() : look_ahead(d, j));
+    js_set(answer, "refusal", why_not ? why_not : js_new_null());
+    reply_json(r, 200, answer);
+}
+
+void api_queue_simulate(struct daemon *d, struct request *r)
+{
+    struct json *written = api_body(r, "a job");
+    struct problems p = {0};
+    struct job *j;
+
+    if (!written)
+        return;
+    j = api_make_job(&(struct api_client){d, &r->caller, NULL}, written, &p);
+    reply_forecast(d, r, j, &p);
+    job_destroy(j);
+    problems_free(&p);
+    js_free(written);
 }

@@ -70,16 +70,6 @@ void api_readyz(struct daemon *d, struct request *r)
         problem_reply_error(r, &err);
 }
 
-void api_openapi(struct daemon *d, struct request *r)
-{
-    static const char text[] =
-#include "daemon/openapi.inc"
-        ;
-
-    (void)d;
-    reply_bytes(r, 200, "application/yaml; charset=utf-8", text, strlen(text));
-}
-
 void api_problem(struct daemon *d, struct request *r)
 {
     const struct problem_kind *k = problem_find(r->params[0]);

@@ -261,6 +261,16 @@ bool audit_record(struct daemon *d, struct request *r, const char *subject, int 
     return true;
 }
 
+bool audit_note(struct daemon *d, struct request *r, const char *subject, struct error *err)
+{
+    bool ok = store_begin(d->store, err) && audit_record(d, r, subject, r->done, err) &&
+              store_commit(d->store, err);
+
+    if (!ok)
+        store_rollback(d->store);
+    return ok;
+}
+
 void audit_refusal(struct daemon *d, struct request *r, int status)
 {
     struct error err;

@@ -20,6 +20,8 @@ void audit_subject(struct daemon *d, const char *subject);
  * transaction. One that is undone takes r->audited back. */
 bool audit_record(struct daemon *d, struct request *r, const char *subject, int status,
                   struct error *err);
+/* The row of a change that leaves nothing else in the database, as its route has it: before it is made. */
+bool audit_note(struct daemon *d, struct request *r, const char *subject, struct error *err);
 /* A change that was refused to somebody who is known. */
 void audit_refusal(struct daemon *d, struct request *r, int status);
 

@@ -15,6 +15,7 @@
 #include "daemon/gc.h"
 #include "daemon/secret.h"
 #include "proto/base/clock.h"
+#include "proto/base/pinned.h"
 #include "proto/base/str.h"
 #include "proto/base/tree.h"
 
@@ -342,7 +343,9 @@ static void add_checkpoints(struct scan *s, const char *folder, size_t keep)
         const char *step = steps.at[i];
         char *note = str_fmt("%s%s", step, note_end), *tensors = str_fmt("%s%s", step, tensors_end);
 
-        if (keep && has(&n, step, note_end) && has(&n, step, tensors_end)) {
+        if (has(&n, step, PINNED_EXT)) {
+            /* and it does not count */
+        } else if (keep && has(&n, step, note_end) && has(&n, step, tensors_end)) {
             keep--;
         } else {
             add_file(s, GC_CHECKPOINT, folder, note, INT64_MAX);
@@ -541,13 +544,26 @@ static bool is_as_it_was(int folder, const char *name, const struct gc_item *i, 
            err_set(err, ERR_CONFLICT, now.newest_ms ? "has changed since" : "is gone already");
 }
 
+/* Since the plan was made, perhaps. */
+static bool is_pinned(int folder, const char *name, struct error *err)
+{
+    char *step = step_of(name), *mark = step ? str_fmt("%s%s", step, PINNED_EXT) : NULL;
+    struct stat st;
+    bool found = mark && fstatat(folder, mark, &st, AT_SYMLINK_NOFOLLOW) == 0;
+
+    free(mark);
+    free(step);
+    return found && !err_set(err, ERR_CONFLICT, "is pinned");
+}
+
 bool gc_item_remove(int state, const struct gc_item *i, struct error *err)
 {
     const char *slash = strrchr(i->name, '/');
     char *folder = str_ndup(i->name, slash ? (size_t)(slash - i->name) : 0);
     const char *name = slash ? slash + 1 : i->name;
     int fd = daemon_open_below(state, folder, err);
-    bool ok = fd >= 0 && is_as_it_was(fd, name, i, err) && tree_remove(fd, name, err);
+    bool ok = fd >= 0 && is_as_it_was(fd, name, i, err) &&
+              (i->kind != GC_CHECKPOINT || !is_pinned(fd, name, err)) && tree_remove(fd, name, err);
 
     if (fd >= 0)
         close(fd);

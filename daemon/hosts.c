@@ -354,8 +354,8 @@ static struct json *node_json(const struct host *h, int64_t held)
 struct json *hosts_node_json(const struct daemon *d, const char *name)
 {
     const struct host *h = find(d, name);
-    int64_t *held = used(d);
-    struct json *j = node_json(h, held[h - d->hosts->list.at]);
+    int64_t *held = h ? used(d) : NULL;
+    struct json *j = h ? node_json(h, held[h - d->hosts->list.at]) : NULL;
 
     free(held);
     return j;

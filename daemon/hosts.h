@@ -42,7 +42,7 @@ void hosts_tick(struct daemon *d);
  * ERR_NOT_FOUND */
 bool hosts_drain(struct daemon *d, const char *name, bool drained, struct error *err);
 
-/* A node of the API, which there is; the list of them. */
+/* A node of the API, NULL if there is none of that name; the list of them. */
 struct json *hosts_node_json(const struct daemon *d, const char *name);
 struct json *hosts_json(const struct daemon *d);
 

@@ -102,6 +102,17 @@ static void answer_again(struct request *r, const struct idempotency *i,
                       s->job);
 }
 
+/* What is asked for: the body and, where the address names a job, of which. */
+static void fingerprint(const struct request *r, char hex[SHA256_HEX])
+{
+    struct sha256 *s = sha256_new();
+
+    if (r->params[0])
+        sha256_add(s, r->path, strlen(r->path) + 1);
+    sha256_add(s, r->body.data, r->body.len);
+    sha256_end(s, hex);
+}
+
 bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *i)
 {
     const char *header = http_header(r, "Idempotency-Key");
@@ -122,7 +133,7 @@ bool idempotency_begin(struct daemon *d, struct request *r, struct idempotency *
                       i->key);
         return false;
     }
-    sha256_of(r->body.data, r->body.len, i->body_sha256);
+    fingerprint(r, i->body_sha256);
     if (!find_reply(d, i, &s, &err)) {
         problem_reply_error(r, &err);
         return false;

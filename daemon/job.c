@@ -103,6 +103,7 @@ void job_destroy(struct job *j)
     free(j->origin.place);
     free(j->needs);
     free(j->spec);
+    free(j->written);
     free(j->result);
     free(j->placement);
     free(j);
@@ -265,6 +266,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     write_elastic(w, job);
     jw_int(w, "priority", job->priority);
     jw_string(w, "traceparent", job->trace[0] ? job->trace : NULL);
+    jw_string(w, "cloned_from", job->cloned_from[0] ? job->cloned_from : NULL);
     jw_string(w, "placement", job->placement);
     write_embedded(w, "result", job->result);
     if (job_is_sweep(job))

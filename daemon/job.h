@@ -66,13 +66,17 @@ struct job {
     int64_t planned_ms;    /* when the queue expects to start it; 0: not known. Not durable */
     bool preempt, preemptible;
     int64_t min_runtime_ms; /* of an attempt, before it is preempted */
+    /* Durable. A user made it stop, so that others go first: all that had come by then, up to this seq; 0: nobody
+     * did. Until it starts again. */
+    int64_t behind;
     size_t n_needs;
     struct job_sweep sweep;
 
     char id[JOB_ID_SIZE];
     char name[132], kind[16], project[REF_NAME_SIZE];
-    char *spec;   /* the normalised JobSpec as JSON text */
-    char *result; /* result.json, or NULL */
+    char *spec;    /* the normalised JobSpec as JSON text */
+    char *written; /* the spec as it was sent, until that is stored; NULL: nobody sent it */
+    char *result;  /* result.json, or NULL */
     /* Hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL. */
     char *placement;
     struct reason reason;            /* code "": none */
@@ -85,8 +89,9 @@ struct job {
     struct job_need *needs; /* n_needs of them */
     /* While yield_requested, and until it starts again: the job that has its slots; "": none. */
     char yield_for[JOB_ID_SIZE];
-    char trace[TRACE_SIZE]; /* the span of the request that brought it; "": none */
-    bool needs_told;        /* its reason says which it waits for */
+    char trace[TRACE_SIZE];        /* the span of the request that brought it; "": none */
+    char cloned_from[JOB_ID_SIZE]; /* the job whose spec it was made from; "": none */
+    bool needs_told;               /* its reason says which it waits for */
 };
 
 /* From a spec that has passed validation. */

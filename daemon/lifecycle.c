@@ -14,6 +14,7 @@
 #include "daemon/refs.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
+#include "daemon/uplink.h"
 #include "daemon/webhooks.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -65,6 +66,8 @@ void lifecycle_admit(struct daemon *d, struct job *take_job)
     d->submissions++;
     log_info("job accepted job=%s kind=%s name=\"%s\"%s%s", j->id, j->kind, j->name,
              j->origin.sweep[0] ? " sweep=" : "", j->origin.sweep);
+    free(j->written); /* it is on disk */
+    j->written = NULL;
     tell_state(d, j);
     sweeps_note(d, j, JOB_STATE_COUNT);
     if (job_is_final(j->state))
@@ -112,6 +115,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->attempt_ranks = j->ranks;
         j->resize_requested = j->yield_requested = false;
         j->yield_for[0] = '\0';
+        j->behind = 0;
     }
     if ((event == EV_START || event == EV_BEGIN) && !j->started_ms)
         j->started_ms = now;
@@ -121,6 +125,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->cancel_requested = j->resize_requested = false;
         j->hold_requested = j->yield_requested = false;
         j->yield_for[0] = '\0';
+        j->behind = 0;
         memset(j->failures, 0, sizeof(j->failures));
         j->ran_ms = 0;
         j->finished_ms = 0;
@@ -130,7 +135,7 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->resize_requested = j->resize_requested || j->state != JOB_QUEUED;
     if (event == EV_HOLD || event == EV_RELEASE)
         j->hold_requested = event == EV_HOLD;
-    if (j->hold_requested && j->state == JOB_QUEUED)
+    if ((j->hold_requested || j->behind) && j->state == JOB_QUEUED)
         j->resize_requested = false; /* others have what it held: it stands in line again */
     if ((event == EV_HOLD || event == EV_PREEMPT) && !job_is_sweep(j)) /* which has no ranks */
         j->yield_requested = j->yield_requested || j->state != JOB_QUEUED;
@@ -171,6 +176,12 @@ static void act(struct daemon *d, struct active *a, enum job_action action)
     }
 }
 
+/* The job that came last, of those that are not over. */
+static int64_t newest(const struct daemon *d)
+{
+    return d->active.n ? d->active.at[d->active.n - 1]->job->seq : 0;
+}
+
 bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
                      const struct reason *reason, struct error *err)
 {
@@ -182,6 +193,8 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
         return err_set(err, ERR_CONFLICT, "job %s is %s; %s has no place there", before.id,
                        job_state_name(before.state), job_event_name(event));
     a->job->state = t->to;
+    if (a->job->behind && before.state != JOB_QUEUED)
+        a->job->behind = newest(d); /* those that have come while it stopped, too */
     change(a->job, event, reason, now);
     if (!store_change(d, a, event, now, err)) {
         *a->job = before;
@@ -321,10 +334,74 @@ bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by,
     return false;
 }
 
-static bool over_already(const struct job *j, struct error *err)
+/* Why a job that is not active cannot be asked for anything: it is over, or not there. Always false. */
+static bool over_already(struct daemon *d, const char *id, struct error *err)
 {
-    return err_set(err, ERR_CONFLICT, "job %s is over already: it is %s", j->id,
+    struct job *j = store_job_get(d->store, id, err);
+
+    if (j)
+        err_set(err, ERR_CONFLICT, "job %s is over already: it is %s", j->id,
+                job_state_name(j->state));
+    job_destroy(j);
+    return false;
+}
+
+static bool may_step_back(const struct job *j, struct error *err)
+{
+    if (job_is_sweep(j))
+        return err_set(err, ERR_CONFLICT,
+                       "job %s is a sweep; its jobs can be preempted, one by one", j->id);
+    if (j->cancel_requested)
+        return err_set(err, ERR_CONFLICT, "job %s is being cancelled", j->id);
+    return j->state == JOB_RUNNING ||
+           err_set(err, ERR_CONFLICT, "job %s is %s; only one that runs can be preempted", j->id,
                    job_state_name(j->state));
+}
+
+bool lifecycle_step_back(struct daemon *d, const char *id, bool *already, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+    struct reason why;
+
+    if (!a)
+        return over_already(d, id, err);
+    *already = a->job->behind && !a->job->cancel_requested;
+    if (*already)
+        return true;
+    if (!may_step_back(a->job, err))
+        return false;
+    reason_set(&why, "preempted", "%s",
+               "preempted by a user: stops at a step boundary with a checkpoint, and goes on when "
+               "those have started that wait by then");
+    a->job->behind = newest(d);
+    if (lifecycle_apply(d, a, EV_PREEMPT, &why, err))
+        return true;
+    a->job->behind = 0;
+    return false;
+}
+
+static bool trains(const struct job *j)
+{
+    return !job_is_sweep(j) && (strcmp(j->kind, "train") == 0 || strcmp(j->kind, "distill") == 0);
+}
+
+bool lifecycle_checkpoint(struct daemon *d, const char *id, struct error *err)
+{
+    struct active *a = daemon_active(d, id);
+
+    if (!a)
+        return over_already(d, id, err);
+    if (!trains(a->job))
+        return err_set(err, ERR_CONFLICT,
+                       "job %s is %s; only one of kind train or distill writes "
+                       "checkpoints",
+                       id, job_is_sweep(a->job) ? "a sweep" : a->job->kind);
+    if (a->job->state != JOB_RUNNING)
+        return err_set(err, ERR_CONFLICT, "job %s is %s; only one that runs writes a checkpoint",
+                       id, job_state_name(a->job->state));
+    return uplink_checkpoint_job(d->uplink, a) ||
+           err_set(err, ERR_CONFLICT,
+                   "job %s runs, but its rank 0 is not connected now; ask again in a moment", id);
 }
 
 static void say_held(const struct job *j, bool hold, struct reason *why)
@@ -349,15 +426,9 @@ bool lifecycle_hold(struct daemon *d, const char *id, bool hold, bool *already, 
 {
     struct active *a = daemon_active(d, id);
     struct reason why;
-    struct job *j;
 
-    if (!a) {
-        j = store_job_get(d->store, id, err);
-        if (j)
-            over_already(j, err);
-        job_destroy(j);
-        return false;
-    }
+    if (!a)
+        return over_already(d, id, err);
     *already = a->job->hold_requested == hold;
     if (*already)
         return true;

@@ -50,6 +50,13 @@ void lifecycle_name_for(const struct job *j, const struct job *other, char out[L
 /* Stops a running attempt for another job, as for a hold; it stands in line again at once. */
 bool lifecycle_preempt(struct daemon *d, struct active *a, const struct job *by, struct error *err);
 
+/* Asks the ranks of a running job for a checkpoint at the next step boundary; they go on. Nothing of it is kept: should the
+ * attempt end before, there is none. ERR_CONFLICT for a job that does not run, or has none. */
+bool lifecycle_checkpoint(struct daemon *d, const char *id, struct error *err);
+/* Stops a running attempt, because a user wants others to go first: all that wait when it has stopped. *already: it was
+ * asked for, and the job has not started again. ERR_CONFLICT for one that does not run. */
+bool lifecycle_step_back(struct daemon *d, const char *id, bool *already, struct error *err);
+
 /* Jobs of an earlier run of the daemon. */
 bool lifecycle_load(struct daemon *d, struct error *err);
 

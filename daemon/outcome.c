@@ -126,6 +126,10 @@ static void say_yielded(const struct job *j, struct reason *why)
     if (j->hold_requested)
         reason_set(why, "held", "%s",
                    "held by a user: stopped with a checkpoint; it waits until it is released");
+    else if (j->behind)
+        reason_set(why, "preempted", "%s",
+                   "preempted by a user: stopped with a checkpoint; it goes on when those have "
+                   "started that wait now");
     else if (j->resize_requested)
         reason_set(why, "resizing", "stopped with a checkpoint, to go on with %" PRId64 " rank%s",
                    j->ranks, j->ranks == 1 ? "" : "s");

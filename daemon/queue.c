@@ -39,6 +39,14 @@ void queue_order(struct queue_place *places, size_t n)
         qsort(places, n, sizeof(*places), by_rank);
 }
 
+void queue_go_behind(struct queue_place *p, const struct queue_place *other)
+{
+    const int64_t before = rank_of(p) - rank_of(other);
+
+    if (before >= 0)
+        p->ahead_ms -= before + 1;
+}
+
 /* The earliest start that is free of all plans made before. */
 static void plan(struct queue_job *j, struct timeline *t, size_t n_hosts)
 {

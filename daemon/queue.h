@@ -20,6 +20,9 @@
  * planned for a job count as had, so that no job of its project takes them from it. A job that exceeds them by itself
  * holds nobody back.
  *
+ * A job that a user made stop goes behind all that waited then, whatever their priority, and ages like everybody: those
+ * that come later pass it only as they would pass the last of these.
+ *
  * A job may leave its ranks to the queue. It is planned with the fewest, so that nobody waits because it has more;
  * when all are planned, those that start now get twice as many, in turns, of what no plan and no quota needs. */
 #ifndef DAEMON_QUEUE_H
@@ -43,6 +46,9 @@ struct queue_place {
 int64_t queue_ahead(int64_t priority, bool first);
 /* Puts jobs that stand in the order of their arrival into the order of the queue. */
 void queue_order(struct queue_place *places, size_t n);
+
+/* Lets it stand behind another one, if it does not yet. Before they are put into order; both age alike from then on. */
+void queue_go_behind(struct queue_place *p, const struct queue_place *other);
 
 struct queue_job {
     int64_t ranks, threads; /* of one that starts: what it got */

@@ -40,8 +40,8 @@ static void say_quota(const struct daemon *d, const struct active *a, struct rea
                job_slots(a->job), p->name, used, p->quota_slots);
 }
 
-static void say_why(const struct daemon *d, const struct active *a, size_t ahead, bool over_quota,
-                    struct reason *why)
+void sched_say_why(const struct daemon *d, const struct active *a, size_t ahead, bool over_quota,
+                   struct reason *why)
 {
     const struct job *j = a->job;
     const int64_t free_slots = d->free_slots;
@@ -77,7 +77,7 @@ static void explain(struct daemon *d, struct active *a, size_t ahead, bool over_
     struct job *j = a->job;
     struct reason why;
 
-    say_why(d, a, ahead, over_quota, &why);
+    sched_say_why(d, a, ahead, over_quota, &why);
     if (strcmp(why.message, j->reason.message) == 0 &&
         llabs(planned_ms - j->planned_ms) < PLAN_TOLD_MS)
         return;
@@ -110,7 +110,7 @@ void sched_explain(struct daemon *d, struct active *a)
         return;
     looked_at = ahead < d->plans.n;
     over_quota = looked_at ? d->plans.at[ahead] < 0 : d->projects.at[a->project].closed;
-    say_why(d, a, ahead, over_quota, &a->job->reason);
+    sched_say_why(d, a, ahead, over_quota, &a->job->reason);
     a->job->planned_ms = looked_at && !over_quota ? d->plans.at[ahead] : 0;
 }
 
@@ -220,6 +220,27 @@ bool sched_goes_first(const struct look *l, const struct job *j)
     return first;
 }
 
+static const struct job *job_at(const struct daemon *d, const struct queue_place *p)
+{
+    return d->active.at[p->arrival]->job;
+}
+
+/* Behind those that waited when a user made them stop. Of several the first that stopped goes on first. */
+static void step_back(const struct daemon *d, struct look *l)
+{
+    for (size_t k = 0; k < l->behind.n; k++) {
+        struct queue_place *p = &l->places.at[l->behind.at[k]];
+        const int64_t last = job_at(d, p)->behind;
+
+        for (size_t i = 0; i < l->places.n; i++) {
+            const struct job *other = job_at(d, &l->places.at[i]);
+
+            if (&l->places.at[i] != p && other->seq <= last && !other->behind)
+                queue_go_behind(p, &l->places.at[i]);
+        }
+    }
+}
+
 static void take_active(struct daemon *d, struct look *l)
 {
     vec_reserve(&l->places, d->active.n);
@@ -227,18 +248,22 @@ static void take_active(struct daemon *d, struct look *l)
         struct active *a = d->active.at[i];
         struct job *j = a->job;
 
-        if (j->hold_requested && j->state == JOB_QUEUED)
-            explain_hold(d, j);
-        else if (stands_in_line(j, l->now_ms)) {
+        if (j->hold_requested && j->state == JOB_QUEUED) {
+            if (!l->asked)
+                explain_hold(d, j);
+        } else if (stands_in_line(j, l->now_ms)) {
             take_project(d, l, a->project);
             vec_push(&l->places, (struct queue_place){
                                      .arrived_ms = j->created_ms,
                                      .ahead_ms = queue_ahead(j->priority, sched_goes_first(l, j)),
                                      .arrival = i});
+            if (j->behind)
+                vec_push(&l->behind, l->places.n - 1);
         } else if (attempts_running(a))
             take_running(d, l, a);
     }
     add_shares(d, l);
+    step_back(d, l);
 }
 
 /* The first n of those that wait, in order. */
@@ -280,8 +305,6 @@ static void decide(struct daemon *d, struct look *l)
                                              hosts_count(d), l->left);
         n *= 2;
     } while (looked_at == l->jobs.n && looked_at < l->places.n);
-    for (size_t i = 0; i < d->projects.n; i++)
-        d->projects.at[i].closed = l->left[i].closed;
     l->looked_at = looked_at;
 }
 
@@ -302,6 +325,8 @@ static int64_t left_free(const struct daemon *d, const struct look *l)
  * has to be copied. For the same reason those further back are left alone. */
 static void note_places(struct daemon *d, const struct look *l)
 {
+    for (size_t i = 0; i < d->projects.n; i++)
+        d->projects.at[i].closed = l->left[i].closed;
     d->line.n = d->plans.n = 0;
     d->untold++;
     for (size_t i = 0; i < l->places.n; i++) {
@@ -318,7 +343,7 @@ static void note_places(struct daemon *d, const struct look *l)
     }
 }
 
-static void look_free(struct look *l)
+void sched_look_free(struct look *l)
 {
     drop_jobs(l);
     for (size_t i = 0; i < l->running.n; i++)
@@ -333,22 +358,29 @@ static void look_free(struct look *l)
     vec_free(&l->running);
     vec_free(&l->runs);
     vec_free(&l->claims);
+    vec_free(&l->behind);
+}
+
+void sched_look(struct daemon *d, struct look *l)
+{
+    l->now_ms = clock_wall_ms();
+    l->hosts = hosts_free(d);
+    begin_projects(d, l);
+    take_claims(d, l);
+    take_active(d, l);
+    queue_order(l->places.at, l->places.n);
+    decide(d, l);
 }
 
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
     const double began = clock_mono_s();
-    struct look l = {.now_ms = clock_wall_ms()};
+    struct look l = {.asked = NULL};
 
     needs_pass(d);
     sweeps_pass(d);
-    l.hosts = hosts_free(d);
-    begin_projects(d, &l);
-    take_claims(d, &l);
-    take_active(d, &l);
-    queue_order(l.places.at, l.places.n);
-    decide(d, &l);
+    sched_look(d, &l);
     d->free_slots = left_free(d, &l);
     note_places(d, &l);
     sched_change_running(d, &l);
@@ -358,7 +390,7 @@ static void pass(uv_timer_t *t)
     for (size_t i = 0; i < l.jobs.n; i++)
         if (l.jobs.at[i].given)
             start(d, l.who.at[i], &l.jobs.at[i]);
-    look_free(&l);
+    sched_look_free(&l);
 }
 
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err)

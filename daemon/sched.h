@@ -9,6 +9,17 @@ void sched_soon(struct daemon *d);
 /* Works out why a waiting job waits, as of the newest pass, which leaves that to whoever asks. Before a job is
  * shown. */
 void sched_explain(struct daemon *d, struct active *a);
+/* What would become of a job that is not stored, if it came now; nobody is told. Its needs have been looked up. */
+struct sched_forecast {
+    bool starts;
+    int64_t ranks;
+    char *placement;    /* where, if it starts; free() */
+    int64_t planned_ms; /* of the wall clock; 0: it starts, or nobody knows when */
+    size_t ahead;       /* that go on waiting before it */
+    size_t stops;       /* running jobs that would stop for it */
+    struct reason why;  /* it waits; code "": it starts */
+};
+void sched_forecast(struct daemon *d, struct job *j, struct sched_forecast *out);
 /* While it is paused no job starts; those that run go on. Durable. */
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err);
 

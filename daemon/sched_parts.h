@@ -16,17 +16,30 @@ struct look {
     VEC(struct queue_running) running;
     VEC(struct active *) runs;  /* whose those are */
     VEC(const char *) claims;   /* jobs for which others were stopped, by id */
+    VEC(size_t) behind;         /* of places: those that a user made stop */
     size_t looked_at;           /* of jobs, by the decision */
     struct share *shares;       /* of each project; weight 0: it has no jobs now */
     struct queue_quota *quotas; /* likewise: what is left of them while nobody starts */
     struct queue_quota *left;   /* when those have theirs that were looked at */
+    /* NULL, or a job that is only asked about: nothing is changed or told, and counted who would stop for it. */
+    const struct job *asked;
+    size_t would_stop;
 };
+
+/* The queue as it is, ordered and decided upon; nothing of it is carried out. */
+void sched_look(struct daemon *d, struct look *l);
+void sched_look_free(struct look *l);
+/* Why the job goes on waiting, with so many ahead of it. */
+void sched_say_why(const struct daemon *d, const struct active *a, size_t ahead, bool over_quota,
+                   struct reason *why);
 
 /* What it held stays its own; or others were stopped for it. */
 bool sched_goes_first(const struct look *l, const struct job *j);
 
-/* sched_runs.c: after the decision, and before anything starts, whose ranks stop or change for those that go on
+/* sched_runs.c: whose slots they take that may preempt. */
+void sched_preempt(struct daemon *d, struct look *l);
+/* The same: after the decision, and before anything starts, whose ranks stop or change for those that go on
  * waiting. */
-void sched_change_running(struct daemon *d, const struct look *l);
+void sched_change_running(struct daemon *d, struct look *l);
 
 #endif

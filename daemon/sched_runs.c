@@ -275,7 +275,7 @@ static bool has_quota(const struct look *l, size_t i)
     return true;
 }
 
-static void stop_victims(struct daemon *d, const struct look *l, const struct job *by,
+static void stop_victims(struct daemon *d, struct look *l, const struct job *by,
                          struct preempt_victim *v, struct place_host *soon)
 {
     struct error err;
@@ -286,14 +286,21 @@ static void stop_victims(struct daemon *d, const struct look *l, const struct jo
         v[i].may = v[i].chosen = false;
         for (size_t h = 0; h < hosts_count(d); h++)
             soon[h].free += v[i].ranks[h] * v[i].threads;
-        if (!lifecycle_preempt(d, l->runs.at[i], by, &err))
+        l->would_stop += by == l->asked;
+        if (!l->asked && !lifecycle_preempt(d, l->runs.at[i], by, &err))
             log_error("a job cannot be preempted yet error=\"%s\"", err.msg);
     }
 }
 
+/* One that a user made stop for others stops none of them. */
+static bool may_preempt(const struct job *j)
+{
+    return j->preempt && !j->behind;
+}
+
 /* In the order of the queue: whoever goes first, or may preempt, keeps what is soon free for itself; where that is
  * not enough, others are stopped. */
-static void preempt(struct daemon *d, const struct look *l)
+void sched_preempt(struct daemon *d, struct look *l)
 {
     struct place_host *soon = soon_free(d, l);
     struct preempt_victim *v = all_victims(d, l);
@@ -303,9 +310,9 @@ static void preempt(struct daemon *d, const struct look *l)
         const struct queue_job *q = &l->jobs.at[i];
         const struct job *j = l->who.at[i]->job;
 
-        if (q->given || !(j->preempt || sched_goes_first(l, j)) || !has_quota(l, i))
+        if (q->given || !(may_preempt(j) || sched_goes_first(l, j)) || !has_quota(l, i))
             continue;
-        if (j->preempt &&
+        if (may_preempt(j) &&
             preempt_choose(soon, hosts_count(d), q->ranks, q->threads, j->priority, v, l->runs.n))
             stop_victims(d, l, j, v, soon);
         if (place_ranks(soon, hosts_count(d), q->ranks, q->threads, given))
@@ -317,9 +324,9 @@ static void preempt(struct daemon *d, const struct look *l)
     free(soon);
 }
 
-void sched_change_running(struct daemon *d, const struct look *l)
+void sched_change_running(struct daemon *d, struct look *l)
 {
     if (is_worth_a_look(d, l))
         change_ranks(d, l);
-    preempt(d, l);
+    sched_preempt(d, l);
 }

@@ -19,6 +19,7 @@
 #include "daemon/cores.h"
 #include "daemon/lastwords.h"
 #include "daemon/logfile.h"
+#include "daemon/logtimes.h"
 #include "daemon/mpirun.h"
 #include "daemon/warden.h"
 #include "proto/base/clock.h"
@@ -259,6 +260,7 @@ static void keep_logs_small(struct shim *s)
         return;
     s->logs_at_ns = now + LOGS_MS * INT64_C(1000000);
     logfile_keep_small(s->logs_dir, LOGFILE_MAX);
+    logtimes_note(s->logs_dir, clock_wall_ms());
 }
 
 static void look_after_ranks(struct shim *s)

@@ -38,6 +38,8 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err);
 bool store_job_edit(struct store *s, const struct job *j, struct error *err);
 /* NULL with ERR_NOT_FOUND, or ERR_GONE for one that was removed; job_destroy. */
 struct job *store_job_get(struct store *s, const char *id, struct error *err);
+/* The spec as it was sent; of a job that nobody sent, or that came before such were kept, the normalised one; free(). */
+bool store_job_written(struct store *s, const char *id, char **out, struct error *err);
 /* The last state also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err);
 /* Also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
@@ -187,6 +189,14 @@ bool store_metrics_reset(struct store *s, const char *job, struct error *err);
 /* The same in parts, of about `limit` points each: *more says whether some are left. */
 bool store_metrics_trim(struct store *s, const char *job, int64_t limit, bool *more,
                         struct error *err);
+/* The series that a job has, by name and split. */
+struct series_row {
+    const char *name, *split;
+    int64_t first, last, points; /* steps, and how many */
+};
+bool store_metrics_catalogue(struct store *s, const char *job,
+                             void (*fn)(const struct series_row *row, void *arg), void *arg,
+                             struct error *err);
 struct metric_query {
     const char *job, *name; /* name NULL: all */
     int64_t from, to;       /* steps, both included */

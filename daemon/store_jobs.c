@@ -15,8 +15,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
         " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
-        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace, cloned_from, written)"
+        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     struct db_stmt *q = db_prepare(s->state, sql, err);
 
     if (!q)
@@ -49,6 +49,8 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_int(q, 26, j->ranks_min);
     db_bind_int(q, 27, j->ranks_max);
     db_bind_text(q, 28, j->trace);
+    db_bind_text(q, 29, j->cloned_from);
+    db_bind_text(q, 30, j->written);
     if (!db_run(q, err))
         return false;
     j->seq = db_last_rowid(s->state);
@@ -83,7 +85,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
         " failures=?17, sweep_round=?18, ran_ms=?19,"
-        " hold_requested=?20, yield_requested=?21, yield_for=?22"
+        " hold_requested=?20, yield_requested=?21, yield_for=?22, behind=?23"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -115,6 +117,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 20, j->hold_requested);
     db_bind_int(q, 21, j->yield_requested);
     db_bind_text(q, 22, j->yield_for);
+    db_bind_int(q, 23, j->behind);
     ok = db_run(q, err);
     free(failures);
     if (!ok)
@@ -147,7 +150,8 @@ bool store_job_edit(struct store *s, const struct job *j, struct error *err)
     " (SELECT placement FROM attempt WHERE job=job.id AND number=attempt), sweep_total," \
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
     " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
-    " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max, trace"
+    " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max, trace,"     \
+    " behind, cloned_from"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -242,6 +246,8 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->ranks_min = db_int(q, 42);
     j->ranks_max = db_int(q, 43);
     snprintf(j->trace, sizeof(j->trace), "%s", db_text(q, 44));
+    j->behind = db_int(q, 45);
+    snprintf(j->cloned_from, sizeof(j->cloned_from), "%s", db_text(q, 46));
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))
@@ -268,6 +274,23 @@ struct job *store_job_get(struct store *s, const char *id, struct error *err)
     if (got == DB_DONE)
         store_say_missing(s, id, err);
     return j;
+}
+
+bool store_job_written(struct store *s, const char *id, char **out, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT coalesce(written, spec) FROM job WHERE id=?", err);
+    enum db_result got;
+
+    *out = NULL;
+    if (!q)
+        return false;
+    db_bind_text(q, 1, id);
+    got = db_step(q, err);
+    if (got == DB_ROW)
+        *out = str_dup(db_text(q, 0));
+    db_reset(q);
+    return got == DB_ROW || (got == DB_DONE && store_say_missing(s, id, err));
 }
 
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err)

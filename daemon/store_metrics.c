@@ -217,3 +217,27 @@ bool store_metrics_read(struct store *s, const struct metric_query *what,
     db_reset(q);
     return got == DB_DONE;
 }
+
+bool store_metrics_catalogue(struct store *s, const char *job,
+                             void (*fn)(const struct series_row *row, void *arg), void *arg,
+                             struct error *err)
+{
+    struct db_stmt *q = db_prepare(s->metrics,
+                                   "SELECT name, split, min(step), max(step), count(*) FROM series"
+                                   " JOIN point ON point.series = series.id WHERE job=?"
+                                   " GROUP BY series.id ORDER BY name, split",
+                                   err);
+    enum db_result got;
+
+    if (!q)
+        return false;
+    db_bind_text(q, 1, job);
+    while ((got = db_step(q, err)) == DB_ROW) {
+        const struct series_row row = {db_text(q, 0), db_text(q, 1), db_int(q, 2), db_int(q, 3),
+                                       db_int(q, 4)};
+
+        fn(&row, arg);
+    }
+    db_reset(q);
+    return got == DB_DONE;
+}

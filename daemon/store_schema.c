@@ -162,6 +162,9 @@ const char *const store_state_schema[] = {
     "ALTER TABLE webhook ADD COLUMN project TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE job ADD COLUMN trace TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE audit ADD COLUMN trace TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE job ADD COLUMN behind INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN cloned_from TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE job ADD COLUMN written TEXT",
 };
 
 const char *const store_metrics_schema[] = {

@@ -161,6 +161,20 @@ bool uplink_stop_job(struct uplink *u, struct active *a)
     return true;
 }
 
+bool uplink_checkpoint_job(struct uplink *u, struct active *a)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__Checkpoint checkpoint = DISTILLD__CHECKPOINT__INIT;
+
+    (void)u;
+    if (!a->peer)
+        return false;
+    e.body_case = DISTILLD__ENVELOPE__BODY_CHECKPOINT;
+    e.checkpoint = &checkpoint;
+    post(a->peer, &e);
+    return true;
+}
+
 void uplink_forget(struct uplink *u, struct active *a)
 {
     (void)u;

@@ -15,6 +15,8 @@ void uplink_stop(struct uplink *u); /* NULL is fine */
 /* Asks the attempt's ranks to stop at a step boundary, for good when the job is cancelled. False when they are not connected; they are asked
  * when they are. */
 bool uplink_stop_job(struct uplink *u, struct active *a);
+/* Asks them for a checkpoint at a step boundary; false when they are not connected. */
+bool uplink_checkpoint_job(struct uplink *u, struct active *a);
 /* Closes the connection of an attempt that is over. */
 void uplink_forget(struct uplink *u, struct active *a);
 

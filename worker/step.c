@@ -16,11 +16,12 @@ bool step_open(struct train_step *step, struct session *s, struct error *err)
     size_t rows = (size_t)s->lanes * SUM_COUNT, batch = (size_t)s->job->train->batch;
     size_t n = flat_grad_count(&s->replica->flat);
 
-    *step = (struct train_step){.s = s, .table_length = rows + (size_t)s->size + 2 * batch};
+    *step = (struct train_step){.s = s, .table_length = rows + (size_t)s->size + 2 * batch + 1};
     step->table = NEW_ARRAY(double, step->table_length);
     step->stop_requests = step->table + rows;
     step->norms = step->stop_requests + s->size;
     step->teacher_norms = step->norms + batch;
+    step->wish = step->teacher_norms + batch;
     running_means_open(&step->running, s);
     step->grads = coll_region_open(s->coll, n, err);
     return step->grads && lane_tree_init(&step->tree, s->lane_hi - s->lane_lo, step->grads, n, err);
@@ -172,7 +173,10 @@ static void sum_ranks(struct train_step *step)
     coll_tree_end(s->coll);
     coll_tree_sum(s->coll, s->replica->flat.param_count, step->tree.n);
     step->stop_requests[s->rank] = (double)session_stop_requested(s);
+    if (s->rank == 0)
+        *step->wish = uplink_take_wish(s->uplink);
     coll_merge_table(s->coll, step->table, step->table_length);
+    step->checkpoint_asked = *step->wish > 0;
     lane_tree_rows(step->table, s->lanes, SUM_COUNT, step->sums);
     for (int r = 0; r < s->size && step->stop == UPLINK_GO_ON; r++)
         step->stop = (enum uplink_stop)step->stop_requests[r];

@@ -26,12 +26,14 @@ struct train_step {
     double *table; /* summed over ranks in one go, and what its parts are: */
     size_t table_length;
     double *stop_requests; /* behind a row of sums for each lane: one for each rank */
+    double *wish;          /* for a checkpoint: rank 0 may have one */
     /* What the step gave, on all ranks the same: */
     double *norms, *teacher_norms;   /* |s| and |t| of each sample, in the order of the batch */
     double weights[NETS_MAX_LOSSES]; /* of the losses as summed, ramp included */
     double sums[SUM_COUNT];          /* over the batch */
     double grad_norm;
     enum uplink_stop stop; /* what any rank was asked to do, from then on */
+    bool checkpoint_asked; /* for the end of this step */
     struct step_times times;
 };
 

@@ -236,7 +236,7 @@ static bool after_step(struct trainer *t, struct error *err)
     const JobSpec *job = t->s->job;
     int64_t done = t->st.step, per_epoch = t->s->steps_per_epoch, epochs = done / per_epoch;
     bool end = done == t->s->total_steps, epoch_end = done % per_epoch == 0;
-    bool due = end || t->step.stop != UPLINK_GO_ON ||
+    bool due = end || t->step.stop != UPLINK_GO_ON || t->step.checkpoint_asked ||
                (epoch_end && epochs % job->checkpoint->every_epochs == 0) ||
                (job->checkpoint->has_every_steps && done % job->checkpoint->every_steps == 0);
 

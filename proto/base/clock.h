@@ -2,6 +2,7 @@
 #ifndef PROTO_BASE_CLOCK_H
 #define PROTO_BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -14,5 +15,7 @@ double clock_mono_s(void);   /* the same in seconds */
 double clock_boot_s(void);   /* like it, but goes on while the machine sleeps */
 /* RFC 3339 in UTC with milliseconds, written to out, which is returned. */
 const char *clock_text(int64_t wall_ms, char out[CLOCK_TEXT]);
+/* Any time of RFC 3339, with or without fractions of a second, by its offset from UTC. False for anything else. */
+bool clock_parse(const char *text, int64_t *wall_ms);
 
 #endif

@@ -247,6 +247,21 @@ void js_delete(struct json *object, const char *key)
     json_object_del(in(object), key);
 }
 
+struct json *js_merged(const struct json *j, const struct json *patch)
+{
+    struct json *out;
+
+    if (js_kind(patch) != JS_OBJECT)
+        return js_copy(patch);
+    out = js_kind(j) == JS_OBJECT ? js_copy(j) : js_new_object();
+    for (void *it = js_first(patch); it; it = js_next(patch, it))
+        if (js_kind(js_value(it)) == JS_NULL)
+            js_delete(out, js_key(it));
+        else
+            js_set(out, js_key(it), js_merged(js_get(out, js_key(it)), js_value(it)));
+    return out;
+}
+
 /* A byte that cannot stand in a string as it is. */
 static void write_escaped(unsigned char c, struct buf *b)
 {

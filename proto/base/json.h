@@ -68,6 +68,9 @@ struct json *js_new_string(const char *s); /* bytes that are not UTF-8 become '?
 void js_set(struct json *object, const char *key, struct json *take_value);
 void js_push(struct json *array, struct json *take_value);
 void js_delete(struct json *object, const char *key);
+/* The value that a merge patch (RFC 7396) makes of another one, which stays as it is: objects member by member, null takes
+ * a member away, anything else comes in its place. */
+struct json *js_merged(const struct json *j, const struct json *patch);
 
 /* Text. Reals are written with the fewest digits that read back as the same double. */
 enum {

@@ -19,11 +19,11 @@ cd "$tmp/work" || exit 99
 
 # What is offered for a line that ends in the word to complete, which is empty after a space.
 cat >"$tmp/cases" <<'T'
-distillctl c=cancel compare completion
+distillctl c=cancel checkpoint checkpoints clone compare completion
 distillctl --json su=submit
 distillctl --server validate va=validate
 distillctl help fe=fetch
-distillctl submit x.json --s=--server --set --state
+distillctl submit x.json --s=--server --set --simulate --state
 distillctl list --w=
 distillctl fetch x -o f=folder
 distillctl fetch x --out f=folder
@@ -37,6 +37,7 @@ distillctl submit --preset kd/resnet3=kd/resnet32x4-resnet8x4 kd/resnet32x4-shuf
 distillctl submit --data x --preset reviewkd++/wrn=reviewkd++/wrn_40_2-wrn_40_1
 distillctl presets dkd++/resnet15=dkd++/resnet152-resnet18
 distillctl completion =bash fish zsh
+distillctl checkpoints x =pin rm unpin
 T
 cut -d = -f 1 "$tmp/cases" >"$tmp/lines"
 echo "distillctl " >>"$tmp/lines"

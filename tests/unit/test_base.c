@@ -205,7 +205,46 @@ START_TEST(times_are_written_in_utc)
 }
 END_TEST
 
+START_TEST(times_are_read_by_their_zone)
+{
+    static const struct {
+        const char *text;
+        int64_t ms; /* -1: it is none */
+    } cases[] = {
+        {"2023-11-14T22:13:20.123Z", 1700000000123},
+        {"2023-11-14t22:13:20z", 1700000000000},
+        {"2023-11-14T23:43:20.1239+01:30", 1700000000123},
+        {"2023-11-14T16:13:20-06:00", 1700000000000},
+        {"1970-01-01T00:00:00Z", 0},
+        {"2000-02-29T00:00:00Z", 951782400000},
+        {"2024-03-01T00:00:00.5Z", 1709251200500},
+        {"2023-11-14", -1},
+        {"2023-11-14T22:13:20", -1},
+        {"2023-11-14T22:13:20.Z", -1},
+        {"2023-11-14T22:13:20Zx", -1},
+        {"2023-13-14T22:13:20Z", -1},
+        {"2023-11-14T24:13:20Z", -1},
+        {"2023-11-14T22:13:20+1:30", -1},
+        {"", -1},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int64_t ms = -1;
+        bool ok = clock_parse(cases[i].text, &ms);
+
+        ck_assert_msg(ok == (cases[i].ms >= 0) && (!ok || ms == cases[i].ms), "%s: %d, %ld",
+                      cases[i].text, ok, (long)ms);
+    }
+    for (int64_t ms = 0, got; ms < INT64_C(4000000000000); ms += 86399999) {
+        char text[CLOCK_TEXT];
+
+        ck_assert_msg(clock_parse(clock_text(ms, text), &got) && got == ms, "%s", text);
+    }
+}
+END_TEST
+
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
           slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
-          hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc)
+          hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc,
+          times_are_read_by_their_zone)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "proto/base/pinned.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 #include "worker/ckpt/checkpoint.h"
@@ -336,6 +337,35 @@ START_TEST(pruning_keeps_the_newest_and_clears_leftovers)
 }
 END_TEST
 
+START_TEST(what_is_pinned_stays)
+{
+    char *dir = fresh_dir("pinned"), *path;
+    struct error err;
+
+    for (int64_t step = 10; step <= 50; step += 10)
+        save_or_fail(dir, step);
+    path = path_in(dir, "step-000000020" PINNED_EXT);
+    ck_assert(file_replace(path, "", 0, 0644, NULL));
+    free(path);
+    path = path_in(dir, "step-000000077" PINNED_EXT); /* of nothing */
+    ck_assert(file_replace(path, "", 0, 0644, NULL));
+    free(path);
+    ck_assert_ok(checkpoint_prune(dir, 2, &err), err);
+    ck_assert(there(dir, "step-000000020.safetensors") && there(dir, "step-000000020.json"));
+    ck_assert(there(dir, "step-000000020" PINNED_EXT));
+    ck_assert(there(dir, "step-000000040.json") && there(dir, "step-000000050.json"));
+    ck_assert(!there(dir, "step-000000010.json") && !there(dir, "step-000000030.json"));
+    ck_assert(!there(dir, "step-000000077" PINNED_EXT));
+
+    path = path_in(dir, "step-000000020" PINNED_EXT);
+    ck_assert_int_eq(unlink(path), 0);
+    free(path);
+    ck_assert_ok(checkpoint_prune(dir, 2, &err), err);
+    ck_assert(!there(dir, "step-000000020.safetensors") && !there(dir, "step-000000020.json"));
+    free(dir);
+}
+END_TEST
+
 START_TEST(one_can_be_opened_by_its_path)
 {
     char *dir = fresh_dir("path"), *path = path_in(dir, "step-000000007.safetensors");
@@ -359,4 +389,4 @@ END_TEST
 UNIT_MAIN(whatever_fails_the_one_before_stays, the_newest_is_found,
           the_note_carries_the_sum_of_the_file, a_damaged_one_is_passed_over_with_a_warning,
           damage_to_the_only_one_is_an_error, pruning_keeps_the_newest_and_clears_leftovers,
-          one_can_be_opened_by_its_path)
+          what_is_pinned_stays, one_can_be_opened_by_its_path)

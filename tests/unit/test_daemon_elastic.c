@@ -580,6 +580,74 @@ START_TEST(who_is_held_keeps_no_slots)
 }
 END_TEST
 
+/* A user lets others go before it: those that wait when it has stopped, however unimportant; not those that come
+ * later. Also in the next run of the daemon. */
+START_TEST(who_was_made_to_stop_goes_behind_those_who_wait)
+{
+    struct daemon d;
+    struct job *j, *waits, *later, *stored;
+    struct error err;
+    bool already;
+
+    rig_open(&d, "behind", 16);
+    d.paused = true;
+    j = running(&d, 1, 2);
+    j->priority = 9;
+    waits = rig_submit(&d, 2);
+    waits->priority = -9;
+    ck_assert_ok(lifecycle_step_back(&d, j->id, &already, &err), err);
+    ck_assert(!already && j->yield_requested);
+    ck_assert_ok(lifecycle_step_back(&d, j->id, &already, &err), err);
+    ck_assert(already);
+    ck_assert_ok(lifecycle_apply(&d, daemon_active(&d, j->id), EV_YIELDED, NULL, &err), err);
+    stored = store_job_get(d.store, j->id, &err);
+    ck_assert_int_eq(stored->behind, waits->seq);
+    job_destroy(stored);
+    later = rig_submit(&d, 3);
+    later->priority = -9;
+    later->created_ms = waits->created_ms + 1000;
+    look_at_queue(&d);
+    ck_assert_uint_eq(d.line.n, 3);
+    ck_assert_int_eq(d.line.at[0], waits->seq);
+    ck_assert_int_eq(d.line.at[1], j->seq);
+    ck_assert_int_eq(d.line.at[2], later->seq);
+    ck_assert_ok(lifecycle_step_back(&d, j->id, &already, &err), err);
+    ck_assert(already);
+    /* Once they are gone, it has its old place. */
+    daemon_drop_active(&d, daemon_active(&d, waits->id));
+    later->priority = 5;
+    look_at_queue(&d);
+    ck_assert_int_eq(d.line.at[0], j->seq);
+    ck_assert(!lifecycle_step_back(&d, later->id, &already, &err));
+    ck_assert_int_eq(err.code, ERR_CONFLICT);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(who_was_made_to_stop_stops_nobody)
+{
+    struct daemon d;
+    struct job *runs, *back;
+
+    rig_open(&d, "gentle", 16);
+    runs = running(&d, 1, 2);
+    runs->ranks_min = 2;
+    runs->preemptible = true;
+    runs->min_runtime_ms = 0;
+    back = rig_submit(&d, 2);
+    back->ranks = back->ranks_min = back->ranks_max = 2;
+    back->preempt = true;
+    back->priority = 5;
+    back->behind = back->seq;
+    look_at_queue(&d);
+    ck_assert(!runs->yield_requested);
+    back->behind = 0;
+    look_at_queue(&d);
+    ck_assert(runs->yield_requested);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(while_the_queue_is_paused_nothing_stops)
 {
     struct daemon d;
@@ -599,4 +667,5 @@ UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_no
           nobody_is_moved_into_what_is_planned, a_start_takes_what_nobody_else_can_use,
           a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
           free_slots_are_taken_up_in_time, slots_are_taken_up_when_they_are_free,
-          while_the_queue_is_paused_nothing_stops, who_is_held_keeps_no_slots)
+          while_the_queue_is_paused_nothing_stops, who_is_held_keeps_no_slots,
+          who_was_made_to_stop_goes_behind_those_who_wait, who_was_made_to_stop_stops_nobody)

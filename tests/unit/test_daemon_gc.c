@@ -579,6 +579,43 @@ START_TEST(a_run_does_what_the_plan_says)
 }
 END_TEST
 
+/* One before the plan was made, one after it. */
+START_TEST(what_is_pinned_is_not_collected)
+{
+    static const char *const items[] = {OUT(4) "checkpoints/step-000000002.json",
+                                        OUT(4) "checkpoints/step-000000002.safetensors"};
+    struct json *plan, *done;
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "pins", 64);
+    a = rig_serve(&d);
+    add_job(&d, 4, JOB_FAILED, 2);
+    for (int step = 1; step <= 4; step++)
+        for (int k = 0; k < 2; k++) {
+            char *path =
+                str_fmt(OUT(4) "checkpoints/step-%09d.%s", step, k ? "json" : "safetensors");
+
+            put(&d, path, 40);
+            free(path);
+        }
+    put(&d, OUT(4) "checkpoints/step-000000001.pinned", 0);
+    plan = make_plan(&d, &a);
+    check_items(plan, items, ARRAY_LEN(items));
+    put(&d, OUT(4) "checkpoints/step-000000002.pinned", 0);
+    done = run_plan(&d, &a, plan);
+    ck_assert_int_eq(js_int(js_get(done, "removed"), -1), 0);
+    ck_assert_int_eq(js_int(js_get(done, "skipped"), -1), ARRAY_LEN(items));
+    for (size_t i = 0; i < ARRAY_LEN(items); i++)
+        ck_assert_msg(there(&d, items[i]), "%s is gone", items[i]);
+    ck_assert(there(&d, OUT(4) "checkpoints/step-000000001.json"));
+    js_free(done);
+    js_free(plan);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(what_has_come_into_use_since_the_plan_is_left_alone)
 {
     static const char *const spared[] = {"cache/class_means/old.safetensors", "address.tmp-12",
@@ -951,7 +988,7 @@ END_TEST
 
 UNIT_MAIN(a_removed_job_is_gone_for_good, what_is_needed_is_not_removed, a_sweep_goes_with_its_jobs,
           a_sweep_stays_while_a_job_of_it_goes_on, what_a_kill_leaves_goes_at_the_next_start,
-          points_go_in_parts, a_run_does_what_the_plan_says,
+          points_go_in_parts, a_run_does_what_the_plan_says, what_is_pinned_is_not_collected,
           what_has_come_into_use_since_the_plan_is_left_alone, jobs_may_lie_elsewhere,
           caches_of_attempts_that_run_are_in_use, only_the_newest_plan_is_run,
           a_daemon_with_a_retention_cleans_up_by_itself, a_daemon_that_stops_leaves_the_rest,

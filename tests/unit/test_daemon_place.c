@@ -575,6 +575,31 @@ START_TEST(what_is_resized_goes_before_everything)
 }
 END_TEST
 
+START_TEST(who_steps_back_keeps_its_place_or_gives_it_up)
+{
+    for (uint64_t round = 0; round < 500; round++) {
+        struct queue_place queue[CROWD], before;
+        int64_t priority[CROWD];
+
+        random_crowd(rng_key(unit_seed(), 7000 + round), queue, priority);
+        queue_order(queue, CROWD); /* times are in order from here on */
+        for (size_t i = 1; i < CROWD; i++) {
+            before = queue[0];
+            queue_go_behind(&queue[0], &queue[i]);
+            ck_assert_msg(queue[0].ahead_ms <= before.ahead_ms, "round %zu", (size_t)round);
+            /* Behind it, and by no more than that takes. */
+            ck_assert_msg(queue[0].ahead_ms - queue[0].arrived_ms <
+                              queue[i].ahead_ms - queue[i].arrived_ms,
+                          "round %zu: still before %zu", (size_t)round, i);
+            ck_assert_msg(queue[0].ahead_ms == before.ahead_ms ||
+                              queue[0].ahead_ms - queue[0].arrived_ms + 1 ==
+                                  queue[i].ahead_ms - queue[i].arrived_ms,
+                          "round %zu: too far behind %zu", (size_t)round, i);
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_host_file_is_read_or_refused_with_its_line)
 {
     static const struct {
@@ -714,9 +739,9 @@ UNIT_MAIN(ranks_get_whole_slots_on_the_fewest_hosts, of_hosts_with_room_the_full
           a_job_starts_out_of_turn_only_beside_the_plan,
           a_host_with_fewer_slots_than_are_in_use_takes_none_from_others,
           priority_comes_first_and_waiting_makes_up_for_it, what_is_resized_goes_before_everything,
-          nobody_is_preempted_in_vain, the_least_important_and_youngest_is_preempted,
-          a_share_is_bounded_and_even_in_sum, shares_follow_weight_and_use,
-          shares_change_no_order_within_a_project_and_starve_nobody,
+          who_steps_back_keeps_its_place_or_gives_it_up, nobody_is_preempted_in_vain,
+          the_least_important_and_youngest_is_preempted, a_share_is_bounded_and_even_in_sum,
+          shares_follow_weight_and_use, shares_change_no_order_within_a_project_and_starve_nobody,
           a_quota_holds_back_its_own_project_alone, a_quota_keeps_what_is_planned,
           a_host_file_is_read_or_refused_with_its_line, slots_in_use_follow_from_the_jobs,
           what_can_never_fit_is_said_at_once, a_drained_host_takes_no_jobs)

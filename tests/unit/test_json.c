@@ -139,5 +139,41 @@ START_TEST(text_comes_back)
 }
 END_TEST
 
-UNIT_MAIN(text_without_values_is_the_same, refuses_what_is_not_json, limits_nesting,
-          reals_round_trip_with_few_digits, text_comes_back)
+/* The examples of RFC 7396. */
+START_TEST(patches_are_merged)
+{
+    static const char *const cases[][3] = {
+        {"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
+        {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
+        {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
+        {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+        {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
+        {"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
+        {"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
+        {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
+        {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
+        {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct json *from = js_parse(cases[i][0], strlen(cases[i][0]), NULL);
+        struct json *patch = js_parse(cases[i][1], strlen(cases[i][1]), NULL);
+        struct json *got = js_merged(from, patch);
+        char *text = js_text(got, JS_COMPACT), *before = js_text(from, JS_COMPACT);
+
+        ck_assert_msg(strcmp(text, cases[i][2]) == 0, "case %zu: %s", i, text);
+        ck_assert_str_eq(before, cases[i][0]);
+        free(before);
+        free(text);
+        js_free(got);
+        js_free(patch);
+        js_free(from);
+    }
+}
+END_TEST
+
+UNIT_MAIN(patches_are_merged, text_without_values_is_the_same, refuses_what_is_not_json,
+          limits_nesting, reals_round_trip_with_few_digits, text_comes_back)

@@ -1,5 +1,6 @@
 /* Answers of a real daemon, held against the schemas of the document that it serves. */
 import { createRequire } from "node:module";
+import { isDeepStrictEqual } from "node:util";
 import { Service, until } from "./service.mjs";
 
 const build = process.env.builddir;
@@ -213,8 +214,30 @@ async function run() {
   await c.check("DELETE", one, nobody, {}, 404);
   await c.check("GET", one, `${jobs}/${gone}`, {}, 410);
   await c.check("POST", `${one}:retry`, `${nobody}:retry`, {}, 404);
-  for (const list of ["attempts", "events", "artifacts", "metrics/series", "logs"])
+  for (const list of ["attempts", "events", "artifacts", "metrics", "metrics/series", "logs", "checkpoints", "spec",
+    "spec/normalized", "record"])
     await c.check("GET", `${one}/${list}`, `${own}/${list}`, {}, 200);
+  await c.check("GET", `${one}/metrics/series`, `${own}/metrics/series`, { headers: { Accept: "text/csv" } }, 200);
+  await c.check("GET", `${one}/logs`, `${own}/logs?grep=epoch&since=2020-01-31T12:00:00Z`, {}, 200);
+  await c.check("GET", `${one}/logs`, `${own}/logs?since=x`, {}, 400);
+  await c.check("GET", `${one}/attempts/{attempt}`, `${own}/attempts/1`, {}, 200);
+  await c.check("GET", `${one}/attempts/{attempt}`, `${own}/attempts/9`, {}, 404);
+  const { items: [checkpoint] } = await c.check("GET", `${one}/checkpoints`, `${own}/checkpoints`, {}, 200);
+  const pinned = [`${one}/checkpoints/{name}`, `${own}/checkpoints/${checkpoint.name}`];
+  await c.check("PATCH", ...pinned, { body: { pinned: true } }, 200);
+  await c.check("PATCH", ...pinned, { body: { pinned: "x" } }, 422);
+  await c.check("DELETE", ...pinned, {}, 409);
+  await c.check("PATCH", ...pinned, { body: { pinned: false } }, 200);
+  await c.check("GET", ...pinned, {}, 200);
+  await c.check("DELETE", ...pinned, {}, 204);
+  await c.check("GET", ...pinned, {}, 404);
+  for (const verb of ["preempt", "checkpoint"])
+    await c.check("POST", `${one}:${verb}`, `${own}:${verb}`, {}, 409);
+  const { id: clone } = await c.check("POST", `${one}:clone`, `${own}:clone`, { body: { set: { hold: true } } }, 202);
+  await c.check("POST", `${one}:clone`, `${own}:clone`, { body: { set: { kind: "x" } } }, 422);
+  await c.check("POST", `${one}:cancel`, `${jobs}/${clone}:cancel`, {}, 202);
+  for (const body of [tiny, { ...tiny, hold: true }, { ...tiny, kind: "x" }, { ...tiny, sweep: { seeds: "1..3" } }])
+    await c.check("POST", "/api/v1/queue:simulate", "/api/v1/queue:simulate", { body }, 200);
   await c.check("GET", `${one}/logs`, `${own}/logs?rank=99`, {}, 404);
   const curve = `${one}/metrics/series`, few = `${own}/metrics/series?name=lr&name=lr&from=2`;
   const { series } = await c.check("GET", curve, `${few}&max_points=4`, {}, 200);
@@ -227,7 +250,8 @@ async function run() {
   await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=0-3" } }, 206);
   await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=999999-" } }, 416);
   await sweep(c, jobs);
-  for (const path of ["/api/v1/queue", "/api/v1/catalog", "/api/v1/version", "/api/v1/openapi.yaml", "/healthz", "/readyz",
+  for (const path of ["/api/v1/queue", "/api/v1/catalog", "/api/v1/version", "/api/v1/openapi.yaml", "/api/v1/openapi.json",
+    "/openapi.json", "/api/v1/schema/job.json", "/healthz", "/readyz",
     "/metrics", "/"])
     await c.check("GET", path, path, {}, 200);
   for (const path of ["/api/v1/queue:pause", "/api/v1/queue:resume"])
@@ -236,7 +260,15 @@ async function run() {
   await c.check("POST", "/api/v1/gc:plan", "/api/v1/gc:plan", { body: { retention_days: -1 } }, 422);
   await c.check("POST", "/api/v1/gc:run", "/api/v1/gc:run", {}, 200);
   await c.check("POST", "/api/v1/gc:run", "/api/v1/gc:run", { body: { plan: "gc_0" } }, 404);
+  const asJson = await (await ask("GET", "/api/v1/openapi.json")).json();
+  if (!isDeepStrictEqual(asJson, document))
+    failures.push("the description as JSON says something else");
+  const job = new Ajv({ strict: false }).compile(await (await ask("GET", "/api/v1/schema/job.json")).json());
+  if (!job(tiny) || job({ ...tiny, x: 1 }) || job({ ...tiny, train: { epochs: "x" } }))
+    failures.push("the schema of a job does not tell what is one");
   const node = "/api/v1/nodes/{name}";
+  await c.check("GET", node, "/api/v1/nodes/localhost", {}, 200);
+  await c.check("GET", node, "/api/v1/nodes/nobody", {}, 404);
   await c.check("POST", `${node}:drain`, "/api/v1/nodes/localhost:drain", {}, 200);
   await c.check("POST", `${node}:resume`, "/api/v1/nodes/localhost:resume", {}, 200);
   await c.check("POST", `${node}:drain`, "/api/v1/nodes/nobody:drain", {}, 404);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "proto/base/pinned.h"
 #include "proto/base/str.h"
 #include "proto/base/vec.h"
 
@@ -108,7 +109,7 @@ void checkpoint_close(struct checkpoint *c)
 /* What lies in the folder for one step. */
 struct found {
     int64_t step;
-    bool tensors, note;
+    bool tensors, note, pinned;
 };
 struct folder {
     VEC(struct found) steps; /* newest first */
@@ -156,6 +157,8 @@ static void add_name(struct folder *f, const char *name)
         found_of(f, tensors)->tensors = true;
     else if (note >= 0)
         found_of(f, note)->note = true;
+    else if (step_of(name, PINNED_EXT) >= 0)
+        found_of(f, step_of(name, PINNED_EXT))->pinned = true;
     else if (str_starts(name, "step-") && strstr(name, ".tmp-"))
         vec_push(&f->leftovers, str_dup(name));
 }
@@ -240,7 +243,18 @@ static bool remove_step(const char *dir, int64_t step, struct error *err)
 {
     /* The .json first, so that what is left of an interrupted removal does not count. */
     return remove_file(path_of(dir, step, note_ext), err) &&
-           remove_file(path_of(dir, step, tensors_ext), err);
+           remove_file(path_of(dir, step, tensors_ext), err) &&
+           remove_file(path_of(dir, step, PINNED_EXT), err);
+}
+
+/* Asked again just before a removal: somebody may have pinned it since the folder was read. */
+static bool is_pinned(const char *dir, const struct found *s)
+{
+    char *path = path_of(dir, s->step, PINNED_EXT);
+    bool pinned = s->tensors && s->note && file_exists(path);
+
+    free(path);
+    return pinned;
 }
 
 bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err)
@@ -266,9 +280,10 @@ bool checkpoint_prune(const char *dir, int keep, struct error *err)
     for (size_t i = 0; ok && i < f.steps.n; i++) {
         struct found s = f.steps.at[i];
 
-        if (s.tensors && s.note && kept++ < keep)
+        if (s.tensors && s.note && (s.pinned || kept++ < keep))
             continue;
-        ok = remove_step(dir, s.step, err);
+        if (!is_pinned(dir, &s))
+            ok = remove_step(dir, s.step, err);
     }
     folder_free(&f);
     return ok;

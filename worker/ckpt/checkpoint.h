@@ -32,7 +32,8 @@ void checkpoint_close(struct checkpoint *c); /* a closed one is fine */
  * write again, or must not find. */
 bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err);
 
-/* Removes all but the newest `keep` and leftovers of interrupted writes. Missing files are no error. */
+/* Removes all but the newest `keep`, those that are pinned (pinned.h), which do not count, and leftovers of interrupted
+ * writes. Missing files are no error. */
 bool checkpoint_prune(const char *dir, int keep, struct error *err);
 
 #endif

@@ -43,6 +43,7 @@ struct uplink {
     int ranks;
     pthread_t thread;
     atomic_int stop;      /* enum uplink_stop */
+    atomic_bool wish;     /* for a checkpoint */
     atomic_bool closing;  /* the job is over: drain, then end */
     pthread_mutex_t lock; /* guards progress, its flag and checkpoints */
     struct progress_state progress;
@@ -224,6 +225,8 @@ static void receive(struct uplink *u, const Envelope *e)
     } else if (e->body_case == DISTILLD__ENVELOPE__BODY_STOP) {
         atomic_store(&u->stop, e->stop->reason == DISTILLD__STOP_REASON__CANCEL ? UPLINK_CANCEL
                                                                                 : UPLINK_PREEMPT);
+    } else if (e->body_case == DISTILLD__ENVELOPE__BODY_CHECKPOINT) {
+        atomic_store(&u->wish, true);
     }
 }
 
@@ -386,6 +389,11 @@ void uplink_checkpoint(struct uplink *u, double seconds)
 enum uplink_stop uplink_stop_requested(const struct uplink *u)
 {
     return u ? (enum uplink_stop)atomic_load(&u->stop) : UPLINK_GO_ON;
+}
+
+bool uplink_take_wish(struct uplink *u)
+{
+    return u && atomic_exchange(&u->wish, false);
 }
 
 void uplink_close(struct uplink *u, const char *state)

@@ -1,0 +1,290 @@
+/* Logs of ranks: their end, what came after some place or time, or lines that hold some text. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/api.h"
+#include "daemon/logsearch.h"
+#include "daemon/logtimes.h"
+#include "daemon/problem.h"
+#include "proto/base/beneath.h"
+#include "proto/base/clock.h"
+#include "proto/base/file.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+enum {
+    TAIL_DEFAULT = 200,
+    TAIL_MAX = 1000000,
+    RANK_MAX = 65535,
+    TAIL_BYTES = 8 << 20, /* a longer tail is cut off in front */
+    BLOCK = 64 << 10
+};
+
+static const char text_type[] = "text/plain; charset=utf-8";
+
+/* What is asked for. */
+struct wanted {
+    int64_t rank;
+    int64_t tail;     /* lines; -1: not said */
+    int64_t from;     /* a byte; -1: not said */
+    int64_t since_ms; /* 0: not said */
+    const char *text; /* NULL: any */
+};
+
+/* -- Where it begins ------------------------------------------------------------------------------- */
+
+/* Where the last `lines` lines begin. */
+static int64_t tail_start(int fd, int64_t size, int64_t lines)
+{
+    char *block;
+    int64_t at = size, start = size > TAIL_BYTES ? size - TAIL_BYTES : 0;
+    bool found = false;
+
+    if (lines == 0)
+        return size;
+    block = mem_calloc(BLOCK, 1);
+    /* The newline that ends the last line does not begin another one. */
+    for (int64_t seen = -1; !found && at > start;) {
+        int64_t n = at - start < BLOCK ? at - start : BLOCK;
+
+        at -= n;
+        if (pread(fd, block, (size_t)n, at) != n)
+            break;
+        for (int64_t i = n; !found && i-- > 0;)
+            if (block[i] == '\n' || (seen < 0 && at + i == size - 1)) {
+                found = ++seen == lines;
+                if (found)
+                    start = at + i + 1;
+            }
+    }
+    free(block);
+    return start;
+}
+
+/* The beginning of the line that `at` lies in; of a very long one, `at`. */
+static int64_t line_start(int fd, int64_t at)
+{
+    char block[4096];
+    const int64_t start = at > (int64_t)sizeof(block) ? at - (int64_t)sizeof(block) : 0;
+    const ssize_t n = pread(fd, block, (size_t)(at - start), start);
+    const char *newline = n == at - start ? memrchr(block, '\n', (size_t)n) : NULL;
+
+    if (newline)
+        return start + (newline - block) + 1;
+    return start == 0 ? 0 : at;
+}
+
+static int64_t since_start(int dir, int fd, const struct stat *st, const struct wanted *w)
+{
+    const int64_t changed_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+    char *name = str_fmt("logs/rank-%" PRId64 ".times", w->rank);
+    struct buf text = buf_new(2 * LOGTIMES_MAX);
+    int notes = beneath_open_file(dir, name, NULL, NULL);
+    int64_t at = 0;
+
+    if (notes >= 0 && file_read_open(notes, name, &text, NULL))
+        at = logtimes_find(buf_text(&text), w->since_ms);
+    if (notes >= 0)
+        close(notes);
+    buf_free(&text);
+    free(name);
+    if (changed_ms < w->since_ms)
+        return st->st_size;
+    /* What began anew (logfile.h) is shorter than it was, and all of it is news. */
+    return at > st->st_size ? 0 : line_start(fd, at);
+}
+
+/* Before lines are counted, which with a text is done among those that hold it. */
+static int64_t first_byte(int dir, int fd, const struct stat *st, const struct wanted *w)
+{
+    int64_t at = 0, tail;
+
+    if (w->since_ms)
+        at = since_start(dir, fd, st, w);
+    else if (w->from >= 0)
+        return w->from <= st->st_size ? w->from : 0;
+    if (w->text || (w->since_ms && w->tail < 0))
+        return at;
+    tail = tail_start(fd, st->st_size, w->tail < 0 ? TAIL_DEFAULT : w->tail);
+    return tail > at ? tail : at;
+}
+
+/* -- Answers ------------------------------------------------------------------------------------------ */
+
+static void add_end(struct request *r, int64_t end)
+{
+    char *text = str_fmt("%" PRId64, end);
+
+    /* ?from= of the next request goes on here. */
+    http_add_header(r, "Log-End", text);
+    http_add_header(r, "Cache-Control", "no-store");
+    free(text);
+}
+
+struct call {
+    struct logsearch search;
+    char *text;
+};
+
+static void search(void *arg)
+{
+    struct call *c = arg;
+
+    logsearch_run(&c->search);
+}
+
+static void answer(struct request *r, void *arg)
+{
+    struct call *c = arg;
+
+    add_end(r, c->search.end);
+    http_reply(r, 200, text_type, c->search.found.data ? c->search.found.data : "",
+               c->search.found.len);
+    close(c->search.fd);
+    buf_free(&c->search.found);
+    free(c->text);
+    free(c);
+}
+
+/* All that matches from a place on, or the last lines of them. A line that is being written is left for the next
+ * request. */
+static void reply_search(struct request *r, const struct job *j, int take_fd, int64_t from,
+                         int64_t to, const struct wanted *w)
+{
+    struct call *c = NEW(struct call);
+    const bool all = w->tail < 0 && (w->from >= 0 || w->since_ms);
+
+    c->text = str_dup(w->text);
+    c->search = (struct logsearch){.fd = take_fd,
+                                   .from = from,
+                                   .to = to,
+                                   .text = c->text,
+                                   .lines = all           ? INT64_MAX
+                                            : w->tail < 0 ? TAIL_DEFAULT
+                                                          : w->tail,
+                                   .unfinished = job_is_final(j->state)};
+    http_work(r, search, answer, c);
+}
+
+static void reply_log(struct request *r, const struct job *j, int dir, int take_fd,
+                      const struct stat *st, const struct wanted *w)
+{
+    const int64_t start = first_byte(dir, take_fd, st, w);
+
+    if (w->text) {
+        reply_search(r, j, take_fd, start, st->st_size, w);
+        return;
+    }
+    add_end(r, st->st_size);
+    http_reply_file(r, 200, text_type, take_fd, (uint64_t)start, (uint64_t)(st->st_size - start));
+}
+
+static int is_log(const struct dirent *e)
+{
+    return str_starts(e->d_name, "rank-") && str_ends(e->d_name, ".log");
+}
+
+/* "0, 1": the ranks that have a log. */
+static char *ranks_with_logs(int dir)
+{
+    struct dirent **entries;
+    int n = api_scan(dir, "logs", &entries, is_log, versionsort);
+    struct buf b = buf_new(0);
+
+    for (int i = 0; i < n; i++) {
+        const char *number = entries[i]->d_name + strlen("rank-");
+
+        buf_fmt(&b, "%s%.*s", i ? ", " : "", (int)strcspn(number, "."), number);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+    return buf_take(&b);
+}
+
+/* A rank of the job that has not written yet may do so; any other has no log. */
+static void reply_no_log(struct request *r, const struct job *j, int dir, int64_t rank)
+{
+    char *have;
+
+    if (rank < j->ranks) {
+        http_add_header(r, "Log-End", "0");
+        http_reply(r, 200, text_type, "", 0);
+        return;
+    }
+    have = ranks_with_logs(dir);
+    problem_reply(r, "not_found", NULL,
+                  "job %s has %" PRId64 " rank%s and no log of rank %" PRId64 "; %s%s", j->id,
+                  j->ranks, j->ranks == 1 ? "" : "s", rank,
+                  *have ? "there are logs of: " : "nothing is logged yet", have);
+    free(have);
+}
+
+/* -- The request ---------------------------------------------------------------------------------------- */
+
+static bool take_since(struct request *r, int64_t *ms)
+{
+    const char *text = http_query(r, "since");
+
+    *ms = 0;
+    if (!text || (clock_parse(text, ms) && *ms > 0))
+        return true;
+    problem_reply(r, "bad_request", NULL,
+                  "since: expected a time as in RFC 3339, 2026-01-31T12:00:00Z, got \"%.60s\"",
+                  text);
+    return false;
+}
+
+static bool take_text(struct request *r, const char **text)
+{
+    *text = http_query(r, "grep");
+    if (!*text || (**text && strlen(*text) <= LOGSEARCH_TEXT && !strchr(*text, '\n')))
+        return true;
+    problem_reply(r, "bad_request", NULL,
+                  "grep: expected 1 to %d bytes without a line feed, got %zu bytes", LOGSEARCH_TEXT,
+                  strlen(*text));
+    return false;
+}
+
+/* False when the answer was given. */
+static bool take_wanted(struct request *r, struct wanted *w)
+{
+    return api_number(r, "rank", 0, RANK_MAX, 0, &w->rank) &&
+           api_number(r, "tail", 0, TAIL_MAX, -1, &w->tail) &&
+           api_number(r, "from", 0, INT64_MAX, -1, &w->from) && take_since(r, &w->since_ms) &&
+           take_text(r, &w->text);
+}
+
+static void reply_wanted(struct daemon *d, struct request *r, const struct job *j,
+                         const struct wanted *w)
+{
+    char *name = str_fmt("logs/rank-%" PRId64 ".log", w->rank);
+    int dir = daemon_open_out(d, j->id, NULL);
+    struct stat st;
+    int fd = dir >= 0 ? beneath_open_file(dir, name, &st, NULL) : -1;
+
+    if (fd >= 0)
+        reply_log(r, j, dir, fd, &st, w);
+    else
+        reply_no_log(r, j, dir, w->rank);
+    if (dir >= 0)
+        close(dir);
+    free(name);
+}
+
+void api_job_logs(struct daemon *d, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(d, r, &owned);
+    struct wanted w;
+
+    if (j && take_wanted(r, &w))
+        reply_wanted(d, r, j, &w);
+    job_destroy(owned);
+}

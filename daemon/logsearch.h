@@ -1,0 +1,30 @@
+/* Lines of a log that hold a text, as it is written there: no pattern, and upper case is not lower case. */
+#ifndef DAEMON_LOGSEARCH_H
+#define DAEMON_LOGSEARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/buf.h"
+
+enum {
+    LOGSEARCH_TEXT = 256,      /* bytes of the text, at most */
+    LOGSEARCH_BYTES = 8 << 20, /* of what is found: the newest */
+    LOGSEARCH_SPAN = 256 << 20 /* of the log that is looked through: the newest */
+};
+
+struct logsearch {
+    int fd;
+    int64_t from, to; /* bytes of the log; `from` begins a line */
+    const char *text;
+    int64_t lines;   /* only so many, the last ones */
+    bool unfinished; /* a last line that no newline ends counts, too */
+    /* What it gives: */
+    struct buf found;
+    int64_t end; /* behind the last line that was looked at */
+};
+
+/* On any thread, in pieces. */
+void logsearch_run(struct logsearch *s);
+
+#endif

@@ -1,0 +1,188 @@
+/* daemon: what is found in a log, and since when it is there. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/logsearch.h"
+#include "daemon/logtimes.h"
+#include "proto/base/file.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+#include "tests/unit/unit.h"
+
+static char *path_in(const char *name)
+{
+    return str_path(unit_dir(), name);
+}
+
+static void write_log(const char *path, const char *text)
+{
+    struct error err;
+
+    ck_assert_ok(file_replace(path, text, strlen(text), 0644, &err), err);
+}
+
+static struct logsearch search(const char *path, const char *text, int64_t from, int64_t lines,
+                               bool unfinished)
+{
+    struct logsearch s = {.fd = open(path, O_RDONLY),
+                          .from = from,
+                          .text = text,
+                          .lines = lines,
+                          .unfinished = unfinished};
+
+    ck_assert_int_ge(s.fd, 0);
+    s.to = lseek(s.fd, 0, SEEK_END);
+    logsearch_run(&s);
+    close(s.fd);
+    return s;
+}
+
+START_TEST(lines_with_the_text_are_found)
+{
+    static const char log[] = "one a\ntwo\nthree a.b\nA\n\na\nfour a";
+    static const struct {
+        const char *text;
+        int64_t from, lines;
+        bool unfinished;
+        const char *want;
+        int64_t end;
+    } cases[] = {
+        {"a", 0, INT64_MAX, false, "one a\nthree a.b\na\n", 25},
+        {"a", 0, INT64_MAX, true, "one a\nthree a.b\na\nfour a", 31},
+        {"a", 6, INT64_MAX, false, "three a.b\na\n", 25},
+        {"a", 0, 1, false, "a\n", 25},
+        {"a", 0, 2, true, "a\nfour a", 31},
+        {"a", 0, 0, true, "", 31},
+        {"a.b", 0, INT64_MAX, false, "three a.b\n", 25}, /* no pattern */
+        {"axb", 0, INT64_MAX, false, "", 25},
+        {".*", 0, INT64_MAX, true, "", 31},
+        {"four", 25, INT64_MAX, false, "", 25},
+        {"four", 31, INT64_MAX, true, "", 31},
+    };
+    char *path = path_in("found.log");
+
+    write_log(path, log);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct logsearch s =
+            search(path, cases[i].text, cases[i].from, cases[i].lines, cases[i].unfinished);
+
+        ck_assert_msg(strcmp(buf_text(&s.found), cases[i].want) == 0, "case %zu: %s", i,
+                      buf_text(&s.found));
+        ck_assert_msg(s.end == cases[i].end, "case %zu: %ld", i, (long)s.end);
+        buf_free(&s.found);
+    }
+    free(path);
+}
+END_TEST
+
+/* Lines longer than what is read at once, and more of them than are kept. */
+START_TEST(memory_has_a_limit)
+{
+    enum {
+        LONG = 600000,
+        LINES = 40
+    };
+    struct buf log = buf_new(0);
+    char *line = mem_calloc(LONG, 1), *path = path_in("large.log");
+    struct logsearch s;
+
+    memset(line, 'x', LONG);
+    for (int i = 0; i < LINES; i++) {
+        buf_fmt(&log, "%d ", i);
+        buf_add(&log, line, LONG);
+        buf_str(&log, "\n");
+    }
+    write_log(path, buf_text(&log));
+    s = search(path, "x", 0, INT64_MAX, false);
+    ck_assert_uint_le(s.found.len, LOGSEARCH_BYTES);
+    ck_assert_uint_ge(s.found.len, LOGSEARCH_BYTES / 2);
+    ck_assert(str_ends(buf_text(&s.found), "x\n"));
+    ck_assert_int_eq(s.end, (int64_t)log.len);
+    buf_free(&s.found);
+    free(path);
+    free(line);
+    buf_free(&log);
+}
+END_TEST
+
+START_TEST(a_time_leads_to_a_place)
+{
+    static const struct {
+        const char *notes;
+        int64_t since, want;
+    } cases[] = {
+        {"", 5, 0},
+        {"10 100\n20 200\n30 300\n", 5, 0},
+        {"10 100\n20 200\n30 300\n", 10, 100},
+        {"10 100\n20 200\n30 300\n", 29, 200},
+        {"10 100\n20 200\n30 300\n", 99, 300},
+        {"10 100\n20 x\n30 300\n", 99, 100},
+        {"10 100\n20 20", 99, 100}, /* being written */
+        {"x", 99, 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        ck_assert_msg(logtimes_find(cases[i].notes, cases[i].since) == cases[i].want, "case %zu",
+                      i);
+}
+END_TEST
+
+static int64_t found(const char *path, int64_t since)
+{
+    struct buf text = buf_new(0);
+    struct error err;
+    int64_t at;
+
+    ck_assert_ok(file_read(path, &text, &err), err);
+    ck_assert_uint_le(text.len, LOGTIMES_MAX + 64);
+    at = logtimes_find(buf_text(&text), since);
+    buf_free(&text);
+    return at;
+}
+
+static void grow(const char *path, int64_t size)
+{
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, size), 0);
+    close(fd);
+}
+
+/* However many looks there were, the notes stay small, rise, and lead near. */
+START_TEST(notes_stay_small_and_begin_anew_with_the_log)
+{
+    char *dir = path_in("logs"), *log = str_path(dir, "rank-3.log");
+    char *notes = str_path(dir, "rank-3.times");
+    struct error err;
+
+    ck_assert_ok(file_make_dirs(dir, 0755, &err), err);
+    grow(log, 0);
+    for (int64_t t = 1; t <= 20000; t++) {
+        if (t % 3)
+            grow(log, 10 * t);
+        logtimes_note(dir, INT64_C(1700000000000) + 1000 * t);
+    }
+    for (int64_t t = 10; t <= 20000; t += 97) {
+        int64_t at = found(notes, INT64_C(1700000000000) + 1000 * t);
+
+        ck_assert_msg(at <= 10 * t, "at %ld: %ld", (long)t, (long)at);
+        ck_assert_msg(at >= 10 * (t - 4 - (20000 - t) / 20), "at %ld: only %ld", (long)t, (long)at);
+    }
+    grow(log, 0);
+    grow(log, 7);
+    logtimes_note(dir, INT64_C(1700000000000) + 20001000);
+    ck_assert_int_eq(found(notes, INT64_C(1700000000000) + 20000000), 0);
+    ck_assert_int_eq(found(notes, INT64_C(1700000000000) + 20001000), 7);
+    free(notes);
+    free(log);
+    free(dir);
+}
+END_TEST
+
+UNIT_MAIN(lines_with_the_text_are_found, memory_has_a_limit, a_time_leads_to_a_place,
+          notes_stay_small_and_begin_anew_with_the_log)
