@@ -225,7 +225,7 @@ static const struct job *job_at(const struct daemon *d, const struct queue_place
     return d->active.at[p->arrival]->job;
 }
 
-/* Behind those that waited when a user made them stop. Of several the first that stopped goes on first. */
+/* Behind those that waited when a user made them stop. Several stand in the order in which they came. */
 static void step_back(const struct daemon *d, struct look *l)
 {
     for (size_t k = 0; k < l->behind.n; k++) {

@@ -69,7 +69,10 @@ second=$name
 kill_daemon
 kill -9 $(pids_of worker) $(pids_of mpirun)
 start_daemon
-wait_state "$id" running
+runs_again() {
+    [ "$(get "/api/v1/jobs/$id" '"\(.state) \(.attempt)"')" = "running 2" ]
+}
+within 30 runs_again || fail "it does not run again: $text"
 wish "$id"
 [ "$(get "/api/v1/jobs/$id/checkpoints" '[.items[] | .name, .pinned] | tostring')" = "[\"$name\",false,\"$first\",true]" ] ||
     fail "with keep 1 and one that is pinned ($first, $second, $name): $text"
