@@ -137,11 +137,15 @@ static bool read_version(struct db *db, int *out, struct error *err)
 }
 
 /* All steps become durable together. */
-static bool run_scripts(struct db *db, const char *const *schema, int from, int to,
-                        struct error *err)
+static bool run_scripts(struct db *db, const struct db_schema *schema, int at, struct error *err)
 {
-    for (int at = from; at < to; at++)
-        if (!exec(db, schema[at], err))
+    if (at == 0 && schema->whole && schema->whole_of <= schema->version) {
+        if (!exec(db, schema->whole, err))
+            return err_wrap(err, "schema version %d", schema->whole_of);
+        at = schema->whole_of;
+    }
+    for (; at < schema->version; at++)
+        if (!exec(db, schema->scripts[at], err))
             return err_wrap(err, "schema version %d", at + 1);
     return true;
 }
@@ -164,21 +168,21 @@ static bool keep_copy(const struct db *db, int version, struct error *err)
     return ok || err_wrap(err, "a copy before the change to a new schema");
 }
 
-static bool migrate(struct db *db, const char *const *schema, int version, struct error *err)
+static bool migrate(struct db *db, const struct db_schema *schema, struct error *err)
 {
     int at = 0;
 
     if (!read_version(db, &at, err))
         return false;
-    if (at > version)
+    if (at > schema->version)
         return err_set(err, ERR_DATA,
                        "%s was written by a newer distilld (schema %d, this one knows %d)",
-                       db->path, at, version);
-    if (at == version)
+                       db->path, at, schema->version);
+    if (at == schema->version)
         return true;
     if ((at && !keep_copy(db, at, err)) || !db_begin(db, err))
         return false;
-    if (run_scripts(db, schema, at, version, err) && set_version(db, version, err) &&
+    if (run_scripts(db, schema, at, err) && set_version(db, schema->version, err) &&
         db_commit(db, err))
         return true;
     db_rollback(db);
@@ -301,10 +305,52 @@ static bool check_small(struct db *db, struct error *err)
     return stat(db->path, &st) != 0 || st.st_size > CHECKED_AT_OPEN || quick_check(db, err);
 }
 
-struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
-                   int schema_version, struct error *err)
+static bool is_new(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) != 0 || st.st_size == 0;
+}
+
+/* By SQLite's own descriptor: to close another one would release its locks. */
+static bool sync_file(struct db *db, int which, struct error *err)
+{
+    sqlite3_file *file = NULL;
+
+    return (sqlite3_file_control(db->handle, "main", which, &file) == SQLITE_OK && file &&
+            file->pMethods && file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) ||
+           err_set(err, ERR_IO, "%s: the disk has failed to keep what was written", db->path);
+}
+
+/* A new file is made without waiting for the disk at each step, of which there are half a dozen: it holds nothing yet,
+ * and what a power cut leaves of it is as good as none. Before it is used it is on disk; its name gets there with the
+ * log. */
+static bool settle(struct db *db, enum db_sync sync, struct error *err)
+{
+    return sync_file(db, SQLITE_FCNTL_FILE_POINTER, err) &&
+           (sync != DB_SYNC_FULL || sync_file(db, SQLITE_FCNTL_JOURNAL_POINTER, err));
+}
+
+static bool set_sync(struct db *db, enum db_sync sync, struct error *err)
+{
+    return exec(db, sync == DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                err);
+}
+
+static bool prepare(struct db *db, enum db_sync sync, const struct db_schema *schema, bool new,
+                    struct error *err)
+{
+    return (new ? exec(db, "PRAGMA synchronous=OFF", err) : set_sync(db, sync, err)) &&
+           exec(db, "PRAGMA journal_mode=WAL", err) && exec(db, "PRAGMA foreign_keys=ON", err) &&
+           (new || check_small(db, err)) && migrate(db, schema, err) &&
+           (!new || (settle(db, sync, err) && set_sync(db, sync, err)));
+}
+
+struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *schema,
+                   struct error *err)
 {
     struct db *db = NEW(struct db);
+    const bool new = is_new(path);
     bool ok;
 
     db->path = str_dup(path);
@@ -313,12 +359,7 @@ struct db *db_open(const char *path, enum db_sync sync, const char *const *schem
                          NULL) == SQLITE_OK ||
          fail(db, err);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
-    ok = ok && exec(db, "PRAGMA journal_mode=WAL", err) &&
-         exec(db, sync == DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-              err) &&
-         exec(db, "PRAGMA foreign_keys=ON", err) && check_small(db, err) &&
-         migrate(db, schema, schema_version, err);
-    if (ok) {
+    if (ok && prepare(db, sync, schema, new, err)) {
         sqlite3_wal_hook(db->handle, on_wal, db);
         note_success(db);
         return db;
