@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/audit.h"
 #include "daemon/hosts.h"
@@ -130,7 +131,7 @@ void api_check_job(const JobSpec *spec, struct problems *p, void *api_client)
 {
     const struct api_client *c = api_client;
 
-    job_validate(spec, &c->daemon->catalog, p);
+    job_validate(spec, abilities_known(c->daemon), p);
     check_here(c, spec, p);
 }
 
@@ -205,7 +206,7 @@ void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
     intake_add(d, q);
 }
 
-void api_job_submit(struct daemon *d, struct request *r)
+static void take_job(struct daemon *d, struct request *r)
 {
     const char *only = http_query(r, "validate_only");
     bool validate = only && strcmp(only, "true") == 0;
@@ -227,6 +228,11 @@ void api_job_submit(struct daemon *d, struct request *r)
     js_set(answer, "jobs", js_new_int(job_is_sweep(j) ? j->sweep.total : 1));
     reply_json(r, 200, answer);
     job_destroy(j);
+}
+
+void api_job_submit(struct daemon *d, struct request *r)
+{
+    abilities_then(d, r, take_job);
 }
 
 /* -- Reading ----------------------------------------------------------------------------------- */

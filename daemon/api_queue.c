@@ -1,6 +1,7 @@
 /* The queue as a whole, and what it would do with one more job. */
 #include <stdlib.h>
 
+#include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/hosts.h"
 #include "daemon/needs.h"
@@ -132,7 +133,7 @@ static void reply_forecast(struct daemon *d, struct request *r, struct job *j,
     reply_json(r, 200, answer);
 }
 
-void api_queue_simulate(struct daemon *d, struct request *r)
+static void simulate(struct daemon *d, struct request *r)
 {
     struct json *written = api_body(r, "a job");
     struct problems p = {0};
@@ -145,4 +146,9 @@ void api_queue_simulate(struct daemon *d, struct request *r)
     job_destroy(j);
     problems_free(&p);
     js_free(written);
+}
+
+void api_queue_simulate(struct daemon *d, struct request *r)
+{
+    abilities_then(d, r, simulate);
 }

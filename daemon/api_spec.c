@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/body.h"
 #include "daemon/idempotency.h"
@@ -91,7 +92,7 @@ static struct json *changed_spec(struct daemon *d, struct request *r, const char
     return changed;
 }
 
-void api_job_clone(struct daemon *d, struct request *r)
+static void clone_job(struct daemon *d, struct request *r)
 {
     struct job *owned;
     const struct job *from = api_job_of(d, r, &owned);
@@ -105,6 +106,11 @@ void api_job_clone(struct daemon *d, struct request *r)
         api_accept_job(d, r, j, &idempotency);
     }
     job_destroy(owned);
+}
+
+void api_job_clone(struct daemon *d, struct request *r)
+{
+    abilities_then(d, r, clone_job);
 }
 
 /* -- The record --------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/auth.h"
 #include "daemon/problem.h"
@@ -10,9 +11,14 @@
 
 static const char plain[] = "text/plain; charset=utf-8";
 
-void api_catalog(struct daemon *d, struct request *r)
+static void reply_catalog(struct daemon *d, struct request *r)
 {
     reply_json(r, 200, catalog_json(&d->catalog));
+}
+
+void api_catalog(struct daemon *d, struct request *r)
+{
+    abilities_then(d, r, reply_catalog);
 }
 
 /* Tells the dashboard whether to ask for the library that `make web` brings. */

@@ -134,8 +134,10 @@ static void send_signed(struct daemon *d, const struct webhook *w, const struct 
                               .headers = (const char *const *)headers,
                               .n_headers = ARRAY_LEN(headers),
                               .body = m->body};
+    struct error err;
 
-    post_send(d->courier->posts, &post, on_done, e);
+    if (!post_send(d->courier->posts, &post, on_done, e, &err))
+        on_done(0, &err, e);
     for (size_t i = 0; i < ARRAY_LEN(headers); i++)
         free(headers[i]);
     free(id);

@@ -54,7 +54,8 @@ struct daemon {
     char *roots;     /* where workers may read what users name (roots.h); NULL: anywhere */
     struct store *store;
     struct events *events;
-    struct catalog catalog; /* what the worker can do */
+    struct catalog catalog;      /* what the worker can do; abilities.h says when that is known */
+    struct abilities *abilities; /* NULL: it is */
     struct http *http;
     struct http *local; /* the UNIX socket; NULL: none */
     struct tokens *tokens;
@@ -81,6 +82,7 @@ struct daemon {
     int64_t started_ms;
     bool stopping;
     bool broken;               /* the disk has failed: it ends, as soon as answers are given */
+    struct error failure;      /* code not ERR_NONE: why it ends, although it has started */
     bool paused;               /* no job starts */
     struct reply_memory lists; /* of jobs */
     uint64_t untold;           /* changes of jobs that no event has told */

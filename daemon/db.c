@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/checkpointer.h"
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
@@ -25,7 +26,10 @@ struct db {
     sqlite3 *handle;
     char *path;
     VEC(struct db_stmt *) stmts;
-    int depth; /* of transactions */
+    int depth;                         /* of transactions */
+    bool beside;                       /* checkpoints are another thread's */
+    struct checkpointer *checkpointer; /* NULL: none was needed yet */
+    int asked_at;                      /* pages of the log when it was woken last */
     struct histogram commits;
     char trouble[200]; /* "": the last write went well */
     bool broken;
@@ -38,8 +42,9 @@ struct db {
 
 enum {
     BUSY_MS = 2000,
-    BUSY_AGAIN_MS = 20, /* once it was busy, until it is not: all who ask wait on one thread */
-    CHECKPOINT_PAGES = 1000,
+    BUSY_AGAIN_MS = 20,      /* once it was busy, until it is not: all who ask wait on one thread */
+    CHECKPOINT_PAGES = 1000, /* of the log, after which they are brought into the file */
+    LOG_PAGES = 16000,       /* after which no more come until that is done */
     CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
 };
 
@@ -60,17 +65,23 @@ static enum err_code code_of(int sqlite)
     return ERR_IO;
 }
 
+static void break_off(struct db *db)
+{
+    if (db->broken)
+        return;
+    db->broken = true;
+    if (db->on_broken)
+        db->on_broken(db->on_broken_arg);
+}
+
 /* Linux may have dropped the pages that it could not write: another fsync would say that all is well. */
 static void note_failure(struct db *db, int extended)
 {
     snprintf(db->trouble, sizeof(db->trouble), "%s", sqlite3_errmsg(db->handle));
     if ((extended & 0xff) == SQLITE_BUSY)
         sqlite3_busy_timeout(db->handle, BUSY_AGAIN_MS);
-    if (db->broken || (extended != SQLITE_IOERR_FSYNC && extended != SQLITE_IOERR_DIR_FSYNC))
-        return;
-    db->broken = true;
-    if (db->on_broken)
-        db->on_broken(db->on_broken_arg);
+    if (extended == SQLITE_IOERR_FSYNC || extended == SQLITE_IOERR_DIR_FSYNC)
+        break_off(db);
 }
 
 static void note_success(struct db *db)
@@ -137,11 +148,15 @@ static bool read_version(struct db *db, int *out, struct error *err)
 }
 
 /* All steps become durable together. */
-static bool run_scripts(struct db *db, const char *const *schema, int from, int to,
-                        struct error *err)
+static bool run_scripts(struct db *db, const struct db_schema *schema, int at, struct error *err)
 {
-    for (int at = from; at < to; at++)
-        if (!exec(db, schema[at], err))
+    if (at == 0 && schema->whole && schema->whole_of <= schema->version) {
+        if (!exec(db, schema->whole, err))
+            return err_wrap(err, "schema version %d", schema->whole_of);
+        at = schema->whole_of;
+    }
+    for (; at < schema->version; at++)
+        if (!exec(db, schema->scripts[at], err))
             return err_wrap(err, "schema version %d", at + 1);
     return true;
 }
@@ -164,21 +179,21 @@ static bool keep_copy(const struct db *db, int version, struct error *err)
     return ok || err_wrap(err, "a copy before the change to a new schema");
 }
 
-static bool migrate(struct db *db, const char *const *schema, int version, struct error *err)
+static bool migrate(struct db *db, const struct db_schema *schema, struct error *err)
 {
     int at = 0;
 
     if (!read_version(db, &at, err))
         return false;
-    if (at > version)
+    if (at > schema->version)
         return err_set(err, ERR_DATA,
                        "%s was written by a newer distilld (schema %d, this one knows %d)",
-                       db->path, at, version);
-    if (at == version)
+                       db->path, at, schema->version);
+    if (at == schema->version)
         return true;
     if ((at && !keep_copy(db, at, err)) || !db_begin(db, err))
         return false;
-    if (run_scripts(db, schema, at, version, err) && set_version(db, version, err) &&
+    if (run_scripts(db, schema, at, err) && set_version(db, schema->version, err) &&
         db_commit(db, err))
         return true;
     db_rollback(db);
@@ -282,14 +297,41 @@ bool db_change(const char *path, const char *sql, int64_t parameter, struct erro
 
 /* -- Opening ----------------------------------------------------------------------------------------- */
 
+static void checkpoint_here(struct db *db, sqlite3 *handle, const char *name)
+{
+    int code = sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+    if (code != SQLITE_OK && code != SQLITE_BUSY) /* busy: it is being done */
+        fail(db, NULL);
+}
+
+/* The log begins anew when all of it is in the file and nobody adds to it. Under load that is never so for another
+ * thread; what it has left then is little. */
+static void checkpoint_beside(struct db *db, sqlite3 *handle, const char *name, int pages)
+{
+    if (!db->checkpointer)
+        db->checkpointer = checkpointer_open(db->path);
+    if (db->checkpointer && checkpointer_failed(db->checkpointer))
+        break_off(db);
+    else if (!db->checkpointer || pages >= LOG_PAGES)
+        checkpoint_here(db, handle, name);
+    else if (pages < db->asked_at || pages - db->asked_at >= CHECKPOINT_PAGES) {
+        checkpointer_wake(db->checkpointer);
+        db->asked_at = pages;
+    }
+}
+
 /* Takes the place of SQLite's own, which hides that a sync has failed. */
 static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
 {
     struct db *db = arg;
 
-    if (pages >= CHECKPOINT_PAGES && !db->broken &&
-        sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
-        fail(db, NULL);
+    if (pages < CHECKPOINT_PAGES || db->broken)
+        db->asked_at = 0;
+    else if (db->beside)
+        checkpoint_beside(db, handle, name, pages);
+    else
+        checkpoint_here(db, handle, name);
     return SQLITE_OK;
 }
 
@@ -301,24 +343,62 @@ static bool check_small(struct db *db, struct error *err)
     return stat(db->path, &st) != 0 || st.st_size > CHECKED_AT_OPEN || quick_check(db, err);
 }
 
-struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
-                   int schema_version, struct error *err)
+static bool is_new(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) != 0 || st.st_size == 0;
+}
+
+/* By SQLite's own descriptor: to close another one would release its locks. */
+static bool sync_file(struct db *db, int which, struct error *err)
+{
+    sqlite3_file *file = NULL;
+
+    return (sqlite3_file_control(db->handle, "main", which, &file) == SQLITE_OK && file &&
+            file->pMethods && file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) ||
+           err_set(err, ERR_IO, "%s: the disk has failed to keep what was written", db->path);
+}
+
+/* A new file is made without waiting for the disk at each step, of which there are half a dozen: it holds nothing yet,
+ * and what a power cut leaves of it is as good as none. Before it is used it is on disk; its name gets there with the
+ * log. */
+static bool settle(struct db *db, enum db_sync sync, struct error *err)
+{
+    return sync_file(db, SQLITE_FCNTL_FILE_POINTER, err) &&
+           (sync != DB_SYNC_FULL || sync_file(db, SQLITE_FCNTL_JOURNAL_POINTER, err));
+}
+
+static bool set_sync(struct db *db, enum db_sync sync, struct error *err)
+{
+    return exec(db, sync == DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+                err);
+}
+
+static bool prepare(struct db *db, enum db_sync sync, const struct db_schema *schema, bool new,
+                    struct error *err)
+{
+    return (new ? exec(db, "PRAGMA synchronous=OFF", err) : set_sync(db, sync, err)) &&
+           exec(db, "PRAGMA journal_mode=WAL", err) && exec(db, "PRAGMA foreign_keys=ON", err) &&
+           (new || check_small(db, err)) && migrate(db, schema, err) &&
+           (!new || (settle(db, sync, err) && set_sync(db, sync, err)));
+}
+
+struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *schema,
+                   struct error *err)
 {
     struct db *db = NEW(struct db);
+    const bool new = is_new(path);
     bool ok;
 
     db->path = str_dup(path);
+    db->beside = sync == DB_SYNC_FULL;
     ok = sqlite3_open_v2(path, &db->handle,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW,
                          NULL) == SQLITE_OK ||
          fail(db, err);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
-    ok = ok && exec(db, "PRAGMA journal_mode=WAL", err) &&
-         exec(db, sync == DB_SYNC_FULL ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
-              err) &&
-         exec(db, "PRAGMA foreign_keys=ON", err) && check_small(db, err) &&
-         migrate(db, schema, schema_version, err);
-    if (ok) {
+    if (ok && prepare(db, sync, schema, new, err)) {
         sqlite3_wal_hook(db->handle, on_wal, db);
         note_success(db);
         return db;
@@ -341,6 +421,7 @@ void db_close(struct db *db)
 {
     if (!db)
         return;
+    checkpointer_close(db->checkpointer);
     for (size_t i = 0; i < db->stmts.n; i++) {
         sqlite3_finalize(db->stmts.at[i]->handle);
         free(db->stmts.at[i]);

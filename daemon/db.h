@@ -1,4 +1,4 @@
-/* SQLite, as much of it as the daemon uses. The only file that knows it. Loop thread only.
+/* SQLite, as much of it as the daemon uses. The only file that knows it, beside checkpointer.c. Loop thread only.
  *
  * A statement is prepared once for each SQL literal and found again by its address. */
 #ifndef DAEMON_DB_H
@@ -18,12 +18,18 @@ enum db_sync {
     DB_SYNC_FULL    /* a commit that returned is on disk */
 };
 
-/* Opens or makes the file and brings its schema up to date, in one transaction: script k (counted from 1) of `schema`
- * leads from version k-1 to k; the file records where it is. Before a file that holds something is changed so, a copy
- * of it is made, PATH.before-N of schema N. A file from a newer program, or one that is damaged, is refused with
- * ERR_DATA. */
-struct db *db_open(const char *path, enum db_sync sync, const char *const *schema,
-                   int schema_version, struct error *err);
+struct db_schema {
+    const char *const *scripts; /* number k (counted from 1) leads from version k-1 to k */
+    int version;                /* so many there are */
+    const char *whole;          /* what the first `whole_of` of them make of an empty file; NULL */
+    int whole_of;
+};
+
+/* Opens or makes the file and brings its schema up to date, in one transaction; the file records where it is. Before a
+ * file that holds something is changed so, a copy of it is made, PATH.before-N of schema N. A file from a newer program,
+ * or one that is damaged, is refused with ERR_DATA. */
+struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *schema,
+                   struct error *err);
 /* Only for reading, what is committed of a file that is open as above already. Any thread, which then is the only one
  * that uses it. */
 struct db *db_open_reader(const char *path, struct error *err);

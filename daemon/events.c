@@ -7,7 +7,6 @@
 
 #include "proto/base/error.h"
 #include "proto/base/mem.h"
-#include "proto/base/str.h"
 
 struct events {
     struct event **ring; /* the event of id i lies at i % max_events */
@@ -87,18 +86,22 @@ uint64_t events_next_id(const struct events *e)
 static struct event *make(uint64_t id, const char *kind, const char *job, const char *project,
                           const char *data)
 {
-    char *text = str_fmt("id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", id, kind, data);
-    size_t len = strlen(text);
-    struct event *ev = mem_calloc(1, sizeof(*ev) + len + 1);
+    static const char end[] = "\n\n";
+    char head[64];
+    struct event *ev;
+    size_t n, len = strlen(data);
 
+    n = (size_t)snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %.15s\ndata: ", id, kind);
+    ev = mem_calloc(1, sizeof(*ev) + n + len + sizeof(end));
     ev->id = id;
     snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
     snprintf(ev->job, sizeof(ev->job), "%s", job);
     snprintf(ev->project, sizeof(ev->project), "%s", project);
     ev->refs = 1;
-    ev->len = len;
-    memcpy(ev->text, text, len);
-    free(text);
+    ev->len = n + len + strlen(end);
+    memcpy(ev->text, head, n);
+    memcpy(ev->text + n, data, len);
+    memcpy(ev->text + n + len, end, sizeof(end));
     return ev;
 }
 

@@ -18,11 +18,10 @@
 enum {
     CONNECTIONS = 4096, /* at least, and as many as the limit of descriptors leaves */
     SPARE_FDS = 256,    /* for files, children, and workers */
-    POOL =
-        20 << 10, /* bytes a connection, half of which each costs: headers and address must fit */
-    TURNS = 4,    /* of MHD_run in one turn of the loop, which others share */
-    SWEEP_MS = 1000,  /* between looks for connections that are late */
-    PARTING_MS = 2000 /* for answers that are under way when the server stops */
+    TURNS = 4,          /* of MHD_run in one turn of the loop, which others share */
+    LONG_ROUND_MS = 5,  /* of all streams */
+    SWEEP_MS = 1000,    /* between looks for connections that are late */
+    PARTING_MS = 2000   /* for answers that are under way when the server stops */
 };
 
 /* -- The loop ---------------------------------------------------------------------------------- */
@@ -70,20 +69,42 @@ void http_turn(struct http *h)
 static void resume_streams(struct http *h)
 {
     for (struct http_stream *s = h->streams; s; s = s->next)
-        if (s->suspended) {
-            s->suspended = false;
-            MHD_resume_connection(s->connection);
-        }
+        if (s->suspended)
+            http_stream_resume(s);
+}
+
+static void on_rest(uv_timer_t *t);
+
+/* Streams have what came to be known until now. Where that took long, because they are many, others have their turn
+ * for as long before it is done again, and what happens meanwhile goes out at once. */
+static void ask_streams(struct http *h)
+{
+    int64_t began = http_now_ms(), took;
+
+    for (struct http_stream *s = h->streams; s; s = s->next)
+        if (s->suspended)
+            http_stream_ask(s);
+    http_pump(h);
+    took = http_now_ms() - began;
+    h->rested_ms = took > LONG_ROUND_MS ? began + 2 * took : 0;
 }
 
 static void on_wake(uv_async_t *a)
 {
     struct http *h = a->data;
+    int64_t left = h->rested_ms - http_now_ms();
 
-    if (h->stopping)
+    if (h->stopping || uv_is_active((uv_handle_t *)&h->rest))
         return;
-    resume_streams(h);
-    http_pump(h);
+    if (left > 0)
+        uv_timer_start(&h->rest, on_rest, (uint64_t)left, 0);
+    else
+        ask_streams(h);
+}
+
+static void on_rest(uv_timer_t *t)
+{
+    ask_streams(t->data);
 }
 
 void http_wake(struct http *h)
@@ -166,6 +187,9 @@ static void on_sweep(uv_timer_t *t)
 
     for (struct conn *n = h->conns.first; n; n = n->next)
         look_at(h, n, now);
+    for (struct http_stream *s = h->streams; s; s = s->next)
+        if (s->suspended && http_stream_is_dead(s))
+            http_stream_resume(s);
     /* Out of descriptors it stops listening, and begins again when it is run after some came free; nothing
      * wakes us for that. */
     http_turn(h);
@@ -206,9 +230,10 @@ static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
     uv_poll_init(loop, &h->poll, epoll_fd);
     uv_timer_init(loop, &h->timer);
     uv_timer_init(loop, &h->sweep);
+    uv_timer_init(loop, &h->rest);
     uv_async_init(loop, &h->wake, on_wake);
-    h->poll.data = h->timer.data = h->sweep.data = h->wake.data = h;
-    h->open_handles = 4;
+    h->poll.data = h->timer.data = h->sweep.data = h->rest.data = h->wake.data = h;
+    h->open_handles = 5;
     uv_poll_start(&h->poll, UV_READABLE, on_poll);
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
@@ -264,7 +289,7 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
         http_on_completed, NULL, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT,
         connections_max(), MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)conns_idle_s(&h->conns),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_POOL, MHD_OPTION_END);
     if (!h->mhd) {
         err_set(err, h->tls ? ERR_INVALID : ERR_FAILED, "the HTTP%s server cannot be started: %s",
                 h->tls ? "S" : "", h->said);
@@ -311,6 +336,7 @@ void http_stop(struct http *h)
     uv_poll_stop(&h->poll);
     uv_timer_stop(&h->timer);
     uv_timer_stop(&h->sweep);
+    uv_timer_stop(&h->rest);
     fd = MHD_quiesce_daemon(h->mhd);
     while (h->n_working)
         uv_run(h->poll.loop, UV_RUN_ONCE);
@@ -324,5 +350,6 @@ void http_stop(struct http *h)
     uv_close((uv_handle_t *)&h->poll, on_closed);
     uv_close((uv_handle_t *)&h->timer, on_closed);
     uv_close((uv_handle_t *)&h->sweep, on_closed);
+    uv_close((uv_handle_t *)&h->rest, on_closed);
     uv_close((uv_handle_t *)&h->wake, on_closed);
 }

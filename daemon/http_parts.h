@@ -7,11 +7,16 @@
 #include "daemon/http.h"
 #include "proto/base/vec.h"
 
+enum {
+    HTTP_POOL = 20 << 10 /* bytes a connection, for libmicrohttpd: headers and address must fit */
+};
+
 struct http {
     struct MHD_Daemon *mhd;
     uv_poll_t poll;
-    uv_timer_t timer, sweep;
+    uv_timer_t timer, sweep, rest;
     uv_async_t wake;
+    int64_t rested_ms; /* when streams may be asked again: see on_wake */
     int open_handles;
     unsigned idle_spins;
     bool stopping;
@@ -27,14 +32,21 @@ struct http {
     size_t n_working;
 };
 
-/* An answer that goes on. */
+/* An answer that goes on. Where nothing is to be said it is suspended, and libmicrohttpd does not look at it. */
 struct http_stream {
     struct http *http;
     struct http_stream *next, **link;
     struct MHD_Connection *connection;
+    int fd;
+    const char *path; /* of its request, as libmicrohttpd has received it */
     bool suspended;
+    bool settled; /* it has waited once */
+    bool over;    /* it has ended, or its peer has gone */
     const struct http_stream_ops *ops;
     void *arg;
+    /* What its reader gave and the socket did not take. */
+    struct buf rest;
+    size_t n_sent; /* of it */
 };
 
 /* What the request needs of libmicrohttpd. */
@@ -59,6 +71,12 @@ int64_t http_now_ms(void);
 void http_pump(struct http *h);
 /* The same, once for all who ask before the next turn of the loop. */
 void http_turn(struct http *h);
+
+/* Asks a suspended stream, which goes on if there is something. */
+void http_stream_ask(struct http_stream *s);
+/* The peer of a suspended stream has gone; nobody else would notice. */
+bool http_stream_is_dead(const struct http_stream *s);
+void http_stream_resume(struct http_stream *s);
 
 /* libmicrohttpd's callbacks for requests. */
 enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char *url,

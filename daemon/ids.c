@@ -38,14 +38,16 @@ void id_next(const char *last, int64_t wall_ms, char out[JOB_ID_SIZE])
     memcpy(out, prefix, PREFIX);
     for (size_t i = 0; i < TIME_CHARS; i++, ms >>= 5)
         out[PREFIX + TIME_CHARS - 1 - i] = alphabet[ms & 31];
+    /* Of the same millisecond, or while the clock stands before it: the next number. Many come at once. */
+    if (id_valid(last) && memcmp(out, last, PREFIX + TIME_CHARS) <= 0) {
+        memcpy(out, last, JOB_ID_SIZE);
+        increment(out + PREFIX, CHARS);
+        return;
+    }
     secret_bytes(random, sizeof(random));
     for (size_t i = 0; i < sizeof(random); i++)
         out[PREFIX + TIME_CHARS + i] = alphabet[random[i] & 31];
     out[JOB_ID_SIZE - 1] = '\0';
-    if (id_valid(last) && strcmp(out, last) <= 0) {
-        memcpy(out, last, JOB_ID_SIZE);
-        increment(out + PREFIX, CHARS);
-    }
 }
 
 bool id_valid(const char *id)

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/abilities.h"
 #include "daemon/attempts.h"
 #include "daemon/audit.h"
 #include "daemon/backup.h"
@@ -394,7 +395,7 @@ static bool publish_address(struct daemon *d, int fd, struct error *err)
     d->address = str_fmt(a.ss_family == AF_INET6 ? "http%s://[%s]:%s" : "http%s://%s:%s",
                          d->settings.tls_certificate ? "s" : "", host, port);
     line = str_fmt("%s\n", d->address);
-    ok = file_replace(path, line, strlen(line), 0644, err);
+    ok = file_publish(path, line, strlen(line), 0644, err);
     free(line);
     free(path);
     return ok;
@@ -489,18 +490,17 @@ static void on_hour(uv_timer_t *t)
     gc_hourly(t->data);
 }
 
-static bool load_catalog(struct daemon *d, struct error *err)
+/* What the start has left undone, and whoever started it has to know. */
+static void on_abilities(struct daemon *d, const struct error *err)
 {
-    char *kept = str_path(d->state_dir, "catalog.json");
-    bool ok = worker_catalog_load(d->settings.worker, kept, &d->catalog, err);
-
-    free(kept);
-    if (!ok)
-        return false;
-    /* What the worker does not know: api_datasets.c. */
-    catalog_add(&d->catalog, CATALOG_DATA,
-                (struct catalog_entry){.name = "dataset", .params = "image_size"});
-    return true;
+    if (err) {
+        d->failure = *err;
+        uv_stop(&d->loop);
+        return;
+    }
+    log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",
+             d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
+    notify("READY=1");
 }
 
 static bool start(struct daemon *d, struct error *err)
@@ -510,8 +510,8 @@ static bool start(struct daemon *d, struct error *err)
     start_timers(d);
     intake_open(d);
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
-        !load_catalog(d, err) || !store_paused(d->store, &d->paused, err) ||
-        !lifecycle_load(d, err) || !hosts_open(d, err) || !courier_start(d, err))
+        !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err) ||
+        !hosts_open(d, err) || !courier_start(d, err))
         return false;
     d->tokens = tokens_open(d);
     d->audit = audit_open(d);
@@ -519,6 +519,7 @@ static bool start(struct daemon *d, struct error *err)
     roots_open(d);
     d->purge = purge_open(d);
     d->gc = gc_open(d);
+    abilities_open(d, on_abilities);
     d->uplink = uplink_start(d, err);
     if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
@@ -526,9 +527,6 @@ static bool start(struct daemon *d, struct error *err)
     uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
     attempts_watch(d);
     sched_soon(d);
-    log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",
-             d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
-    notify("READY=1");
     return true;
 }
 
@@ -672,6 +670,7 @@ static void stop(struct daemon *d)
     uv_walk(&d->loop, close_handle, NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
+    abilities_free(d);
     intake_free(d);
     gc_close(d->gc);
     purge_close(d->purge);
@@ -743,6 +742,10 @@ static bool serve(struct settings *s, int argc, char **argv, bool *broken, struc
     }
     stop(&d);
     *broken = d.broken;
+    if (ok && d.failure.code != ERR_NONE) {
+        *err = d.failure;
+        ok = false;
+    }
     return ok;
 }
 

@@ -1,13 +1,13 @@
 #define _GNU_SOURCE
 #include "daemon/post.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "daemon/libcurl.h"
 #include "proto/base/buf.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -19,6 +19,7 @@ enum {
 };
 
 struct posts {
+    const struct libcurl *curl; /* NULL: nothing was sent yet */
     CURLM *multi;
     uv_loop_t *loop;
     uv_timer_t *timer;
@@ -56,7 +57,7 @@ static void on_socket(uv_poll_t *poll, int status, int events)
     flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
     flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
     uv_fileno((uv_handle_t *)poll, &fd);
-    curl_multi_socket_action(p->multi, fd, flags, &running);
+    p->curl->multi_socket_action(p->multi, fd, flags, &running);
     take_results(p);
 }
 
@@ -69,14 +70,14 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *posts, voi
     if (what == CURL_POLL_REMOVE) {
         if (poll)
             uv_close((uv_handle_t *)poll, free_handle);
-        curl_multi_assign(p->multi, fd, NULL);
+        p->curl->multi_assign(p->multi, fd, NULL);
         return 0;
     }
     if (!poll) {
         poll = NEW(uv_poll_t);
         uv_poll_init_socket(p->loop, poll, fd);
         poll->data = p;
-        curl_multi_assign(p->multi, fd, poll);
+        p->curl->multi_assign(p->multi, fd, poll);
     }
     uv_poll_start(
         poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0),
@@ -89,7 +90,7 @@ static void on_time(uv_timer_t *t)
     struct posts *p = t->data;
     int running;
 
-    curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    p->curl->multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     take_results(p);
 }
 
@@ -129,14 +130,15 @@ static size_t take_answer(char *data, size_t size, size_t n, void *arg)
 
 static void free_transfer(struct transfer *r)
 {
+    const struct libcurl *curl = r->posts->curl;
     struct transfer **at = &r->posts->first;
 
     while (*at != r)
         at = &(*at)->next;
     *at = r->next;
-    curl_multi_remove_handle(r->posts->multi, r->easy);
-    curl_easy_cleanup(r->easy);
-    curl_slist_free_all(r->headers);
+    curl->multi_remove_handle(r->posts->multi, r->easy);
+    curl->easy_cleanup(r->easy);
+    curl->slist_free_all(r->headers);
     buf_free(&r->answer);
     free(r);
 }
@@ -146,10 +148,11 @@ static void finish(struct transfer *r, CURLcode code)
     struct error err = {0};
     long status = 0;
 
-    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+    r->posts->curl->easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
         status = 0;
-        err_set(&err, ERR_UNREACHABLE, "%s", *r->detail ? r->detail : curl_easy_strerror(code));
+        err_set(&err, ERR_UNREACHABLE, "%s",
+                *r->detail ? r->detail : r->posts->curl->easy_strerror(code));
         if (r->refused.code)
             err = r->refused;
     } else {
@@ -164,79 +167,114 @@ static void take_results(struct posts *p)
     const CURLMsg *m;
     int left;
 
-    while ((m = curl_multi_info_read(p->multi, &left))) {
+    while ((m = p->curl->multi_info_read(p->multi, &left))) {
         CURLcode code = m->data.result;
         struct transfer *r;
 
         if (m->msg != CURLMSG_DONE)
             continue;
-        curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
+        p->curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &r);
         finish(r, code);
     }
 }
 
-static void set_options(struct transfer *r, const struct post *post)
+static void set_options(const struct libcurl *curl, struct transfer *r, const struct post *post)
 {
     CURL *c = r->easy;
 
-    curl_easy_setopt(c, CURLOPT_PRIVATE, r);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, r->detail);
-    curl_easy_setopt(c, CURLOPT_URL, post->url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)TOTAL_S);
+    curl->easy_setopt(c, CURLOPT_PRIVATE, r);
+    curl->easy_setopt(c, CURLOPT_ERRORBUFFER, r->detail);
+    curl->easy_setopt(c, CURLOPT_URL, post->url);
+    curl->easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl->easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+    curl->easy_setopt(c, CURLOPT_PROXY, "");
+    curl->easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    curl->easy_setopt(c, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+    curl->easy_setopt(c, CURLOPT_TIMEOUT, (long)TOTAL_S);
     /* A connection that is kept would not be shown to the guard again. */
-    curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "distilld/" PACKAGE_VERSION);
-    curl_easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
-    curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, post->body);
-    curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, r);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_answer);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
+    curl->easy_setopt(c, CURLOPT_FORBID_REUSE, 1L);
+    curl->easy_setopt(c, CURLOPT_USERAGENT, "distilld/" PACKAGE_VERSION);
+    curl->easy_setopt(c, CURLOPT_HTTPHEADER, r->headers);
+    curl->easy_setopt(c, CURLOPT_COPYPOSTFIELDS, post->body);
+    curl->easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl->easy_setopt(c, CURLOPT_OPENSOCKETDATA, r);
+    curl->easy_setopt(c, CURLOPT_WRITEFUNCTION, take_answer);
+    curl->easy_setopt(c, CURLOPT_WRITEDATA, r);
 }
 
-void post_send(struct posts *p, const struct post *post, post_done done, void *arg)
+/* Before the first of them. */
+static bool begin(struct posts *p, struct error *err)
+{
+    if (p->curl)
+        return true;
+    p->curl = libcurl_load(err);
+    if (!p->curl)
+        return false;
+    p->multi = p->curl->multi_init();
+    ASSERT(p->multi);
+    p->curl->multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
+    p->curl->multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+    p->curl->multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, watch_time);
+    p->curl->multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
+    return true;
+}
+
+static void start(struct posts *p, const struct post *post, post_done done, void *arg)
 {
     struct transfer *r = NEW(struct transfer);
 
     *r = (struct transfer){.posts = p,
                            .next = p->first,
-                           .easy = curl_easy_init(),
+                           .easy = p->curl->easy_init(),
                            .answer = buf_new(0),
                            .done = done,
                            .arg = arg};
     ASSERT(r->easy);
     p->first = r;
-    r->headers = curl_slist_append(NULL, "Content-Type: application/json");
+    r->headers = p->curl->slist_append(NULL, "Content-Type: application/json");
     for (size_t i = 0; i < post->n_headers; i++)
-        r->headers = curl_slist_append(r->headers, post->headers[i]);
-    set_options(r, post);
-    curl_multi_add_handle(p->multi, r->easy);
+        r->headers = p->curl->slist_append(r->headers, post->headers[i]);
+    set_options(p->curl, r, post);
+    p->curl->multi_add_handle(p->multi, r->easy);
 }
 
-bool post_check_url(const char *url, struct error *err)
+bool post_send(struct posts *p, const struct post *post, post_done done, void *arg,
+               struct error *err)
+{
+    if (!begin(p, err))
+        return false;
+    start(p, post, done, arg);
+    return true;
+}
+
+static bool check_parts(const struct libcurl *curl, CURLU *u, const char *url, struct error *err)
 {
     static const CURLUPart secrets[] = {CURLUPART_USER, CURLUPART_PASSWORD};
-    CURLU *u = curl_url();
     char *scheme = NULL, *part = NULL;
-    bool ok = curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+    bool ok = curl->url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl->url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
               (strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0);
 
     if (!ok)
         err_set(err, ERR_INVALID, "expected https://HOST/..., got \"%.200s\"", url);
     for (size_t i = 0; ok && i < ARRAY_LEN(secrets); i++)
-        ok = curl_url_get(u, secrets[i], &part, 0) != CURLUE_OK ||
+        ok = curl->url_get(u, secrets[i], &part, 0) != CURLUE_OK ||
              err_set(err, ERR_INVALID,
                      "must not have a name or password in it: it is shown to "
                      "whoever may read; the signature says who sends");
-    curl_free(part);
-    curl_free(scheme);
-    curl_url_cleanup(u);
+    curl->free(part);
+    curl->free(scheme);
+    return ok;
+}
+
+bool post_check_url(const char *url, struct error *err)
+{
+    const struct libcurl *curl = libcurl_load(err);
+    CURLU *u = curl ? curl->url() : NULL;
+    bool ok = u && check_parts(curl, u, url, err);
+
+    if (u)
+        curl->url_cleanup(u);
     return ok;
 }
 
@@ -246,19 +284,9 @@ struct posts *posts_new(uv_loop_t *loop, post_guard guard, void *arg)
 {
     struct posts *p = NEW(struct posts);
 
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    *p = (struct posts){.multi = curl_multi_init(),
-                        .loop = loop,
-                        .timer = NEW(uv_timer_t),
-                        .guard = guard,
-                        .arg = arg};
-    ASSERT(p->multi);
+    *p = (struct posts){.loop = loop, .timer = NEW(uv_timer_t), .guard = guard, .arg = arg};
     uv_timer_init(loop, p->timer);
     p->timer->data = p;
-    curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-    curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-    curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, watch_time);
-    curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
     return p;
 }
 
@@ -268,7 +296,8 @@ void posts_free(struct posts *p)
         return;
     while (p->first)
         free_transfer(p->first);
-    curl_multi_cleanup(p->multi);
+    if (p->curl)
+        p->curl->multi_cleanup(p->multi);
     uv_close((uv_handle_t *)p->timer, free_handle);
     free(p);
 }

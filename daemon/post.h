@@ -1,5 +1,5 @@
 /* POST requests to addresses that users named: libcurl driven by the libuv loop. The only file of the daemon
- * that knows it. Redirects are not followed and no proxy is used, or a reply could lead where the guard would not
+ * that knows it, beside libcurl.h. Redirects are not followed and no proxy is used, or a reply could lead where the guard would not
  * have let the request go; the guard sees each address that a name leads to before it is connected to. */
 #ifndef DAEMON_POST_H
 #define DAEMON_POST_H
@@ -28,8 +28,10 @@ struct post {
 /* status 0: there was no answer, and err says why. Else err.msg is how the answer's body begins. */
 typedef void (*post_done)(int status, const struct error *err, void *arg);
 
-/* What `post` points to is copied. `done` is called once, later, unless posts_free comes first. */
-void post_send(struct posts *p, const struct post *post, post_done done, void *arg);
+/* What `post` points to is copied. `done` is called once, later, unless posts_free comes first. False: it cannot be sent,
+ * and will not be called. */
+bool post_send(struct posts *p, const struct post *post, post_done done, void *arg,
+               struct error *err);
 
 /* ERR_INVALID: no absolute http: or https: address, or one with a name and password in it. */
 bool post_check_url(const char *url, struct error *err);

@@ -8,10 +8,10 @@
 #include "proto/base/str.h"
 
 static struct db *open_file(const char *dir, const char *name, enum db_sync sync,
-                            const char *const *schema, size_t version, struct error *err)
+                            const struct db_schema *schema, struct error *err)
 {
     char *path = str_path(dir, name);
-    struct db *db = db_open(path, sync, schema, (int)version, err);
+    struct db *db = db_open(path, sync, schema, err);
 
     free(path);
     return db;
@@ -21,11 +21,9 @@ struct store *store_open(const char *dir, struct error *err)
 {
     struct store *s = NEW(struct store);
 
-    s->state =
-        open_file(dir, "state.db", DB_SYNC_FULL, store_state_schema, n_store_state_schema, err);
-    s->metrics = s->state ? open_file(dir, "metrics.db", DB_SYNC_NORMAL, store_metrics_schema,
-                                      n_store_metrics_schema, err)
-                          : NULL;
+    s->state = open_file(dir, "state.db", DB_SYNC_FULL, &store_state_schema, err);
+    s->metrics =
+        s->state ? open_file(dir, "metrics.db", DB_SYNC_NORMAL, &store_metrics_schema, err) : NULL;
     if (s->metrics)
         return s;
     store_close(s);

@@ -9,9 +9,7 @@ struct store {
     struct db *state, *metrics;
 };
 
-/* Scripts for db_open. */
-extern const char *const store_state_schema[], *const store_metrics_schema[];
-extern const size_t n_store_state_schema, n_store_metrics_schema;
+extern const struct db_schema store_state_schema, store_metrics_schema;
 
 /* ERR_GONE if there was such a job, else ERR_NOT_FOUND. Always false. */
 bool store_say_missing(struct store *s, const char *id, struct error *err);

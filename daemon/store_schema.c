@@ -1,9 +1,10 @@
 /* The tables of both files. A script that was released stays as it is: files remember by their number how far
- * they have come. */
+ * they have come. What the first of them make of an empty file stands below as well, in one go: step by step takes ten
+ * times as long, and every fresh daemon waits for it. A new script need not be added there. */
 #include "daemon/hosts.h"
 #include "daemon/store_parts.h"
 
-const char *const store_state_schema[] = {
+static const char *const state_scripts[] = {
     "CREATE TABLE job("
     "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
     "  id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, kind TEXT NOT NULL, spec TEXT NOT NULL,"
@@ -167,7 +168,7 @@ const char *const store_state_schema[] = {
     "ALTER TABLE job ADD COLUMN written TEXT",
 };
 
-const char *const store_metrics_schema[] = {
+static const char *const metrics_scripts[] = {
     "CREATE TABLE series("
     "  id INTEGER PRIMARY KEY, job TEXT NOT NULL, name TEXT NOT NULL, split TEXT NOT NULL,"
     "  UNIQUE(job, name, split)) STRICT;"
@@ -177,5 +178,137 @@ const char *const store_metrics_schema[] = {
     "CREATE TABLE spool(job TEXT PRIMARY KEY, offset INTEGER NOT NULL) STRICT, WITHOUT ROWID",
 };
 
-const size_t n_store_state_schema = ARRAY_LEN(store_state_schema);
-const size_t n_store_metrics_schema = ARRAY_LEN(store_metrics_schema);
+enum {
+    STATE_WHOLE_OF = 14 /* scripts */
+};
+
+/* As SQLite has it in the end (sqlite_schema), to the letter: a test compares. */
+static const char state_whole[] =
+    "CREATE TABLE job("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, kind TEXT NOT NULL, spec TEXT NOT NULL,"
+    "  ranks INTEGER NOT NULL, threads INTEGER NOT NULL,"
+    "  created_ms INTEGER NOT NULL,"
+    "  state TEXT NOT NULL, reason_code TEXT NOT NULL DEFAULT '',"
+    "  reason_message TEXT NOT NULL DEFAULT '', cancel_requested INTEGER NOT NULL DEFAULT 0,"
+    "  attempt INTEGER NOT NULL DEFAULT 0, started_ms INTEGER NOT NULL DEFAULT 0,"
+    " finished_ms INTEGER NOT NULL DEFAULT 0,"
+    "  step INTEGER NOT NULL DEFAULT 0, total_steps INTEGER NOT NULL DEFAULT 0,"
+    "  epoch INTEGER NOT NULL DEFAULT 0, result TEXT, priority INTEGER NOT NULL DEFAULT 0,"
+    " attempt_ranks INTEGER NOT NULL DEFAULT 1, resize_requested INTEGER NOT NULL DEFAULT 0,"
+    " sweep_total INTEGER NOT NULL DEFAULT 0, sweep_parallel INTEGER NOT NULL DEFAULT 0,"
+    " sweep_index INTEGER NOT NULL DEFAULT 0, sweep_round INTEGER NOT NULL DEFAULT 0,"
+    " sweep_place TEXT, failures TEXT NOT NULL DEFAULT '{}',"
+    " not_before_ms INTEGER NOT NULL DEFAULT 0, limit_ms INTEGER NOT NULL DEFAULT 0,"
+    " ran_ms INTEGER NOT NULL DEFAULT 0, hold_requested INTEGER NOT NULL DEFAULT 0,"
+    " yield_requested INTEGER NOT NULL DEFAULT 0, needs INTEGER NOT NULL DEFAULT 0,"
+    " project TEXT NOT NULL DEFAULT 'default', preempt INTEGER NOT NULL DEFAULT 0,"
+    " preemptible INTEGER NOT NULL DEFAULT 0, min_runtime_ms INTEGER NOT NULL DEFAULT 0,"
+    " yield_for TEXT NOT NULL DEFAULT '', sweep TEXT, ranks_min INTEGER NOT NULL DEFAULT 0,"
+    " ranks_max INTEGER NOT NULL DEFAULT 0, trace TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE INDEX job_state ON job(state, seq);"
+    "CREATE TABLE attempt("
+    "  job TEXT NOT NULL REFERENCES job(id), number INTEGER NOT NULL,"
+    "  started_ms INTEGER NOT NULL, token_sha256 TEXT NOT NULL,"
+    "  ended_ms INTEGER NOT NULL DEFAULT 0, status INTEGER NOT NULL DEFAULT 0,"
+    "  signal INTEGER NOT NULL DEFAULT 0, stopped INTEGER NOT NULL DEFAULT 0,"
+    "  lost INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '',"
+    " class TEXT NOT NULL DEFAULT '', placement TEXT NOT NULL DEFAULT '',"
+    "  PRIMARY KEY(job, number)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE event("
+    "  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, job TEXT NOT NULL REFERENCES job(id),"
+    "  state TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL) STRICT;"
+    "CREATE INDEX event_job ON event(job, id);"
+    "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE reply("
+    "  key TEXT PRIMARY KEY, body_sha256 TEXT NOT NULL, status INTEGER NOT NULL,"
+    " text TEXT NOT NULL, created_ms INTEGER NOT NULL, job TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE INDEX reply_age ON reply(created_ms);"
+    "CREATE TABLE setting(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE upload("
+    "  id TEXT PRIMARY KEY, size INTEGER NOT NULL, sha256 TEXT NOT NULL,"
+    "  complete INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " touched_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE model("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  name TEXT NOT NULL, version INTEGER NOT NULL, kind TEXT NOT NULL,"
+    " sha256 TEXT NOT NULL,"
+    "  tensors_sha256 TEXT NOT NULL, size INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    "  about TEXT NOT NULL, job TEXT, UNIQUE(name, version)) STRICT;"
+    "CREATE INDEX model_sha256 ON model(sha256);"
+    "CREATE INDEX model_tensors ON model(tensors_sha256);"
+    "CREATE TABLE model_name(name TEXT PRIMARY KEY, versions INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE model_parent("
+    "  child INTEGER NOT NULL REFERENCES model(seq) ON DELETE CASCADE, role TEXT NOT NULL,"
+    "  parent INTEGER NOT NULL REFERENCES model(seq),"
+    "  PRIMARY KEY(child, role)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX model_child ON model_parent(parent);"
+    "CREATE TABLE dataset("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
+    " source TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL, created_ms INTEGER NOT NULL, labels TEXT NOT NULL,"
+    "  manifest TEXT NOT NULL) STRICT;"
+    "CREATE TABLE job_use("
+    "  job TEXT NOT NULL REFERENCES job(id), field TEXT NOT NULL, name TEXT NOT NULL,"
+    "  version INTEGER NOT NULL, sha256 TEXT NOT NULL,"
+    "  PRIMARY KEY(job, field)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_use_name ON job_use(name);"
+    "CREATE TABLE webhook("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, url TEXT NOT NULL,"
+    "  secret TEXT NOT NULL, states TEXT NOT NULL, enabled INTEGER NOT NULL, failure TEXT,"
+    "  created_ms INTEGER NOT NULL, project TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE TABLE delivery("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  webhook INTEGER NOT NULL REFERENCES webhook(seq) ON DELETE CASCADE,"
+    "  event INTEGER NOT NULL, job TEXT, type TEXT NOT NULL, body TEXT NOT NULL,"
+    "  state TEXT NOT NULL DEFAULT 'pending', tries INTEGER NOT NULL DEFAULT 0,"
+    "  created_ms INTEGER NOT NULL, next_ms INTEGER NOT NULL,"
+    " done_ms INTEGER NOT NULL DEFAULT 0,"
+    "  status INTEGER NOT NULL DEFAULT 0, message TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE INDEX delivery_webhook ON delivery(webhook, id);"
+    "CREATE INDEX delivery_due ON delivery(webhook, next_ms, id) WHERE state='pending';"
+    "CREATE TABLE project("
+    "  name TEXT PRIMARY KEY, weight REAL NOT NULL, quota_slots INTEGER NOT NULL,"
+    "  quota_queued INTEGER NOT NULL, used REAL NOT NULL, used_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE token("
+    "  seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, scope TEXT NOT NULL,"
+    "  sha256 TEXT NOT NULL, old_sha256 TEXT NOT NULL DEFAULT '',"
+    "  old_until_ms INTEGER NOT NULL DEFAULT 0, created_ms INTEGER NOT NULL,"
+    "  expires_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL DEFAULT 0,"
+    "  revoked_ms INTEGER NOT NULL DEFAULT 0, project TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE TABLE session("
+    "  sha256 TEXT PRIMARY KEY, expires_ms INTEGER NOT NULL, token TEXT NOT NULL,"
+    "  secret TEXT NOT NULL) STRICT;"
+    "CREATE TABLE audit("
+    "  seq INTEGER PRIMARY KEY, at TEXT NOT NULL, caller TEXT NOT NULL,"
+    "  address TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL,"
+    "  status INTEGER NOT NULL, request TEXT NOT NULL, subject TEXT NOT NULL,"
+    "  hash TEXT NOT NULL, trace TEXT NOT NULL DEFAULT '') STRICT;"
+    "CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN"
+    "  SELECT raise(ABORT, 'the audit log is append-only'); END;"
+    "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN"
+    "  SELECT raise(ABORT, 'the audit log is append-only'); END;"
+    "CREATE UNIQUE INDEX job_of_sweep ON job(sweep, sweep_index) WHERE sweep IS NOT NULL;"
+    "CREATE INDEX job_sweep ON job(sweep);"
+    "CREATE INDEX job_sweep_state ON job(sweep, state);"
+    "CREATE INDEX job_waiting ON job(project) WHERE state='queued' AND sweep IS NULL;"
+    "CREATE TABLE purged("
+    "  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    "  at_ms INTEGER NOT NULL, cause TEXT NOT NULL, project TEXT NOT NULL,"
+    " remains INTEGER NOT NULL DEFAULT 1) STRICT;"
+    "CREATE INDEX purged_remains ON purged(seq) WHERE remains;"
+    "CREATE INDEX job_finished ON job(finished_ms) WHERE finished_ms > 0;"
+    "INSERT INTO counter VALUES('event', 1)";
+
+const struct db_schema store_state_schema = {
+    .scripts = state_scripts,
+    .version = ARRAY_LEN(state_scripts),
+    .whole = state_whole,
+    .whole_of = STATE_WHOLE_OF,
+};
+const struct db_schema store_metrics_schema = {
+    .scripts = metrics_scripts,
+    .version = ARRAY_LEN(metrics_scripts),
+};

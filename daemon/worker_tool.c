@@ -262,30 +262,31 @@ static void keep(const char *kept, const char *print, const struct json *said)
     js_set(j, "of", js_new_string(print));
     js_set(j, "catalog", js_copy(said));
     text = js_text(j, JS_COMPACT);
-    file_replace(kept, text, strlen(text), 0600, NULL);
+    file_publish(kept, text, strlen(text), 0600, NULL);
     free(text);
     js_free(j);
 }
 
-static bool ask_catalog(const char *worker, const char *kept, const char *print,
-                        struct catalog *out, struct error *err)
+bool worker_catalog_kept(const char *worker, const char *kept, struct catalog *out)
 {
-    const struct worker_tool t = {.program = worker};
-    struct json *j = worker_ask(&t, "catalog", NULL, err);
-    bool ok = j && catalog_from_json(out, j, err);
-
-    if (ok && kept && print)
-        keep(kept, print, j);
-    js_free(j);
-    return ok || err_wrap(err, "asking %s what it can do", worker);
-}
-
-bool worker_catalog_load(const char *worker, const char *kept, struct catalog *out,
-                         struct error *err)
-{
-    char *print = kept ? fingerprint(worker) : NULL;
-    bool ok = (print && take_kept(kept, print, out)) || ask_catalog(worker, kept, print, out, err);
+    char *print = fingerprint(worker);
+    bool ok = print && take_kept(kept, print, out);
 
     free(print);
     return ok;
+}
+
+bool worker_catalog_ask(const char *worker, const char *kept, struct worker_calls *calls,
+                        struct catalog *out, struct error *err)
+{
+    const struct worker_tool t = {.program = worker, .calls = calls};
+    char *print = fingerprint(worker);
+    struct json *j = worker_ask(&t, "catalog", NULL, err);
+    bool ok = j && catalog_from_json(out, j, err);
+
+    if (ok && print)
+        keep(kept, print, j);
+    js_free(j);
+    free(print);
+    return ok || err_wrap(err, "asking %s what it can do", worker);
 }

@@ -24,9 +24,10 @@ struct worker_tool {
 struct json *worker_ask(const struct worker_tool *t, const char *command, const char *const *words,
                         struct error *err);
 
-/* `worker catalog`. What it said is kept in the file `kept` (NULL: nowhere) for as long as the program is the same
- * file, so that a start need not wait for it. A script may run another program each time, and is asked. */
-bool worker_catalog_load(const char *worker, const char *kept, struct catalog *out,
-                         struct error *err);
+/* `worker catalog`. What it said is kept in the file `kept` for as long as the program is the same file. A script may run
+ * another program each time, and is asked. Any thread. */
+bool worker_catalog_kept(const char *worker, const char *kept, struct catalog *out);
+bool worker_catalog_ask(const char *worker, const char *kept, struct worker_calls *calls,
+                        struct catalog *out, struct error *err);
 
 #endif

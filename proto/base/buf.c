@@ -59,17 +59,22 @@ bool buf_str(struct buf *b, const char *s)
 
 bool buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 {
+    char text[256]; /* most texts fit, and are made once */
     va_list again;
+    bool ok;
     int n;
 
     va_copy(again, ap);
-    n = vsnprintf(NULL, 0, fmt, again);
+    n = vsnprintf(text, sizeof(text), fmt, ap);
+    ok = n >= 0 && reserve(b, (size_t)n);
+    if (ok && (size_t)n < sizeof(text))
+        memcpy(b->data + b->len, text, (size_t)n + 1);
+    else if (ok)
+        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+    if (ok)
+        b->len += (size_t)n;
     va_end(again);
-    if (n < 0 || !reserve(b, (size_t)n))
-        return false;
-    vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
-    b->len += (size_t)n;
-    return true;
+    return ok;
 }
 
 bool buf_fmt(struct buf *b, const char *fmt, ...)

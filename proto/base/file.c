@@ -286,21 +286,24 @@ bool file_writer_add(struct file_writer *w, const void *data, size_t len, struct
 static bool replace(struct file_writer *w, struct error *err)
 {
     file_fence();
-    if (fault(IO_RENAME) || rename(w->tmp, w->path) != 0)
-        return err_set(err, ERR_IO, "rename %s to %s: %s", w->tmp, w->path, strerror(errno));
-    return file_sync_dir(w->path, err);
+    return (!fault(IO_RENAME) && rename(w->tmp, w->path) == 0) ||
+           err_set(err, ERR_IO, "rename %s to %s: %s", w->tmp, w->path, strerror(errno));
 }
 
-bool file_writer_commit(struct file_writer *w, struct error *err)
+static bool end_writing(struct file_writer *w, bool ok)
 {
-    bool ok = file_fsync(w->fd, w->tmp, err) && replace(w, err);
-
     if (ok) {
         close(w->fd);
         w->fd = -1;
     }
     file_writer_abandon(w);
     return ok;
+}
+
+bool file_writer_commit(struct file_writer *w, struct error *err)
+{
+    return end_writing(w, file_fsync(w->fd, w->tmp, err) && replace(w, err) &&
+                              file_sync_dir(w->path, err));
 }
 
 void file_writer_abandon(struct file_writer *w)
@@ -355,17 +358,29 @@ void file_writer_keep(struct file_writer *w)
     *w = (struct file_writer){.fd = -1};
 }
 
+static bool write_new(struct file_writer *w, const char *path, const void *data, size_t len,
+                      mode_t mode, struct error *err)
+{
+    if (!file_writer_open(w, path, mode, err))
+        return false;
+    if (file_writer_add(w, data, len, err))
+        return true;
+    file_writer_abandon(w);
+    return false;
+}
+
 bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
 {
     struct file_writer w;
 
-    if (!file_writer_open(&w, path, mode, err))
-        return false;
-    if (!file_writer_add(&w, data, len, err)) {
-        file_writer_abandon(&w);
-        return false;
-    }
-    return file_writer_commit(&w, err);
+    return write_new(&w, path, data, len, mode, err) && file_writer_commit(&w, err);
+}
+
+bool file_publish(const char *path, const void *data, size_t len, mode_t mode, struct error *err)
+{
+    struct file_writer w;
+
+    return write_new(&w, path, data, len, mode, err) && end_writing(&w, replace(&w, err));
 }
 
 bool file_make_dirs(const char *dir, mode_t mode, struct error *err)

@@ -36,7 +36,11 @@ bool file_read_open(int fd, const char *path, struct buf *out, struct error *err
  * rename, fsync of the directory. */
 bool file_replace(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
 
-/* The same in pieces, for large files: open, write any number of times, commit or abandon. */
+/* The same for what can be done without after a power cut, because it is of this moment or can be made again: whoever
+ * reads it finds all of it or nothing, but it is not on disk. */
+bool file_publish(const char *path, const void *data, size_t len, mode_t mode, struct error *err);
+
+/* file_replace in pieces, for large files: open, write any number of times, commit or abandon. */
 struct file_writer {
     char *path, *tmp;
     int fd;

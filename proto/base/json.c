@@ -1,6 +1,5 @@
 #include "proto/base/json.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -82,6 +81,11 @@ void js_free(struct json *j)
 struct json *js_copy(const struct json *j)
 {
     return out(json_deep_copy(in(j)));
+}
+
+bool js_equal(const struct json *a, const struct json *b)
+{
+    return json_equal(in(a), in(b)) == 1;
 }
 
 enum js_kind js_kind(const struct json *j)
@@ -291,13 +295,68 @@ void js_write_string(const char *s, struct buf *b)
     buf_add(b, "\"", 1);
 }
 
+/* Decimal digits, and a sign; by hand, because printf takes ten times as long and there are many of them. */
+static size_t int_text(int64_t v, char text[24])
+{
+    char digits[20];
+    uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    size_t n = 0, len = 0;
+
+    do {
+        digits[n++] = (char)('0' + left % 10);
+        left /= 10;
+    } while (left);
+    if (v < 0)
+        text[len++] = '-';
+    while (n)
+        text[len++] = digits[--n];
+    text[len] = '\0';
+    return len;
+}
+
+void js_write_int(int64_t v, struct buf *b)
+{
+    char text[24];
+
+    buf_add(b, text, int_text(v, text));
+}
+
+/* One with up to six decimals, as people write them: `v` is the double nearest to millionths / 10^6, because both
+ * are exact and a division is rounded correctly. False for others, and where printf would write an exponent. */
+static bool short_text(double v, char text[40])
+{
+    const double of = fabs(v);
+    int64_t millionths, whole, part;
+    size_t len = 0;
+
+    if (!(of >= 1e-4 && of < 1e9))
+        return false;
+    millionths = (int64_t)(of * 1e6 + 0.5);
+    if ((double)millionths / 1e6 != of)
+        return false;
+    whole = millionths / 1000000;
+    part = millionths % 1000000;
+    if (v < 0)
+        text[len++] = '-';
+    len += int_text(whole, text + len);
+    text[len++] = '.';
+    for (int64_t unit = 100000; part || unit == 100000; unit /= 10) {
+        text[len++] = (char)('0' + part / unit);
+        part %= unit;
+    }
+    text[len] = '\0';
+    return true;
+}
+
 /* The fewest digits that read back. Whole numbers, which are many, need no search. */
 static void real_text(double v, char text[40])
 {
     if (fabs(v) < 1e15 && v == trunc(v) && !(v == 0 && signbit(v))) {
-        snprintf(text, 40, "%" PRId64, (int64_t)v);
+        memcpy(text + int_text((int64_t)v, text), ".0", 3);
         return;
     }
+    if (short_text(v, text))
+        return;
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, 40, "%.*g", digits, v);
         if (strtod(text, NULL) == v)
@@ -377,7 +436,7 @@ static void write_value(const struct json *j, int flags, int depth, struct buf *
     switch (js_kind(j)) {
     case JS_NULL: buf_str(b, "null"); break;
     case JS_BOOL: buf_str(b, js_bool(j, false) ? "true" : "false"); break;
-    case JS_INT: buf_fmt(b, "%" PRId64, js_int(j, 0)); break;
+    case JS_INT: js_write_int(js_int(j, 0), b); break;
     case JS_REAL: js_write_real(js_real(j, 0), b); break;
     case JS_STRING: js_write_string(js_string(j, ""), b); break;
     case JS_ARRAY: write_array(j, flags, depth, b); break;

@@ -34,6 +34,8 @@ struct json *js_parse(const char *text, size_t len, struct error *err);
 struct json *js_read_file(const char *path, size_t max, struct error *err);
 void js_free(struct json *j);               /* NULL is fine */
 struct json *js_copy(const struct json *j); /* deep */
+/* The same values; the order of members does not count. */
+bool js_equal(const struct json *a, const struct json *b);
 
 enum js_kind js_kind(const struct json *j); /* a NULL pointer reads as JSON null */
 const char *js_kind_name(enum js_kind kind);
@@ -82,6 +84,7 @@ void js_write(const struct json *j, int flags, struct buf *out);
 char *js_text(const struct json *j, int flags); /* free() */
 /* Only the quoted and escaped form of a string. */
 void js_write_string(const char *s, struct buf *out);
+void js_write_int(int64_t v, struct buf *out);
 /* A finite double with the fewest digits that read back; null otherwise. */
 void js_write_real(double v, struct buf *out);
 

@@ -1,7 +1,5 @@
 #include "proto/base/jw.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "proto/base/json.h"
@@ -11,16 +9,33 @@ struct jw jw_new(struct buf *out)
     return (struct jw){.out = out};
 }
 
+enum {
+    KEY_MAX = 60 /* that are written in one piece; those of jobs are shorter */
+};
+
 static void begin_value(struct jw *w, const char *key)
 {
+    char text[KEY_MAX + 4];
+    size_t n = 0, len = key ? strlen(key) : 0;
+
     if (w->more)
-        buf_add(w->out, ",", 1);
+        text[n++] = ',';
     w->more = true;
-    if (!key)
-        return;
-    buf_add(w->out, "\"", 1);
-    buf_str(w->out, key);
-    buf_add(w->out, "\":", 2);
+    if (key)
+        text[n++] = '"';
+    if (len > KEY_MAX) {
+        buf_add(w->out, text, n);
+        buf_add(w->out, key, len);
+        n = 0;
+    } else if (key) {
+        memcpy(text + n, key, len);
+        n += len;
+    }
+    if (key) {
+        text[n++] = '"';
+        text[n++] = ':';
+    }
+    buf_add(w->out, text, n);
 }
 
 static void begin(struct jw *w, const char *key, const char *bracket)
@@ -75,11 +90,8 @@ void jw_bool(struct jw *w, const char *key, bool v)
 
 void jw_int(struct jw *w, const char *key, int64_t v)
 {
-    char text[24];
-    int n = snprintf(text, sizeof(text), "%" PRId64, v);
-
     begin_value(w, key);
-    buf_add(w->out, text, (size_t)n);
+    js_write_int(v, w->out);
 }
 
 void jw_real(struct jw *w, const char *key, double v)

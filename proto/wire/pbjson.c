@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,40 +29,84 @@ static size_t *count(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *
     return member(m, f->quantifier_offset);
 }
 
+/* Where a value stands: a member, or an element, of what stands `in`; NULL is the whole. Told from the inside out, on
+ * the stack, because nearly all values are right and nobody asks. */
+struct place {
+    const struct place *in;
+    const char *key; /* NULL: element `index` */
+    size_t index;
+};
+
+/* As a pointer (RFC 6901). */
+static void write_place(const struct place *at, struct buf *out)
+{
+    if (!at) {
+        buf_str(out, "#");
+        return;
+    }
+    write_place(at->in, out);
+    buf_str(out, "/");
+    if (!at->key)
+        buf_fmt(out, "%zu", at->index);
+    for (const char *c = at->key; c && *c; c++)
+        if (*c == '~' || *c == '/')
+            buf_str(out, *c == '~' ? "~0" : "~1");
+        else
+            buf_add(out, c, 1);
+}
+
+static void problem_at(const struct place *at, struct problems *p, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void problem_at(const struct place *at, struct problems *p, const char *fmt, ...)
+{
+    struct buf pointer = buf_new(0), detail = buf_new(0);
+    va_list ap;
+
+    write_place(at, &pointer);
+    va_start(ap, fmt);
+    buf_vfmt(&detail, fmt, ap);
+    va_end(ap);
+    problems_add(p, buf_text(&pointer), "%s", buf_text(&detail));
+    buf_free(&pointer);
+    buf_free(&detail);
+}
+
 /* What pbjson knows of a field type: size in memory, and both directions for one element. */
 struct type_row {
     size_t size;
-    bool (*read)(const ProtobufCFieldDescriptor *f, const struct json *j, void *to, const char *at,
-                 struct problems *p);
+    bool (*read)(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
+                 const struct place *at, struct problems *p);
     void (*write)(const ProtobufCFieldDescriptor *f, const void *from, const char *key,
                   struct jw *w);
     double (*number)(const void *from); /* NULL: it is none */
 };
 
-static bool wrong_type(const char *at, const char *want, const struct json *j, struct problems *p)
+static bool wrong_type(const struct place *at, const char *want, const struct json *j,
+                       struct problems *p)
 {
     char *got = js_text(j, JS_COMPACT);
 
-    problems_add(p, at, "expected %s, got %.60s", want, got);
+    problem_at(at, p, "expected %s, got %.60s", want, got);
     free(got);
     return false;
 }
 
-static bool read_int(const struct json *j, int64_t lo, int64_t hi, int64_t *to, const char *at,
-                     struct problems *p)
+static bool read_int(const struct json *j, int64_t lo, int64_t hi, int64_t *to,
+                     const struct place *at, struct problems *p)
 {
     if (js_kind(j) != JS_INT)
         return wrong_type(at, "an integer", j, p);
     *to = js_int(j, 0);
     if (*to >= lo && *to <= hi)
         return true;
-    problems_add(p, at, "%" PRId64 " is out of range (%" PRId64 " to %" PRId64 ")", *to, lo, hi);
+    problem_at(at, p, "%" PRId64 " is out of range (%" PRId64 " to %" PRId64 ")", *to, lo, hi);
     return false;
 }
 
 #define INT_TYPE(name, ctype, lo, hi)                                                              \
     static bool read_##name(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,     \
-                            const char *at, struct problems *p)                                    \
+                            const struct place *at, struct problems *p)                            \
     {                                                                                              \
         int64_t v;                                                                                 \
                                                                                                    \
@@ -88,7 +133,7 @@ INT_TYPE(uint32, uint32_t, 0, UINT32_MAX)
 INT_TYPE(uint64, uint64_t, 0, INT64_MAX)
 
 static bool read_double(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
-                        const char *at, struct problems *p)
+                        const struct place *at, struct problems *p)
 {
     (void)f;
     if (js_kind(j) != JS_REAL && js_kind(j) != JS_INT)
@@ -110,7 +155,7 @@ static double number_double(const void *from)
 }
 
 static bool read_bool(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
-                      const char *at, struct problems *p)
+                      const struct place *at, struct problems *p)
 {
     (void)f;
     if (js_kind(j) != JS_BOOL)
@@ -127,7 +172,7 @@ static void write_bool(const ProtobufCFieldDescriptor *f, const void *from, cons
 }
 
 static bool read_string(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
-                        const char *at, struct problems *p)
+                        const struct place *at, struct problems *p)
 {
     (void)f;
     if (js_kind(j) != JS_STRING)
@@ -153,7 +198,7 @@ static void lower(const char *from, char *to, size_t size)
 }
 
 static bool read_enum(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
-                      const char *at, struct problems *p)
+                      const struct place *at, struct problems *p)
 {
     const ProtobufCEnumDescriptor *e = f->descriptor;
     const char *got = js_string(j, NULL);
@@ -171,7 +216,7 @@ static bool read_enum(const ProtobufCFieldDescriptor *f, const struct json *j, v
         }
         buf_fmt(&known, "%s%s", i ? ", " : "", name);
     }
-    problems_add(p, at, "expected one of %s, got \"%s\"", buf_text(&known), got);
+    problem_at(at, p, "expected one of %s, got \"%s\"", buf_text(&known), got);
     buf_free(&known);
     return false;
 }
@@ -189,10 +234,10 @@ static void write_enum(const ProtobufCFieldDescriptor *f, const void *from, cons
 }
 
 static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const struct json *j,
-                                      const char *at, struct problems *p);
+                                      const struct place *at, struct problems *p);
 
 static bool read_nested(const ProtobufCFieldDescriptor *f, const struct json *j, void *to,
-                        const char *at, struct problems *p)
+                        const struct place *at, struct problems *p)
 {
     *(ProtobufCMessage **)to = read_message(f->descriptor, j, at, p);
     return *(ProtobufCMessage **)to != NULL;
@@ -265,7 +310,7 @@ static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
 }
 
 static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-                        const struct json *j, const char *at, struct problems *p)
+                        const struct json *j, const struct place *at, struct problems *p)
 {
     char value[sizeof(int64_t)] = {0};
 
@@ -277,39 +322,24 @@ static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
     return true;
 }
 
-/* The pointer of a member (RFC 6901); free(). */
-static char *pointer_to(const char *at, const char *key)
-{
-    struct buf pointer = buf_new(0);
-
-    buf_fmt(&pointer, "%s/", at);
-    for (; *key; key++)
-        if (*key == '~' || *key == '/')
-            buf_str(&pointer, *key == '~' ? "~0" : "~1");
-        else
-            buf_add(&pointer, key, 1);
-    return buf_take(&pointer);
-}
-
 static bool read_entry(ProtobufCMessage **to, const ProtobufCFieldDescriptor *f, void *it,
-                       const char *at, struct problems *p)
+                       const struct place *at, struct problems *p)
 {
+    const struct place entry = {.in = at, .key = js_key(it)};
     struct json *key = js_new_object();
-    char *place = pointer_to(at, js_key(it));
     bool ok;
 
     js_set(key, "key", js_new_string(js_key(it)));
     ok = read_nested(f, key, to, at, p) &&
-         read_single(*to, &(*to)->descriptor->fields[1], js_value(it), place, p);
+         read_single(*to, &(*to)->descriptor->fields[1], js_value(it), &entry, p);
     if (!ok && *to)
         protobuf_c_message_free_unpacked(*to, NULL);
-    free(place);
     js_free(key);
     return ok;
 }
 
 static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct json *j,
-                     const char *at, struct problems *p)
+                     const struct place *at, struct problems *p)
 {
     if (js_kind(j) != JS_OBJECT)
         return wrong_type(at, "an object", j, p);
@@ -335,13 +365,13 @@ static bool parse_range(const char *text, int64_t *lo, int64_t *hi)
 }
 
 static bool read_element(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-                         const struct json *j, const char *at, struct problems *p)
+                         const struct json *j, const struct place *at, struct problems *p)
 {
     int64_t lo = 0, hi = 0;
     bool range = f->type == PROTOBUF_C_TYPE_INT32 && parse_range(js_string(j, NULL), &lo, &hi);
 
     if (hi - lo >= PBJSON_MAX_LIST - (int64_t)*count(m, f)) {
-        problems_add(p, at, "with this the list has more than %d elements", PBJSON_MAX_LIST);
+        problem_at(at, p, "with this the list has more than %d elements", PBJSON_MAX_LIST);
         return false;
     }
     if (range) {
@@ -356,7 +386,7 @@ static bool read_element(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
 }
 
 static bool read_list(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct json *j,
-                      const char *at, struct problems *p)
+                      const struct place *at, struct problems *p)
 {
     bool ok = true;
 
@@ -365,27 +395,25 @@ static bool read_list(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, co
     if (js_kind(j) != JS_ARRAY)
         return wrong_type(at, "an array", j, p);
     for (size_t i = 0; i < js_len(j); i++) {
-        char *place = str_fmt("%s/%zu", at, i);
+        const struct place element = {.in = at, .index = i};
 
-        ok &= read_element(m, f, js_at(j, i), place, p);
-        free(place);
+        ok &= read_element(m, f, js_at(j, i), &element, p);
     }
     return ok;
 }
 
-static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key, const char *at,
-                           struct problems *p)
+static void unknown_member(const ProtobufCMessageDescriptor *d, const char *key,
+                           const struct place *at, struct problems *p)
 {
     const char **names = NEW_ARRAY(const char *, d->n_fields);
+    const struct place unknown = {.in = at, .key = key};
     const char *near;
-    char *place = pointer_to(at, key);
 
     for (unsigned i = 0; i < d->n_fields; i++)
         names[i] = d->fields[i].name;
     near = suggest(key, names, d->n_fields);
-    problems_add(p, place, "unknown field%s%s%s", near ? "; did you mean \"" : "", near ? near : "",
-                 near ? "\"?" : "");
-    free(place);
+    problem_at(&unknown, p, "unknown field%s%s%s", near ? "; did you mean \"" : "",
+               near ? near : "", near ? "\"?" : "");
     free(names);
 }
 
@@ -399,7 +427,7 @@ static ProtobufCMessage *new_message(const ProtobufCMessageDescriptor *d)
 
 /* From one number to the same. */
 static ProtobufCMessage *read_range(const ProtobufCMessageDescriptor *d, const struct json *j,
-                                    const char *at, struct problems *p)
+                                    const struct place *at, struct problems *p)
 {
     ProtobufCMessage *m = new_message(d);
 
@@ -410,7 +438,7 @@ static ProtobufCMessage *read_range(const ProtobufCMessageDescriptor *d, const s
 }
 
 static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const struct json *j,
-                                      const char *at, struct problems *p)
+                                      const struct place *at, struct problems *p)
 {
     ProtobufCMessage *m;
 
@@ -429,7 +457,7 @@ static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const
         const ProtobufCFieldDescriptor *f =
             protobuf_c_message_descriptor_get_field_by_name(d, js_key(it));
         const struct json *v = js_value(it);
-        char *place;
+        struct place place = {.in = at};
 
         if (!f) {
             unknown_member(d, js_key(it), at, p);
@@ -437,14 +465,13 @@ static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const
         }
         if (js_kind(v) == JS_NULL)
             continue;
-        place = str_fmt("%s/%s", at, f->name);
+        place.key = f->name;
         if (is_map(f))
-            read_map(m, f, v, place, p);
+            read_map(m, f, v, &place, p);
         else if (f->label == PROTOBUF_C_LABEL_REPEATED)
-            read_list(m, f, v, place, p);
+            read_list(m, f, v, &place, p);
         else
-            read_single(m, f, v, place, p);
-        free(place);
+            read_single(m, f, v, &place, p);
     }
     return m;
 }
@@ -452,7 +479,7 @@ static ProtobufCMessage *read_message(const ProtobufCMessageDescriptor *d, const
 ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct json *j,
                               struct problems *p)
 {
-    return read_message(d, j, "#", p);
+    return read_message(d, j, NULL, p);
 }
 
 static bool is_pointer(const ProtobufCFieldDescriptor *f)
@@ -544,45 +571,51 @@ struct json *pbjson_write(const ProtobufCMessage *m)
     return j;
 }
 
-/* The field whose name is the next part of the path, which is moved past it. */
-static const ProtobufCFieldDescriptor *next_field(const ProtobufCMessage *m, const char **path)
+bool pbjson_find(const ProtobufCMessageDescriptor *d, const char *path, struct pbjson_path *out)
 {
-    char name[64];
-    size_t n = strcspn(*path, ".");
+    *out = (struct pbjson_path){0};
+    while (d && *path && out->n < PBJSON_MAX_STEPS) {
+        size_t len = strcspn(path, ".");
+        char *name = str_ndup(path, len);
+        const ProtobufCFieldDescriptor *f =
+            protobuf_c_message_descriptor_get_field_by_name(d, name);
 
-    ASSERT(n < sizeof(name));
-    memcpy(name, *path, n);
-    name[n] = '\0';
-    *path += n + ((*path)[n] == '.');
-    return protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
-}
-
-bool pbjson_number(const ProtobufCMessage *m, const char *path, double *out)
-{
-    while (m) {
-        const ProtobufCFieldDescriptor *f = next_field(m, &path);
-        const char *at = f ? member(m, f->offset) : NULL;
-
+        free(name);
         if (!f)
             return false;
+        out->steps[out->n++] = f;
+        path += len + (path[len] == '.');
         if (f->label == PROTOBUF_C_LABEL_REPEATED) {
-            size_t i = strtoul(path, NULL, 10);
-
-            path += strcspn(path, ".");
-            path += *path == '.';
-            if (i >= *count(m, f))
-                return false;
-            at = *(const char *const *)at + i * row_of(f)->size;
-        } else if (!present(m, f)) {
-            return false;
+            out->element = strtoul(path, NULL, 10);
+            return row_of(f)->number;
         }
-        if (row_of(f)->number) {
-            *out = row_of(f)->number(at);
-            return true;
-        }
-        m = f->type == PROTOBUF_C_TYPE_MESSAGE ? *(ProtobufCMessage *const *)at : NULL;
+        d = f->type == PROTOBUF_C_TYPE_MESSAGE ? f->descriptor : NULL;
     }
-    return false;
+    return !d && !*path;
+}
+
+bool pbjson_number(const ProtobufCMessage *m, const struct pbjson_path *path, double *out)
+{
+    const ProtobufCFieldDescriptor *f = path->steps[0];
+    const char *at;
+
+    for (size_t i = 0; i + 1 < path->n; f = path->steps[++i]) {
+        if (!present(m, f))
+            return false;
+        m = *(ProtobufCMessage *const *)member(m, f->offset);
+    }
+    at = member(m, f->offset);
+    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        if (path->element >= *count(m, f))
+            return false;
+        at = *(const char *const *)(const void *)at + path->element * row_of(f)->size;
+    } else if (!present(m, f)) {
+        return false;
+    }
+    if (!row_of(f)->number)
+        return false;
+    *out = row_of(f)->number(at);
+    return true;
 }
 
 void pbjson_fill_defaults(ProtobufCMessage *m)

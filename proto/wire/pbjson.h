@@ -14,7 +14,8 @@
 #include "proto/wire/problems.h"
 
 enum {
-    PBJSON_MAX_LIST = 100000
+    PBJSON_MAX_LIST = 100000,
+    PBJSON_MAX_STEPS = 4
 };
 
 /* What has a problem is left out of the message, so that the rest can be judged too. NULL only when j is
@@ -26,8 +27,16 @@ ProtobufCMessage *pbjson_read(const ProtobufCMessageDescriptor *d, const struct 
 struct json *pbjson_write(const ProtobufCMessage *m);
 char *pbjson_text(const ProtobufCMessage *m); /* compact; free() */
 
-/* The number at a path, "data.std.0"; false when there is none: no such field, left out, or no number. */
-bool pbjson_number(const ProtobufCMessage *m, const char *path, double *out);
+/* A field, or an element of a list, in a message or in messages within it. */
+struct pbjson_path {
+    size_t n;
+    const ProtobufCFieldDescriptor *steps[PBJSON_MAX_STEPS];
+    size_t element;
+};
+/* "data.std.0"; false when there is no such field. */
+bool pbjson_find(const ProtobufCMessageDescriptor *d, const char *path, struct pbjson_path *out);
+/* The number that stands there; false when it was left out, or is none. */
+bool pbjson_number(const ProtobufCMessage *m, const struct pbjson_path *path, double *out);
 
 /* Makes the defaults of all scalar fields of m present (and of the messages in it that are present),
  * so that pbjson_write shows them. */

@@ -1,6 +1,7 @@
 #include "proto/wire/validate.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,23 +18,128 @@ struct range {
     bool open_lo, open_hi; /* the limit itself is excluded */
 };
 
-static const double max_count = 2147483647;
-static const double any = 1e30;
+#define MAX_COUNT 2147483647.0
+#define ANY       1e30
 
-static bool check_number(const JobSpec *job, const char *path, const struct range *r,
-                         struct problems *p)
+static const struct range ranges[] = {
+    {"schema_version", 1, 1, false, false},
+    {"data.train_limit", 1, ANY, false, false},
+    {"data.val_fraction", 0, 1, false, true},
+    {"data.augment.pad_crop", 0, 16, false, false},
+    {"data.augment.scale_min", 0, 1, true, false},
+    {"data.augment.scale_max", 0, 1, true, false},
+    {"data.augment.ratio_min", 0.01, 100, false, false},
+    {"data.augment.ratio_max", 0.01, 100, false, false},
+    {"data.image_size", 8, 1024, false, false},
+    {"data.resize", 8, 4096, false, false},
+    {"data.decode_threads", 1, 64, false, false},
+    {"data.augment.mix.mixup_alpha", 0, 1000, false, false},
+    {"data.augment.mix.cutmix_alpha", 0, 1000, false, false},
+    {"data.augment.mix.prob", 0, 1, false, false},
+    {"data.augment.mix.switch_prob", 0, 1, false, false},
+    {"data.std.0", 0, ANY, true, false},
+    {"data.std.1", 0, ANY, true, false},
+    {"data.std.2", 0, ANY, true, false},
+    {"teacher.std.0", 0, ANY, true, false},
+    {"teacher.std.1", 0, ANY, true, false},
+    {"teacher.std.2", 0, ANY, true, false},
+    {"teacher.means.passes", 1, 100, false, false},
+    {"teacher.calibration_images", 1, 1 << 20, false, false},
+    {"teacher.ema_momentum", 0, 1, false, true},
+    {"teacher.cache.views", 1, 1000, false, false},
+    {"student.projector_dropout", 0, 1, false, true},
+    {"losses.*.weight", 0, ANY, false, false},
+    {"losses.*.temperature", 0, ANY, true, false},
+    {"losses.*.ramp_epochs", 0, ANY, false, false},
+    {"losses.*.label_smoothing", 0, 1, false, true},
+    {"losses.*.alpha", 0, ANY, false, false},
+    {"losses.*.beta", 0, ANY, false, false},
+    {"losses.*.gamma", 0, ANY, false, false},
+    {"losses.*.tau", 0, ANY, true, false},
+    {"losses.*.norm_step", 0, ANY, true, false},
+    {"losses.*.norm_target", 0, ANY, true, false},
+    {"losses.*.mid_width", 1, 1 << 14, false, false},
+    {"losses.*.layer", 0, 64, false, false},
+    {"losses.*.start_epoch", 0, MAX_COUNT, false, false},
+    {"losses.*.stop_epoch", 1, MAX_COUNT, false, false},
+    {"optimizer.lr", 0, ANY, true, false},
+    {"optimizer.momentum", 0, 1, false, true},
+    {"optimizer.weight_decay", 0, ANY, false, false},
+    {"optimizer.beta1", 0, 1, false, true},
+    {"optimizer.beta2", 0, 1, false, true},
+    {"optimizer.epsilon", 0, ANY, true, false},
+    {"schedule.gamma", 0, ANY, false, false},
+    {"schedule.warmup_epochs", 0, ANY, false, false},
+    {"schedule.min_lr", 0, ANY, false, false},
+    {"train.epochs", 1, 1000000, false, false},
+    {"train.batch", 1, 1 << 20, false, false},
+    {"train.max_steps", 1, ANY, false, false},
+    {"train.lanes", 1, JOB_MAX_LANES, false, false},
+    {"train.eval_every_epochs", 1, MAX_COUNT, false, false},
+    {"train.log_every_steps", 1, ANY, false, false},
+    {"resources.threads", 1, JOB_MAX_THREADS, false, false},
+    {"checkpoint.every_steps", 1, ANY, false, false},
+    {"checkpoint.every_epochs", 1, MAX_COUNT, false, false},
+    {"checkpoint.keep", 1, 10000, false, false},
+    {"min_runtime_s", 0, 1e9, false, false},
+    {"time_limit_s", 0, 1e9, true, false},
+    {"retry.max_attempts", 1, 1000, false, false},
+    {"retry.max_lost_hosts", 1, 1000, false, false},
+    {"retry.max_hangs", 1, 1000, false, false},
+    {"retry.max_out_of_memory", 1, 1000, false, false},
+    {"retry.max_preemptions", 1, 1000000, false, false},
+    {"retry.reset_s", 0, 1e9, false, false},
+    {"retry.backoff_s", 0, 24 * 3600, false, false},
+    {"retry.backoff_max_s", 0, 24 * 3600, false, false},
+    {"watchdog.stall_s", 0, 7 * 24 * 3600, true, false},
+};
+
+/* Where they are, in the job or in a loss: names are looked up once. */
+static struct pbjson_path places[ARRAY_LEN(ranges)];
+static pthread_once_t places_are_known = PTHREAD_ONCE_INIT;
+
+/* The part behind "losses.*."; NULL for a path that begins elsewhere. */
+static const char *of_losses(const char *path)
 {
-    double v;
-    char *pointer;
+    static const char all[] = "losses.*.";
 
-    if (!pbjson_number(&job->base, path, &v) ||
-        ((r->open_lo ? v > r->lo : v >= r->lo) && (r->open_hi ? v < r->hi : v <= r->hi)))
-        return true;
-    pointer = str_fmt("#/%s", path);
+    return str_starts(path, all) ? path + strlen(all) : NULL;
+}
+
+static void find_places(void)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+        const char *rest = of_losses(ranges[i].path);
+
+        ASSERT(rest ? pbjson_find(&distilld__loss_spec__descriptor, rest, &places[i])
+                    : pbjson_find(&distilld__job_spec__descriptor, ranges[i].path, &places[i]));
+    }
+}
+
+/* #/data/std/0; free() */
+static char *pointer_of(const struct range *r, size_t loss)
+{
+    const char *rest = of_losses(r->path);
+    char *pointer = rest ? str_fmt("#/losses/%zu/%s", loss, rest) : str_fmt("#/%s", r->path);
+
     for (char *c = pointer; *c; c++)
         if (*c == '.')
             *c = '/';
-    if (r->hi >= max_count)
+    return pointer;
+}
+
+/* m: the job, or loss number `loss`. */
+static void check_number(const ProtobufCMessage *m, size_t i, size_t loss, struct problems *p)
+{
+    const struct range *r = &ranges[i];
+    double v;
+    char *pointer;
+
+    if (!pbjson_number(m, &places[i], &v) ||
+        ((r->open_lo ? v > r->lo : v >= r->lo) && (r->open_hi ? v < r->hi : v <= r->hi)))
+        return;
+    pointer = pointer_of(r, loss);
+    if (r->hi >= MAX_COUNT)
         problems_add(p, pointer, "must be %s %g, got %.10g",
                      r->open_lo ? "greater than" : "at least", r->lo, v);
     else
@@ -41,94 +147,18 @@ static bool check_number(const JobSpec *job, const char *path, const struct rang
                      r->open_lo ? "greater than" : "at least", r->lo,
                      r->open_hi ? "less than" : "at most", r->hi, v);
     free(pointer);
-    return false;
 }
 
 static void check_ranges(const JobSpec *job, struct problems *p)
 {
-    static const struct range ranges[] = {
-        {"schema_version", 1, 1, false, false},
-        {"data.train_limit", 1, any, false, false},
-        {"data.val_fraction", 0, 1, false, true},
-        {"data.augment.pad_crop", 0, 16, false, false},
-        {"data.augment.scale_min", 0, 1, true, false},
-        {"data.augment.scale_max", 0, 1, true, false},
-        {"data.augment.ratio_min", 0.01, 100, false, false},
-        {"data.augment.ratio_max", 0.01, 100, false, false},
-        {"data.image_size", 8, 1024, false, false},
-        {"data.resize", 8, 4096, false, false},
-        {"data.decode_threads", 1, 64, false, false},
-        {"data.augment.mix.mixup_alpha", 0, 1000, false, false},
-        {"data.augment.mix.cutmix_alpha", 0, 1000, false, false},
-        {"data.augment.mix.prob", 0, 1, false, false},
-        {"data.augment.mix.switch_prob", 0, 1, false, false},
-        {"data.std.0", 0, any, true, false},
-        {"data.std.1", 0, any, true, false},
-        {"data.std.2", 0, any, true, false},
-        {"teacher.std.0", 0, any, true, false},
-        {"teacher.std.1", 0, any, true, false},
-        {"teacher.std.2", 0, any, true, false},
-        {"teacher.means.passes", 1, 100, false, false},
-        {"teacher.calibration_images", 1, 1 << 20, false, false},
-        {"teacher.ema_momentum", 0, 1, false, true},
-        {"teacher.cache.views", 1, 1000, false, false},
-        {"student.projector_dropout", 0, 1, false, true},
-        {"losses.*.weight", 0, any, false, false},
-        {"losses.*.temperature", 0, any, true, false},
-        {"losses.*.ramp_epochs", 0, any, false, false},
-        {"losses.*.label_smoothing", 0, 1, false, true},
-        {"losses.*.alpha", 0, any, false, false},
-        {"losses.*.beta", 0, any, false, false},
-        {"losses.*.gamma", 0, any, false, false},
-        {"losses.*.tau", 0, any, true, false},
-        {"losses.*.norm_step", 0, any, true, false},
-        {"losses.*.norm_target", 0, any, true, false},
-        {"losses.*.mid_width", 1, 1 << 14, false, false},
-        {"losses.*.layer", 0, 64, false, false},
-        {"losses.*.start_epoch", 0, max_count, false, false},
-        {"losses.*.stop_epoch", 1, max_count, false, false},
-        {"optimizer.lr", 0, any, true, false},
-        {"optimizer.momentum", 0, 1, false, true},
-        {"optimizer.weight_decay", 0, any, false, false},
-        {"optimizer.beta1", 0, 1, false, true},
-        {"optimizer.beta2", 0, 1, false, true},
-        {"optimizer.epsilon", 0, any, true, false},
-        {"schedule.gamma", 0, any, false, false},
-        {"schedule.warmup_epochs", 0, any, false, false},
-        {"schedule.min_lr", 0, any, false, false},
-        {"train.epochs", 1, 1000000, false, false},
-        {"train.batch", 1, 1 << 20, false, false},
-        {"train.max_steps", 1, any, false, false},
-        {"train.lanes", 1, JOB_MAX_LANES, false, false},
-        {"train.eval_every_epochs", 1, max_count, false, false},
-        {"train.log_every_steps", 1, any, false, false},
-        {"resources.threads", 1, JOB_MAX_THREADS, false, false},
-        {"checkpoint.every_steps", 1, any, false, false},
-        {"checkpoint.every_epochs", 1, max_count, false, false},
-        {"checkpoint.keep", 1, 10000, false, false},
-        {"min_runtime_s", 0, 1e9, false, false},
-        {"time_limit_s", 0, 1e9, true, false},
-        {"retry.max_attempts", 1, 1000, false, false},
-        {"retry.max_lost_hosts", 1, 1000, false, false},
-        {"retry.max_hangs", 1, 1000, false, false},
-        {"retry.max_out_of_memory", 1, 1000, false, false},
-        {"retry.max_preemptions", 1, 1000000, false, false},
-        {"retry.reset_s", 0, 1e9, false, false},
-        {"retry.backoff_s", 0, 24 * 3600, false, false},
-        {"retry.backoff_max_s", 0, 24 * 3600, false, false},
-        {"watchdog.stall_s", 0, 7 * 24 * 3600, true, false},
-    };
-    char path[64];
-
+    pthread_once(&places_are_known, find_places);
     for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-        if (!str_starts(ranges[i].path, "losses.*.")) {
-            check_number(job, ranges[i].path, &ranges[i], p);
+        if (!of_losses(ranges[i].path)) {
+            check_number(&job->base, i, 0, p);
             continue;
         }
-        for (size_t k = 0; k < job->n_losses; k++) {
-            snprintf(path, sizeof(path), "losses.%zu.%s", k, ranges[i].path + strlen("losses.*."));
-            check_number(job, path, &ranges[i], p);
-        }
+        for (size_t k = 0; k < job->n_losses; k++)
+            check_number(&job->losses[k]->base, i, k, p);
     }
 }
 

@@ -66,3 +66,21 @@ touch "$tmp/worker"
 start_daemon --worker "$tmp/worker"
 [ "$(models)" = "$all" ] || fail "another worker was not asked: $(models) models"
 stop_daemon
+
+# One that takes its time keeps nobody from asking, but a job is judged only then; one that does not tell is named.
+cat >"$tmp/late" <<W
+#!/bin/bash
+while [ ! -e "$tmp/now" ] && [ "\$1" = catalog ]; do sleep 0.1; done
+exec "$builddir/distill-worker" "\$@"
+W
+chmod +x "$tmp/late"
+start_daemon --worker "$tmp/late"
+api GET /healthz
+expect 200 "health while the worker is asked"
+(sleep 0.5 && touch "$tmp/now") &
+post_job "$(job '.student.model = "resnet9"')"
+problem 422 invalid "a model that the worker does not know"
+stop_daemon
+printf '#!/bin/sh\nexit 3\n' >"$tmp/late"
+"$builddir/distilld" --state "$state" --listen "$listen" --worker "$tmp/late" 2>"$tmp/err" && fail "a worker that does not tell"
+grep -q "asking $tmp/late what it can do" "$tmp/err" || fail "no word of it: $(cat "$tmp/err")"

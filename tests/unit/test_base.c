@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/chan.h"
@@ -201,6 +202,19 @@ START_TEST(times_are_written_in_utc)
     char text[CLOCK_TEXT];
 
     ck_assert_str_eq(clock_text(1700000000123, text), "2023-11-14T22:13:20.123Z");
+    ck_assert_str_eq(clock_text(0, text), "1970-01-01T00:00:00.000Z");
+    ck_assert_str_eq(clock_text(-1, text), "1969-12-31T23:59:59.999Z");
+    /* Some day of each month of 500 years, leap years of all kinds among them. */
+    for (int64_t day = -30000; day < 150000; day += 29) {
+        const int64_t ms = day * 86400000 + day * 7919 % 86400000;
+        const time_t s = (time_t)((ms - (ms % 1000 + 1000) % 1000) / 1000);
+        char want[CLOCK_TEXT];
+        struct tm tm;
+
+        strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S", gmtime_r(&s, &tm));
+        ck_assert_msg(strncmp(clock_text(ms, text), want, strlen(want)) == 0, "%s is not %s", text,
+                      want);
+    }
     ck_assert(clock_mono_ns() <= clock_mono_ns());
 }
 END_TEST

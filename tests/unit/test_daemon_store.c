@@ -9,6 +9,7 @@
 
 #include "daemon/db.h"
 #include "daemon/ingest.h"
+#include "daemon/store_parts.h"
 #include "daemon/worker_tool.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
@@ -306,18 +307,19 @@ END_TEST
 
 START_TEST(a_newer_file_is_refused)
 {
-    static const char *const one[] = {"CREATE TABLE a(x INTEGER) STRICT"};
-    static const char *const two[] = {"CREATE TABLE a(x INTEGER) STRICT",
-                                      "ALTER TABLE a ADD COLUMN y INTEGER"};
+    static const char *const scripts[] = {"CREATE TABLE a(x INTEGER) STRICT",
+                                          "ALTER TABLE a ADD COLUMN y INTEGER"};
+    static const struct db_schema one = {.scripts = scripts, .version = 1};
+    static const struct db_schema two = {.scripts = scripts, .version = 2};
     char *path = str_path(unit_dir(), "version.db");
     struct error err;
-    struct db *db = db_open(path, DB_SYNC_FULL, one, 1, &err);
+    struct db *db = db_open(path, DB_SYNC_FULL, &one, &err);
 
     ck_assert_msg(db, "%s", err.msg);
     ck_assert_ok(db_run(db_prepare(db, "INSERT INTO a VALUES(7)", &err), &err), err);
     db_close(db);
     /* An older one is brought up to date, and keeps its rows. */
-    db = db_open(path, DB_SYNC_FULL, two, 2, &err);
+    db = db_open(path, DB_SYNC_FULL, &two, &err);
     ck_assert_msg(db, "%s", err.msg);
     {
         struct db_stmt *q = db_prepare(db, "SELECT x, y FROM a", &err);
@@ -327,11 +329,87 @@ START_TEST(a_newer_file_is_refused)
         db_reset(q);
     }
     db_close(db);
-    ck_assert_error(db_open(path, DB_SYNC_FULL, one, 1, &err), err, "newer distilld");
+    ck_assert_error(db_open(path, DB_SYNC_FULL, &one, &err), err, "newer distilld");
     ck_assert_int_eq(err.code, ERR_DATA);
     ck_assert_ok(file_replace(path, "this is no database, but long enough", 36, 0600, &err), err);
-    ck_assert_error(db_open(path, DB_SYNC_FULL, one, 1, &err), err, "version.db");
+    ck_assert_error(db_open(path, DB_SYNC_FULL, &one, &err), err, "version.db");
     free(path);
+}
+END_TEST
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+/* Commits do not wait for it, and the log does not grow for ever. */
+START_TEST(what_is_committed_gets_into_the_file_meanwhile)
+{
+    enum {
+        ROWS = 1500,
+        TOGETHER = 50,
+        BYTES = 4000 /* a page each */
+    };
+    static const char *const scripts[] = {"CREATE TABLE a(x TEXT) STRICT"};
+    static const struct db_schema schema = {.scripts = scripts, .version = 1};
+    char *path = str_path(unit_dir(), "log.db"), *text = mem_calloc(1, BYTES + 1);
+    struct error err;
+    struct db *db = db_open(path, DB_SYNC_FULL, &schema, &err);
+
+    ck_assert_msg(db, "%s", err.msg);
+    memset(text, 'x', BYTES);
+    for (int i = 0; i < ROWS; i++) {
+        struct db_stmt *q = db_prepare(db, "INSERT INTO a VALUES(?)", &err);
+
+        ck_assert(i % TOGETHER || db_begin(db, &err));
+        db_bind_text(q, 1, text);
+        ck_assert_ok(db_run(q, &err), err);
+        ck_assert((i + 1) % TOGETHER || db_commit(db, &err));
+    }
+    for (int i = 0; i < 10000 && size_of(path) < 1000 * BYTES; i++)
+        usleep(1000);
+    ck_assert_int_ge(size_of(path), 1000 * BYTES);
+    ck_assert_ptr_null(db_trouble(db));
+    db_close(db);
+    free(text);
+    free(path);
+}
+END_TEST
+
+/* One line for each table, index and trigger, as SQLite has it. */
+static char *describe(const char *name, const struct db_schema *schema)
+{
+    char *path = str_path(unit_dir(), name);
+    struct buf b = buf_new(0);
+    struct error err;
+    struct db *db = db_open(path, DB_SYNC_NORMAL, schema, &err);
+    struct db_stmt *q;
+
+    ck_assert_msg(db, "%s", err.msg);
+    q = db_prepare(db,
+                   "SELECT type || ' ' || name || ': ' || coalesce(sql, '') FROM sqlite_schema"
+                   " UNION ALL SELECT name || '=' || value FROM counter ORDER BY 1",
+                   &err);
+    ck_assert_msg(q, "%s", err.msg);
+    while (db_step(q, &err) == DB_ROW)
+        buf_fmt(&b, "%s\n", db_text(q, 0));
+    db_close(db);
+    free(path);
+    return buf_take(&b);
+}
+
+START_TEST(a_fresh_file_is_what_all_scripts_would_have_made)
+{
+    struct db_schema by_steps = store_state_schema;
+    char *fresh = describe("fresh.db", &store_state_schema), *steps;
+
+    by_steps.whole = NULL;
+    steps = describe("steps.db", &by_steps);
+    ck_assert_str_eq(fresh, steps);
+    free(fresh);
+    free(steps);
 }
 END_TEST
 
@@ -500,8 +578,9 @@ static bool load(const char *script, struct error *err)
         ck_assert_int_eq(chmod(path, 0755), 0);
     }
     kept = str_path(unit_dir(), "kept.json");
-    ok = worker_catalog_load(path, kept, &c, err);
-    ck_assert(!file_exists(kept)); /* a script is asked each time */
+    ok = worker_catalog_ask(path, kept, NULL, &c, err);
+    ck_assert(!file_exists(kept) &&
+              !worker_catalog_kept(path, kept, &c)); /* a script is asked each time */
     free(kept);
     catalog_free(&c);
     free(path);
@@ -580,6 +659,7 @@ UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_af
           a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
           a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
           no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
-          a_newer_file_is_refused, points_come_once_with_their_offset,
+          a_newer_file_is_refused, what_is_committed_gets_into_the_file_meanwhile,
+          a_fresh_file_is_what_all_scripts_would_have_made, points_come_once_with_their_offset,
           lines_arrive_in_any_cut_and_count_once, what_is_no_file_has_no_metrics,
           the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)

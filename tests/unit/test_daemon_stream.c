@@ -107,9 +107,11 @@ START_TEST(a_slow_reader_is_told_and_disturbs_nobody)
 
         buf_reset(&fast);
         events_publish(d.events, "log", "job_x", "default", data);
-        for (int k = 0; k < 1000 && !str_ends(buf_text(&fast), "\n\n\r\n"); k++) {
+        for (int k = 0; k < 1000 && !str_ends(buf_text(&fast), "\n\n"); k++) {
             uv_run(&d.loop, UV_RUN_NOWAIT);
             rig_receive(fds[0], &fast);
+            if (k > 100) /* the machine is slow, and the daemon lets others have their turn */
+                usleep(1000);
         }
         ck_assert_msg(count(&fast, want) == 1 && count(&fast, "event: ") == 1, "event %d: %.60s",
                       i + 1, buf_text(&fast));

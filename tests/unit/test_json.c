@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,68 @@ START_TEST(reals_round_trip_with_few_digits)
         buf_reset(&b);
         js_write_real(v, &b);
         ck_assert_msg(strtod(buf_text(&b), NULL) == v, "case %d: %s", (int)i, buf_text(&b));
+    }
+    buf_free(&b);
+}
+END_TEST
+
+/* The shortest of printf's texts that reads back, with a mark that it is no integer. */
+static void check_real(double v)
+{
+    struct buf b = buf_new(0);
+    char want[40];
+
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(want, sizeof(want), "%.*g", digits, v);
+        if (strtod(want, NULL) == v)
+            break;
+    }
+    if (!strpbrk(want, ".e"))
+        memcpy(want + strlen(want), ".0", sizeof(".0"));
+    if (fabs(v) < 1e15 && v == trunc(v))
+        snprintf(want, sizeof(want), "%.1f", v);
+    js_write_real(v, &b);
+    ck_assert_str_eq(buf_text(&b), want);
+    buf_free(&b);
+}
+
+START_TEST(reals_are_written_as_printf_would)
+{
+    static const double some[] = {0.0001,     0.00009,          0.1,       0.3,  5e-4,
+                                  123456.789, 999999999.999999, 1e9 + 0.5, 1e15, 1e15 + 0.5,
+                                  0.1 + 0.2,  1e-300,           1e300};
+
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        check_real(some[i]);
+        check_real(-some[i]);
+    }
+    for (uint64_t i = 0; i < 2000; i++) {
+        double millionths = (double)rng_below(unit_seed(), i, UINT32_MAX);
+
+        check_real(millionths / 1e6);
+        check_real(-millionths / 1e3);
+        check_real(nextafter(millionths / 1e6, 0));
+        check_real(millionths / 7e5);
+    }
+}
+END_TEST
+
+START_TEST(integers_are_written_whole)
+{
+    static const struct {
+        int64_t v;
+        const char *text;
+    } some[] = {{0, "0"},
+                {-1, "-1"},
+                {10, "10"},
+                {INT64_MAX, "9223372036854775807"},
+                {INT64_MIN, "-9223372036854775808"}};
+    struct buf b = buf_new(0);
+
+    for (size_t i = 0; i < ARRAY_LEN(some); i++) {
+        buf_reset(&b);
+        js_write_int(some[i].v, &b);
+        ck_assert_str_eq(buf_text(&b), some[i].text);
     }
     buf_free(&b);
 }
@@ -176,4 +239,5 @@ START_TEST(patches_are_merged)
 END_TEST
 
 UNIT_MAIN(patches_are_merged, text_without_values_is_the_same, refuses_what_is_not_json,
-          limits_nesting, reals_round_trip_with_few_digits, text_comes_back)
+          limits_nesting, reals_round_trip_with_few_digits, reals_are_written_as_printf_would,
+          integers_are_written_whole, text_comes_back)
