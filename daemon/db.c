@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "daemon/checkpointer.h"
 #include "proto/base/buf.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
@@ -26,10 +25,7 @@ struct db {
     sqlite3 *handle;
     char *path;
     VEC(struct db_stmt *) stmts;
-    int depth;                         /* of transactions */
-    bool beside;                       /* checkpoints are another thread's */
-    struct checkpointer *checkpointer; /* NULL: none was needed yet */
-    int asked_at;                      /* pages of the log when it was woken last */
+    int depth; /* of transactions */
     struct histogram commits;
     char trouble[200]; /* "": the last write went well */
     bool broken;
@@ -42,9 +38,8 @@ struct db {
 
 enum {
     BUSY_MS = 2000,
-    BUSY_AGAIN_MS = 20,      /* once it was busy, until it is not: all who ask wait on one thread */
-    CHECKPOINT_PAGES = 1000, /* of the log, after which they are brought into the file */
-    LOG_PAGES = 16000,       /* after which no more come until that is done */
+    BUSY_AGAIN_MS = 20, /* once it was busy, until it is not: all who ask wait on one thread */
+    CHECKPOINT_PAGES = 1000,
     CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
 };
 
@@ -65,23 +60,17 @@ static enum err_code code_of(int sqlite)
     return ERR_IO;
 }
 
-static void break_off(struct db *db)
-{
-    if (db->broken)
-        return;
-    db->broken = true;
-    if (db->on_broken)
-        db->on_broken(db->on_broken_arg);
-}
-
 /* Linux may have dropped the pages that it could not write: another fsync would say that all is well. */
 static void note_failure(struct db *db, int extended)
 {
     snprintf(db->trouble, sizeof(db->trouble), "%s", sqlite3_errmsg(db->handle));
     if ((extended & 0xff) == SQLITE_BUSY)
         sqlite3_busy_timeout(db->handle, BUSY_AGAIN_MS);
-    if (extended == SQLITE_IOERR_FSYNC || extended == SQLITE_IOERR_DIR_FSYNC)
-        break_off(db);
+    if (db->broken || (extended != SQLITE_IOERR_FSYNC && extended != SQLITE_IOERR_DIR_FSYNC))
+        return;
+    db->broken = true;
+    if (db->on_broken)
+        db->on_broken(db->on_broken_arg);
 }
 
 static void note_success(struct db *db)
@@ -297,41 +286,14 @@ bool db_change(const char *path, const char *sql, int64_t parameter, struct erro
 
 /* -- Opening ----------------------------------------------------------------------------------------- */
 
-static void checkpoint_here(struct db *db, sqlite3 *handle, const char *name)
-{
-    int code = sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-
-    if (code != SQLITE_OK && code != SQLITE_BUSY) /* busy: it is being done */
-        fail(db, NULL);
-}
-
-/* The log begins anew when all of it is in the file and nobody adds to it. Under load that is never so for another
- * thread; what it has left then is little. */
-static void checkpoint_beside(struct db *db, sqlite3 *handle, const char *name, int pages)
-{
-    if (!db->checkpointer)
-        db->checkpointer = checkpointer_open(db->path);
-    if (db->checkpointer && checkpointer_failed(db->checkpointer))
-        break_off(db);
-    else if (!db->checkpointer || pages >= LOG_PAGES)
-        checkpoint_here(db, handle, name);
-    else if (pages < db->asked_at || pages - db->asked_at >= CHECKPOINT_PAGES) {
-        checkpointer_wake(db->checkpointer);
-        db->asked_at = pages;
-    }
-}
-
 /* Takes the place of SQLite's own, which hides that a sync has failed. */
 static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
 {
     struct db *db = arg;
 
-    if (pages < CHECKPOINT_PAGES || db->broken)
-        db->asked_at = 0;
-    else if (db->beside)
-        checkpoint_beside(db, handle, name, pages);
-    else
-        checkpoint_here(db, handle, name);
+    if (pages >= CHECKPOINT_PAGES && !db->broken &&
+        sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
+        fail(db, NULL);
     return SQLITE_OK;
 }
 
@@ -392,7 +354,6 @@ struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *
     bool ok;
 
     db->path = str_dup(path);
-    db->beside = sync == DB_SYNC_FULL;
     ok = sqlite3_open_v2(path, &db->handle,
                          SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW,
                          NULL) == SQLITE_OK ||
@@ -421,7 +382,6 @@ void db_close(struct db *db)
 {
     if (!db)
         return;
-    checkpointer_close(db->checkpointer);
     for (size_t i = 0; i < db->stmts.n; i++) {
         sqlite3_finalize(db->stmts.at[i]->handle);
         free(db->stmts.at[i]);

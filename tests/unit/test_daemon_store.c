@@ -337,47 +337,6 @@ START_TEST(a_newer_file_is_refused)
 }
 END_TEST
 
-static off_t size_of(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0 ? st.st_size : 0;
-}
-
-/* Commits do not wait for it, and the log does not grow for ever. */
-START_TEST(what_is_committed_gets_into_the_file_meanwhile)
-{
-    enum {
-        ROWS = 1500,
-        TOGETHER = 50,
-        BYTES = 4000 /* a page each */
-    };
-    static const char *const scripts[] = {"CREATE TABLE a(x TEXT) STRICT"};
-    static const struct db_schema schema = {.scripts = scripts, .version = 1};
-    char *path = str_path(unit_dir(), "log.db"), *text = mem_calloc(1, BYTES + 1);
-    struct error err;
-    struct db *db = db_open(path, DB_SYNC_FULL, &schema, &err);
-
-    ck_assert_msg(db, "%s", err.msg);
-    memset(text, 'x', BYTES);
-    for (int i = 0; i < ROWS; i++) {
-        struct db_stmt *q = db_prepare(db, "INSERT INTO a VALUES(?)", &err);
-
-        ck_assert(i % TOGETHER || db_begin(db, &err));
-        db_bind_text(q, 1, text);
-        ck_assert_ok(db_run(q, &err), err);
-        ck_assert((i + 1) % TOGETHER || db_commit(db, &err));
-    }
-    for (int i = 0; i < 10000 && size_of(path) < 1000 * BYTES; i++)
-        usleep(1000);
-    ck_assert_int_ge(size_of(path), 1000 * BYTES);
-    ck_assert_ptr_null(db_trouble(db));
-    db_close(db);
-    free(text);
-    free(path);
-}
-END_TEST
-
 /* One line for each table, index and trigger, as SQLite has it. */
 static char *describe(const char *name, const struct db_schema *schema)
 {
@@ -659,7 +618,7 @@ UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_af
           a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
           a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
           no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
-          a_newer_file_is_refused, what_is_committed_gets_into_the_file_meanwhile,
-          a_fresh_file_is_what_all_scripts_would_have_made, points_come_once_with_their_offset,
-          lines_arrive_in_any_cut_and_count_once, what_is_no_file_has_no_metrics,
-          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)
+          a_newer_file_is_refused, a_fresh_file_is_what_all_scripts_would_have_made,
+          points_come_once_with_their_offset, lines_arrive_in_any_cut_and_count_once,
+          what_is_no_file_has_no_metrics, the_rest_is_read_from_the_file,
+          a_worker_that_does_not_answer_is_named)
