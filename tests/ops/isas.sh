@@ -3,7 +3,8 @@
 . "${srcdir:?}/tests/mpi/lib.sh" || exit 99
 
 isa() { # the first word of what a run says it was computed with
-    "$builddir/distill-worker" bench --student resnet8 --batch 4 --steps 1 --repeats 1 --warmup 1 | jq -r '.isa | split(",")[0]'
+    "$builddir/distill-worker" bench --student resnet8 --method none --nd 0 --batch 1 --size 8 --lanes 1 --steps 1 \
+        --repeats 1 --warmup 1 | jq -r '.isa | split(",")[0]'
 }
 
 check() { # ISA NAME TEST...
