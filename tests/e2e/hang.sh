@@ -68,13 +68,13 @@ within 20 grep -q "rank 1 is back" "$log" || fail "a continued rank is not shown
 one_attempt "a pause of a rank"
 
 # All of them, for longer than stall_s; the shim wakes up first, and must not take them for hung.
-submit "$spec | .name = \"frozen\" | .watchdog.stall_s = 5"
+submit "$spec | .name = \"frozen\" | .watchdog.stall_s = 8"
 log_of
 within 20 is_stopped || fail "rank 1 does not stop"
 shim=$(pids_of shim)
 # shellcheck disable=SC2046
 kill -STOP "$shim" $(pids_of worker)
-pause 6
+pause 9
 kill -CONT "$shim"
 pause 0.3
 # shellcheck disable=SC2046
