@@ -137,7 +137,7 @@ static bool refill(struct client *c)
         buf_str(&c->own, "event: bye\ndata: {\"reason\":\"shutdown\"}\n\n");
         return true;
     }
-    if (c->beats == c->daemon->beats)
+    if (c->beats == c->daemon->beats || all_over(c)) /* nothing comes behind "end" */
         return false;
     c->beats = c->daemon->beats;
     buf_str(&c->own, "event: hb\ndata: {}\n\n");
