@@ -6,57 +6,69 @@
 #include <unistd.h>
 
 #include "proto/base/mem.h"
-#include "proto/base/vec.h"
 
 enum {
-    BLOCK = 256 << 10 /* a longer line is looked through in parts */
+    BLOCK = LOGSEARCH_PART
 };
 
 struct search {
     struct logsearch *s;
-    VEC(size_t) lengths; /* of the lines in s->found */
-    size_t first;        /* of them that is kept */
     size_t text_len;
 };
 
-static void forget_first(struct search *q)
+/* Leaves the last lines that are wanted, in no more than LOGSEARCH_BYTES. Each ends with a newline, which is why nothing
+ * has to be kept about them. */
+static void forget_first(struct logsearch *s)
 {
-    const size_t before = q->first;
-    size_t bytes = 0;
+    const char *text = buf_text(&s->found);
+    size_t start = s->found.len;
 
-    while (q->first < q->lengths.n && ((int64_t)(q->lengths.n - q->first) > q->s->lines ||
-                                       q->s->found.len - bytes > LOGSEARCH_BYTES))
-        bytes += q->lengths.at[q->first++];
-    if (q->first > before)
-        buf_consume(&q->s->found, bytes);
-}
+    for (int64_t n = 0; start > 0 && n < s->lines; n++) {
+        const char *before = memrchr(text, '\n', start - 1);
+        const size_t line = before ? (size_t)(before - text) + 1 : 0;
 
-static void take_line(struct search *q, const char *line, size_t len)
-{
-    if (!memmem(line, len, q->s->text, q->text_len))
-        return;
-    buf_add(&q->s->found, line, len);
-    vec_push(&q->lengths, len);
-    /* Not at each line, because what stays has to be moved. */
-    if (q->s->found.len > 2 * (size_t)LOGSEARCH_BYTES)
-        forget_first(q);
-}
-
-/* The whole lines of a block, or all of it; how many bytes that was. */
-static size_t take_block(struct search *q, const char *block, size_t len, bool all)
-{
-    size_t done = 0;
-
-    while (done < len) {
-        const char *end = memchr(block + done, '\n', len - done);
-        size_t line = end ? (size_t)(end - block) + 1 - done : len - done;
-
-        if (!end && !all)
+        if (s->found.len - line > LOGSEARCH_BYTES)
             break;
-        take_line(q, block + done, line);
-        done += line;
+        start = line;
     }
-    return done;
+    buf_consume(&s->found, start);
+}
+
+static void take_line(struct logsearch *s, const char *line, size_t len)
+{
+    buf_add(&s->found, line, len);
+    if (line[len - 1] != '\n')
+        buf_str(&s->found, "\n");
+    /* Not at each line, because what stays has to be moved. */
+    if (s->found.len > 2 * (size_t)LOGSEARCH_BYTES - BLOCK - 2)
+        forget_first(s);
+}
+
+/* The text has no newline, so that it lies in one line. */
+static void take_lines(struct search *q, const char *lines, size_t len)
+{
+    const char *const end = lines + len;
+    const char *hit;
+
+    while (lines < end &&
+           (hit = memmem(lines, (size_t)(end - lines), q->s->text, q->text_len)) != NULL) {
+        const char *before = memrchr(lines, '\n', (size_t)(hit - lines));
+        const char *newline = memchr(hit, '\n', (size_t)(end - hit));
+        const char *begin = before ? before + 1 : lines, *next = newline ? newline + 1 : end;
+
+        take_line(q->s, begin, (size_t)(next - begin));
+        lines = next;
+    }
+}
+
+/* The whole lines of a block; how many bytes that was. Of a line that fills it the text may go on in the next block. */
+static size_t take_block(struct search *q, const char *block, size_t len)
+{
+    const char *newline = memrchr(block, '\n', len);
+    const size_t whole = newline ? (size_t)(newline - block) + 1 : len == BLOCK ? len : 0;
+
+    take_lines(q, block, whole);
+    return newline || !whole ? whole : whole - (q->text_len - 1);
 }
 
 static void look_through(struct search *q, char *block)
@@ -75,12 +87,14 @@ static void look_through(struct search *q, char *block)
             break;
         at += n;
         have += (size_t)n;
-        done = take_block(q, block, have, have == BLOCK && !memchr(block, '\n', have));
+        done = take_block(q, block, have);
         memmove(block, block + done, have - done);
         have -= done;
     }
-    if (s->unfinished)
-        have -= take_block(q, block, have, true);
+    if (s->unfinished) {
+        take_lines(q, block, have);
+        have = 0;
+    }
     s->end = at - (int64_t)have;
 }
 
@@ -93,7 +107,6 @@ void logsearch_run(struct logsearch *s)
     if (s->to - s->from > LOGSEARCH_SPAN)
         s->from = s->to - LOGSEARCH_SPAN;
     look_through(&q, block);
-    forget_first(&q);
-    vec_free(&q.lengths);
+    forget_first(s);
     free(block);
 }

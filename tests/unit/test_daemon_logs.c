@@ -52,10 +52,10 @@ START_TEST(lines_with_the_text_are_found)
         int64_t end;
     } cases[] = {
         {"a", 0, INT64_MAX, false, "one a\nthree a.b\na\n", 25},
-        {"a", 0, INT64_MAX, true, "one a\nthree a.b\na\nfour a", 31},
+        {"a", 0, INT64_MAX, true, "one a\nthree a.b\na\nfour a\n", 31},
         {"a", 6, INT64_MAX, false, "three a.b\na\n", 25},
         {"a", 0, 1, false, "a\n", 25},
-        {"a", 0, 2, true, "a\nfour a", 31},
+        {"a", 0, 2, true, "a\nfour a\n", 31},
         {"a", 0, 0, true, "", 31},
         {"a.b", 0, INT64_MAX, false, "three a.b\n", 25}, /* no pattern */
         {"axb", 0, INT64_MAX, false, "", 25},
@@ -106,6 +106,66 @@ START_TEST(memory_has_a_limit)
     free(path);
     free(line);
     buf_free(&log);
+}
+END_TEST
+
+/* Hits as short as can be: nothing is kept about each of them. */
+START_TEST(many_hits_take_no_more_memory_than_their_text)
+{
+    enum {
+        SIZE = 40 << 20
+    };
+    char *log = mem_calloc(SIZE + 1, 1), *path = path_in("many.log");
+    struct logsearch s;
+
+    for (int i = 0; i < SIZE; i += 2)
+        memcpy(log + i, i == SIZE - 4 ? "b\n" : "a\n", 2);
+    write_log(path, log);
+    free(log);
+    s = search(path, "a", 0, 3, false);
+    ck_assert_str_eq(buf_text(&s.found), "a\na\na\n");
+    ck_assert_uint_le(s.found.cap, 2 * LOGSEARCH_BYTES);
+    buf_free(&s.found);
+    s = search(path, "a", 0, INT64_MAX, false);
+    ck_assert_uint_le(s.found.len, LOGSEARCH_BYTES);
+    ck_assert_uint_ge(s.found.len, LOGSEARCH_BYTES - 2);
+    buf_free(&s.found);
+    free(path);
+}
+END_TEST
+
+/* Wherever in a long line the text lies, it is found once, and what is found is lines. */
+START_TEST(a_long_line_is_looked_through_across_the_border)
+{
+    static const int places[] = {0,
+                                 LOGSEARCH_PART - 7,
+                                 LOGSEARCH_PART - 6,
+                                 LOGSEARCH_PART - 3,
+                                 LOGSEARCH_PART - 1,
+                                 LOGSEARCH_PART,
+                                 2 * LOGSEARCH_PART - 9,
+                                 2 * LOGSEARCH_PART};
+    enum {
+        LONG = 3 * LOGSEARCH_PART
+    };
+    char *log = mem_calloc(LONG + 16, 1), *path = path_in("long.log");
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        struct logsearch s;
+        const char *first;
+
+        memset(log, 'x', LONG);
+        memcpy(log + places[i], "needle", 6);
+        snprintf(log + LONG, 16, "\na needle\n");
+        write_log(path, log);
+        s = search(path, "needle", 0, INT64_MAX, false);
+        first = strchr(buf_text(&s.found), '\n');
+        ck_assert_msg(first && strcmp(first, "\na needle\n") == 0, "place %d", places[i]);
+        ck_assert_msg(strstr(buf_text(&s.found), "needle") < first, "place %d", places[i]);
+        buf_free(&s.found);
+    }
+    free(path);
+    free(log);
 }
 END_TEST
 
@@ -184,5 +244,7 @@ START_TEST(notes_stay_small_and_begin_anew_with_the_log)
 }
 END_TEST
 
-UNIT_MAIN(lines_with_the_text_are_found, memory_has_a_limit, a_time_leads_to_a_place,
+UNIT_MAIN(lines_with_the_text_are_found, memory_has_a_limit,
+          many_hits_take_no_more_memory_than_their_text,
+          a_long_line_is_looked_through_across_the_border, a_time_leads_to_a_place,
           notes_stay_small_and_begin_anew_with_the_log)
