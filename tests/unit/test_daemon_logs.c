@@ -10,6 +10,7 @@
 #include "daemon/logtimes.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
+#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 
@@ -134,6 +135,46 @@ START_TEST(many_hits_take_no_more_memory_than_their_text)
 }
 END_TEST
 
+/* Lines of any length up to a part: those with the text, whole and in order, by what looks at one after the other. */
+static void check_any_log(uint64_t seed)
+{
+    struct buf log = buf_new(0), want = buf_new(0);
+    const uint64_t key = rng_key(unit_seed(), seed);
+    char *line = mem_calloc(LOGSEARCH_PART, 1), *path = path_in("any.log");
+    struct logsearch s;
+
+    for (uint64_t i = 0; log.len < 5 * LOGSEARCH_PART; i++) {
+        const size_t most = rng_below(key, 4 * i, 8) ? 3000 : LOGSEARCH_PART;
+        const size_t len = rng_below(key, 4 * i + 1, most);
+        const bool hit = len > 2 && rng_below(key, 4 * i + 2, 2);
+
+        memset(line, 'a', len);
+        if (hit)
+            memcpy(line + rng_below(key, 4 * i + 3, len - 1), "bc", 2);
+        line[len] = '\n';
+        buf_add(&log, line, len + 1);
+        buf_add(&want, line, hit ? len + 1 : 0);
+    }
+    write_log(path, buf_text(&log));
+    s = search(path, "bc", 0, INT64_MAX, false);
+    ck_assert_msg(s.found.len == want.len, "log %d: %zu bytes, not %zu", (int)seed, s.found.len,
+                  want.len);
+    ck_assert(memcmp(buf_text(&s.found), buf_text(&want), want.len) == 0);
+    ck_assert_int_eq(s.end, (int64_t)log.len);
+    buf_free(&s.found);
+    free(path);
+    free(line);
+    buf_free(&want);
+    buf_free(&log);
+}
+
+START_TEST(it_finds_what_is_there)
+{
+    for (uint64_t seed = 0; seed < 8; seed++)
+        check_any_log(seed);
+}
+END_TEST
+
 /* Wherever in a long line the text lies, it is found once, and what is found is lines. */
 START_TEST(a_long_line_is_looked_through_across_the_border)
 {
@@ -244,7 +285,7 @@ START_TEST(notes_stay_small_and_begin_anew_with_the_log)
 }
 END_TEST
 
-UNIT_MAIN(lines_with_the_text_are_found, memory_has_a_limit,
+UNIT_MAIN(it_finds_what_is_there, lines_with_the_text_are_found, memory_has_a_limit,
           many_hits_take_no_more_memory_than_their_text,
           a_long_line_is_looked_through_across_the_border, a_time_leads_to_a_place,
           notes_stay_small_and_begin_anew_with_the_log)
