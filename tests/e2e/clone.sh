@@ -23,7 +23,7 @@ simulate() { # FILTER WANT
         fail "simulate $1: $text"
 }
 
-start_daemon
+start_daemon --max-body 4096
 sent=$(job '.train.max_steps = 3 | .labels = {a: "b"} | .priority = 3 | .losses = [{kind: "ce"}]')
 post_job "$sent"
 expect 202 "submitting"
@@ -59,9 +59,7 @@ clone "$id" '{"set": {"train": {"epochs": -1, "x": 1}}}'
 problem 422 invalid "a clone that is no job"
 [[ $text == *'#/train/epochs'* ]] || fail "where a clone is wrong: $text"
 # However often it grows: as large as what is submitted, and no larger.
-stop_daemon
-start_daemon --max-body 2048
-printf -v long_text '%*s' $((1100 - $(jq -c . <<<"$sent" | wc -c) / 2)) x
+printf -v long_text '%*s' $((2100 - $(jq -c . <<<"$sent" | wc -c) / 2)) x
 clone "$id" "{\"set\": {\"labels\": {\"b\": \"$long_text\"}, \"hold\": true}}"
 expect 202 "a clone with a label"
 clone "$(body .id)" "{\"set\": {\"labels\": {\"c\": \"$long_text\"}}}"
