@@ -163,7 +163,8 @@ const struct command cmd_logs = {
     .text = "With --follow a daemon that restarts meanwhile is waited for. Lines have no times of "
             "their "
             "own: --since goes by how long the log was, looked up once a second, and so may begin "
-            "a second early; where nobody has looked, it is all of the log.",
+            "a second early, in a log that grew for hours by up to a sixtieth of the time since "
+            "then; where nobody has looked, it is all of the log.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct logs),

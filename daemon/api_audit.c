@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/accept.h"
 #include "daemon/api.h"
 #include "daemon/audit.h"
 #include "daemon/listing.h"
@@ -121,7 +122,6 @@ static void reply_lines(struct daemon *d, struct request *r, int64_t last)
 
 void api_audit(struct daemon *d, struct request *r)
 {
-    const char *accept = http_header(r, "Accept");
     struct audit_head head;
     struct error err;
 
@@ -130,7 +130,7 @@ void api_audit(struct daemon *d, struct request *r)
         return;
     }
     add_head(r, &head);
-    if (accept && strstr(accept, lines_type))
+    if (accept_prefers(http_header(r, "Accept"), lines_type, "application/json"))
         reply_lines(d, r, head.seq);
     else
         reply_page(d, r);

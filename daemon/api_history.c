@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/accept.h"
 #include "daemon/api.h"
 #include "daemon/problem.h"
 #include "daemon/thin.h"
@@ -278,9 +279,7 @@ static bool read_series(struct daemon *d, struct request *r, struct metric_query
 
 static bool wants_csv(const struct request *r)
 {
-    const char *accept = http_header(r, "Accept");
-
-    return accept && strstr(accept, "text/csv");
+    return accept_prefers(http_header(r, "Accept"), "text/csv", "application/json");
 }
 
 void api_job_series(struct daemon *d, struct request *r)

@@ -31,9 +31,10 @@ static const char text_type[] = "text/plain; charset=utf-8";
 /* What is asked for. */
 struct wanted {
     int64_t rank;
-    int64_t tail;     /* lines; -1: not said */
-    int64_t from;     /* a byte; -1: not said */
-    int64_t since_ms; /* 0: not said */
+    int64_t tail; /* lines; -1: not said */
+    int64_t from; /* a byte; -1: not said */
+    int64_t since_ms;
+    bool since;       /* it is said */
     const char *text; /* NULL: any */
 };
 
@@ -105,11 +106,11 @@ static int64_t first_byte(int dir, int fd, const struct stat *st, const struct w
 {
     int64_t at = 0, tail;
 
-    if (w->since_ms)
+    if (w->since)
         at = since_start(dir, fd, st, w);
     else if (w->from >= 0)
         return w->from <= st->st_size ? w->from : 0;
-    if (w->text || (w->since_ms && w->tail < 0))
+    if (w->text || (w->since && w->tail < 0))
         return at;
     tail = tail_start(fd, st->st_size, w->tail < 0 ? TAIL_DEFAULT : w->tail);
     return tail > at ? tail : at;
@@ -141,11 +142,16 @@ static void search(void *arg)
 
 static void answer(struct request *r, void *arg)
 {
-    struct call *c = arg;
+    const struct call *c = arg;
 
     add_end(r, c->search.end);
-    http_reply(r, 200, text_type, c->search.found.data ? c->search.found.data : "",
-               c->search.found.len);
+    http_reply(r, 200, text_type, buf_text(&c->search.found), c->search.found.len);
+}
+
+static void drop(void *arg)
+{
+    struct call *c = arg;
+
     close(c->search.fd);
     buf_free(&c->search.found);
     free(c->text);
@@ -154,11 +160,11 @@ static void answer(struct request *r, void *arg)
 
 /* All that matches from a place on, or the last lines of them. A line that is being written is left for the next
  * request. */
-static void reply_search(struct request *r, const struct job *j, int take_fd, int64_t from,
-                         int64_t to, const struct wanted *w)
+static void reply_search(struct daemon *d, struct request *r, const struct job *j, int take_fd,
+                         int64_t from, int64_t to, const struct wanted *w)
 {
     struct call *c = NEW(struct call);
-    const bool all = w->tail < 0 && (w->from >= 0 || w->since_ms);
+    const bool all = w->tail < 0 && (w->from >= 0 || w->since);
 
     c->text = str_dup(w->text);
     c->search = (struct logsearch){.fd = take_fd,
@@ -169,16 +175,16 @@ static void reply_search(struct request *r, const struct job *j, int take_fd, in
                                             : w->tail < 0 ? TAIL_DEFAULT
                                                           : w->tail,
                                    .unfinished = job_is_final(j->state)};
-    http_work(r, search, answer, c);
+    turns_work(d, r, search, answer, drop, c);
 }
 
-static void reply_log(struct request *r, const struct job *j, int dir, int take_fd,
-                      const struct stat *st, const struct wanted *w)
+static void reply_log(struct daemon *d, struct request *r, const struct job *j, int dir,
+                      int take_fd, const struct stat *st, const struct wanted *w)
 {
     const int64_t start = first_byte(dir, take_fd, st, w);
 
     if (w->text) {
-        reply_search(r, j, take_fd, start, st->st_size, w);
+        reply_search(d, r, j, take_fd, start, st->st_size, w);
         return;
     }
     add_end(r, st->st_size);
@@ -228,12 +234,12 @@ static void reply_no_log(struct request *r, const struct job *j, int dir, int64_
 
 /* -- The request ---------------------------------------------------------------------------------------- */
 
-static bool take_since(struct request *r, int64_t *ms)
+static bool take_since(struct request *r, struct wanted *w)
 {
     const char *text = http_query(r, "since");
 
-    *ms = 0;
-    if (!text || (clock_parse(text, ms) && *ms > 0))
+    w->since = text != NULL;
+    if (!text || clock_parse(text, &w->since_ms))
         return true;
     problem_reply(r, "bad_request", NULL,
                   "since: expected a time as in RFC 3339, 2026-01-31T12:00:00Z, got \"%.60s\"",
@@ -257,7 +263,7 @@ static bool take_wanted(struct request *r, struct wanted *w)
 {
     return api_number(r, "rank", 0, RANK_MAX, 0, &w->rank) &&
            api_number(r, "tail", 0, TAIL_MAX, -1, &w->tail) &&
-           api_number(r, "from", 0, INT64_MAX, -1, &w->from) && take_since(r, &w->since_ms) &&
+           api_number(r, "from", 0, INT64_MAX, -1, &w->from) && take_since(r, w) &&
            take_text(r, &w->text);
 }
 
@@ -270,7 +276,7 @@ static void reply_wanted(struct daemon *d, struct request *r, const struct job *
     int fd = dir >= 0 ? beneath_open_file(dir, name, &st, NULL) : -1;
 
     if (fd >= 0)
-        reply_log(r, j, dir, fd, &st, w);
+        reply_log(d, r, j, dir, fd, &st, w);
     else
         reply_no_log(r, j, dir, w->rank);
     if (dir >= 0)

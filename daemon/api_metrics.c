@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/accept.h"
 #include "daemon/api.h"
 #include "daemon/hosts.h"
 #include "daemon/problem.h"
@@ -77,10 +78,7 @@ static void add_daemon(struct prom *p, const struct daemon *d)
  * other. */
 static bool wants_open_metrics(const struct request *r)
 {
-    const char *accept = http_header(r, "Accept");
-
-    return !accept || !strstr(accept, "text/plain") ||
-           strstr(accept, "application/openmetrics-text");
+    return !accept_prefers(http_header(r, "Accept"), "text/plain", "application/openmetrics-text");
 }
 
 void api_metrics(struct daemon *d, struct request *r)

@@ -10,44 +10,63 @@
 #include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/body.h"
+#include "daemon/hashes.h"
 #include "daemon/idempotency.h"
 #include "daemon/problem.h"
 #include "daemon/refs.h"
 #include "proto/base/clock.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 enum {
-    BLOCK = 256 << 10,
     HEADER_MAX = 8 << 20, /* of a safetensors file */
     RECORD_VERSION = 1
 };
 
 /* -- Specs -------------------------------------------------------------------------------------------- */
 
-/* NULL with err; js_free. */
-static struct json *written_spec(struct daemon *d, const char *id, struct error *err)
+/* NULL with err; free() and js_free. What was sent is damaged if it is no JSON; then the normalised one stands for it, as for jobs
+ * of which it was never kept. */
+static char *written_spec(struct daemon *d, const struct job *j, struct json **parsed,
+                          struct error *err)
 {
+    struct error why;
     char *text;
-    struct json *j = NULL;
 
-    if (store_job_written(d->store, id, &text, err))
-        j = js_parse(text, strlen(text), err);
+    *parsed = NULL;
+    if (!store_job_written(d->store, j->id, &text, err))
+        return NULL;
+    *parsed = js_parse(text, strlen(text), &why);
+    if (*parsed)
+        return text;
+    log_error("job=%s: the spec as it was sent is damaged: %s", j->id, why.msg);
     free(text);
-    return j;
+    *parsed = js_parse(j->spec, strlen(j->spec), err);
+    return *parsed ? str_dup(j->spec) : NULL;
+}
+
+static struct json *written_json(struct daemon *d, const struct job *j, struct error *err)
+{
+    struct json *spec;
+
+    free(written_spec(d, j, &spec, err));
+    return spec;
 }
 
 void api_job_spec(struct daemon *d, struct request *r)
 {
     struct job *owned;
     const struct job *j = api_job_of(d, r, &owned);
+    struct json *spec = NULL;
     struct error err;
-    char *text;
+    char *text = j ? written_spec(d, j, &spec, &err) : NULL;
 
-    if (j && store_job_written(d->store, j->id, &text, &err))
+    if (text)
         reply_json_text(r, 200, text);
     else if (j)
         problem_reply_error(r, &err);
+    js_free(spec);
     job_destroy(owned);
 }
 
@@ -72,15 +91,32 @@ static bool take_patch(struct request *r, struct json **body)
     return *body || !r->body.len;
 }
 
+/* A clone of a clone of one, each a little longer, would end nowhere. */
+static bool is_small_enough(struct daemon *d, struct request *r, const struct json *spec)
+{
+    struct buf text = buf_new(0);
+    size_t len;
+
+    js_write(spec, 0, &text);
+    len = text.len;
+    buf_free(&text);
+    if (len <= (size_t)d->settings.body_bytes)
+        return true;
+    problem_reply(r, "too_large", NULL,
+                  "the job would have %zu bytes with what is set; a job may have at most %" PRId64,
+                  len, d->settings.body_bytes);
+    return false;
+}
+
 /* The spec with what is to be different; NULL when the answer was given. */
-static struct json *changed_spec(struct daemon *d, struct request *r, const char *id)
+static struct json *changed_spec(struct daemon *d, struct request *r, const struct job *from)
 {
     struct json *body, *spec, *changed = NULL;
     struct error err;
 
     if (!take_patch(r, &body))
         return NULL;
-    spec = written_spec(d, id, &err);
+    spec = written_json(d, from, &err);
     if (!spec)
         problem_reply_error(r, &err);
     else if (js_kind(js_get(body, "set")) == JS_OBJECT)
@@ -89,7 +125,10 @@ static struct json *changed_spec(struct daemon *d, struct request *r, const char
         changed = js_copy(spec);
     js_free(spec);
     js_free(body);
-    return changed;
+    if (!changed || is_small_enough(d, r, changed))
+        return changed;
+    js_free(changed);
+    return NULL;
 }
 
 static void clone_job(struct daemon *d, struct request *r)
@@ -100,7 +139,7 @@ static void clone_job(struct daemon *d, struct request *r)
     struct job *j = NULL;
 
     if (from && idempotency_begin(d, r, &idempotency))
-        j = api_take_job(d, r, changed_spec(d, r, from->id));
+        j = api_take_job(d, r, changed_spec(d, r, from));
     if (j) {
         snprintf(j->cloned_from, sizeof(j->cloned_from), "%s", from->id);
         api_accept_job(d, r, j, &idempotency);
@@ -166,19 +205,6 @@ static struct json *versions(void)
     return j;
 }
 
-static bool hash_file(int fd, char hex[SHA256_HEX])
-{
-    struct sha256 *s = sha256_new();
-    char *block = mem_calloc(BLOCK, 1);
-    ssize_t n;
-
-    while ((n = read(fd, block, BLOCK)) > 0)
-        sha256_add(s, block, (size_t)n);
-    sha256_end(s, hex);
-    free(block);
-    return n == 0;
-}
-
 static void add_file(const struct record *rec, const char *name, struct json *files)
 {
     struct stat st;
@@ -191,7 +217,8 @@ static void add_file(const struct record *rec, const char *name, struct json *fi
     j = js_new_object();
     js_set(j, "name", js_new_string(name));
     js_set(j, "size_bytes", js_new_int(st.st_size));
-    js_set(j, "sha256", hash_file(fd, hex) ? js_new_string(hex) : js_new_null());
+    js_set(j, "sha256",
+           hashes_of_file(rec->daemon->hashes, fd, hex) ? js_new_string(hex) : js_new_null());
     js_push(files, j);
     close(fd);
 }
@@ -249,6 +276,14 @@ static void answer(struct request *r, void *arg)
     struct record *rec = arg;
 
     reply_json(r, 200, rec->answer);
+    rec->answer = NULL;
+}
+
+static void drop(void *arg)
+{
+    struct record *rec = arg;
+
+    js_free(rec->answer);
     free(rec);
 }
 
@@ -270,11 +305,11 @@ void api_job_record(struct daemon *d, struct request *r)
     js_set(rec->answer, "record", js_new_int(RECORD_VERSION));
     js_set(rec->answer, "job", about_job(j));
     js_set(rec->answer, "versions", versions());
-    written = written_spec(d, j->id, &err);
+    written = written_json(d, j, &err);
     js_set(rec->answer, "submitted", written ? written : js_new_null());
     js_set(rec->answer, "spec", json_of(j->spec));
     js_set(rec->answer, "uses", refs_json(d, j->id));
     js_set(rec->answer, "result", json_of(j->result));
     job_destroy(owned);
-    http_work(r, look, answer, rec);
+    turns_work(d, r, look, answer, drop, rec);
 }

@@ -10,6 +10,7 @@
 #include "daemon/job.h"
 #include "daemon/reply.h"
 #include "daemon/store.h"
+#include "daemon/turns.h"
 #include "proto/base/opt.h"
 #include "proto/wire/catalog.h"
 
@@ -67,6 +68,8 @@ struct daemon {
     struct worker_calls *worker_calls;
     struct purge *purge; /* jobs that are being removed */
     struct gc *gc;
+    struct hashes *hashes;
+    struct turns turns;           /* of requests that read a lot */
     struct piece *pieces;         /* of uploads, which are coming in: api_uploads.c */
     VEC(struct project) projects; /* projects.c: as they came to be known */
     VEC(struct active *) active;  /* in the order of arrival */

@@ -1,3 +1,5 @@
+/* From the end, because the newest lines are wanted: where nearly all lines hold the text, few of them have to be looked
+ * at. */
 #define _GNU_SOURCE
 #include "daemon/logsearch.h"
 
@@ -9,91 +11,120 @@
 #include "proto/base/vec.h"
 
 enum {
-    BLOCK = 256 << 10 /* a longer line is looked through in parts */
+    BLOCK = LOGSEARCH_PART
+};
+
+struct hit {
+    unsigned at, len;
 };
 
 struct search {
     struct logsearch *s;
-    VEC(size_t) lengths; /* of the lines in s->found */
-    size_t first;        /* of them that is kept */
     size_t text_len;
+    char *block;
+    VEC(struct hit) hits; /* in the block */
+    char *found;          /* LOGSEARCH_BYTES, filled from their end */
+    size_t start;
+    int64_t lines;
 };
 
-static void forget_first(struct search *q)
+/* False when there is no room for it. */
+static bool keep(struct search *q, const char *line, size_t len)
 {
-    const size_t before = q->first;
-    size_t bytes = 0;
+    const size_t bytes = len + (line[len - 1] != '\n');
 
-    while (q->first < q->lengths.n && ((int64_t)(q->lengths.n - q->first) > q->s->lines ||
-                                       q->s->found.len - bytes > LOGSEARCH_BYTES))
-        bytes += q->lengths.at[q->first++];
-    if (q->first > before)
-        buf_consume(&q->s->found, bytes);
+    if (q->lines == q->s->lines || bytes > q->start)
+        return false;
+    q->lines++;
+    q->start -= bytes;
+    memcpy(q->found + q->start, line, len);
+    q->found[q->start + bytes - 1] = '\n';
+    return true;
 }
 
-static void take_line(struct search *q, const char *line, size_t len)
+/* The text has no newline, so that it lies in one line. */
+static void find_lines(struct search *q, const char *lines, const char *end)
 {
-    if (!memmem(line, len, q->s->text, q->text_len))
-        return;
-    buf_add(&q->s->found, line, len);
-    vec_push(&q->lengths, len);
-    /* Not at each line, because what stays has to be moved. */
-    if (q->s->found.len > 2 * (size_t)LOGSEARCH_BYTES)
-        forget_first(q);
-}
+    const char *hit;
 
-/* The whole lines of a block, or all of it; how many bytes that was. */
-static size_t take_block(struct search *q, const char *block, size_t len, bool all)
-{
-    size_t done = 0;
+    q->hits.n = 0;
+    while (lines < end &&
+           (hit = memmem(lines, (size_t)(end - lines), q->s->text, q->text_len)) != NULL) {
+        const char *before = memrchr(lines, '\n', (size_t)(hit - lines));
+        const char *newline = memchr(hit, '\n', (size_t)(end - hit));
+        const char *begin = before ? before + 1 : lines, *next = newline ? newline + 1 : end;
 
-    while (done < len) {
-        const char *end = memchr(block + done, '\n', len - done);
-        size_t line = end ? (size_t)(end - block) + 1 - done : len - done;
-
-        if (!end && !all)
-            break;
-        take_line(q, block + done, line);
-        done += line;
+        vec_push(&q->hits, (struct hit){(unsigned)(begin - q->block), (unsigned)(next - begin)});
+        lines = next;
     }
-    return done;
 }
 
-static void look_through(struct search *q, char *block)
+/* False when all that is wanted was found. */
+static bool take_lines(struct search *q, size_t from, size_t to)
 {
-    struct logsearch *s = q->s;
-    size_t have = 0;
-    int64_t at = s->from;
+    bool room = true;
 
-    while (at < s->to) {
-        const int64_t left = s->to - at;
-        const size_t room = BLOCK - have, want = left < (int64_t)room ? (size_t)left : room;
-        const ssize_t n = pread(s->fd, block + have, want, at);
-        size_t done;
+    find_lines(q, q->block + from, q->block + to);
+    for (size_t i = q->hits.n; room && i-- > 0;)
+        room = keep(q, q->block + q->hits.at[i].at, q->hits.at[i].len);
+    return room;
+}
 
-        if (n <= 0)
-            break;
-        at += n;
-        have += (size_t)n;
-        done = take_block(q, block, have, have == BLOCK && !memchr(block, '\n', have));
-        memmove(block, block + done, have - done);
-        have -= done;
+/* The bytes before `end`, at most a block; 0 when they cannot be read. */
+static size_t read_before(struct search *q, int64_t end)
+{
+    const int64_t left = end - q->s->from;
+    const size_t len = left < BLOCK ? (size_t)left : BLOCK;
+    const ssize_t n = pread(q->s->fd, q->block, len, end - (int64_t)len);
+
+    return n == (ssize_t)len ? len : 0;
+}
+
+/* Behind the last line that is whole. One that fills a block is not waited for. */
+static int64_t whole_end(struct search *q)
+{
+    const size_t len = read_before(q, q->s->to);
+    const char *newline = memrchr(q->block, '\n', len);
+
+    if (newline)
+        return q->s->to - (int64_t)len + (newline - q->block) + 1;
+    return len == BLOCK ? q->s->to : q->s->from;
+}
+
+/* `end` is that of a line. Where it begins lies in the block, or further in front; then the rest of the block is a part of it,
+ * and the text may lie across its border. */
+static void look_through(struct search *q, int64_t end)
+{
+    size_t len, from;
+    bool more = true;
+
+    while (more && end > q->s->from && (len = read_before(q, end)) > 0) {
+        const bool first = end - (int64_t)len == q->s->from;
+        const char *newline = first ? NULL : memchr(q->block, '\n', len - 1);
+
+        from = newline ? (size_t)(newline - q->block) + 1 : 0;
+        more = take_lines(q, from, len);
+        end -= (int64_t)(len - from);
+        if (!first && !newline)
+            end += (int64_t)q->text_len - 1;
     }
-    if (s->unfinished)
-        have -= take_block(q, block, have, true);
-    s->end = at - (int64_t)have;
 }
 
 void logsearch_run(struct logsearch *s)
 {
-    struct search q = {.s = s, .text_len = strlen(s->text)};
-    char *block = mem_calloc(BLOCK, 1);
+    struct search q = {.s = s,
+                       .text_len = strlen(s->text),
+                       .block = mem_calloc(BLOCK, 1),
+                       .found = mem_calloc(LOGSEARCH_BYTES, 1),
+                       .start = LOGSEARCH_BYTES};
 
-    s->found = buf_new(0);
     if (s->to - s->from > LOGSEARCH_SPAN)
         s->from = s->to - LOGSEARCH_SPAN;
-    look_through(&q, block);
-    forget_first(&q);
-    vec_free(&q.lengths);
-    free(block);
+    s->end = s->unfinished ? s->to : whole_end(&q);
+    look_through(&q, s->end);
+    s->found = buf_new(0);
+    buf_add(&s->found, q.found + q.start, LOGSEARCH_BYTES - q.start);
+    vec_free(&q.hits);
+    free(q.found);
+    free(q.block);
 }

@@ -1,4 +1,5 @@
-/* Lines of a log that hold a text, as it is written there: no pattern, and upper case is not lower case. */
+/* Lines of a log that hold a text, as it is written there: no pattern, and upper case is not lower case. A longer line than
+ * LOGSEARCH_PART is looked through in parts, and those that hold the text stand for it, as lines of their own. */
 #ifndef DAEMON_LOGSEARCH_H
 #define DAEMON_LOGSEARCH_H
 
@@ -8,7 +9,8 @@
 #include "proto/base/buf.h"
 
 enum {
-    LOGSEARCH_TEXT = 256,      /* bytes of the text, at most */
+    LOGSEARCH_TEXT = 256, /* bytes of the text, at most */
+    LOGSEARCH_PART = 256 << 10,
     LOGSEARCH_BYTES = 8 << 20, /* of what is found: the newest */
     LOGSEARCH_SPAN = 256 << 20 /* of the log that is looked through: the newest */
 };
@@ -20,8 +22,8 @@ struct logsearch {
     int64_t lines;   /* only so many, the last ones */
     bool unfinished; /* a last line that no newline ends counts, too */
     /* What it gives: */
-    struct buf found;
-    int64_t end; /* behind the last line that was looked at */
+    struct buf found; /* each line ends with a newline */
+    int64_t end;      /* behind the last line that was looked at */
 };
 
 /* On any thread, in pieces. */

@@ -21,6 +21,7 @@
 #include "daemon/courier.h"
 #include "daemon/daemon.h"
 #include "daemon/gc.h"
+#include "daemon/hashes.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/intake.h"
@@ -509,6 +510,7 @@ static bool start(struct daemon *d, struct error *err)
     d->worker_calls = worker_calls_new();
     start_timers(d);
     intake_open(d);
+    d->hashes = hashes_new();
     if (!open_state(d, err) || !open_events(d, err) || !blobs_open(d, err) ||
         !store_paused(d->store, &d->paused, err) || !lifecycle_load(d, err) ||
         !hosts_open(d, err) || !courier_start(d, err))
@@ -659,6 +661,7 @@ static void stop(struct daemon *d)
     if (d->events)
         events_on_publish(d->events, NULL, NULL);
     worker_calls_stop(d->worker_calls);
+    turns_stop(d);
     http_stop(d->http);
     d->http = NULL;
     close_local(d);
@@ -673,6 +676,7 @@ static void stop(struct daemon *d)
     abilities_free(d);
     intake_free(d);
     gc_close(d->gc);
+    hashes_free(d->hashes);
     purge_close(d->purge);
     daemon_drop_all(d);
     events_free(d->events);

@@ -81,6 +81,10 @@ const struct problem_kind problem_kinds[] = {
     {"storage_busy", 503, "Storage is busy",
      "Another program holds the daemon's database. Nothing was accepted; try again when it is "
      "done."},
+    {"busy", 503, "Too much at a time",
+     "Searches in logs (grep) and records read a lot, so that few are done at a time, and as many "
+     "as may wait do. The "
+     "header Retry-After says when to come again."},
     {"unreachable", 503, "Unavailable", "Something that the daemon needs does not answer."},
     {"stopped", 503, "Stopping", "The daemon is about to end."},
     {"timeout", 504, "Too late", "It took too long."},

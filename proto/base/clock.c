@@ -125,6 +125,12 @@ static int64_t days_of(int year, int month, int day)
     return INT64_C(365) * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
 }
 
+static int days_in(int year, int month)
+{
+    return (int)(days_of(month < 12 ? year : year + 1, month % 12 + 1, 1) -
+                 days_of(year, month, 1));
+}
+
 bool clock_parse(const char *text, int64_t *wall_ms)
 {
     int year, month, day, hour, minute, second, ms, zone;
@@ -135,7 +141,7 @@ bool clock_parse(const char *text, int64_t *wall_ms)
         !take_number(&text, 2, 0, 23, &hour) || !take_char(&text, ':') ||
         !take_number(&text, 2, 0, 59, &minute) || !take_char(&text, ':') ||
         !take_number(&text, 2, 0, 60, &second) || !take_fraction(&text, &ms) ||
-        !take_zone(&text, &zone) || *text)
+        !take_zone(&text, &zone) || *text || day > days_in(year, month))
         return false;
     *wall_ms =
         1000 * (86400 * days_of(year, month, day) + 3600 * hour + 60 * (minute - zone) + second) +

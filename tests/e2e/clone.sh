@@ -23,7 +23,7 @@ simulate() { # FILTER WANT
         fail "simulate $1: $text"
 }
 
-start_daemon
+start_daemon --max-body 4096
 sent=$(job '.train.max_steps = 3 | .labels = {a: "b"} | .priority = 3 | .losses = [{kind: "ce"}]')
 post_job "$sent"
 expect 202 "submitting"
@@ -58,6 +58,12 @@ problem 422 idempotency_key_reused "the key of a clone of another job"
 clone "$id" '{"set": {"train": {"epochs": -1, "x": 1}}}'
 problem 422 invalid "a clone that is no job"
 [[ $text == *'#/train/epochs'* ]] || fail "where a clone is wrong: $text"
+# However often it grows: as large as what is submitted, and no larger.
+printf -v long_text '%*s' $((2100 - $(jq -c . <<<"$sent" | wc -c) / 2)) x
+clone "$id" "{\"set\": {\"labels\": {\"b\": \"$long_text\"}, \"hold\": true}}"
+expect 202 "a clone with a label"
+clone "$(body .id)" "{\"set\": {\"labels\": {\"c\": \"$long_text\"}}}"
+problem 413 too_large "a clone of a clone that is too large"
 clone "$id" '{"sets": {}}'
 problem 422 invalid "an unknown member"
 clone "$again"
@@ -67,8 +73,16 @@ third=$(body .id)
 fourth=$(ctl clone "$id" --set losses.0.weight=2 --set train.seed=5 --set hold=true) || fail "distillctl clone"
 said "/api/v1/jobs/$fourth/spec" '[.losses, .train.seed, .train.max_steps, .labels] | tostring' '[[{"kind":"ce","weight":2}],5,3,{"a":"b"}]'
 stop_daemon
+if damaged=$(command -v sqlite3); then
+    sqlite3 "$state/state.db" "UPDATE job SET written='{{' WHERE id='$third'" || fail "sqlite3"
+fi
 start_daemon
 said "/api/v1/jobs/$third" .cloned_from "$again"
+# What was kept of a submission is damaged: the normalised spec stands for it.
+if [ -n "$damaged" ]; then
+    said "/api/v1/jobs/$third/spec" '[.name, .train.seed, .optimizer.momentum != null] | tostring' '["again",2,true]'
+    said "/api/v1/jobs/$third/record" .submitted.name again
+fi
 [ "$(ctl spec "$id" | jq -S .)" = "$(jq -S . <<<"$sent")" ] || fail "distillctl spec after a restart"
 
 # The record vouches for the files.

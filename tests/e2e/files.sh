@@ -79,10 +79,13 @@ cmp -s <(printf '%s' "$text") "$out/logs/rank-0.log" || fail "the log of rank 0 
 [ "$(ctl logs "$id" --rank 1 --tail 1)" = four ] || fail "distillctl logs"
 # Lines with a text, as it is written; behind the last line that is whole.
 printf 'a.b\naxb\nA.B\nlast a.b' >"$out/logs/rank-1.log"
-log 'rank=1&grep=a.b' $'a.b\nlast a.b' 20
-log 'rank=1&grep=a.b&tail=1' 'last a.b' 20
-log 'rank=1&grep=a.b&from=4' 'last a.b' 20
+log 'rank=1&grep=a.b' $'a.b\nlast a.b\n' 20
+log 'rank=1&grep=a.b&tail=1' $'last a.b\n' 20
+log 'rank=1&grep=a.b&from=4' $'last a.b\n' 20
 log 'rank=1&grep=%5Ba' '' 20
+# Many at a time: they wait for each other, and all are answered.
+curl_api GET "$base/logs?rank=1&grep=xb&tail=[1-20]" --parallel --parallel-immediate --parallel-max 20 2>/dev/null
+[ "$code" = "$(printf '200%.0s' {1..20})" ] || fail "searches in logs at a time: $code"
 [ "$(ctl logs "$id" --rank 1 --grep 'xb')" = axb ] || fail "distillctl logs --grep"
 # Since a time, by what was noted of the log's length.
 printf '%s000 4\n%s000 8\n' 1700000000 1700000100 >"$out/logs/rank-1.times"
@@ -92,6 +95,7 @@ log 'rank=1&since=2023-11-14T23:15:00%2B01:00' $'A.B\nlast a.b' 20
 log 'rank=1&since=2023-11-14T22:13:20Z&grep=xb' $'axb\n' 20
 log 'rank=1&since=2023-11-14T22:13:20Z&tail=1' 'last a.b' 20
 log 'rank=1&since=2999-01-01T00:00:00Z' '' 20
+log 'rank=1&since=1970-01-01T00:00:00Z' $'a.b\naxb\nA.B\nlast a.b' 20
 [ "$(ctl logs "$id" --rank 1 --since 10m)" = $'A.B\nlast a.b' ] || fail "distillctl logs --since: $(ctl logs "$id" --rank 1 --since 10m)"
 rm "$out/logs/rank-1.times"
 [ -s "$out/logs/rank-0.times" ] || fail "nobody has noted when the log was written"
@@ -109,7 +113,7 @@ log rank=10 $'1\n2\n3\n' 6
 api GET "$base/logs?rank=2"
 problem 404 not_found "logs?rank=2"
 [[ $text == *"no log of rank 2; there are logs of: 0, 1, 10"* ]] || fail "logs?rank=2: $text"
-for query in rank=-1 rank=x rank= tail=-1 tail=1000001 tail=x from=-1 'rank=0%00' since=10m since= grep= 'grep=a%0Ab' \
+for query in rank=-1 rank=x rank= tail=-1 tail=1000001 tail=x from=-1 'rank=0%00' since=10m since= since=2026-02-31T00:00:00Z grep= 'grep=a%0Ab' \
     "grep=$(printf 'x%.0s' {1..257})"; do
     api GET "$base/logs?$query"
     problem 400 bad_request "logs?$query"

@@ -1,10 +1,15 @@
 /* daemon: what HTTP says in its headers: ranges, entity tags; what a peer may take. */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "daemon/accept.h"
 #include "daemon/conns.h"
 #include "daemon/etag.h"
+#include "daemon/hashes.h"
 #include "daemon/range.h"
 #include "proto/base/rng.h"
 #include "tests/unit/unit.h"
@@ -134,6 +139,68 @@ START_TEST(other_bytes_have_another_tag)
 }
 END_TEST
 
+START_TEST(the_media_type_that_is_wanted_more_is_chosen)
+{
+    static const struct {
+        const char *accept;
+        bool want;
+    } cases[] = {
+        {NULL, false},
+        {"", false},
+        {"*/*", false},
+        {"text/csv", true},
+        {"Text/CSV ; header=present", true},
+        {"text/*", true},
+        {"text/csv, */*", true},
+        {"*/*,text/csv", true},
+        {"text/csv;q=0", false},
+        {"text/csv; Q=0.0, */*", false},
+        {"text/csv;q=0.5, application/json", false},
+        {"text/csv, application/json", false},
+        {"application/json;q=0.9 ,\ttext/csv", true},
+        {"application/json;q=0.001,text/csv;q=0.002", true},
+        {"text/*;q=0.2, application/json;q=0.3", false},
+        {"*/*;q=0.9, application/json;q=0.1", true},
+        {"text/csv;q=0, text/*", false},
+        {"text/csvx, application/json", false},
+        {"xtext/csv", false},
+        {"application/json;x=\"a,text/csv;q=1\"", false},
+        {"a;x=\"\\\",\";q=0.1, text/csv", true},
+        {";;,,q=1,/,*", false},
+        {"text/csv;x=\"", true},
+        {"text/csv;x=\"\\", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        ck_assert_msg(accept_prefers(cases[i].accept, "text/csv", "application/json") ==
+                          cases[i].want,
+                      "%s", cases[i].accept);
+}
+END_TEST
+
+/* A descriptor that cannot be read shows what is remembered. */
+START_TEST(a_file_is_hashed_once)
+{
+    struct hashes *h = hashes_new();
+    char first[SHA256_HEX], hex[SHA256_HEX];
+    int fd = open("/bin/sh", O_RDONLY), blind = open("/bin/sh", O_PATH),
+        other = open("/bin/ls", O_PATH);
+
+    ck_assert(fd >= 0 && blind >= 0 && other >= 0);
+    ck_assert(!hashes_of_file(h, blind, hex));
+    ck_assert(hashes_of_file(h, fd, first));
+    ck_assert(hashes_of_file(h, blind, hex));
+    ck_assert_str_eq(hex, first);
+    ck_assert(!hashes_of_file(h, other, hex));
+    ck_assert(hashes_of_file(NULL, fd, hex));
+    ck_assert_str_eq(hex, first);
+    close(other);
+    close(blind);
+    close(fd);
+    hashes_free(h);
+}
+END_TEST
+
 static struct sockaddr_storage peer(const char *text)
 {
     struct sockaddr_storage s = {0};
@@ -237,6 +304,7 @@ START_TEST(every_step_has_its_time)
 }
 END_TEST
 
-UNIT_MAIN(one_range_of_bytes_is_understood, whatever_is_asked_for_lies_within_the_file,
+UNIT_MAIN(the_media_type_that_is_wanted_more_is_chosen, a_file_is_hashed_once,
+          one_range_of_bytes_is_understood, whatever_is_asked_for_lies_within_the_file,
           tags_are_found_in_lists, other_bytes_have_another_tag, an_address_has_so_many_connections,
           loopback_is_limited_only_by_word, every_step_has_its_time)

@@ -10,6 +10,7 @@
 #include "daemon/logtimes.h"
 #include "proto/base/file.h"
 #include "proto/base/mem.h"
+#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 
@@ -52,10 +53,10 @@ START_TEST(lines_with_the_text_are_found)
         int64_t end;
     } cases[] = {
         {"a", 0, INT64_MAX, false, "one a\nthree a.b\na\n", 25},
-        {"a", 0, INT64_MAX, true, "one a\nthree a.b\na\nfour a", 31},
+        {"a", 0, INT64_MAX, true, "one a\nthree a.b\na\nfour a\n", 31},
         {"a", 6, INT64_MAX, false, "three a.b\na\n", 25},
         {"a", 0, 1, false, "a\n", 25},
-        {"a", 0, 2, true, "a\nfour a", 31},
+        {"a", 0, 2, true, "a\nfour a\n", 31},
         {"a", 0, 0, true, "", 31},
         {"a.b", 0, INT64_MAX, false, "three a.b\n", 25}, /* no pattern */
         {"axb", 0, INT64_MAX, false, "", 25},
@@ -106,6 +107,106 @@ START_TEST(memory_has_a_limit)
     free(path);
     free(line);
     buf_free(&log);
+}
+END_TEST
+
+/* Hits as short as can be: nothing is kept about each of them. */
+START_TEST(many_hits_take_no_more_memory_than_their_text)
+{
+    enum {
+        SIZE = 20 << 20
+    };
+    char *log = mem_calloc(SIZE + 1, 1), *path = path_in("many.log");
+    struct logsearch s;
+
+    for (int i = 0; i < SIZE; i += 2)
+        memcpy(log + i, i == SIZE - 4 ? "b\n" : "a\n", 2);
+    write_log(path, log);
+    free(log);
+    s = search(path, "a", 0, 3, false);
+    ck_assert_str_eq(buf_text(&s.found), "a\na\na\n");
+    ck_assert_uint_le(s.found.cap, 2 * LOGSEARCH_BYTES);
+    buf_free(&s.found);
+    s = search(path, "a", 0, INT64_MAX, false);
+    ck_assert_uint_le(s.found.len, LOGSEARCH_BYTES);
+    ck_assert_uint_ge(s.found.len, LOGSEARCH_BYTES - 2);
+    buf_free(&s.found);
+    free(path);
+}
+END_TEST
+
+/* Lines of any length up to a part: those with the text, whole and in order, by what looks at one after the other. */
+static void check_any_log(uint64_t seed)
+{
+    struct buf log = buf_new(0), want = buf_new(0);
+    const uint64_t key = rng_key(unit_seed(), seed);
+    char *line = mem_calloc(LOGSEARCH_PART, 1), *path = path_in("any.log");
+    struct logsearch s;
+
+    for (uint64_t i = 0; log.len < 5 * LOGSEARCH_PART; i++) {
+        const size_t most = rng_below(key, 4 * i, 8) ? 3000 : LOGSEARCH_PART;
+        const size_t len = rng_below(key, 4 * i + 1, most);
+        const bool hit = len > 2 && rng_below(key, 4 * i + 2, 2);
+
+        memset(line, 'a', len);
+        if (hit)
+            memcpy(line + rng_below(key, 4 * i + 3, len - 1), "bc", 2);
+        line[len] = '\n';
+        buf_add(&log, line, len + 1);
+        buf_add(&want, line, hit ? len + 1 : 0);
+    }
+    write_log(path, buf_text(&log));
+    s = search(path, "bc", 0, INT64_MAX, false);
+    ck_assert_msg(s.found.len == want.len, "log %d: %zu bytes, not %zu", (int)seed, s.found.len,
+                  want.len);
+    ck_assert(memcmp(buf_text(&s.found), buf_text(&want), want.len) == 0);
+    ck_assert_int_eq(s.end, (int64_t)log.len);
+    buf_free(&s.found);
+    free(path);
+    free(line);
+    buf_free(&want);
+    buf_free(&log);
+}
+
+START_TEST(it_finds_what_is_there)
+{
+    for (uint64_t seed = 0; seed < 8; seed++)
+        check_any_log(seed);
+}
+END_TEST
+
+/* Wherever in a long line the text lies, it is found once, and what is found is lines. */
+START_TEST(a_long_line_is_looked_through_across_the_border)
+{
+    static const int places[] = {0,
+                                 LOGSEARCH_PART - 7,
+                                 LOGSEARCH_PART - 6,
+                                 LOGSEARCH_PART - 3,
+                                 LOGSEARCH_PART - 1,
+                                 LOGSEARCH_PART,
+                                 2 * LOGSEARCH_PART - 9,
+                                 2 * LOGSEARCH_PART};
+    enum {
+        LONG = 3 * LOGSEARCH_PART
+    };
+    char *log = mem_calloc(LONG + 16, 1), *path = path_in("long.log");
+
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        struct logsearch s;
+        const char *first;
+
+        memset(log, 'x', LONG);
+        memcpy(log + places[i], "needle", 6);
+        snprintf(log + LONG, 16, "\na needle\n");
+        write_log(path, log);
+        s = search(path, "needle", 0, INT64_MAX, false);
+        first = strchr(buf_text(&s.found), '\n');
+        ck_assert_msg(first && strcmp(first, "\na needle\n") == 0, "place %d", places[i]);
+        ck_assert_msg(strstr(buf_text(&s.found), "needle") < first, "place %d", places[i]);
+        buf_free(&s.found);
+    }
+    free(path);
+    free(log);
 }
 END_TEST
 
@@ -184,5 +285,7 @@ START_TEST(notes_stay_small_and_begin_anew_with_the_log)
 }
 END_TEST
 
-UNIT_MAIN(lines_with_the_text_are_found, memory_has_a_limit, a_time_leads_to_a_place,
+UNIT_MAIN(it_finds_what_is_there, lines_with_the_text_are_found, memory_has_a_limit,
+          many_hits_take_no_more_memory_than_their_text,
+          a_long_line_is_looked_through_across_the_border, a_time_leads_to_a_place,
           notes_stay_small_and_begin_anew_with_the_log)
