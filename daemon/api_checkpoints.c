@@ -40,6 +40,12 @@ static void call_free(struct call *c)
     free(c);
 }
 
+static bool say_needed(const struct call *c, struct error *err)
+{
+    return err_set(err, ERR_CONFLICT,
+                   "checkpoint %s is the newest of job %s, which goes on from it", c->name, c->job);
+}
+
 /* -- On another thread ----------------------------------------------------------------------------- */
 
 static void look(void *arg)
@@ -53,14 +59,29 @@ static void look(void *arg)
     close(out);
 }
 
+/* Those that were newer may have gone since it was looked at. */
+static bool is_needed(const struct call *c, int out, struct error *err)
+{
+    struct checkpoint_list now;
+    bool needed;
+
+    if (c->over)
+        return false;
+    checkpoints_list(out, &now);
+    needed = now.at.n && now.at.at[0].step == c->one->step;
+    checkpoints_free(&now);
+    return needed && !say_needed(c, err);
+}
+
 static void carry_out(void *arg)
 {
     struct call *c = arg;
     int out = daemon_open_out(c->daemon, c->job, &c->err);
 
-    c->ok =
-        out >= 0 && (c->action == REMOVE ? checkpoints_remove(out, c->one, &c->err)
-                                         : checkpoints_pin(out, c->one, c->action == PIN, &c->err));
+    if (out >= 0 && c->action == REMOVE)
+        c->ok = !is_needed(c, out, &c->err) && checkpoints_remove(out, c->one, &c->err);
+    else if (out >= 0)
+        c->ok = checkpoints_pin(out, c->one, c->action == PIN, &c->err);
     if (out >= 0)
         close(out);
 }
@@ -130,9 +151,7 @@ static bool may(const struct call *c, struct error *err)
 {
     if (c->action == REMOVE && c->one->pinned)
         return err_set(err, ERR_CONFLICT, "checkpoint %s is pinned; unpin it first", c->name);
-    return c->action != REMOVE || c->over || !is_newest(c, c->one) ||
-           err_set(err, ERR_CONFLICT,
-                   "checkpoint %s is the newest of job %s, which goes on from it", c->name, c->job);
+    return c->action != REMOVE || c->over || !is_newest(c, c->one) || say_needed(c, err);
 }
 
 /* It asks for nothing new. */
@@ -145,6 +164,7 @@ static void looked(struct request *r, void *arg)
 {
     struct call *c = arg;
 
+    c->over = c->over && !daemon_active(c->daemon, c->job); /* it may have been retried */
     c->one = c->name ? checkpoints_find(&c->list, c->name) : NULL;
     if (c->action == LIST) {
         reply_list(r, c);

@@ -20,7 +20,6 @@
 
 enum {
     NOTE_MAX = 64 << 10,
-    DIGITS = 9, /* at least, of a step in a name */
     LISTED = 10000
 };
 
@@ -29,20 +28,6 @@ static const char folder[] = "checkpoints", tensors_ext[] = ".safetensors", note
 static int open_folder(int out, struct error *err)
 {
     return beneath_open(out, folder, O_RDONLY | O_DIRECTORY, err);
-}
-
-/* The step of "step-000000400.json"; -1 for any other name. */
-static int64_t step_of_note(const char *file)
-{
-    const size_t prefix = strlen("step-"), digits = strspn(file + prefix, "0123456789");
-    char number[CHECKPOINT_NAME];
-    int64_t step;
-
-    if (digits < DIGITS || digits >= sizeof(number) - prefix ||
-        strcmp(file + prefix + digits, note_ext) != 0)
-        return -1;
-    snprintf(number, sizeof(number), "%.*s", (int)digits, file + prefix);
-    return str_int(number, 0, INT64_MAX, &step) ? step : -1;
 }
 
 /* NAME + ext; free() */
@@ -102,7 +87,7 @@ static int newest_first(const void *a, const void *b)
 
 static void add(int dir, const char *note_name, struct checkpoint_list *list)
 {
-    struct checkpoint_entry c = {.step = step_of_note(note_name)};
+    struct checkpoint_entry c = {.step = pinned_step(note_name, note_ext)};
 
     if (c.step < 0)
         return;
@@ -157,28 +142,11 @@ static bool unlink_of(int dir, const struct checkpoint_entry *c, const char *ext
     return ok;
 }
 
-/* Rotation asks for the mark just before it removes; should it have been faster, that shows here. */
-static bool mark(int dir, const struct checkpoint_entry *c, struct error *err)
-{
-    char *name = file_of(c, PINNED_EXT);
-    /* A FIFO, which a rank may have put there, is not waited for. */
-    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 || err_set(err, ERR_IO, "make %s: %s", name, strerror(errno));
-
-    if (fd >= 0)
-        close(fd);
-    free(name);
-    if (ok && (size_of(dir, c, note_ext) < 0 || size_of(dir, c, tensors_ext) < 0)) {
-        unlink_of(dir, c, PINNED_EXT, NULL);
-        return err_set(err, ERR_NOT_FOUND, "checkpoint %s has just been removed", c->name);
-    }
-    return ok;
-}
-
 bool checkpoints_pin(int out, const struct checkpoint_entry *c, bool pinned, struct error *err)
 {
     int dir = open_folder(out, err);
-    bool ok = dir >= 0 && (pinned ? mark(dir, c, err) : unlink_of(dir, c, PINNED_EXT, err)) &&
+    bool ok = dir >= 0 &&
+              (pinned ? pinned_mark(dir, c->name, err) : unlink_of(dir, c, PINNED_EXT, err)) &&
               file_fsync(dir, folder, err);
 
     if (dir >= 0)
@@ -190,8 +158,8 @@ bool checkpoints_remove(int out, const struct checkpoint_entry *c, struct error 
 {
     int dir = open_folder(out, err);
     /* The .json first: without it what is left does not count. */
-    bool ok = dir >= 0 && unlink_of(dir, c, note_ext, err) && unlink_of(dir, c, tensors_ext, err) &&
-              file_fsync(dir, folder, err);
+    bool ok = dir >= 0 && pinned_remove_note(dir, c->name, err) &&
+              unlink_of(dir, c, tensors_ext, err) && file_fsync(dir, folder, err);
 
     if (dir >= 0)
         close(dir);

@@ -306,15 +306,15 @@ static size_t kept_checkpoints(enum job_state s)
 
 static const char note_end[] = ".json", tensors_end[] = ".safetensors";
 
-/* "step-000000123" of one of the two files of a checkpoint; NULL for other names. free() */
+/* "step-000000123" of one of the files of a checkpoint; NULL for other names. free() */
 static char *step_of(const char *name)
 {
-    const char *dot = strchr(name, '.');
+    static const char *const ends[] = {note_end, tensors_end, PINNED_EXT};
 
-    if (!str_starts(name, "step-") || !dot ||
-        (strcmp(dot, note_end) != 0 && strcmp(dot, tensors_end) != 0))
-        return NULL;
-    return str_ndup(name, (size_t)(dot - name));
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (pinned_step(name, ends[i]) >= 0)
+            return str_ndup(name, strlen(name) - strlen(ends[i]));
+    return NULL;
 }
 
 static bool has(const names *n, const char *step, const char *end)
@@ -341,18 +341,23 @@ static void add_checkpoints(struct scan *s, const char *folder, size_t keep)
     }
     for (size_t i = steps.n; i-- > 0;) {
         const char *step = steps.at[i];
-        char *note = str_fmt("%s%s", step, note_end), *tensors = str_fmt("%s%s", step, tensors_end);
+        char *note = str_fmt("%s%s", step, note_end), *tensors = str_fmt("%s%s", step, tensors_end),
+             *mark = str_fmt("%s%s", step, PINNED_EXT);
 
-        if (has(&n, step, PINNED_EXT)) {
+        const bool whole = has(&n, step, note_end) && has(&n, step, tensors_end);
+
+        if (whole && has(&n, step, PINNED_EXT)) {
             /* and it does not count */
-        } else if (keep && has(&n, step, note_end) && has(&n, step, tensors_end)) {
+        } else if (keep && whole) {
             keep--;
         } else {
+            add_file(s, GC_CHECKPOINT, folder, mark, INT64_MAX); /* of nothing */
             add_file(s, GC_CHECKPOINT, folder, note, INT64_MAX);
             add_file(s, GC_CHECKPOINT, folder, tensors, INT64_MAX);
         }
         free(note);
         free(tensors);
+        free(mark);
     }
     free_names(&steps);
     free_names(&n);
@@ -544,16 +549,22 @@ static bool is_as_it_was(int folder, const char *name, const struct gc_item *i, 
            err_set(err, ERR_CONFLICT, now.newest_ms ? "has changed since" : "is gone already");
 }
 
-/* Since the plan was made, perhaps. */
-static bool is_pinned(int folder, const char *name, struct error *err)
+/* It may have been pinned since the plan was made. A mark in the plan is one of nothing. */
+static bool remove_checkpoint(int folder, const char *name, struct error *err)
 {
-    char *step = step_of(name), *mark = step ? str_fmt("%s%s", step, PINNED_EXT) : NULL;
+    char *step = step_of(name), *mark = str_fmt("%s%s", step, PINNED_EXT);
     struct stat st;
-    bool found = mark && fstatat(folder, mark, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    bool ok;
 
+    if (str_ends(name, note_end))
+        ok = pinned_remove_note(folder, step, err);
+    else if (!str_ends(name, PINNED_EXT) && fstatat(folder, mark, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        ok = err_set(err, ERR_CONFLICT, "is pinned");
+    else
+        ok = tree_remove(folder, name, err);
     free(mark);
     free(step);
-    return found && !err_set(err, ERR_CONFLICT, "is pinned");
+    return ok;
 }
 
 bool gc_item_remove(int state, const struct gc_item *i, struct error *err)
@@ -562,8 +573,9 @@ bool gc_item_remove(int state, const struct gc_item *i, struct error *err)
     char *folder = str_ndup(i->name, slash ? (size_t)(slash - i->name) : 0);
     const char *name = slash ? slash + 1 : i->name;
     int fd = daemon_open_below(state, folder, err);
-    bool ok = fd >= 0 && is_as_it_was(fd, name, i, err) &&
-              (i->kind != GC_CHECKPOINT || !is_pinned(fd, name, err)) && tree_remove(fd, name, err);
+    bool ok =
+        fd >= 0 && is_as_it_was(fd, name, i, err) &&
+        (i->kind == GC_CHECKPOINT ? remove_checkpoint(fd, name, err) : tree_remove(fd, name, err));
 
     if (fd >= 0)
         close(fd);

@@ -219,7 +219,7 @@ static void write_embedded(struct jw *w, const char *key, const char *text)
         return;
     }
     j = js_parse(text, strlen(text), NULL);
-    clean = js_text(j, JS_COMPACT);
+    clean = j ? js_text(j, JS_COMPACT) : NULL;
     jw_json(w, key, clean);
     free(clean);
     js_free(j);

@@ -69,6 +69,8 @@ struct job {
     /* Durable. A user made it stop, so that others go first: all that had come by then, up to this seq; 0: nobody
      * did. Until it starts again. */
     int64_t behind;
+    /* Durable. Rises with each job that is made to stop so, or retried: what of them came last. 0: it was neither. */
+    int64_t turn;
     size_t n_needs;
     struct job_sweep sweep;
 

@@ -182,6 +182,29 @@ static int64_t newest(const struct daemon *d)
     return d->active.n ? d->active.at[d->active.n - 1]->job->seq : 0;
 }
 
+/* After those of all that are not over. */
+static int64_t next_turn(const struct daemon *d)
+{
+    int64_t last = 0;
+
+    for (size_t i = 0; i < d->active.n; i++)
+        if (d->active.at[i]->job->turn > last)
+            last = d->active.at[i]->job->turn;
+    return last + 1;
+}
+
+/* Where it stands among those that wait, from now on. */
+static void take_turn(const struct daemon *d, struct job *j, enum job_event event,
+                      enum job_state before)
+{
+    const bool stops = j->behind && before != JOB_QUEUED;
+
+    if (stops)
+        j->behind = newest(d); /* those that have come while it stopped, too */
+    if (stops || event == EV_RETRY)
+        j->turn = next_turn(d);
+}
+
 bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
                      const struct reason *reason, struct error *err)
 {
@@ -193,8 +216,7 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
         return err_set(err, ERR_CONFLICT, "job %s is %s; %s has no place there", before.id,
                        job_state_name(before.state), job_event_name(event));
     a->job->state = t->to;
-    if (a->job->behind && before.state != JOB_QUEUED)
-        a->job->behind = newest(d); /* those that have come while it stopped, too */
+    take_turn(d, a->job, event, before.state);
     change(a->job, event, reason, now);
     if (!store_change(d, a, event, now, err)) {
         *a->job = before;

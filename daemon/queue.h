@@ -20,8 +20,9 @@
  * planned for a job count as had, so that no job of its project takes them from it. A job that exceeds them by itself
  * holds nobody back.
  *
- * A job that a user made stop goes behind all that waited then, whatever their priority, and ages like everybody: those
- * that come later pass it only as they would pass the last of these.
+ * A job that a user made stop goes behind all that waited then, whatever their priority, also those that were made to
+ * stop before, and ages like everybody: those that come later, or are retried later, pass it only as they would pass the
+ * last of these.
  *
  * A job may leave its ranks to the queue. It is planned with the fewest, so that nobody waits because it has more;
  * when all are planned, those that start now get twice as many, in turns, of what no plan and no quota needs. */

@@ -225,20 +225,35 @@ static const struct job *job_at(const struct daemon *d, const struct queue_place
     return d->active.at[p->arrival]->job;
 }
 
-/* Behind those that waited when a user made them stop. Several stand in the order in which they came. */
+/* It waited when p stopped, and was neither made to stop nor retried later than that. */
+static bool waited_then(const struct job *other, const struct job *p)
+{
+    return other != p && other->seq <= p->behind && (!other->turn || other->turn < p->turn);
+}
+
+/* Behind those that waited when a user made them stop. Of several the first that stopped is the first to go on: it has
+ * found its place when the next one looks for its own. */
 static void step_back(const struct daemon *d, struct look *l)
 {
     for (size_t k = 0; k < l->behind.n; k++) {
         struct queue_place *p = &l->places.at[l->behind.at[k]];
-        const int64_t last = job_at(d, p)->behind;
 
-        for (size_t i = 0; i < l->places.n; i++) {
-            const struct job *other = job_at(d, &l->places.at[i]);
-
-            if (&l->places.at[i] != p && other->seq <= last && !other->behind)
+        for (size_t i = 0; i < l->places.n; i++)
+            if (waited_then(job_at(d, &l->places.at[i]), job_at(d, p)))
                 queue_go_behind(p, &l->places.at[i]);
-        }
     }
+}
+
+/* In the order of their turns. */
+static void add_behind(const struct daemon *d, struct look *l, size_t place)
+{
+    const int64_t turn = job_at(d, &l->places.at[place])->turn;
+    size_t at = l->behind.n;
+
+    vec_push(&l->behind, place);
+    for (; at > 0 && job_at(d, &l->places.at[l->behind.at[at - 1]])->turn > turn; at--)
+        l->behind.at[at] = l->behind.at[at - 1];
+    l->behind.at[at] = place;
 }
 
 static void take_active(struct daemon *d, struct look *l)
@@ -258,7 +273,7 @@ static void take_active(struct daemon *d, struct look *l)
                                      .ahead_ms = queue_ahead(j->priority, sched_goes_first(l, j)),
                                      .arrival = i});
             if (j->behind)
-                vec_push(&l->behind, l->places.n - 1);
+                add_behind(d, l, l->places.n - 1);
         } else if (attempts_running(a))
             take_running(d, l, a);
     }

@@ -16,7 +16,7 @@ struct look {
     VEC(struct queue_running) running;
     VEC(struct active *) runs;  /* whose those are */
     VEC(const char *) claims;   /* jobs for which others were stopped, by id */
-    VEC(size_t) behind;         /* of places: those that a user made stop */
+    VEC(size_t) behind;         /* of places: those that a user made stop, by turns */
     size_t looked_at;           /* of jobs, by the decision */
     struct share *shares;       /* of each project; weight 0: it has no jobs now */
     struct queue_quota *quotas; /* likewise: what is left of them while nobody starts */

@@ -85,7 +85,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
         " attempt=?6, not_before_ms=?7, started_ms=?8, finished_ms=?9, step=?10, total_steps=?11,"
         " epoch=?12, result=?13, ranks=?14, attempt_ranks=?15, resize_requested=?16,"
         " failures=?17, sweep_round=?18, ran_ms=?19,"
-        " hold_requested=?20, yield_requested=?21, yield_for=?22, behind=?23"
+        " hold_requested=?20, yield_requested=?21, yield_for=?22, behind=?23, turn=?24"
         " WHERE id=?1 AND"
         " (state NOT IN ('succeeded','failed','cancelled') OR state=?2 OR ?2='queued')";
     struct db_stmt *q = db_prepare(s->state, sql, err);
@@ -118,6 +118,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_int(q, 21, j->yield_requested);
     db_bind_text(q, 22, j->yield_for);
     db_bind_int(q, 23, j->behind);
+    db_bind_int(q, 24, j->turn);
     ok = db_run(q, err);
     free(failures);
     if (!ok)
@@ -151,7 +152,7 @@ bool store_job_edit(struct store *s, const struct job *j, struct error *err)
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
     " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
     " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max, trace,"     \
-    " behind, cloned_from"
+    " behind, cloned_from, turn, result IS NULL OR json_valid(result)"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -202,6 +203,14 @@ static void quarantine(struct job *j, const char *why)
     j->spec = str_dup("{}");
 }
 
+/* What became of the job is known without it. */
+static void drop_result(struct job *j)
+{
+    log_error("a damaged result is set aside job=%s error=\"it is no JSON\"", j->id);
+    free(j->result);
+    j->result = NULL;
+}
+
 static struct job *read_job(struct store *s, struct db_stmt *q)
 {
     struct job *j = NEW(struct job);
@@ -248,6 +257,9 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     snprintf(j->trace, sizeof(j->trace), "%s", db_text(q, 44));
     j->behind = db_int(q, 45);
     snprintf(j->cloned_from, sizeof(j->cloned_from), "%s", db_text(q, 46));
+    j->turn = db_int(q, 47);
+    if (!db_int(q, 48))
+        drop_result(j);
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))

@@ -164,6 +164,7 @@ static const char *const state_scripts[] = {
     "ALTER TABLE job ADD COLUMN trace TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE audit ADD COLUMN trace TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE job ADD COLUMN behind INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE job ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN cloned_from TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE job ADD COLUMN written TEXT",
 };

@@ -1,5 +1,7 @@
 /* A run's checkpoints: the newest good one is found whatever happened to the others. */
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +368,122 @@ START_TEST(what_is_pinned_stays)
 }
 END_TEST
 
+static int pins_in; /* the folder */
+static bool is_pinned;
+static void pin_now(void)
+{
+    is_pinned = is_pinned || pinned_mark(pins_in, "step-000000010", NULL);
+}
+
+/* Whoever pins is told that it stays, and it does; or that it is gone. The fence is asked when the rotation has seen no
+ * mark and is about to remove. */
+START_TEST(what_is_pinned_while_it_is_removed_stays)
+{
+    char *dir = fresh_dir("moment");
+    struct error err;
+
+    save_or_fail(dir, 10);
+    save_or_fail(dir, 20);
+    pins_in = open(dir, O_RDONLY | O_DIRECTORY);
+    is_pinned = false;
+    file_set_fence(pin_now);
+    ck_assert_ok(checkpoint_prune(dir, 1, &err), err);
+    file_set_fence(NULL);
+    ck_assert(is_pinned && there(dir, "step-000000010" PINNED_EXT));
+    ck_assert(there(dir, "step-000000010.json") && there(dir, "step-000000010.safetensors"));
+    close(pins_in);
+    free(dir);
+}
+END_TEST
+
+enum {
+    ROUNDS = 300
+};
+struct remover {
+    int dir;
+    bool removed[ROUNDS];
+};
+
+static void name_round(char name[32], int round)
+{
+    snprintf(name, 32, "step-%09d", round);
+}
+
+static void *remove_all(void *arg)
+{
+    struct remover *r = arg;
+    char name[32];
+
+    for (int i = 0; i < ROUNDS; i++) {
+        name_round(name, i);
+        r->removed[i] = pinned_remove_note(r->dir, name, NULL);
+    }
+    return NULL;
+}
+
+START_TEST(one_is_pinned_or_removed_never_both)
+{
+    char *dir = fresh_dir("both"), name[32], file[64];
+    struct remover r = {.dir = -1};
+    bool pinned[ROUNDS];
+    pthread_t thread;
+
+    ck_assert(file_make_dirs(dir, 0755, NULL));
+    r.dir = open(dir, O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < ROUNDS; i++)
+        for (int k = 0; k < 2; k++) {
+            name_round(name, i);
+            snprintf(file, sizeof(file), "%s%s", name, k ? ".json" : ".safetensors");
+            close(openat(r.dir, file, O_WRONLY | O_CREAT, 0644));
+        }
+    ck_assert_int_eq(pthread_create(&thread, NULL, remove_all, &r), 0);
+    for (int i = 0; i < ROUNDS; i++) {
+        name_round(name, i);
+        pinned[i] = pinned_mark(r.dir, name, NULL);
+    }
+    pthread_join(thread, NULL);
+    for (int i = 0; i < ROUNDS; i++) {
+        name_round(name, i);
+        snprintf(file, sizeof(file), "%s.json", name);
+        ck_assert_msg(pinned[i] != r.removed[i], "%s: %d", name, pinned[i]);
+        ck_assert_msg(there(dir, file) == pinned[i], "%s: %d", name, pinned[i]);
+    }
+    close(r.dir);
+    free(dir);
+}
+END_TEST
+
+/* Others may have come from anybody, and would be the newest. */
+START_TEST(only_a_steps_own_name_counts)
+{
+    static const char *const others[] = {
+        "step-0000000070", "step-9223372036854775807", "step-99999999999999999999",
+        "step-70",         "step-00000007x",           "step-",
+        "step--00000070"};
+    static const char *const exts[] = {".safetensors", ".json"};
+    char *dir = fresh_dir("names");
+    struct error err;
+
+    save_or_fail(dir, 10);
+    save_or_fail(dir, 20);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+        ck_assert_int_eq(pinned_step(others[i], ""), -1);
+        for (size_t k = 0; k < 2; k++) {
+            char *name = str_fmt("%s%s", others[i], exts[k]), *path = path_in(dir, name);
+
+            ck_assert(file_replace(path, "x", 1, 0644, NULL));
+            free(path);
+            free(name);
+        }
+    }
+    ck_assert_int_eq(pinned_step("step-1000000000.json", ".json"), 1000000000);
+    ck_assert_ok(checkpoint_prune(dir, 1, &err), err);
+    ck_assert_int_eq(newest(dir), 20);
+    ck_assert(!there(dir, "step-000000010.json"));
+    free(dir);
+}
+END_TEST
+
 START_TEST(one_can_be_opened_by_its_path)
 {
     char *dir = fresh_dir("path"), *path = path_in(dir, "step-000000007.safetensors");
@@ -389,4 +507,6 @@ END_TEST
 UNIT_MAIN(whatever_fails_the_one_before_stays, the_newest_is_found,
           the_note_carries_the_sum_of_the_file, a_damaged_one_is_passed_over_with_a_warning,
           damage_to_the_only_one_is_an_error, pruning_keeps_the_newest_and_clears_leftovers,
-          what_is_pinned_stays, one_can_be_opened_by_its_path)
+          what_is_pinned_stays, what_is_pinned_while_it_is_removed_stays,
+          one_is_pinned_or_removed_never_both, only_a_steps_own_name_counts,
+          one_can_be_opened_by_its_path)

@@ -624,6 +624,90 @@ START_TEST(who_was_made_to_stop_goes_behind_those_who_wait)
 }
 END_TEST
 
+static void step_back(struct daemon *d, struct job *j)
+{
+    struct error err;
+    bool already;
+
+    ck_assert_ok(lifecycle_step_back(d, j->id, &already, &err), err);
+    ck_assert_ok(lifecycle_apply(d, daemon_active(d, j->id), EV_YIELDED, NULL, &err), err);
+}
+
+static void check_line(struct daemon *d, const struct job *const *expected, size_t n)
+{
+    look_at_queue(d);
+    ck_assert_uint_eq(d->line.n, n);
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(d->line.at[i] == expected[i]->seq, "place %zu: job %d, not %d", i,
+                      (int)d->line.at[i], (int)expected[i]->seq);
+}
+
+/* Whoever stopped later stands behind, however important, in whatever order they came and as often as they go on. */
+START_TEST(who_was_made_to_stop_goes_behind_those_who_were_before)
+{
+    static const size_t orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                       {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    const struct job *line[4];
+    struct job *jobs[3], *stored, *waits;
+    struct daemon d;
+    struct error err;
+
+    rig_open(&d, "turns", 16);
+    d.paused = true;
+    for (int i = 0; i < 3; i++) {
+        jobs[i] = running(&d, i + 1, 2);
+        jobs[i]->priority = 9 * (i - 1);
+    }
+    waits = rig_submit(&d, 4);
+    waits->priority = -9;
+    line[0] = waits;
+    for (size_t round = 0; round < ARRAY_LEN(orders); round++) {
+        for (size_t i = 0; i < 3; i++) {
+            struct job *j = jobs[orders[round][i]];
+
+            step_back(&d, j);
+            line[i + 1] = j;
+            stored = store_job_get(d.store, j->id, &err);
+            ck_assert(stored->turn == j->turn && stored->behind == waits->seq);
+            job_destroy(stored);
+        }
+        check_line(&d, line, 4);
+        for (size_t i = 0; i < 3; i++) { /* they start again */
+            jobs[i]->state = JOB_RUNNING;
+            jobs[i]->behind = 0;
+            jobs[i]->yield_requested = false;
+        }
+    }
+    rig_close(&d);
+}
+END_TEST
+
+/* Its number is older, but it has come later. */
+START_TEST(who_is_retried_later_is_not_let_by)
+{
+    struct job *old, *j, *waits;
+    struct daemon d;
+    struct error err;
+    char id[JOB_ID_SIZE];
+
+    rig_open(&d, "retried", 16);
+    d.paused = true;
+    old = rig_submit(&d, 1);
+    old->priority = -9;
+    memcpy(id, old->id, sizeof(id));
+    ck_assert_ok(store_job_edit(d.store, old, &err), err);
+    ck_assert_ok(lifecycle_apply(&d, daemon_active(&d, id), EV_CANCEL, NULL, &err), err);
+    ck_assert_ptr_null(daemon_active(&d, id));
+    j = running(&d, 2, 2);
+    waits = rig_submit(&d, 3);
+    step_back(&d, j);
+    ck_assert_ok(lifecycle_retry(&d, id, &err), err);
+    old = daemon_active(&d, id)->job;
+    check_line(&d, (const struct job *[]){waits, j, old}, 3);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(who_was_made_to_stop_stops_nobody)
 {
     struct daemon d;
@@ -668,4 +752,6 @@ UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_no
           a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
           free_slots_are_taken_up_in_time, slots_are_taken_up_when_they_are_free,
           while_the_queue_is_paused_nothing_stops, who_is_held_keeps_no_slots,
-          who_was_made_to_stop_goes_behind_those_who_wait, who_was_made_to_stop_stops_nobody)
+          who_was_made_to_stop_goes_behind_those_who_wait,
+          who_was_made_to_stop_goes_behind_those_who_were_before,
+          who_is_retried_later_is_not_let_by, who_was_made_to_stop_stops_nobody)

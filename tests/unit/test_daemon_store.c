@@ -46,6 +46,7 @@ START_TEST(a_job_reads_back_after_reopening)
     j->failures[FAILURE_INFRA] = 2;
     j->failures[FAILURE_DIVERGED] = 1;
     j->not_before_ms = 4000;
+    j->turn = 6;
     j->ran_ms = 5000;
     j->ranks = 4;
     j->attempt_ranks = 2;
@@ -74,7 +75,8 @@ START_TEST(a_job_reads_back_after_reopening)
     }
     ck_assert(got->seq == j->seq && got->not_before_ms == 4000 && got->limit_ms == j->limit_ms &&
               memcmp(got->failures, j->failures, sizeof(j->failures)) == 0 &&
-              got->threads == j->threads && got->attempt_ranks == 2 && got->resize_requested);
+              got->threads == j->threads && got->attempt_ranks == 2 && got->resize_requested &&
+              got->turn == 6);
     ck_assert(got->hold_requested && got->yield_requested && got->min_runtime_ms == 60000 &&
               strcmp(got->yield_for, "job_x") == 0);
     js_free(before);
@@ -84,6 +86,33 @@ START_TEST(a_job_reads_back_after_reopening)
     ck_assert_ptr_null(got);
     ck_assert_int_eq(err.code, ERR_NOT_FOUND);
     ck_assert(!store_job_add(s, j, &err)); /* an id is given once */
+    job_destroy(j);
+    store_close(s);
+}
+END_TEST
+
+/* What is JSON to nobody would spoil each answer that it stands in. */
+START_TEST(a_damaged_result_is_left_out)
+{
+    static const char *const damage[] = {"{{", "{\"a\":}", "", "no"};
+    struct store *s = open_store("result");
+    struct job *j = rig_job(1), *got;
+    struct json *shown;
+    struct error err;
+
+    ck_assert_ok(store_job_add(s, j, &err), err);
+    for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
+        struct db_stmt *q = db_prepare(store_state(s), "UPDATE job SET result=?", &err);
+
+        db_bind_text(q, 1, damage[i]);
+        ck_assert_ok(db_run(q, &err), err);
+        got = store_job_get(s, j->id, &err);
+        ck_assert_msg(got && !got->result && got->state == j->state, "%s", damage[i]);
+        shown = job_json(got, true);
+        ck_assert_int_eq(js_kind(js_get(shown, "result")), JS_NULL);
+        js_free(shown);
+        job_destroy(got);
+    }
     job_destroy(j);
     store_close(s);
 }
@@ -615,10 +644,10 @@ START_TEST(an_answer_is_kept_with_its_job_and_then_forgotten)
 END_TEST
 
 UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_after_reopening,
-          a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
-          a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
-          no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
-          a_newer_file_is_refused, a_fresh_file_is_what_all_scripts_would_have_made,
-          points_come_once_with_their_offset, lines_arrive_in_any_cut_and_count_once,
-          what_is_no_file_has_no_metrics, the_rest_is_read_from_the_file,
-          a_worker_that_does_not_answer_is_named)
+          a_damaged_result_is_left_out, a_final_state_leaves_only_for_the_queue,
+          pages_have_every_job_once, a_transaction_is_whole_or_nothing,
+          trouble_ends_with_a_commit_that_succeeds, no_part_begins_where_the_transaction_has_ended,
+          event_ids_rise_over_runs, a_newer_file_is_refused,
+          a_fresh_file_is_what_all_scripts_would_have_made, points_come_once_with_their_offset,
+          lines_arrive_in_any_cut_and_count_once, what_is_no_file_has_no_metrics,
+          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,22 +125,6 @@ static void folder_free(struct folder *f)
     vec_free(&f->steps);
 }
 
-/* The step of "step-000000400.json", or -1. */
-static int64_t step_of(const char *name, const char *ext)
-{
-    size_t n = strlen(name), prefix = strlen("step-");
-    int64_t step;
-    char *digits;
-
-    if (!str_starts(name, "step-") || !str_ends(name, ext) || n < prefix + 9 + strlen(ext))
-        return -1;
-    digits = str_ndup(name + prefix, n - prefix - strlen(ext));
-    if (!str_int(digits, 0, INT64_MAX, &step))
-        step = -1;
-    free(digits);
-    return step;
-}
-
 static struct found *found_of(struct folder *f, int64_t step)
 {
     for (size_t i = 0; i < f->steps.n; i++)
@@ -151,14 +136,14 @@ static struct found *found_of(struct folder *f, int64_t step)
 
 static void add_name(struct folder *f, const char *name)
 {
-    int64_t tensors = step_of(name, tensors_ext), note = step_of(name, note_ext);
+    int64_t tensors = pinned_step(name, tensors_ext), note = pinned_step(name, note_ext);
 
     if (tensors >= 0)
         found_of(f, tensors)->tensors = true;
     else if (note >= 0)
         found_of(f, note)->note = true;
-    else if (step_of(name, PINNED_EXT) >= 0)
-        found_of(f, step_of(name, PINNED_EXT))->pinned = true;
+    else if (pinned_step(name, PINNED_EXT) >= 0)
+        found_of(f, pinned_step(name, PINNED_EXT))->pinned = true;
     else if (str_starts(name, "step-") && strstr(name, ".tmp-"))
         vec_push(&f->leftovers, str_dup(name));
 }
@@ -247,14 +232,21 @@ static bool remove_step(const char *dir, int64_t step, struct error *err)
            remove_file(path_of(dir, step, PINNED_EXT), err);
 }
 
-/* Asked again just before a removal: somebody may have pinned it since the folder was read. */
-static bool is_pinned(const char *dir, const struct found *s)
+/* Somebody may pin it at any moment, or remove it: then it is left to them. */
+static bool take_note(const char *dir, int64_t step, bool *taken, struct error *err)
 {
-    char *path = path_of(dir, s->step, PINNED_EXT);
-    bool pinned = s->tensors && s->note && file_exists(path);
+    char *name = str_fmt("step-%09" PRId64, step);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct error why;
+    bool ok = fd >= 0 || err_set(err, ERR_IO, "open %s: %s", dir, strerror(errno));
 
-    free(path);
-    return pinned;
+    *taken = ok && pinned_remove_note(fd, name, &why);
+    if (ok && !*taken && why.code != ERR_CONFLICT && why.code != ERR_NOT_FOUND)
+        ok = err_set(err, why.code, "%s: %s", dir, why.msg);
+    if (fd >= 0)
+        close(fd);
+    free(name);
+    return ok;
 }
 
 bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err)
@@ -279,10 +271,13 @@ bool checkpoint_prune(const char *dir, int keep, struct error *err)
         ok = remove_file(str_path(dir, f.leftovers.at[i]), err);
     for (size_t i = 0; ok && i < f.steps.n; i++) {
         struct found s = f.steps.at[i];
+        bool whole = s.tensors && s.note, goes = true;
 
-        if (s.tensors && s.note && (s.pinned || kept++ < keep))
+        if (whole && (s.pinned || kept++ < keep))
             continue;
-        if (!is_pinned(dir, &s))
+        if (whole)
+            ok = take_note(dir, s.step, &goes, err);
+        if (ok && goes)
             ok = remove_step(dir, s.step, err);
     }
     folder_free(&f);
