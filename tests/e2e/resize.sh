@@ -3,7 +3,7 @@
 # undisturbed run. A resize is remembered, takes no part of the retry budget, and keeps its slots.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec='.train.epochs = 50 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 1'
+spec='.train.epochs = 80 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 1'
 spec=$(distill_job "$spec | .retry.max_attempts = 2")
 calm_run "$spec" "$tmp/calm"
 
@@ -58,9 +58,9 @@ kill_daemon
 start_daemon --slots 4
 [ "$(get "/api/v1/jobs/$id" .ranks)" = 4 ] || fail "a resize was forgotten"
 works "$id" '[1,2,4]'
+resized "$id" 4 # what is so already is fine
 kill -9 "$(pid_of_rank 3)" # the first of two attempts that may fail
 works "$id" '[1,2,4,4]'
-resized "$id" 4 # what is so already is fine
 ctl resize "$id" 1 >"$tmp/said" || fail "distillctl resize: $(cat "$tmp/said")"
 [ "$(cat "$tmp/said")" = "$id running" ] || fail "distillctl resize says $(cat "$tmp/said")"
 is_calm "$id"
