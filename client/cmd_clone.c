@@ -1,5 +1,4 @@
 /* clone: another job of a spec that the server has. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,18 +67,8 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct clone *o = opts;
     struct json *job = ask(c, o, err);
-    const char *id = js_string(js_get(job, "id"), "");
-    bool ok = job;
+    bool ok = job && follow_new(c, job, o->wait, 0, err);
 
-    if (job && c->json)
-        out_json_line(job);
-    else if (job)
-        ok = printf("%s\n", id) > 0 && fflush(stdout) == 0;
-    if (ok && o->wait) {
-        const struct follow_options follow = {.to = stderr};
-
-        ok = follow_jobs(c, &id, 1, &follow, err);
-    }
     js_free(job);
     return ok;
 }

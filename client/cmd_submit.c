@@ -95,18 +95,8 @@ static bool simulate(struct ctl *c, const struct submit *o, struct error *err)
 static bool submit(struct ctl *c, const struct submit *o, struct error *err)
 {
     struct json *job = spec_submit(c, &o->from, err);
-    const char *id = js_string(js_get(job, "id"), NULL);
-    bool ok = job;
+    bool ok = job && follow_new(c, job, o->wait, o->timeout_s, err);
 
-    if (job && c->json)
-        out_json_line(job);
-    else if (job)
-        ok = printf("%s\n", id) > 0 && fflush(stdout) == 0;
-    if (ok && o->wait) {
-        const struct follow_options follow = {.to = stderr, .timeout_s = o->timeout_s};
-
-        ok = follow_jobs(c, &id, 1, &follow, err);
-    }
     js_free(job);
     return ok;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/out.h"
 #include "client/patience.h"
 #include "client/sse.h"
 #include "client/url.h"
@@ -314,4 +315,17 @@ bool follow_jobs(struct ctl *c, const char *const *ids, size_t n,
     sse_free(&f.sse);
     free(f.jobs);
     return ok;
+}
+
+bool follow_new(struct ctl *c, const struct json *job, bool wait, double timeout_s,
+                struct error *err)
+{
+    const struct follow_options options = {.to = stderr, .timeout_s = timeout_s};
+    const char *id = js_string(js_get(job, "id"), "");
+
+    if (c->json)
+        out_json_line(job);
+    else if (printf("%s\n", id) <= 0 || fflush(stdout) != 0)
+        return false;
+    return !wait || follow_jobs(c, &id, 1, &options, err);
 }

@@ -16,4 +16,8 @@ struct follow_options {
 bool follow_jobs(struct ctl *c, const char *const *ids, size_t n,
                  const struct follow_options *options, struct error *err);
 
+/* Of a job that was just accepted: prints its id (with --json the job) and, if asked to, follows it. */
+bool follow_new(struct ctl *c, const struct json *job, bool wait, double timeout_s,
+                struct error *err);
+
 #endif
