@@ -9,26 +9,10 @@
 #include "daemon/http.h"
 #include "daemon/job.h"
 #include "daemon/reply.h"
+#include "daemon/settings.h"
 #include "daemon/store.h"
 #include "daemon/turns.h"
-#include "proto/base/opt.h"
 #include "proto/wire/catalog.h"
-
-/* What the command line and the configuration file say. */
-struct settings {
-    const char *state, *listen, *socket, *config, *worker, *shim, *web, *log_level;
-    const char *hostfile, *launch_agent, *network, *advertise;
-    opt_list hosts, webhook_networks, data_roots;
-    int64_t slots;
-    int64_t upload_bytes;
-    const char *tls_certificate, *tls_key;
-    int64_t requests_per_second, auth_failures;
-    int64_t connections_per_address, body_bytes, header_timeout_s, body_timeout_s;
-    int64_t retention_days, cache_days;
-    double host_retry_s, lease_s, silence_s, grow_after_s;
-    bool recover, check_config;
-    bool help, version;
-};
 
 /* A job that is not over, and what is only known while the daemon runs. */
 struct active {

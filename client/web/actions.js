@@ -1,18 +1,33 @@
 /* What a reader can do to a job. */
-import { jobPath, post } from "./api.js";
+import { jobPath, send } from "./api.js";
 import { h, setText, show } from "./dom.js";
-import { isFinished } from "./store.js";
+import { isFinished, isOfSweep, isSweep, pageOf } from "./store.js";
 
+/* then: which page is shown afterwards, of the job in the answer; without it this one stays. */
 const ACTIONS = [
-  { verb: "cancel", label: "Cancel", question: "Cancel this job? What it has written stays.",
+  { path: ":checkpoint", label: "Checkpoint", question: "Write a checkpoint now? The job goes on.",
+    when: (job) => runs(job) && job.kind !== "eval" && job.kind !== "class_means" },
+  { path: ":preempt", label: "Let others go first",
+    question: "Let those jobs go first that wait? This one stops with a checkpoint and goes on after them.",
+    when: (job) => runs(job) && !job.cancel_requested && !job.hold_requested },
+  { path: ":cancel", label: "Cancel", question: "Cancel this job? What it has written stays.",
     when: (job) => !isFinished(job) && !job.cancel_requested },
-  { verb: "hold", label: "Hold", question: "Hold this job? It stops with a checkpoint and waits until it is released.",
+  { path: ":hold", label: "Hold", question: "Hold this job? It stops with a checkpoint and waits until it is released.",
     when: (job) => !isFinished(job) && !job.cancel_requested && !job.hold_requested },
-  { verb: "release", label: "Release", question: "Let this job go on?",
+  { path: ":release", label: "Release", question: "Let this job go on?",
     when: (job) => !isFinished(job) && job.hold_requested },
-  { verb: "retry", label: "Run again", question: "Run this job again? It goes on from its newest checkpoint.",
+  { path: ":retry", label: "Run again", question: "Run this job again? It goes on from its newest checkpoint.",
     when: (job) => job.state === "failed" || job.state === "cancelled" },
+  { path: ":clone", label: "Submit again", question: "Submit the same job again, as a new one?",
+    when: () => true, then: pageOf },
+  { method: "DELETE", path: "", label: "Remove",
+    question: "Remove this job with its results, checkpoints and metrics? They cannot be brought back.",
+    when: (job) => isFinished(job) && !isOfSweep(job), then: () => "#/" },
 ];
+
+function runs(job) {
+  return job.state === "running" && !isSweep(job);
+}
 
 export class Actions {
   constructor(id) {
@@ -28,12 +43,15 @@ export class Actions {
   }
 
   /* The event stream brings what comes of it. */
-  async act({ verb, question }) {
+  async act({ method = "POST", path, question, then }) {
     if (!confirm(question))
       return;
     try {
-      await post(jobPath(this.id, `:${verb}`));
+      const answer = await send(method, jobPath(this.id, path));
+
       setText(this.said, "");
+      if (then)
+        location.hash = then(answer);
     } catch (error) {
       setText(this.said, error.message);
     }

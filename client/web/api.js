@@ -39,9 +39,9 @@ export async function getText(path) {
   return (await request(path, { headers: { Accept: "text/plain" } })).text();
 }
 
-/* A change, in the name of the session: the header shows that this page asks, and no other site. */
-export async function post(path) {
-  await request(path, { method: "POST", headers: { "X-Distilld-Request": "dashboard" } });
+/* A change, in the name of the session: the header shows that this page asks, and no other site. Gives the answer. */
+export async function send(method, path) {
+  return (await request(path, { method, headers: { "X-Distilld-Request": "dashboard" } })).json();
 }
 
 /* Exchanges the access token for a session; nothing here keeps the token. */

@@ -84,14 +84,37 @@ async function seeItRun(page, id) {
   await until("more points", async () => await lossPoints(page) > early);
 }
 
+function press(page, name) {
+  page.once("dialog", (dialog) => dialog.accept());
+  return page.getByRole("button", { name }).click();
+}
+
+async function cancel(page) {
+  await press(page, "Cancel");
+  await chip(page, "cancelled");
+  await page.getByRole("button", { name: "Run again" }).waitFor();
+}
+
+/* The page of the new job is shown; removed, it is in the list no more. */
+async function cloneAndRemove(page, id) {
+  await press(page, "Submit again");
+  await page.waitForURL((url) => !url.hash.endsWith(id));
+  const clone = page.url().split("/").at(-1);
+  assert.equal((await service.job(clone)).cloned_from, id);
+  await cancel(page);
+  assert.equal(await page.getByRole("button", { name: "Checkpoint" }).isVisible(), false);
+  await press(page, "Remove");
+  await page.waitForURL(`${service.address}/#/`);
+  await page.getByRole("link", { name: "unwanted" }).nth(1).waitFor({ state: "detached" });
+  await assert.rejects(service.job(clone), /410/);
+}
+
 /* In a second tab: the third job is cancelled before its turn comes, the second one waits. */
 async function cancelAndSeeWait(reader, unwanted, id) {
   const page = await reader.visit(`${service.address}/#/jobs/${unwanted}`);
 
-  page.once("dialog", (dialog) => dialog.accept());
-  await page.getByRole("button", { name: "Cancel" }).click();
-  await chip(page, "cancelled");
-  await page.getByRole("button", { name: "Run again" }).waitFor();
+  await cancel(page);
+  await cloneAndRemove(page, unwanted);
 
   await page.goto(`${service.address}/#/jobs/${id}`);
   await chip(page, "queued");
