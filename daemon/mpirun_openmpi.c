@@ -1,5 +1,6 @@
 /* Open MPI 4.1: what mpirun is called with, and what one that was killed leaves behind. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,13 +8,17 @@
 #include <unistd.h>
 
 #include "daemon/mpirun.h"
+#include "proto/base/file.h"
 #include "proto/base/str.h"
 
 enum {
     /* mpirun appends about 80 bytes (host, uid, pid, a file); beyond this its own buffers are not
      * to be relied upon, and its own choice of a folder is better. */
-    DIR_MAX = 160
+    DIR_MAX = 160,
+    CONTACT_MAX = 4096
 };
+
+#define SHM "/dev/shm"
 
 static void arg(struct mpirun_line *line, const char *a)
 {
@@ -36,6 +41,14 @@ static void add_exports(struct mpirun_line *out, char *const *environment)
             arg(out, "-x");
             vec_push(&out->args, str_ndup(*v, strcspn(*v, "=")));
         }
+}
+
+/* A third of the time from here to the first rank, of which ranks on one host need nothing: hwloc looks at every
+ * device, and PMIx writes what ranks ask it into memory that they share. */
+static void add_shortcuts(struct mpirun_line *out)
+{
+    vec_push(&out->env, str_dup("HWLOC_COMPONENTS=-linuxio,-pci,-opencl,-gl"));
+    vec_push(&out->env, str_dup("PMIX_MCA_gds=hash"));
 }
 
 /* What other hosts need beside the ranks' command. */
@@ -88,6 +101,8 @@ void mpirun_build(const struct mpirun *m, struct mpirun_line *out)
     }
     if (m->hosts)
         add_hosts(out, m);
+    else
+        add_shortcuts(out);
     /* Hosts keep their session files on disks of their own; parameters would go there, the environment
      * does not. */
     if (m->dir && strlen(m->dir) <= DIR_MAX && m->hosts)
@@ -104,30 +119,41 @@ int mpirun_status(int status)
     return status;
 }
 
-/* The shared memory of an Open MPI job is named after the job's number, which also stands in the name
- * of this session file. */
-static void unlink_segments(const char *name)
+/* The session file in which mpirun says how it can be reached: "NUMBER.0;tcp://...". The ranks are the first
+ * job that it has started, which has the next number. */
+static bool read_number(const char *contact, uint32_t *job)
 {
-    static const char lock[] = "smlockseg-";
-    char host[256], path[512];
-    int64_t job;
-    int gone = 0;
+    struct buf text = buf_new(CONTACT_MAX);
+    bool ok = file_read(contact, &text, NULL) && sscanf(buf_text(&text), "%" SCNu32 ".", job) == 1;
 
-    if (!str_starts(name, lock) || !str_int(name + strlen(lock), 1, UINT32_MAX, &job) ||
-        gethostname(host, sizeof(host)) != 0)
-        return;
-    for (int rank = 0; gone == 0; rank++) {
-        snprintf(path, sizeof(path), "/dev/shm/vader_segment.%s.%u.%" PRIx64 ".%d", host, geteuid(),
-                 (uint64_t)job, rank);
-        gone = unlink(path);
+    ++*job;
+    buf_free(&text);
+    return ok;
+}
+
+/* The shared memory of ranks is named after their job's number. Some may have removed theirs. */
+static void unlink_segments(const char *contact)
+{
+    char host[256], prefix[512];
+    uint32_t job = 0;
+    DIR *shm = opendir(SHM);
+
+    if (shm && read_number(contact, &job) && gethostname(host, sizeof(host)) == 0) {
+        snprintf(prefix, sizeof(prefix), "vader_segment.%s.%u.%" PRIx32 ".", host, geteuid(), job);
+        for (const struct dirent *e; (e = readdir(shm));)
+            if (str_starts(e->d_name, prefix))
+                unlinkat(dirfd(shm), e->d_name, 0);
     }
+    if (shm)
+        closedir(shm);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
     (void)type;
-    unlink_segments(path + ftw->base);
+    if (strcmp(path + ftw->base, "contact.txt") == 0)
+        unlink_segments(path);
     return remove(path);
 }
 

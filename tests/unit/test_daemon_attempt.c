@@ -34,11 +34,13 @@ START_TEST(mpirun_line_is_the_agreed_one)
         const char *line;
     } cases[] = {
         {{.ranks = 2, .threads = 1, .cores = 2, .dir = "/state/a"},
+         "env HWLOC_COMPONENTS=-linuxio,-pci,-opencl,-gl PMIX_MCA_gds=hash "
          "mpirun -n 2 --bind-to none --use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp "
          "--mca odls_base_sigkill_timeout 0 "
          "--mca orte_tmpdir_base /state/a /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
         {{.ranks = 2, .threads = 2, .cores = 2, .root = true},
-         "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun -n 2 --bind-to none "
+         "env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+         "HWLOC_COMPONENTS=-linuxio,-pci,-opencl,-gl PMIX_MCA_gds=hash mpirun -n 2 --bind-to none "
          "--use-hwthread-cpus --mca pml ob1 --mca btl self,vader,tcp --mca "
          "odls_base_sigkill_timeout 0 --oversubscribe "
          "--mca mpi_yield_when_idle 1 /usr/bin/distill-worker train 'it'\\''s a.json'\n"},
