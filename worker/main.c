@@ -94,6 +94,7 @@ int main(int argc, char **argv)
         print_help(stdout);
         return 0;
     }
+    mem_large_apart(); /* footprint.h counts so */
     file_set_roots(getenv("DISTILLD_ROOTS"));
     cmd = table_find(TABLE(commands), argv[1]);
     if (!cmd) {

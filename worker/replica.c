@@ -1,7 +1,6 @@
 #include "worker/replica.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,26 +143,29 @@ size_t replica_staged(const struct replica *r)
            (r->teacher ? r->teacher->bytes : 0);
 }
 
-/* Bytes in use of the heap, large blocks included. */
-static size_t heap_bytes(void)
+/* Of the blocks that others account for, those that mem_in_heap() sees. */
+static size_t known_in_heap(const struct replica *r)
 {
-    const struct mallinfo2 m = mallinfo2();
+    size_t sum = r->teacher ? r->teacher->heap_bytes : 0;
 
-    return m.uordblks + m.hblkhd;
+    for (size_t i = 0; i < r->plans.n; i++)
+        if (r->plans.at[i]->fixed_bytes < MEM_LARGE)
+            sum += r->plans.at[i]->fixed_bytes;
+    return sum;
 }
 
 /* Steps and kernels are many small things of the engine and of the library behind it: they are counted
  * rather than computed. The same graphs compile to the same ones. */
 static bool compile_all(struct replica *r, tensor_fn teacher_tensor, void *arg, struct error *err)
 {
-    const size_t before = heap_bytes();
+    const size_t before = mem_in_heap();
     size_t grown, known;
 
     if (!compile_teacher(r, teacher_tensor, arg, err) || !compile_student(r, err))
         return false;
     list_plans(r);
-    grown = heap_bytes() - before;
-    known = replica_constants(r) + (r->teacher ? r->teacher->bytes : 0);
+    grown = mem_in_heap() - before;
+    known = known_in_heap(r);
     if (grown > known)
         r->record_bytes = grown - known;
     return true;
@@ -266,14 +268,14 @@ void replica_set_centres(struct replica *r, const double *centres)
 
 bool replica_set_outputs(struct replica *r, const struct outputs *outputs, struct error *err)
 {
-    const size_t before = heap_bytes(), known = replica_constants(r) + r->teacher->bytes;
+    const size_t before = mem_in_heap(), known = known_in_heap(r);
     size_t records;
 
     r->outputs = outputs;
     teacher_close(r->teacher);
     r->teacher = NULL;
     list_plans(r);
-    records = before - heap_bytes() - (known - replica_constants(r));
+    records = before - mem_in_heap() - (known - known_in_heap(r));
     r->record_bytes -= records < r->record_bytes ? records : 0;
     free(r->arena);
     return make_arena(r, err);

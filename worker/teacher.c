@@ -71,6 +71,8 @@ static float *room(struct teacher *t, size_t each)
 
     ASSERT(p);
     t->bytes += bytes;
+    if (bytes < MEM_LARGE)
+        t->heap_bytes += bytes;
     return p;
 }
 

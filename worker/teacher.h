@@ -31,7 +31,7 @@ struct teacher {
     struct plan *plans[TEACHER_FORMS];      /* READ: NULL where it would be the same as PLAIN */
     float *images;                          /* a chunk that was filled up */
     float *values[NETS_MAX_TEACHER_VALUES]; /* of a chunk; NULL: neither wanted nor there */
-    size_t bytes;                           /* of those */
+    size_t bytes, heap_bytes;               /* of those; of those below MEM_LARGE */
     char ranges_sha256[SHA256_HEX];         /* "": of none */
 };
 

@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE /* madvise */
 #include "proto/base/mem.h"
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    LARGE_PAGE = 2 << 20,
+    LARGE_PAGE = MEM_LARGE,
     SEVERAL_PAGES = 64 << 10
 };
 
@@ -96,4 +97,14 @@ void *mem_try_aligned(size_t align, size_t bytes)
         ask_for_pages(p, bytes);
     memset(p, 0, bytes);
     return p;
+}
+
+void mem_large_apart(void)
+{
+    mallopt(M_MMAP_THRESHOLD, MEM_LARGE);
+}
+
+size_t mem_in_heap(void)
+{
+    return mallinfo2().uordblks;
 }

@@ -59,15 +59,30 @@ static struct step_times since(struct step_times before, struct step_times now)
                                .update = now.update - before.update};
 }
 
+/* A job evaluates, too; a plan that never ran has its memory on paper only. */
+static void evaluate(const struct bench_rig *r)
+{
+    const struct session *s = &r->s;
+    const int64_t size = s->replica->cfg.nets.image_size;
+    float *images = NEW_ARRAY(float, (size_t)(s->chunk * 3 * size * size));
+    int32_t *labels = NEW_ARRAY(int32_t, (size_t)s->chunk);
+    double sums[SUM_COUNT];
+
+    replica_eval(s->replica, images, labels, s->chunk, NULL, sums);
+    free(labels);
+    free(images);
+}
+
 static void measure_memory(const struct bench_rig *r, struct bench_figures *f)
 {
     const struct session *s = &r->s;
     struct footprint planned;
 
+    f->peak_rss = bench_peak_rss();
+    evaluate(r);
     footprint_plan(&planned, s->replica, s->job, s->size, s->train, s->val, s->test);
     f->planned = (double)(planned.total + (r->random ? bench_batch_bytes(r->random) : 0));
     f->memory = (double)footprint_now() - (double)s->memory_at_start;
-    f->peak_rss = bench_peak_rss();
     bench_rig_sum(r, &f->planned);
     bench_rig_sum(r, &f->memory);
     bench_rig_sum(r, &f->peak_rss);
