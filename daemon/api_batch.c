@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/body.h"
 #include "daemon/intake.h"
@@ -94,28 +93,14 @@ static void refuse(struct request *r, const struct batch *b, size_t accepted)
     problems_free(&all);
 }
 
-/* A batch is often one job many times: what is the same as the one before it was read and judged with that. */
-static struct job *same_again(const struct json *jobs, size_t i, const struct batch *b,
-                              const struct intake_request *q)
-{
-    const struct job *before = q->jobs.n ? q->jobs.at[q->jobs.n - 1] : NULL;
-
-    if (!i || b->verdicts[i - 1].problems.list.n || job_is_sweep(before) ||
-        !js_equal(js_at(jobs, i - 1), js_at(jobs, i)))
-        return NULL;
-    return job_again(before);
-}
-
 static void read_jobs(const struct api_client *c, const struct json *jobs, struct batch *b,
                       struct intake_request *q)
 {
     b->n = js_len(jobs);
     b->verdicts = NEW_ARRAY(struct verdict, b->n);
     for (size_t i = 0; i < b->n; i++) {
-        struct job *j = same_again(jobs, i, b, q);
+        struct job *j = api_make_job(c, js_at(jobs, i), &b->verdicts[i].problems);
 
-        if (!j)
-            j = api_make_job(c, js_at(jobs, i), &b->verdicts[i].problems);
         b->verdicts[i].accepted = q->jobs.n;
         if (j)
             vec_push(&q->jobs, j);
@@ -137,7 +122,7 @@ void api_batch_begin(struct daemon *d, struct request *r)
         r->body.max = BATCH_BYTES;
 }
 
-static void take_batch(struct daemon *d, struct request *r)
+void api_job_batch(struct daemon *d, struct request *r)
 {
     static const struct member members[] = {{"jobs", JS_ARRAY, true, is_batch},
                                             {"atomic", JS_BOOL, false, NULL}};
@@ -164,9 +149,4 @@ static void take_batch(struct daemon *d, struct request *r)
     }
     refuse(r, b, q->jobs.n);
     intake_drop(q);
-}
-
-void api_job_batch(struct daemon *d, struct request *r)
-{
-    abilities_then(d, r, take_batch);
 }

@@ -37,21 +37,6 @@ struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms)
     return j;
 }
 
-struct job *job_again(const struct job *j)
-{
-    struct job *again = NEW(struct job);
-
-    ASSERT(!job_is_sweep(j) && !j->origin.place && !j->result && !j->placement);
-    *again = *j;
-    again->spec = str_dup(j->spec);
-    again->written = j->written ? str_dup(j->written) : NULL;
-    if (j->n_needs) {
-        again->needs = NEW_ARRAY(struct job_need, j->n_needs);
-        memcpy(again->needs, j->needs, j->n_needs * sizeof(*j->needs));
-    }
-    return again;
-}
-
 void job_forget_needs(struct job *j)
 {
     free(j->needs);

@@ -98,8 +98,6 @@ struct job {
 
 /* From a spec that has passed validation. */
 struct job *job_new(const char *id, const JobSpec *spec, int64_t now_ms);
-/* Another one like it, which has no id and has not been stored; not of a sweep. */
-struct job *job_again(const struct job *j);
 /* Makes a sweep of it, which keeps the spec as it was written. */
 void job_become_sweep(struct job *j, const struct json *spec, const struct sweep *s);
 /* Reads its needs out of its spec. */

@@ -83,11 +83,6 @@ struct json *js_copy(const struct json *j)
     return out(json_deep_copy(in(j)));
 }
 
-bool js_equal(const struct json *a, const struct json *b)
-{
-    return json_equal(in(a), in(b)) == 1;
-}
-
 enum js_kind js_kind(const struct json *j)
 {
     static const enum js_kind kinds[] = {

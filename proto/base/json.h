@@ -34,8 +34,6 @@ struct json *js_parse(const char *text, size_t len, struct error *err);
 struct json *js_read_file(const char *path, size_t max, struct error *err);
 void js_free(struct json *j);               /* NULL is fine */
 struct json *js_copy(const struct json *j); /* deep */
-/* The same values; the order of members does not count. */
-bool js_equal(const struct json *a, const struct json *b);
 
 enum js_kind js_kind(const struct json *j); /* a NULL pointer reads as JSON null */
 const char *js_kind_name(enum js_kind kind);
