@@ -160,11 +160,13 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 const struct command cmd_logs = {
     .name = "logs",
     .summary = "Print what a job has logged",
-    .text = "With --follow a daemon that restarts meanwhile is waited for. Lines have no times of "
-            "their "
-            "own: --since goes by how long the log was, looked up once a second, and so may begin "
-            "a second early, in a log that grew for hours by up to a sixtieth of the time since "
-            "then; where nobody has looked, it is all of the log.",
+    .text =
+        "With --follow a daemon that restarts meanwhile is waited for. Lines have no times of "
+        "their "
+        "own: --since goes by how long the log was, looked up once a second, and so may begin "
+        "a second early, in a log that grew for hours by up to a sixtieth of the time since "
+        "then; where nobody has looked, it is all of the log. Where the log began anew, because "
+        "it was full, --since and --grep look into what came before, too.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct logs),

@@ -9,6 +9,7 @@
 #include "daemon/audit.h"
 #include "daemon/body.h"
 #include "daemon/checkpoints.h"
+#include "daemon/gc.h"
 #include "daemon/problem.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -122,6 +123,18 @@ static void reply_list(struct request *r, const struct call *c)
     reply_json(r, 200, answer);
 }
 
+/* Whoever looks for what is old leaves the job from now on. False: it is gone already, and the answer was given. */
+static bool keep_job(struct call *c, struct request *r)
+{
+    struct job *owned;
+    const struct job *j = api_job_of(c->daemon, r, &owned);
+
+    if (j)
+        gc_spare(c->daemon, j);
+    job_destroy(owned);
+    return j != NULL;
+}
+
 static void done(struct request *r, void *arg)
 {
     struct call *c = arg;
@@ -129,6 +142,8 @@ static void done(struct request *r, void *arg)
 
     if (!c->ok) {
         problem_reply_error(r, &c->err);
+    } else if (c->action == PIN && !keep_job(c, r)) {
+        /* nothing that was pinned is left */
     } else if (c->action == REMOVE) {
         http_reply(r, 204, NULL, "", 0);
     } else {

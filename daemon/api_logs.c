@@ -81,9 +81,13 @@ static int64_t line_start(int fd, int64_t at)
     return start == 0 ? 0 : at;
 }
 
+static int64_t changed_ms(const struct stat *st)
+{
+    return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+}
+
 static int64_t since_start(int dir, int fd, const struct stat *st, const struct wanted *w)
 {
-    const int64_t changed_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
     char *name = str_fmt("logs/rank-%" PRId64 ".times", w->rank);
     struct buf text = buf_new(2 * LOGTIMES_MAX);
     int notes = beneath_open_file(dir, name, NULL, NULL);
@@ -95,7 +99,7 @@ static int64_t since_start(int dir, int fd, const struct stat *st, const struct 
         close(notes);
     buf_free(&text);
     free(name);
-    if (changed_ms < w->since_ms)
+    if (changed_ms(st) < w->since_ms)
         return st->st_size;
     /* What began anew (logfile.h) is shorter than it was, and all of it is news. */
     return at > st->st_size ? 0 : line_start(fd, at);
@@ -133,10 +137,11 @@ struct call {
     char *text;
 };
 
-static void search(void *arg)
+static void search(void *arg, struct turn *t)
 {
     struct call *c = arg;
 
+    c->search.turn = t;
     logsearch_run(&c->search);
 }
 
@@ -153,6 +158,8 @@ static void drop(void *arg)
     struct call *c = arg;
 
     close(c->search.fd);
+    if (c->search.older >= 0)
+        close(c->search.older);
     buf_free(&c->search.found);
     free(c->text);
     free(c);
@@ -161,15 +168,16 @@ static void drop(void *arg)
 /* All that matches from a place on, or the last lines of them. A line that is being written is left for the next
  * request. */
 static void reply_search(struct daemon *d, struct request *r, const struct job *j, int take_fd,
-                         int64_t from, int64_t to, const struct wanted *w)
+                         int take_older, int64_t from, int64_t to, const struct wanted *w)
 {
     struct call *c = NEW(struct call);
     const bool all = w->tail < 0 && (w->from >= 0 || w->since);
 
-    c->text = str_dup(w->text);
+    c->text = str_dup(w->text ? w->text : "");
     c->search = (struct logsearch){.fd = take_fd,
                                    .from = from,
                                    .to = to,
+                                   .older = take_older,
                                    .text = c->text,
                                    .lines = all           ? INT64_MAX
                                             : w->tail < 0 ? TAIL_DEFAULT
@@ -178,13 +186,33 @@ static void reply_search(struct daemon *d, struct request *r, const struct job *
     turns_work(d, r, search, answer, drop, c);
 }
 
+/* What was cut off (logfile.h), if it may be wanted: what it holds was written before. -1: not so. */
+static int open_older(int dir, int64_t start, const struct stat *st, const struct wanted *w)
+{
+    char *name = str_fmt("logs/rank-%" PRId64 ".log.1", w->rank);
+    /* A log that has enough by itself is sent as it is. */
+    const bool more = w->text || (w->since && st->st_size < LOGSEARCH_BYTES);
+    struct stat older;
+    int fd = -1;
+
+    if (start == 0 && more && (w->since || w->from < 0))
+        fd = beneath_open_file(dir, name, &older, NULL);
+    if (fd >= 0 && w->since && changed_ms(&older) < w->since_ms) {
+        close(fd);
+        fd = -1;
+    }
+    free(name);
+    return fd;
+}
+
 static void reply_log(struct daemon *d, struct request *r, const struct job *j, int dir,
                       int take_fd, const struct stat *st, const struct wanted *w)
 {
     const int64_t start = first_byte(dir, take_fd, st, w);
+    const int older = open_older(dir, start, st, w);
 
-    if (w->text) {
-        reply_search(d, r, j, take_fd, start, st->st_size, w);
+    if (w->text || older >= 0) {
+        reply_search(d, r, j, take_fd, older, start, st->st_size, w);
         return;
     }
     add_end(r, st->st_size);

@@ -205,7 +205,7 @@ static struct json *versions(void)
     return j;
 }
 
-static void add_file(const struct record *rec, const char *name, struct json *files)
+static void add_file(const struct record *rec, const char *name, struct turn *t, struct json *files)
 {
     struct stat st;
     int fd = daemon_open_output(rec->daemon, rec->job, name, &st, NULL);
@@ -218,7 +218,7 @@ static void add_file(const struct record *rec, const char *name, struct json *fi
     js_set(j, "name", js_new_string(name));
     js_set(j, "size_bytes", js_new_int(st.st_size));
     js_set(j, "sha256",
-           hashes_of_file(rec->daemon->hashes, fd, hex) ? js_new_string(hex) : js_new_null());
+           hashes_of_file(rec->daemon->hashes, fd, t, hex) ? js_new_string(hex) : js_new_null());
     js_push(files, j);
     close(fd);
 }
@@ -260,13 +260,13 @@ static struct json *hashes(const struct record *rec)
     return out;
 }
 
-static void look(void *arg)
+static void look(void *arg, struct turn *t)
 {
     struct record *rec = arg;
     struct json *files = js_new_array();
 
     for (size_t i = 0; rec->over && i < ARRAY_LEN(kept); i++)
-        add_file(rec, kept[i], files);
+        add_file(rec, kept[i], t, files);
     js_set(rec->answer, "hashes", rec->over ? hashes(rec) : js_new_object());
     js_set(rec->answer, "files", files);
 }

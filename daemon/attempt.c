@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,12 @@ enum {
 static bool write_record(const char *dir, const char *name, struct json *take_record,
                          struct error *err)
 {
-    char *path = str_path(dir, name), *text = js_text(take_record, JS_INDENT);
-    bool ok = file_replace(path, text, strlen(text), 0644, err);
+    char *path = str_path(dir, name), *text;
+    bool ok;
 
+    js_set(take_record, "format", js_new_int(ATTEMPT_FORMAT));
+    text = js_text(take_record, JS_INDENT);
+    ok = file_replace(path, text, strlen(text), 0644, err);
     js_free(take_record);
     free(text);
     free(path);
@@ -34,9 +38,16 @@ static struct json *read_record(const char *dir, const char *name, struct error 
 {
     char *path = str_path(dir, name);
     struct json *j = js_read_file(path, RECORD_MAX, err);
+    int64_t format = js_int(js_get(j, "format"), 1);
 
     free(path);
-    return j;
+    if (!j || format <= ATTEMPT_FORMAT)
+        return j;
+    js_free(j);
+    err_set(err, ERR_UNSUPPORTED,
+            "%s was written by a newer release (format %" PRId64 "; this one reads up to %d)", name,
+            format, ATTEMPT_FORMAT);
+    return NULL;
 }
 
 bool attempt_write_owner(const char *dir, const char *id, const struct attempt_owner *owner,

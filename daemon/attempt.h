@@ -12,6 +12,14 @@
 #include "daemon/procs.h"
 #include "proto/base/error.h"
 
+enum {
+    /* Of the records; one that does not say which is of the first. Members are added without changing it: who does not
+     * know one passes over it, and one that is missing has a meaning. It rises when an earlier daemon, which may have to
+     * look after a later shim, would misunderstand a record. That the lock is held while anything of the attempt lives,
+     * and that there is an exit.json once nothing does, holds in all of them. */
+    ATTEMPT_FORMAT = 1
+};
+
 /* How an attempt ended. */
 struct attempt_exit {
     int status;   /* mpirun's exit status */
@@ -31,7 +39,7 @@ struct attempt_owner {
     char cgroup[256]; /* where its processes are; "" for none of its own */
 };
 
-/* `id` is the attempt's: JOB.N, N being its generation. */
+/* `id` is the attempt's: JOB.N, N being its generation. Reading: ERR_NOT_FOUND, ERR_UNSUPPORTED for a later format. */
 bool attempt_write_owner(const char *dir, const char *id, const struct attempt_owner *owner,
                          struct error *err);
 bool attempt_read_owner(const char *dir, struct attempt_owner *owner, struct error *err);

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "daemon/attempts.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "daemon/outcome.h"
 #include "daemon/sched.h"
 #include "daemon/uplink.h"
+#include "proto/base/beneath.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -164,6 +166,15 @@ static bool bury(struct daemon *d, struct active *a, const char *dir, struct att
     return attempt_write_exit(dir, e, err);
 }
 
+/* There is a record, so nothing of the attempt is left, but what it says is not known: it is damaged, or a newer release
+ * wrote it. */
+static bool read_nothing(const struct error *why, struct attempt_exit *e)
+{
+    *e = (struct attempt_exit){.status = 1, .lost = true};
+    snprintf(e->message, sizeof(e->message), "%.1000s", why->msg);
+    return true;
+}
+
 /* True when the attempt is over and *e tells how. ERR_CONFLICT: it is not. */
 static bool find_end(struct daemon *d, struct active *a, const char *dir, struct attempt_exit *e,
                      struct error *err)
@@ -182,6 +193,8 @@ static bool find_end(struct daemon *d, struct active *a, const char *dir, struct
     ok = attempt_read_exit(dir, e, err);
     if (!ok && err->code == ERR_NOT_FOUND)
         ok = bury(d, a, dir, e, err);
+    else if (!ok && err->code != ERR_IO)
+        ok = read_nothing(err, e);
     close(lock);
     return ok;
 }
@@ -316,6 +329,18 @@ void attempts_launch(struct daemon *d, struct active *a)
         log_error("job=%s error=\"%s\"", a->job->id, err.msg);
 }
 
+/* A shim that is not known, because a newer release wrote who it is, passes nothing on: all of the attempt get the signal. */
+static void signal_all(const struct job *j, int number, const struct error *why)
+{
+    char *id = str_fmt("%s.%" PRId64, j->id, j->attempt);
+
+    log_warn("all processes of an attempt get signal %d, because its shim is not known job=%s "
+             "error=\"%s\"",
+             number, j->id, why->msg);
+    procs_signal(id, number);
+    free(id);
+}
+
 static void signal_shim(struct daemon *d, struct active *a, int number)
 {
     char *dir = daemon_attempt_path(d, a->job);
@@ -324,6 +349,8 @@ static void signal_shim(struct daemon *d, struct active *a, int number)
 
     if (attempt_read_owner(dir, &owner, &err))
         process_signal(&owner.shim, number);
+    else if (err.code != ERR_NOT_FOUND) /* then it has not come so far yet */
+        signal_all(a->job, number, &err);
     free(dir);
 }
 
@@ -397,8 +424,46 @@ static void on_tick(uv_timer_t *t)
         sched_soon(d);
 }
 
+void attempts_say(const struct daemon *d, const struct job *j, const char *line)
+{
+    static const char name[] = "logs/rank-0.log";
+    char *text = str_fmt("--- distilld: %s\n", line);
+    int out = daemon_open_out(d, j->id, NULL);
+    int fd = out >= 0 ? beneath_open(out, name, O_WRONLY | O_APPEND | O_NONBLOCK, NULL) : -1;
+
+    if (fd >= 0)
+        file_write_all(fd, name, text, strlen(text), NULL);
+    if (fd >= 0)
+        close(fd);
+    if (out >= 0)
+        close(out);
+    free(text);
+}
+
+/* One that an earlier run of the daemon, which may have been of a newer release, has left behind. It goes on in any case. */
+static void meet_shim(struct daemon *d, const struct job *j)
+{
+    char *dir = daemon_attempt_path(d, j), *line;
+    struct attempt_owner owner;
+    struct error err = {0};
+
+    if (!attempt_read_owner(dir, &owner, &err) && err.code == ERR_UNSUPPORTED) {
+        log_warn("an attempt is looked after by a newer release's shim job=%s error=\"%s\"", j->id,
+                 err.msg);
+        line = str_fmt("%s: the attempt goes on under a shim that is not known here; how it ends "
+                       "may not be known either",
+                       err.msg);
+        attempts_say(d, j, line);
+        free(line);
+    }
+    free(dir);
+}
+
 void attempts_watch(struct daemon *d)
 {
+    for (size_t i = 0; i < d->active.n; i++)
+        if (attempts_running(d->active.at[i]))
+            meet_shim(d, d->active.at[i]->job);
     d->tick.data = d;
     uv_timer_start(&d->tick, on_tick, SOON_MS, TICK_MS);
 }

@@ -19,6 +19,9 @@ int64_t attempts_lasted_ms(const struct daemon *d, struct active *a);
 /* How much longer its time limit lets it run, this attempt included; INT64_MAX: it has none. */
 int64_t attempts_left_ms(const struct daemon *d, struct active *a);
 
+/* Writes a line to the log of its rank 0, for whoever wonders: best effort. */
+void attempts_say(const struct daemon *d, const struct job *j, const char *line);
+
 /* Looks after all attempts from now on, also those that an earlier run of the daemon left behind. */
 void attempts_watch(struct daemon *d);
 /* Lets go of them; they go on. */

@@ -132,9 +132,9 @@ const struct checkpoint_entry *checkpoints_find(const struct checkpoint_list *li
     return NULL;
 }
 
-static bool unlink_of(int dir, const struct checkpoint_entry *c, const char *ext, struct error *err)
+static bool unpin(int dir, const struct checkpoint_entry *c, struct error *err)
 {
-    char *name = file_of(c, ext);
+    char *name = file_of(c, PINNED_EXT);
     bool ok = unlinkat(dir, name, 0) == 0 || errno == ENOENT ||
               err_set(err, ERR_IO, "remove %s: %s", name, strerror(errno));
 
@@ -145,8 +145,7 @@ static bool unlink_of(int dir, const struct checkpoint_entry *c, const char *ext
 bool checkpoints_pin(int out, const struct checkpoint_entry *c, bool pinned, struct error *err)
 {
     int dir = open_folder(out, err);
-    bool ok = dir >= 0 &&
-              (pinned ? pinned_mark(dir, c->name, err) : unlink_of(dir, c, PINNED_EXT, err)) &&
+    bool ok = dir >= 0 && (pinned ? pinned_mark(dir, c->name, err) : unpin(dir, c, err)) &&
               file_fsync(dir, folder, err);
 
     if (dir >= 0)
@@ -157,9 +156,7 @@ bool checkpoints_pin(int out, const struct checkpoint_entry *c, bool pinned, str
 bool checkpoints_remove(int out, const struct checkpoint_entry *c, struct error *err)
 {
     int dir = open_folder(out, err);
-    /* The .json first: without it what is left does not count. */
-    bool ok = dir >= 0 && pinned_remove_note(dir, c->name, err) &&
-              unlink_of(dir, c, tensors_ext, err) && file_fsync(dir, folder, err);
+    bool ok = dir >= 0 && pinned_remove(dir, c->name, err) && file_fsync(dir, folder, err);
 
     if (dir >= 0)
         close(dir);

@@ -37,7 +37,7 @@ const struct checkpoint_entry *checkpoints_find(const struct checkpoint_list *li
 
 /* On disk when it returns. ERR_NOT_FOUND: it has been removed meanwhile. */
 bool checkpoints_pin(int out, const struct checkpoint_entry *c, bool pinned, struct error *err);
-/* ERR_CONFLICT: it has been pinned meanwhile. */
+/* ERR_CONFLICT: it has been pinned meanwhile. ERR_NOT_FOUND as above. */
 bool checkpoints_remove(int out, const struct checkpoint_entry *c, struct error *err);
 
 #endif

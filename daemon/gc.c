@@ -22,8 +22,16 @@ enum fate {
     FATE_FAILED
 };
 
+/* A job that plans up to this one leave. */
+struct spared {
+    char job[JOB_ID_SIZE];
+    int64_t number;
+};
+
 struct gc {
     struct daemon *daemon;
+    int64_t plans; /* begun so far */
+    VEC(struct spared) spared;
     uv_timer_t timer; /* the next turn */
     uv_work_t work;
     bool going;
@@ -80,16 +88,57 @@ static void stop_early(struct gc *g)
 
 /* -- Jobs --------------------------------------------------------------------------------------------- */
 
+static struct spared *find_spared(struct gc *g, const char *job)
+{
+    for (size_t i = 0; i < g->spared.n; i++)
+        if (strcmp(g->spared.at[i].job, job) == 0)
+            return &g->spared.at[i];
+    return NULL;
+}
+
+static void spare(struct gc *g, const char *job)
+{
+    struct spared one = {.number = g->plans}, *known = find_spared(g, job);
+
+    snprintf(one.job, sizeof(one.job), "%s", job);
+    if (known)
+        *known = one;
+    else
+        vec_push(&g->spared, one);
+}
+
+void gc_spare(struct daemon *d, const struct job *j)
+{
+    spare(d->gc, j->id);
+    if (j->origin.sweep[0])
+        spare(d->gc, j->origin.sweep);
+}
+
+int64_t gc_next_number(struct daemon *d)
+{
+    return ++d->gc->plans;
+}
+
+static bool is_spared(struct gc *g, const char *job)
+{
+    const struct spared *found = find_spared(g, job);
+
+    return found && found->number >= g->plan->number;
+}
+
 /* One that was taken up again has another end. */
 static struct job *look(struct gc *g, const struct gc_item *i, const struct named *n,
                         struct error *err)
 {
     struct job *j = purge_look(g->daemon, i->name, n, err);
+    const bool spared = is_spared(g, i->name);
 
-    if (!j || j->finished_ms == i->stamp_ms)
+    if (!j || (j->finished_ms == i->stamp_ms && !spared))
         return j;
     job_destroy(j);
-    err_set(err, ERR_CONFLICT, "job %s has run again since", i->name);
+    err_set(err, ERR_CONFLICT,
+            spared ? "a checkpoint of job %s was pinned since" : "job %s has run again since",
+            i->name);
     return NULL;
 }
 
@@ -337,5 +386,6 @@ void gc_close(struct gc *g)
         return;
     gc_plan_free(g->kept);
     gc_plan_free(g->plan);
+    vec_free(&g->spared);
     free(g);
 }

@@ -2,8 +2,8 @@
  * a plan says, but nothing that has come into use since. The daemon makes runs of its own every hour where it has a
  * retention (--retention-days).
  *
- * No part of it: what is registered, uploads (they expire by themselves), and all that a job which is not over
- * names. */
+ * No part of it: what is registered, uploads (they expire by themselves), all that a job which is not over
+ * names, and jobs with a checkpoint that is pinned, with the sweep that such a job is of. */
 #ifndef DAEMON_GC_H
 #define DAEMON_GC_H
 
@@ -36,6 +36,7 @@ enum {
 
 struct gc_plan {
     char id[GC_ID_SIZE];
+    int64_t number; /* which one, since the daemon started */
     int64_t made_ms, files, bytes;
     VEC(struct gc_item) items;
     bool more; /* so much that it is only the beginning */
@@ -44,6 +45,7 @@ struct gc_plan {
 /* What a plan is made by; the members of `settings` in days, 0: for ever. */
 struct gc_rules {
     char *state_dir;
+    int64_t number;                         /* of the plan */
     int64_t now_ms, retention_ms, cache_ms; /* 0: for ever */
     int64_t in_use_ms;                      /* a cache that was used since then is in use */
     struct named named;
@@ -77,6 +79,10 @@ struct gc_outcome {
  * later. ERR_CONFLICT while another run goes on; ERR_NOT_FOUND: that is not the plan which was kept last. */
 bool gc_run(struct daemon *d, const char *plan, bool (*begun)(void *arg, struct error *err),
             void (*done)(const struct gc_outcome *o, void *arg), void *arg, struct error *err);
+/* A checkpoint of the job is pinned by now: plans that were begun before may not know, and leave the job. */
+void gc_spare(struct daemon *d, const struct job *j);
+/* Of a plan that is begun now. */
+int64_t gc_next_number(struct daemon *d);
 /* Plan and run, if there is a retention. */
 void gc_hourly(struct daemon *d);
 

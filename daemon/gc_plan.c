@@ -83,6 +83,7 @@ void gc_rules_take(struct daemon *d, int64_t retention_days, struct gc_rules *r)
     *r = (struct gc_rules){.state_dir = str_dup(d->state_dir),
                            .now_ms = clock_wall_ms(),
                            .in_use_ms = in_use_since(d),
+                           .number = gc_next_number(d),
                            .cache_ms = d->settings.cache_days * DAY_MS};
     r->retention_ms = (retention_days < 0 ? d->settings.retention_days : retention_days) * DAY_MS;
     named_take(d, &r->named);
@@ -206,6 +207,57 @@ static void add_temporaries(struct scan *s, const char *folder)
     free_names(&n);
 }
 
+/* -- Files of checkpoints ------------------------------------------------------------------------------ */
+
+static const char note_end[] = ".json", tensors_end[] = ".safetensors";
+
+/* "step-000000123" of one of the files of a checkpoint; NULL for other names. free() */
+static char *step_of(const char *name)
+{
+    static const char *const ends[] = {note_end, tensors_end, PINNED_EXT};
+
+    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+        if (pinned_step(name, ends[i]) >= 0)
+            return str_ndup(name, strlen(name) - strlen(ends[i]));
+    return NULL;
+}
+
+static bool has(const names *n, const char *step, const char *end)
+{
+    char *name = str_fmt("%s%s", step, end);
+    bool found = n->n && bsearch(&name, n->at, n->n, sizeof(*n->at), by_text);
+
+    free(name);
+    return found;
+}
+
+static bool is_whole(const names *n, const char *step)
+{
+    return has(n, step, note_end) && has(n, step, tensors_end);
+}
+
+static bool is_pinned(const names *n, const char *step)
+{
+    return is_whole(n, step) && has(n, step, PINNED_EXT);
+}
+
+static bool has_pinned(const struct scan *s, const char *id)
+{
+    char *folder = str_fmt("jobs/%s/out/checkpoints", id);
+    names n = list_folder(s, folder);
+    bool found = false;
+
+    for (size_t i = 0; !found && i < n.n; i++) {
+        char *step = str_ends(n.at[i], PINNED_EXT) ? step_of(n.at[i]) : NULL;
+
+        found = step && is_pinned(&n, step);
+        free(step);
+    }
+    free_names(&n);
+    free(folder);
+    return found;
+}
+
 /* -- Jobs that are old -------------------------------------------------------------------------------- */
 
 struct old_job {
@@ -226,8 +278,9 @@ static void add_old(const struct ended_row *row, void *arg)
     vec_push(&old->list, j);
 }
 
-static void measure_job(struct scan *s, const char *id, struct tree *size)
+static void measure_job(struct scan *s, const char *id, void *arg)
 {
+    struct tree *size = arg;
     int jobs = daemon_open_below(s->state, "jobs", NULL);
 
     if (jobs >= 0) {
@@ -250,7 +303,9 @@ static void add_child(const char *id, int64_t index, void *arg)
     page->last = index;
 }
 
-static bool measure_sweep(struct scan *s, const char *id, struct tree *size, struct error *err)
+static bool each_of_sweep(struct scan *s, const char *id,
+                          void (*visit)(struct scan *s, const char *id, void *arg), void *arg,
+                          struct error *err)
 {
     struct sweep_page page = {.last = -1};
     bool ok = true, more = true;
@@ -259,20 +314,31 @@ static bool measure_sweep(struct scan *s, const char *id, struct tree *size, str
         ok = store_sweep_ids(s->store, id, page.last, PAGE, add_child, &page, err);
         more = page.ids.n > 0;
         for (size_t i = 0; i < page.ids.n; i++)
-            measure_job(s, page.ids.at[i], size);
+            visit(s, page.ids.at[i], arg);
         free_names(&page.ids);
     }
     return ok;
 }
 
+static void look_for_pinned(struct scan *s, const char *id, void *arg)
+{
+    bool *found = arg;
+
+    *found = *found || has_pinned(s, id);
+}
+
 static bool add_old_job(struct scan *s, const struct old_job *j, struct error *err)
 {
     struct tree size = {0};
+    bool pinned = false;
 
-    if (named_by(&s->rules->named, j->id))
+    look_for_pinned(s, j->id, &pinned);
+    if (j->is_sweep && !each_of_sweep(s, j->id, look_for_pinned, &pinned, err))
+        return false;
+    if (pinned || named_by(&s->rules->named, j->id))
         return true;
     measure_job(s, j->id, &size);
-    if (j->is_sweep && !measure_sweep(s, j->id, &size, err))
+    if (j->is_sweep && !each_of_sweep(s, j->id, measure_job, &size, err))
         return false;
     add_item(s, GC_JOB, str_dup(j->id), &size, j->ended_ms);
     return true;
@@ -304,28 +370,6 @@ static size_t kept_checkpoints(enum job_state s)
     return s == JOB_SUCCEEDED ? 1 : 2;
 }
 
-static const char note_end[] = ".json", tensors_end[] = ".safetensors";
-
-/* "step-000000123" of one of the files of a checkpoint; NULL for other names. free() */
-static char *step_of(const char *name)
-{
-    static const char *const ends[] = {note_end, tensors_end, PINNED_EXT};
-
-    for (size_t i = 0; i < ARRAY_LEN(ends); i++)
-        if (pinned_step(name, ends[i]) >= 0)
-            return str_ndup(name, strlen(name) - strlen(ends[i]));
-    return NULL;
-}
-
-static bool has(const names *n, const char *step, const char *end)
-{
-    char *name = str_fmt("%s%s", step, end);
-    bool found = n->n && bsearch(&name, n->at, n->n, sizeof(*n->at), by_text);
-
-    free(name);
-    return found;
-}
-
 /* From the newest: names of steps have one length. The .json goes first: without it a checkpoint does not count. */
 static void add_checkpoints(struct scan *s, const char *folder, size_t keep)
 {
@@ -344,11 +388,9 @@ static void add_checkpoints(struct scan *s, const char *folder, size_t keep)
         char *note = str_fmt("%s%s", step, note_end), *tensors = str_fmt("%s%s", step, tensors_end),
              *mark = str_fmt("%s%s", step, PINNED_EXT);
 
-        const bool whole = has(&n, step, note_end) && has(&n, step, tensors_end);
-
-        if (whole && has(&n, step, PINNED_EXT)) {
+        if (is_pinned(&n, step)) {
             /* and it does not count */
-        } else if (keep && whole) {
+        } else if (keep && is_whole(&n, step)) {
             keep--;
         } else {
             add_file(s, GC_CHECKPOINT, folder, mark, INT64_MAX); /* of nothing */
@@ -517,6 +559,7 @@ struct gc_plan *gc_plan_make(const struct gc_rules *r, struct error *err)
     bool ok;
 
     p->made_ms = r->now_ms;
+    p->number = r->number;
     name_plan(p);
     s.state = open(r->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ok = s.state >= 0 ? look(&s, err)
@@ -549,20 +592,15 @@ static bool is_as_it_was(int folder, const char *name, const struct gc_item *i, 
            err_set(err, ERR_CONFLICT, now.newest_ms ? "has changed since" : "is gone already");
 }
 
-/* It may have been pinned since the plan was made. A mark in the plan is one of nothing. */
+/* It may have been pinned since the plan was made. */
 static bool remove_checkpoint(int folder, const char *name, struct error *err)
 {
-    char *step = step_of(name), *mark = str_fmt("%s%s", step, PINNED_EXT);
-    struct stat st;
-    bool ok;
+    char *step = step_of(name);
+    int lock = pinned_hold(folder, step, err);
+    bool ok = lock >= 0 && tree_remove(folder, name, err);
 
-    if (str_ends(name, note_end))
-        ok = pinned_remove_note(folder, step, err);
-    else if (!str_ends(name, PINNED_EXT) && fstatat(folder, mark, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        ok = err_set(err, ERR_CONFLICT, "is pinned");
-    else
-        ok = tree_remove(folder, name, err);
-    free(mark);
+    if (lock >= 0)
+        close(lock);
     free(step);
     return ok;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/etag.h"
+#include "daemon/turns.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 
@@ -65,14 +66,14 @@ static void keep(struct hashes *h, const struct known *k)
     pthread_mutex_unlock(&h->lock);
 }
 
-static bool read_through(int fd, char hex[SHA256_HEX])
+static bool read_through(int fd, struct turn *t, char hex[SHA256_HEX])
 {
     struct sha256 *s = sha256_new();
     char *block = mem_calloc(BLOCK, 1);
     off_t at = 0;
-    ssize_t n;
+    ssize_t n = -1;
 
-    while ((n = pread(fd, block, BLOCK, at)) > 0) {
+    while (turn_goes_on(t) && (n = pread(fd, block, BLOCK, at)) > 0) {
         sha256_add(s, block, (size_t)n);
         at += n;
     }
@@ -82,7 +83,7 @@ static bool read_through(int fd, char hex[SHA256_HEX])
 }
 
 /* The stamp is that of before, so that what changes meanwhile is read again the next time. */
-bool hashes_of_file(struct hashes *h, int fd, char hex[SHA256_HEX])
+bool hashes_of_file(struct hashes *h, int fd, struct turn *t, char hex[SHA256_HEX])
 {
     struct known k = {0};
     struct stat st;
@@ -93,9 +94,9 @@ bool hashes_of_file(struct hashes *h, int fd, char hex[SHA256_HEX])
     k.device = st.st_dev;
     settled = etag_of_file(&st, clock_wall_ms(), k.stamp) && h;
     if (!settled)
-        return read_through(fd, hex);
+        return read_through(fd, t, hex);
     if (!find(h, &k)) {
-        if (!read_through(fd, k.hex))
+        if (!read_through(fd, t, k.hex))
             return false;
         keep(h, &k);
     }

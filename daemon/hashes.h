@@ -8,12 +8,13 @@
 #include "proto/base/sha256.h"
 
 struct hashes;
+struct turn;
 
 struct hashes *hashes_new(void);
 void hashes_free(struct hashes *h); /* NULL is fine */
 
 /* Of all of an open file, which is read unless its hash is known. h: NULL remembers nothing. False when it cannot be
- * read. */
-bool hashes_of_file(struct hashes *h, int fd, char hex[SHA256_HEX]);
+ * read, or not to its end in this turn (turns.h). */
+bool hashes_of_file(struct hashes *h, int fd, struct turn *t, char hex[SHA256_HEX]);
 
 #endif

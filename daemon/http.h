@@ -108,6 +108,8 @@ void http_work(struct request *r, void (*work)(void *arg),
  * the client has gone. The server does not stop before all are released. */
 void http_hold(struct request *r, void (*then)(struct request *r, void *arg), void *arg);
 void http_release(struct request *r);
+/* While one of both lasts, on any thread: whether nobody is there any more to take the answer. */
+bool http_is_gone(const struct request *r);
 
 /* To be called before the answer. */
 void http_add_header(struct request *r, const char *name, const char *value);

@@ -1,7 +1,9 @@
 /* A request from its headers to its answer. */
+#define _GNU_SOURCE
 #include "daemon/http_parts.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,6 +166,14 @@ void http_release(struct request *r)
     x->http->n_working--;
     MHD_resume_connection(x->connection);
     http_turn(x->http);
+}
+
+/* libmicrohttpd does not look at a connection that it was told to leave alone, and so does not close it either. */
+bool http_is_gone(const struct request *r)
+{
+    struct pollfd p = {.fd = r->exchange->conn->fd, .events = POLLRDHUP};
+
+    return poll(&p, 1, 0) > 0;
 }
 
 static void refuse(struct request *r, const char *code, const char *fmt, ...)

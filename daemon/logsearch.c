@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/turns.h"
 #include "proto/base/mem.h"
 #include "proto/base/vec.h"
 
@@ -21,6 +22,8 @@ struct hit {
 struct search {
     struct logsearch *s;
     size_t text_len;
+    int fd;       /* of the part that is looked through */
+    int64_t from; /* where it begins */
     char *block;
     VEC(struct hit) hits; /* in the block */
     char *found;          /* LOGSEARCH_BYTES, filled from their end */
@@ -73,9 +76,9 @@ static bool take_lines(struct search *q, size_t from, size_t to)
 /* The bytes before `end`, at most a block; 0 when they cannot be read. */
 static size_t read_before(struct search *q, int64_t end)
 {
-    const int64_t left = end - q->s->from;
+    const int64_t left = end - q->from;
     const size_t len = left < BLOCK ? (size_t)left : BLOCK;
-    const ssize_t n = pread(q->s->fd, q->block, len, end - (int64_t)len);
+    const ssize_t n = pread(q->fd, q->block, len, end - (int64_t)len);
 
     return n == (ssize_t)len ? len : 0;
 }
@@ -88,40 +91,59 @@ static int64_t whole_end(struct search *q)
 
     if (newline)
         return q->s->to - (int64_t)len + (newline - q->block) + 1;
-    return len == BLOCK ? q->s->to : q->s->from;
+    return len == BLOCK ? q->s->to : q->from;
 }
 
 /* `end` is that of a line. Where it begins lies in the block, or further in front; then the rest of the block is a part of it,
- * and the text may lie across its border. */
-static void look_through(struct search *q, int64_t end)
+ * and the text may lie across its border. False when no more is wanted. */
+static bool look_through(struct search *q, int64_t end)
 {
+    const int64_t across = q->text_len ? (int64_t)q->text_len - 1 : 0;
     size_t len, from;
     bool more = true;
 
-    while (more && end > q->s->from && (len = read_before(q, end)) > 0) {
-        const bool first = end - (int64_t)len == q->s->from;
+    while (more && end > q->from && (more = turn_goes_on(q->s->turn)) &&
+           (len = read_before(q, end)) > 0) {
+        const bool first = end - (int64_t)len == q->from;
         const char *newline = first ? NULL : memchr(q->block, '\n', len - 1);
 
         from = newline ? (size_t)(newline - q->block) + 1 : 0;
         more = take_lines(q, from, len);
         end -= (int64_t)(len - from);
         if (!first && !newline)
-            end += (int64_t)q->text_len - 1;
+            end += across;
     }
+    return more;
+}
+
+static int64_t span_start(int64_t from, int64_t to)
+{
+    return to - from > LOGSEARCH_SPAN ? to - LOGSEARCH_SPAN : from;
+}
+
+/* Whole, as it ends: it is written to no more. */
+static void look_through_older(struct search *q)
+{
+    const int64_t end = lseek(q->s->older, 0, SEEK_END);
+
+    q->fd = q->s->older;
+    q->from = span_start(0, end);
+    look_through(q, end);
 }
 
 void logsearch_run(struct logsearch *s)
 {
     struct search q = {.s = s,
                        .text_len = strlen(s->text),
+                       .fd = s->fd,
+                       .from = span_start(s->from, s->to),
                        .block = mem_calloc(BLOCK, 1),
                        .found = mem_calloc(LOGSEARCH_BYTES, 1),
                        .start = LOGSEARCH_BYTES};
 
-    if (s->to - s->from > LOGSEARCH_SPAN)
-        s->from = s->to - LOGSEARCH_SPAN;
     s->end = s->unfinished ? s->to : whole_end(&q);
-    look_through(&q, s->end);
+    if (look_through(&q, s->end) && s->older >= 0)
+        look_through_older(&q);
     s->found = buf_new(0);
     buf_add(&s->found, q.found + q.start, LOGSEARCH_BYTES - q.start);
     vec_free(&q.hits);

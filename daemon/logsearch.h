@@ -15,18 +15,22 @@ enum {
     LOGSEARCH_SPAN = 256 << 20 /* of the log that is looked through: the newest */
 };
 
+struct turn;
+
 struct logsearch {
     int fd;
     int64_t from, to; /* bytes of the log; `from` begins a line */
-    const char *text;
-    int64_t lines;   /* only so many, the last ones */
-    bool unfinished; /* a last line that no newline ends counts, too */
+    int older; /* its older part (logfile.h), which lies in front of byte 0; -1: none, or not wanted */
+    const char *text; /* "": any line */
+    int64_t lines;    /* only so many, the last ones */
+    bool unfinished;  /* a last line that no newline ends counts, too */
+    struct turn *turn;
     /* What it gives: */
     struct buf found; /* each line ends with a newline */
-    int64_t end;      /* behind the last line that was looked at */
+    int64_t end;      /* behind the last line of the log that was looked at */
 };
 
-/* On any thread, in pieces. */
+/* On any thread, in pieces; it ends with its turn (turns.h). */
 void logsearch_run(struct logsearch *s);
 
 #endif

@@ -79,11 +79,11 @@ const struct problem_kind problem_kinds[] = {
      "and send "
      "the request again."},
     {"storage_busy", 503, "Storage is busy",
-     "Another program holds the daemon's database. Nothing was accepted; try again when it is "
-     "done."},
+     "Another program holds the daemon's database, or the checkpoints of the job. Nothing was "
+     "accepted; try again when it is done."},
     {"busy", 503, "Too much at a time",
      "Searches in logs (grep) and records read a lot, so that few are done at a time, and as many "
-     "as may wait do. The "
+     "as may wait do, of all or of one token. The "
      "header Retry-After says when to come again."},
     {"unreachable", 503, "Unavailable", "Something that the daemon needs does not answer."},
     {"stopped", 503, "Stopping", "The daemon is about to end."},

@@ -398,10 +398,11 @@ static bool claim(struct shim *s, struct error *err)
 {
     struct attempt_exit before;
     struct attempt_owner self = {.cgroup = ""};
+    struct error why;
 
     if (attempt_lock(s->opt->attempt, true, err) < 0)
         return false;
-    if (attempt_read_exit(s->opt->attempt, &before, NULL))
+    if (attempt_read_exit(s->opt->attempt, &before, &why) || why.code != ERR_NOT_FOUND)
         return err_set(err, ERR_CONFLICT, "attempt %s is over", s->id);
     s->cgroup = cgroup_make(s->id);
     if (s->cgroup)

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "daemon/attempts.h"
 #include "daemon/ingest.h"
 #include "daemon/lifecycle.h"
 #include "daemon/secret.h"
@@ -23,6 +24,7 @@
 typedef Distilld__Envelope Envelope;
 
 enum {
+    FORMAT = 1, /* of what workers say: Hello.format */
     BACKLOG = 64,
     READ_BLOCK = 64 << 10,
     IN_MAX = FRAME_MAX + FRAME_HEADER + READ_BLOCK
@@ -190,12 +192,41 @@ static bool refuse(const Distilld__Hello *h, const char *why, struct error *err)
                    h->job ? h->job : "", why);
 }
 
+static bool is_to_stop(const struct job *j)
+{
+    return j->cancel_requested || job_is_stopping(j);
+}
+
+/* A worker of a newer release, after a step back: without a welcome it says nothing more, and goes on. */
+static void leave_unheard(struct daemon *d, const struct job *j, uint32_t format)
+{
+    char *line = str_fmt("the worker is of a newer release (it speaks format %u; this daemon up to "
+                         "%d): its metrics come when the attempt is over",
+                         (unsigned)format, FORMAT);
+
+    log_warn("a worker is not heard job=%s reason=\"%s\"", j->id, line);
+    attempts_say(d, j, line);
+    free(line);
+}
+
+static void welcome(struct uplink_peer *p, struct active *a)
+{
+    if (a->peer && a->peer != p)
+        peer_close(a->peer);
+    a->peer = p;
+    a->heard_ns = clock_mono_ns();
+    snprintf(p->job, sizeof(p->job), "%s", a->job->id);
+    p->generation = a->job->attempt;
+    post_welcome(p, store_metrics_offset(p->uplink->daemon->store, a->job->id));
+    if (is_to_stop(a->job))
+        post_stop(p, a->job);
+}
+
 static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err)
 {
     struct daemon *d = p->uplink->daemon;
     const Distilld__Hello *h = e->hello;
     struct active *a = h->job ? daemon_active(d, h->job) : NULL;
-    bool stop;
     char hex[SHA256_HEX], want[SHA256_HEX];
 
     if (p->job[0])
@@ -210,18 +241,12 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
               h->attempt_token ? strlen(h->attempt_token) : 0, hex);
     if (!secret_equal(hex, want))
         return refuse(h, "its token is not the attempt's", err);
-    if (a->peer && a->peer != p)
-        peer_close(a->peer);
-    a->peer = p;
-    a->heard_ns = clock_mono_ns();
-    snprintf(p->job, sizeof(p->job), "%s", a->job->id);
-    p->generation = a->job->attempt;
-    post_welcome(p, store_metrics_offset(d->store, a->job->id));
-    stop = a->job->cancel_requested || job_is_stopping(a->job);
-    if (stop)
-        post_stop(p, a->job);
+    if (h->format > FORMAT)
+        leave_unheard(d, a->job, h->format);
+    else
+        welcome(p, a);
     return a->job->state != JOB_STARTING ||
-           lifecycle_apply(d, a, EV_HELLO, stop ? &a->job->reason : NULL, err);
+           lifecycle_apply(d, a, EV_HELLO, is_to_stop(a->job) ? &a->job->reason : NULL, err);
 }
 
 static bool on_metrics(struct uplink_peer *p, struct active *a, const Envelope *e,

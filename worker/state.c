@@ -313,15 +313,17 @@ static bool find(struct session *s, const char *dir, const char *resume, struct 
 }
 
 /* Rank 0 alone. Checkpoints of later steps, which do not verify or were not asked for, are removed when
- * all is well: the run will come to these steps again. */
+ * all is well, unless they are pinned: the run will come to these steps again. */
 static bool find_and_restore(struct session *s, const char *resume, bool allow_other_isa,
                              struct run_state *st, int64_t *resumed_from, struct error *err)
 {
     char *dir = rundir_file(&s->dir, "checkpoints");
+    const bool chosen = strcmp(resume, "auto") != 0;
     struct checkpoint c;
     bool ok = find(s, dir, resume, &c, err) &&
               (c.step < 0 || restore(s, &c, allow_other_isa, st, err)) &&
-              checkpoint_drop_after(dir, c.step, err);
+              checkpoint_drop_after(dir, c.step,
+                                    chosen ? CHECKPOINT_NOT_WANTED : CHECKPOINT_DAMAGED, err);
 
     *resumed_from = c.step;
     checkpoint_close(&c);

@@ -12,14 +12,17 @@
 #include <unistd.h>
 
 #include "proto/base/file.h"
+#include "proto/base/mem.h"
 #include "proto/base/str.h"
 
 enum {
-    PATIENCE = 2000 /* looks, a millisecond apart, for what somebody has put aside */
+    PATIENCE = 2000 /* looks, a millisecond apart, for the lock; it is held for a few calls */
 };
 
-/* A crash leaves it as what an interrupted write leaves, and a rotation removes that. */
-static const char note_ext[] = ".json", aside_ext[] = ".json.tmp-0", tensors_ext[] = ".safetensors";
+static const char lock_name[] = ".lock";
+
+/* All of a pinned one, in the order in which they are removed. */
+static const char *const exts[] = {".json", ".safetensors", PINNED_EXT};
 
 int64_t pinned_step(const char *file, const char *ext)
 {
@@ -51,70 +54,122 @@ static bool is_there(int dir, const char *name, const char *ext)
     return found;
 }
 
-/* What became of it is in errno. */
-static bool move(int dir, const char *name, const char *from_ext, const char *to_ext)
+static size_t count(int dir, const char *name)
 {
-    char *from = str_fmt("%s%s", name, from_ext), *to = str_fmt("%s%s", name, to_ext);
-    bool ok = renameat(dir, from, dir, to) == 0;
-    int why = errno;
+    size_t n = 0;
 
-    free(to);
-    free(from);
-    errno = why;
+    for (size_t i = 0; i < ARRAY_LEN(exts); i++)
+        n += is_there(dir, name, exts[i]);
+    return n;
+}
+
+/* A lock of the open file, not flock: with it a host that lends the folder out by NFS and those that borrow it exclude each
+ * other, too. Nobody waits for ever: its holder may have been stopped. */
+static bool lock_file(int fd, struct error *err)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    for (int i = 0; fcntl(fd, F_OFD_SETLK, &whole) != 0; i++) {
+        if (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP || errno == EINVAL)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "a checkpoint cannot be pinned where files cannot be locked: %s",
+                           strerror(errno));
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            return err_set(err, ERR_IO, "lock the checkpoints: %s", strerror(errno));
+        if (i == PATIENCE)
+            return err_set(err, ERR_BUSY,
+                           "somebody else has held the lock of the checkpoints for %d s",
+                           PATIENCE / 1000);
+        nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
+    }
+    return true;
+}
+
+/* -1 with err; close() lets go. */
+static int take_lock(int dir, struct error *err)
+{
+    /* A FIFO, which a rank may have put there, is not waited for. */
+    int fd = openat(dir, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+
+    if (fd < 0) {
+        err_set(err, ERR_IO, "open the lock of the checkpoints: %s", strerror(errno));
+        return -1;
+    }
+    if (lock_file(fd, err))
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static bool make_mark(int dir, const char *name, struct error *err)
+{
+    char *file = str_fmt("%s" PINNED_EXT, name);
+    int fd = openat(dir, file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
+
+    if (fd >= 0)
+        close(fd);
+    else
+        err_set(err, ERR_IO, "make %s: %s", file, strerror(errno));
+    free(file);
+    return fd >= 0;
+}
+
+bool pinned_mark(int dir, const char *name, struct error *err)
+{
+    int lock = take_lock(dir, err);
+    bool ok;
+
+    if (lock < 0)
+        return false;
+    ok = is_there(dir, name, exts[0]) && is_there(dir, name, exts[1])
+             ? make_mark(dir, name, err)
+             : err_set(err, ERR_NOT_FOUND, "checkpoint %s has just been removed", name);
+    close(lock);
     return ok;
+}
+
+int pinned_hold(int dir, const char *name, struct error *err)
+{
+    struct error why;
+    int lock = take_lock(dir, &why);
+
+    /* Where nothing can be pinned, nothing has to be held. */
+    if (lock < 0 && why.code == ERR_UNSUPPORTED)
+        lock = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+    if (lock < 0) {
+        err_set(err, why.code, "%s", why.msg);
+        return -1;
+    }
+    if (count(dir, name) < ARRAY_LEN(exts))
+        return lock;
+    close(lock);
+    err_set(err, ERR_CONFLICT, "checkpoint %s is pinned", name);
+    return -1;
 }
 
 static bool drop(int dir, const char *name, const char *ext, struct error *err)
 {
     char *file = str_fmt("%s%s", name, ext);
-    bool ok = unlinkat(dir, file, 0) == 0 || errno == ENOENT ||
-              err_set(err, ERR_IO, "remove %s: %s", file, strerror(errno));
+    bool ok;
 
+    file_fence();
+    ok = unlinkat(dir, file, 0) == 0 || errno == ENOENT ||
+         err_set(err, ERR_IO, "remove %s: %s", file, strerror(errno));
     free(file);
     return ok;
 }
 
-bool pinned_remove_note(int dir, const char *name, struct error *err)
+bool pinned_remove(int dir, const char *name, struct error *err)
 {
-    if (is_there(dir, name, PINNED_EXT))
-        return err_set(err, ERR_CONFLICT, "checkpoint %s is pinned", name);
-    file_fence();
-    if (!move(dir, name, note_ext, aside_ext))
-        return errno == ENOENT
-                   ? err_set(err, ERR_NOT_FOUND, "checkpoint %s has just been removed", name)
-                   : err_set(err, ERR_IO, "remove %s.json: %s", name, strerror(errno));
-    if (!is_there(dir, name, PINNED_EXT))
-        return drop(dir, name, aside_ext, err);
-    if (!move(dir, name, aside_ext, note_ext))
-        return err_set(err, ERR_IO, "bring %s.json back: %s", name, strerror(errno));
-    return err_set(err, ERR_CONFLICT, "checkpoint %s has just been pinned", name);
-}
+    int lock = pinned_hold(dir, name, err);
+    bool ok;
 
-/* Whoever puts it aside brings it back soon, or removes it. */
-static bool note_stays(int dir, const char *name)
-{
-    bool found = is_there(dir, name, note_ext);
-
-    for (int i = 0; !found && i < PATIENCE && is_there(dir, name, aside_ext); i++) {
-        nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
-        found = is_there(dir, name, note_ext);
-    }
-    /* Between the two looks it may have come back. */
-    return found || is_there(dir, name, note_ext);
-}
-
-bool pinned_mark(int dir, const char *name, struct error *err)
-{
-    char *file = str_fmt("%s" PINNED_EXT, name);
-    /* A FIFO, which a rank may have put there, is not waited for. */
-    int fd = openat(dir, file, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
-    bool ok = fd >= 0 || err_set(err, ERR_IO, "make %s: %s", file, strerror(errno));
-
-    if (fd >= 0)
-        close(fd);
-    free(file);
-    if (!ok || (note_stays(dir, name) && is_there(dir, name, tensors_ext)))
-        return ok;
-    drop(dir, name, PINNED_EXT, NULL);
-    return err_set(err, ERR_NOT_FOUND, "checkpoint %s has just been removed", name);
+    if (lock < 0)
+        return false;
+    ok = count(dir, name) > 0 ||
+         err_set(err, ERR_NOT_FOUND, "checkpoint %s has just been removed", name);
+    for (size_t i = 0; ok && i < ARRAY_LEN(exts); i++)
+        ok = drop(dir, name, exts[i], err);
+    close(lock);
+    return ok;
 }

@@ -83,9 +83,9 @@ log 'rank=1&grep=a.b' $'a.b\nlast a.b\n' 20
 log 'rank=1&grep=a.b&tail=1' $'last a.b\n' 20
 log 'rank=1&grep=a.b&from=4' $'last a.b\n' 20
 log 'rank=1&grep=%5Ba' '' 20
-# Many at a time: they wait for each other, and all are answered.
-curl_api GET "$base/logs?rank=1&grep=xb&tail=[1-20]" --parallel --parallel-immediate --parallel-max 20 2>/dev/null
-[ "$code" = "$(printf '200%.0s' {1..20})" ] || fail "searches in logs at a time: $code"
+# Many at a time: they wait for each other, and all are answered, as many as one token may have.
+curl_api GET "$base/logs?rank=1&grep=xb&tail=[1-10]" --parallel --parallel-immediate --parallel-max 10 2>/dev/null
+[ "$code" = "$(printf '200%.0s' {1..10})" ] || fail "searches in logs at a time: $code"
 [ "$(ctl logs "$id" --rank 1 --grep 'xb')" = axb ] || fail "distillctl logs --grep"
 # Since a time, by what was noted of the log's length.
 printf '%s000 4\n%s000 8\n' 1700000000 1700000100 >"$out/logs/rank-1.times"
@@ -97,6 +97,19 @@ log 'rank=1&since=2023-11-14T22:13:20Z&tail=1' 'last a.b' 20
 log 'rank=1&since=2999-01-01T00:00:00Z' '' 20
 log 'rank=1&since=1970-01-01T00:00:00Z' $'a.b\naxb\nA.B\nlast a.b' 20
 [ "$(ctl logs "$id" --rank 1 --since 10m)" = $'A.B\nlast a.b' ] || fail "distillctl logs --since: $(ctl logs "$id" --rank 1 --since 10m)"
+# What came before the log began anew: since then, or with a text; not from a byte of the log.
+printf 'old a.b\nold\n' >"$out/logs/rank-1.log.1"
+log 'rank=1&grep=a.b' $'old a.b\na.b\nlast a.b\n' 20
+log 'rank=1&grep=a.b&tail=2' $'a.b\nlast a.b\n' 20
+log 'rank=1&grep=a.b&from=0' $'a.b\nlast a.b\n' 20
+log 'rank=1&since=1970-01-01T00:00:00Z' $'old a.b\nold\na.b\naxb\nA.B\nlast a.b\n' 20
+log 'rank=1&since=1970-01-01T00:00:00Z&tail=5' $'old\na.b\naxb\nA.B\nlast a.b\n' 20
+log 'rank=1&since=1970-01-01T00:00:00Z&grep=old' $'old a.b\nold\n' 20
+log 'rank=1&since=2023-11-14T22:13:20Z&grep=a.b' $'last a.b\n' 20
+touch -d 2023-11-14T00:00:00Z "$out/logs/rank-1.log.1"
+log 'rank=1&since=2023-11-14T22:13:19Z' $'a.b\naxb\nA.B\nlast a.b' 20
+log 'rank=1&tail=9' $'a.b\naxb\nA.B\nlast a.b' 20
+rm "$out/logs/rank-1.log.1"
 rm "$out/logs/rank-1.times"
 [ -s "$out/logs/rank-0.times" ] || fail "nobody has noted when the log was written"
 seq 100000 >"$out/logs/rank-1.log"

@@ -1,7 +1,7 @@
 /* A run's checkpoints: the newest good one is found whatever happened to the others. */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 
 #include "proto/base/file.h"
 #include "proto/base/pinned.h"
+#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 #include "worker/ckpt/checkpoint.h"
@@ -97,6 +98,40 @@ static void remove_in(const char *dir, const char *name)
 
     ck_assert_msg(unlink(path) == 0, "%s", path);
     free(path);
+}
+
+/* As the daemon does. False: it has been removed. */
+static bool pin(const char *dir, int64_t step)
+{
+    char *name = str_fmt("step-%09ld", (long)step);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+    bool ok = pinned_mark(fd, name, NULL);
+
+    close(fd);
+    free(name);
+    return ok;
+}
+
+static bool is_marked(const char *dir, int64_t step)
+{
+    char *name = str_fmt("step-%09ld" PINNED_EXT, (long)step);
+    bool is = there(dir, name);
+
+    free(name);
+    return is;
+}
+
+/* It is there, and verifies. */
+static bool is_good(const char *dir, int64_t step)
+{
+    char *name = str_fmt("step-%09ld.safetensors", (long)step), *path = path_in(dir, name);
+    struct checkpoint c;
+    bool ok = checkpoint_open(path, &c, NULL);
+
+    checkpoint_close(&c);
+    free(path);
+    free(name);
+    return ok;
 }
 
 START_TEST(the_newest_is_found)
@@ -368,87 +403,205 @@ START_TEST(what_is_pinned_stays)
 }
 END_TEST
 
-static int pins_in; /* the folder */
-static bool is_pinned;
-static void pin_now(void)
+/* Resumption, too: a pinned one that is damaged waits for the run to come there again, and behind one that is not damaged
+ * no run goes back. */
+START_TEST(what_is_pinned_is_not_dropped)
 {
-    is_pinned = is_pinned || pinned_mark(pins_in, "step-000000010", NULL);
-}
-
-/* Whoever pins is told that it stays, and it does; or that it is gone. The fence is asked when the rotation has seen no
- * mark and is about to remove. */
-START_TEST(what_is_pinned_while_it_is_removed_stays)
-{
-    char *dir = fresh_dir("moment");
+    char *dir = fresh_dir("later"), *path;
     struct error err;
 
-    save_or_fail(dir, 10);
-    save_or_fail(dir, 20);
-    pins_in = open(dir, O_RDONLY | O_DIRECTORY);
-    is_pinned = false;
-    file_set_fence(pin_now);
+    for (int64_t step = 10; step <= 50; step += 10)
+        save_or_fail(dir, step);
+    pin(dir, 30);
+    ck_assert_error(checkpoint_drop_after(dir, 20, CHECKPOINT_NOT_WANTED, &err), err, "is pinned");
+    ck_assert_int_eq(err.code, ERR_CONFLICT);
+    ck_assert_int_eq(newest(dir), 50);
+    ck_assert_ok(checkpoint_drop_after(dir, 30, CHECKPOINT_NOT_WANTED, &err), err);
+    ck_assert_int_eq(newest(dir), 30);
+
+    path = path_in(dir, "step-000000030.safetensors");
+    ck_assert_int_eq(truncate(path, 100), 0);
+    free(path);
+    save_or_fail(dir, 40);
+    ck_assert_ok(checkpoint_drop_after(dir, 20, CHECKPOINT_DAMAGED, &err), err);
+    ck_assert(!there(dir, "step-000000040.json"));
+    ck_assert(there(dir, "step-000000030.safetensors") && there(dir, "step-000000030.json"));
+    ck_assert_int_eq(newest(dir), 20);
+    save_or_fail(dir, 30);
     ck_assert_ok(checkpoint_prune(dir, 1, &err), err);
-    file_set_fence(NULL);
-    ck_assert(is_pinned && there(dir, "step-000000010" PINNED_EXT));
-    ck_assert(there(dir, "step-000000010.json") && there(dir, "step-000000010.safetensors"));
-    close(pins_in);
+    ck_assert(is_good(dir, 30));
     free(dir);
 }
 END_TEST
 
+/* -- Whoever is killed, whenever ------------------------------------------------------------------- */
+
 enum {
-    ROUNDS = 300
-};
-struct remover {
-    int dir;
-    bool removed[ROUNDS];
+    DIED = 9,
+    PINNED_BEFORE = 20,
+    PINNED_AFTER = 10,
 };
 
-static void name_round(char name[32], int round)
+static void rotate(const char *dir)
 {
-    snprintf(name, 32, "step-%09d", round);
+    checkpoint_prune(dir, 0, NULL);
 }
 
-static void *remove_all(void *arg)
+static void go_back(const char *dir)
 {
-    struct remover *r = arg;
-    char name[32];
+    checkpoint_drop_after(dir, -1, CHECKPOINT_DAMAGED, NULL);
+}
 
-    for (int i = 0; i < ROUNDS; i++) {
-        name_round(name, i);
-        r->removed[i] = pinned_remove_note(r->dir, name, NULL);
+static void remove_first(const char *dir)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+    pinned_remove(fd, "step-000000010", NULL);
+    close(fd);
+}
+
+static void (*const removers[])(const char *dir) = {rotate, go_back, remove_first};
+
+static int changes; /* that are still made */
+static void die_in_time(void)
+{
+    if (changes-- == 0)
+        _exit(DIED);
+}
+
+/* In a process of its own, which dies before its n-th change. Whether it did. */
+static bool run_and_die(void (*run)(const char *dir), const char *dir, int n)
+{
+    pid_t pid = fork();
+    int status;
+
+    if (pid == 0) {
+        changes = n;
+        file_set_fence(die_in_time);
+        run(dir);
+        _exit(0);
     }
-    return NULL;
+    ck_assert(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status) == DIED;
 }
 
-START_TEST(one_is_pinned_or_removed_never_both)
+/* Whether one that was pinned outlives all that may be done to it, or one that was not leaves nothing. */
+static void check_fate(const char *dir, int64_t step, bool pinned, int n)
 {
-    char *dir = fresh_dir("both"), name[32], file[64];
-    struct remover r = {.dir = -1};
-    bool pinned[ROUNDS];
-    pthread_t thread;
+    for (size_t i = 0; i < ARRAY_LEN(removers); i++)
+        removers[i](dir);
+    ck_assert_msg(is_good(dir, step) == pinned, "step %d, killed at change %d", (int)step, n);
+}
 
-    ck_assert(file_make_dirs(dir, 0755, NULL));
-    r.dir = open(dir, O_RDONLY | O_DIRECTORY);
-    for (int i = 0; i < ROUNDS; i++)
-        for (int k = 0; k < 2; k++) {
-            name_round(name, i);
-            snprintf(file, sizeof(file), "%s%s", name, k ? ".json" : ".safetensors");
-            close(openat(r.dir, file, O_WRONLY | O_CREAT, 0644));
+/* One is pinned before, another is pinned, or refused, after the kill. */
+START_TEST(a_killed_removal_takes_nothing_that_is_pinned)
+{
+    for (size_t i = 0; i < ARRAY_LEN(removers); i++) {
+        bool died = true;
+        int n = 0;
+
+        for (; died; n++) {
+            char *name = str_fmt("killed-%zu-%d", i, n), *dir = fresh_dir(name);
+            bool pinned;
+
+            for (int64_t step = 10; step <= 30; step += 10)
+                save_or_fail(dir, step);
+            ck_assert(pin(dir, PINNED_BEFORE));
+            died = run_and_die(removers[i], dir, n);
+            pinned = pin(dir, PINNED_AFTER);
+            ck_assert_msg(pinned || n > 0, "nothing was removed");
+            check_fate(dir, PINNED_BEFORE, true, n);
+            check_fate(dir, PINNED_AFTER, pinned, n);
+            free(dir);
+            free(name);
         }
-    ck_assert_int_eq(pthread_create(&thread, NULL, remove_all, &r), 0);
-    for (int i = 0; i < ROUNDS; i++) {
-        name_round(name, i);
-        pinned[i] = pinned_mark(r.dir, name, NULL);
+        ck_assert_msg(n > 3, "remover %zu made %d changes", i, n - 1);
     }
-    pthread_join(thread, NULL);
-    for (int i = 0; i < ROUNDS; i++) {
-        name_round(name, i);
-        snprintf(file, sizeof(file), "%s.json", name);
-        ck_assert_msg(pinned[i] != r.removed[i], "%s: %d", name, pinned[i]);
-        ck_assert_msg(there(dir, file) == pinned[i], "%s: %d", name, pinned[i]);
+}
+END_TEST
+
+enum {
+    ROUNDS = 40,
+    ACKNOWLEDGED = 7
+};
+
+static void pin_first(const char *dir)
+{
+    if (pin(dir, PINNED_AFTER))
+        _exit(ACKNOWLEDGED);
+}
+
+static void write_first(const char *dir)
+{
+    save(dir, PINNED_AFTER, NULL);
+}
+
+static pid_t run_soon(void (*run)(const char *dir), const char *dir, uint64_t us)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        usleep((useconds_t)us);
+        run(dir);
+        _exit(0);
     }
-    close(r.dir);
+    return pid;
+}
+
+/* All at once, and one of them is killed: a user removes, a rotation and a resumption remove, rank 0 writes the same step
+ * again, and another user pins. */
+static void check_round(uint64_t key)
+{
+    static void (*const all[])(const char *dir) = {pin_first, rotate, go_back, remove_first,
+                                                   write_first};
+    char *name = str_fmt("round-%llu", (unsigned long long)key), *dir = fresh_dir(name);
+    pid_t pids[ARRAY_LEN(all)];
+    bool acknowledged = false;
+    int status;
+
+    save_or_fail(dir, PINNED_AFTER);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        pids[i] = run_soon(all[i], dir, rng_below(key, i, 400));
+    usleep((useconds_t)rng_below(key, 100, 800));
+    kill(pids[rng_below(key, 101, ARRAY_LEN(all))], SIGKILL);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        ck_assert_int_eq(waitpid(pids[i], &status, 0), pids[i]);
+        acknowledged |= WIFEXITED(status) && WEXITSTATUS(status) == ACKNOWLEDGED;
+    }
+    /* A mark that nobody was told of holds as well. */
+    check_fate(dir, PINNED_AFTER, acknowledged || is_marked(dir, PINNED_AFTER), 0);
+    free(dir);
+    free(name);
+}
+
+START_TEST(what_was_acknowledged_stays_whoever_is_killed)
+{
+    for (uint64_t round = 0; round < ROUNDS; round++)
+        check_round(rng_key(unit_seed(), round));
+}
+END_TEST
+
+/* Its holder may be stopped for ever. A rotation leaves what it cannot have to the next one. */
+START_TEST(the_lock_is_not_waited_for_for_ever)
+{
+    char *dir = fresh_dir("held");
+    struct error err;
+    int fd, lock;
+
+    save_or_fail(dir, 10);
+    fd = open(dir, O_RDONLY | O_DIRECTORY);
+    lock = pinned_hold(fd, "step-000000010", &err);
+    ck_assert_int_ge(lock, 0);
+    ck_assert_error(pinned_mark(fd, "step-000000010", &err), err, "held the lock");
+    ck_assert_int_eq(err.code, ERR_BUSY);
+    ck_assert_ok(checkpoint_prune(dir, 0, &err), err);
+    ck_assert(is_good(dir, 10));
+    close(lock);
+    ck_assert_ok(checkpoint_prune(dir, 0, &err), err);
+    ck_assert(!there(dir, "step-000000010.json"));
+    ck_assert(!pinned_mark(fd, "step-000000010", &err));
+    ck_assert_int_eq(err.code, ERR_NOT_FOUND);
+    close(fd);
     free(dir);
 }
 END_TEST
@@ -507,6 +660,7 @@ END_TEST
 UNIT_MAIN(whatever_fails_the_one_before_stays, the_newest_is_found,
           the_note_carries_the_sum_of_the_file, a_damaged_one_is_passed_over_with_a_warning,
           damage_to_the_only_one_is_an_error, pruning_keeps_the_newest_and_clears_leftovers,
-          what_is_pinned_stays, what_is_pinned_while_it_is_removed_stays,
-          one_is_pinned_or_removed_never_both, only_a_steps_own_name_counts,
-          one_can_be_opened_by_its_path)
+          what_is_pinned_stays, what_is_pinned_is_not_dropped,
+          a_killed_removal_takes_nothing_that_is_pinned,
+          what_was_acknowledged_stays_whoever_is_killed, the_lock_is_not_waited_for_for_ever,
+          only_a_steps_own_name_counts, one_can_be_opened_by_its_path)

@@ -9,6 +9,7 @@
 #include "daemon/attempt.h"
 #include "daemon/lastwords.h"
 #include "daemon/mpirun.h"
+#include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
 
@@ -210,6 +211,43 @@ START_TEST(records_read_back)
 }
 END_TEST
 
+static void write_record(const char *name, const char *text)
+{
+    char *path = str_path(unit_dir(), name);
+    struct error err;
+
+    ck_assert_ok(file_replace(path, text, strlen(text), 0644, &err), err);
+    free(path);
+}
+
+/* As the first release's shim wrote them, which may still look after an attempt; and as a later one may. */
+START_TEST(records_of_other_releases_are_read_or_refused)
+{
+    struct attempt_exit e;
+    struct attempt_owner o;
+    struct error err;
+
+    write_record("exit.json", "{\"status\": 75, \"signal\": 0, \"stopped\": true, \"lost\": false, "
+                              "\"message\": \"m\", \"ended_at\": \"2026-01-31T12:00:00.000Z\"}");
+    write_record("attempt.json",
+                 "{\"attempt\": \"job_x.3\", \"pid\": 7, \"start_time\": 9, "
+                 "\"boot_id\": \"b\", \"started_at\": \"2026-01-31T12:00:00.000Z\"}");
+    ck_assert_ok(attempt_read_exit(unit_dir(), &e, &err), err);
+    ck_assert(e.status == 75 && e.stopped && !e.lost && e.class == FAILURE_NONE && !e.ended_ms);
+    ck_assert_ok(attempt_read_owner(unit_dir(), &o, &err), err);
+    ck_assert(o.shim.pid == 7 && o.shim.start_time == 9);
+    ck_assert_str_eq(o.cgroup, "");
+
+    write_record("exit.json", "{\"format\": 2, \"status\": 0}");
+    write_record("attempt.json", "{\"format\": 2, \"pid\": 7}");
+    ck_assert_error(attempt_read_exit(unit_dir(), &e, &err), err,
+                    "exit.json was written by a newer");
+    ck_assert_int_eq(err.code, ERR_UNSUPPORTED);
+    ck_assert_error(attempt_read_owner(unit_dir(), &o, &err), err, "attempt.json was written by");
+    ck_assert_int_eq(err.code, ERR_UNSUPPORTED);
+}
+END_TEST
+
 START_TEST(the_lock_tells_whether_a_shim_lives)
 {
     struct error err;
@@ -228,4 +266,4 @@ END_TEST
 UNIT_MAIN(mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
           last_words_are_the_ranks_own, finds_processes_by_their_attempt,
           signals_only_the_process_that_was_meant, records_read_back,
-          the_lock_tells_whether_a_shim_lives)
+          records_of_other_releases_are_read_or_refused, the_lock_tells_whether_a_shim_lives)

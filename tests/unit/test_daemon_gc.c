@@ -618,6 +618,61 @@ START_TEST(what_is_pinned_is_not_collected)
 }
 END_TEST
 
+static void pin(struct daemon *d, const struct sockaddr_in *a, const char *job)
+{
+    char *path = str_fmt("/api/v1/jobs/%s/checkpoints/step-000000001", job);
+    struct buf answer = buf_new(0);
+
+    ck_assert_int_eq(rig_ask(d, a, "PATCH", path, "Content-Type: application/json\r\n",
+                             "{\"pinned\": true}", &answer),
+                     200);
+    buf_free(&answer);
+    free(path);
+}
+
+/* All of the job: one before the plan was made, and one after it. */
+START_TEST(a_job_with_a_pinned_checkpoint_is_kept)
+{
+    static const char *const items[] = {J(2), J(3)};
+    static const char *const notes[] = {OUT(1) "checkpoints/step-000000001",
+                                        OUT(2) "checkpoints/step-000000001",
+                                        OUT(3) "checkpoints/step-000000001"};
+    struct json *plan, *done;
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "kept", 64);
+    a = rig_serve(&d);
+    d.settings.retention_days = 90;
+    for (int n = 1; n <= 3; n++)
+        add_job(&d, n, JOB_SUCCEEDED, 100);
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++)
+        for (int k = 0; k < 2; k++) {
+            char *path = str_fmt("%s.%s", notes[i], k ? "json" : "safetensors");
+
+            put(&d, path, 100);
+            free(path);
+        }
+    pin(&d, &a, J(1));
+    plan = make_plan(&d, &a);
+    check_items(plan, items, ARRAY_LEN(items));
+    pin(&d, &a, J(2));
+    done = run_plan(&d, &a, plan);
+    ck_assert_int_eq(js_int(js_get(done, "removed"), -1), 1);
+    ck_assert_int_eq(js_int(js_get(done, "skipped"), -1), 1);
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++) {
+        char *path = str_fmt("%s.safetensors", notes[i]);
+
+        ck_assert_msg(there(&d, path) == (i < 2), "%s", path);
+        free(path);
+    }
+    js_free(done);
+    js_free(plan);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(what_has_come_into_use_since_the_plan_is_left_alone)
 {
     static const char *const spared[] = {"cache/class_means/old.safetensors", "address.tmp-12",
@@ -993,6 +1048,7 @@ END_TEST
 UNIT_MAIN(a_removed_job_is_gone_for_good, what_is_needed_is_not_removed, a_sweep_goes_with_its_jobs,
           a_sweep_stays_while_a_job_of_it_goes_on, what_a_kill_leaves_goes_at_the_next_start,
           points_go_in_parts, a_run_does_what_the_plan_says, what_is_pinned_is_not_collected,
+          a_job_with_a_pinned_checkpoint_is_kept,
           what_has_come_into_use_since_the_plan_is_left_alone, jobs_may_lie_elsewhere,
           caches_of_attempts_that_run_are_in_use, only_the_newest_plan_is_run,
           a_daemon_with_a_retention_cleans_up_by_itself, a_daemon_that_stops_leaves_the_rest,

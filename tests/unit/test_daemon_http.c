@@ -187,12 +187,12 @@ START_TEST(a_file_is_hashed_once)
         other = open("/bin/ls", O_PATH);
 
     ck_assert(fd >= 0 && blind >= 0 && other >= 0);
-    ck_assert(!hashes_of_file(h, blind, hex));
-    ck_assert(hashes_of_file(h, fd, first));
-    ck_assert(hashes_of_file(h, blind, hex));
+    ck_assert(!hashes_of_file(h, blind, NULL, hex));
+    ck_assert(hashes_of_file(h, fd, NULL, first));
+    ck_assert(hashes_of_file(h, blind, NULL, hex));
     ck_assert_str_eq(hex, first);
-    ck_assert(!hashes_of_file(h, other, hex));
-    ck_assert(hashes_of_file(NULL, fd, hex));
+    ck_assert(!hashes_of_file(h, other, NULL, hex));
+    ck_assert(hashes_of_file(NULL, fd, NULL, hex));
     ck_assert_str_eq(hex, first);
     close(other);
     close(blind);

@@ -30,6 +30,7 @@ static struct logsearch search(const char *path, const char *text, int64_t from,
                                bool unfinished)
 {
     struct logsearch s = {.fd = open(path, O_RDONLY),
+                          .older = -1,
                           .from = from,
                           .text = text,
                           .lines = lines,
@@ -210,6 +211,47 @@ START_TEST(a_long_line_is_looked_through_across_the_border)
 }
 END_TEST
 
+/* As one log; but a line ends where one part does. "" is in every line. */
+START_TEST(the_older_part_lies_in_front)
+{
+    static const struct {
+        const char *older, *log, *text;
+        int64_t lines;
+        const char *want;
+    } cases[] = {
+        {"a1\nb\na2\n", "a3\nb\na4\n", "a", INT64_MAX, "a1\na2\na3\na4\n"},
+        {"a1\nb\na2\n", "a3\nb\na4\n", "a", 3, "a2\na3\na4\n"},
+        {"a1\nb\na2\n", "a3\nb\na4\n", "a", 2, "a3\na4\n"},
+        {"a1\nb\na2", "a3\na4", "a", INT64_MAX, "a1\na2\na3\n"},
+        {"a1\n\nb\n", "c\n\n", "", INT64_MAX, "a1\n\nb\nc\n\n"},
+        {"a1\n\nb\n", "c\n\n", "", 3, "b\nc\n\n"},
+        {"a1\n", "", "a", INT64_MAX, "a1\n"},
+        {"", "a1\n", "a", INT64_MAX, "a1\n"},
+    };
+    char *path = path_in("new.log"), *older = path_in("new.log.1");
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct logsearch s;
+
+        write_log(path, cases[i].log);
+        write_log(older, cases[i].older);
+        s = (struct logsearch){.fd = open(path, O_RDONLY),
+                               .to = (int64_t)strlen(cases[i].log),
+                               .older = open(older, O_RDONLY),
+                               .text = cases[i].text,
+                               .lines = cases[i].lines};
+        logsearch_run(&s);
+        ck_assert_msg(strcmp(buf_text(&s.found), cases[i].want) == 0, "case %zu: %s", i,
+                      buf_text(&s.found));
+        buf_free(&s.found);
+        close(s.fd);
+        close(s.older);
+    }
+    free(older);
+    free(path);
+}
+END_TEST
+
 START_TEST(a_time_leads_to_a_place)
 {
     static const struct {
@@ -287,5 +329,5 @@ END_TEST
 
 UNIT_MAIN(it_finds_what_is_there, lines_with_the_text_are_found, memory_has_a_limit,
           many_hits_take_no_more_memory_than_their_text,
-          a_long_line_is_looked_through_across_the_border, a_time_leads_to_a_place,
-          notes_stay_small_and_begin_anew_with_the_log)
+          a_long_line_is_looked_through_across_the_border, the_older_part_lies_in_front,
+          a_time_leads_to_a_place, notes_stay_small_and_begin_anew_with_the_log)

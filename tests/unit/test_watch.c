@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,8 +16,10 @@
 #include "proto/base/file.h"
 #include "proto/base/pulse.h"
 #include "proto/base/rng.h"
+#include "proto/base/socket.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
+#include "worker/report/uplink.h"
 #include "worker/report/watch.h"
 
 /* -- The meaning ------------------------------------------------------------------------------- */
@@ -400,8 +403,49 @@ START_TEST(a_rank_in_whose_place_another_has_begun_writes_nothing)
 }
 END_TEST
 
+/* -- The line to the daemon ------------------------------------------------------------------------- */
+
+/* Accepts whoever comes, and hangs up, for so long. How many came. */
+static int refuse_all(int listener, double seconds)
+{
+    const double end = clock_mono_s() + seconds;
+    struct pollfd p = {.fd = listener, .events = POLLIN};
+    char hello[4096];
+    int n = 0, fd;
+
+    while (clock_mono_s() < end) {
+        fd = poll(&p, 1, 50) > 0 ? accept(listener, NULL, NULL) : -1;
+        if (fd < 0)
+            continue;
+        n += recv(fd, hello, sizeof(hello), 0) > 0;
+        close(fd);
+    }
+    return n;
+}
+
+/* The daemon would have nothing else to do, and its log no room for anything else. */
+START_TEST(a_worker_that_is_refused_asks_seldom)
+{
+    char *path = str_path(unit_dir(), "uplink"), *address = str_fmt("unix:%s", path);
+    struct error err;
+    int listener = socket_listen(address, &err), came;
+    struct uplink *u;
+
+    ck_assert_msg(listener >= 0, "%s", err.msg);
+    setenv("DISTILLD_UPLINK", path, 1);
+    u = uplink_open("/no/such/metrics", 1);
+    came = refuse_all(listener, 2.2);
+    close(listener);
+    ck_assert_msg(came >= 1 && came <= 6, "it came %d times", came);
+    uplink_close(u, "failed");
+    free(address);
+    free(path);
+}
+END_TEST
+
 UNIT_MAIN(the_rank_that_holds_up_the_others_is_named, time_that_nobody_watched_does_not_count,
           a_rank_that_speaks_again_is_well, only_the_end_or_the_lease_proves_that_a_rank_is_dead,
           a_rank_tells_where_it_stands, a_rank_leaves_in_peace, a_rank_without_the_token_is_refused,
           a_rank_that_hears_nothing_ends, a_rank_that_was_away_writes_nothing,
-          a_rank_in_whose_place_another_has_begun_writes_nothing)
+          a_rank_in_whose_place_another_has_begun_writes_nothing,
+          a_worker_that_is_refused_asks_seldom)

@@ -97,6 +97,16 @@ expect "the newest checkpoint" "$(ls "$tmp/short/checkpoints" | tail -1)" step-0
 status=$?
 [ $status = 2 ] && grep -q 'another job' "$tmp/log" || { cat "$tmp/log"; fail "--resume from another job: status $status"; }
 same "$tmp/out" "$tmp/again" "a refused --resume"
+# Nor does a run go back behind a checkpoint that is pinned, and nobody takes that away.
+cp -r "$tmp/out" "$tmp/pinned"
+touch "$tmp/pinned/checkpoints/step-000000004.pinned"
+for how in never "$tmp/pinned/checkpoints/step-000000003.safetensors"; do
+    ! "$worker" train "$tmp/job.json" --out "$tmp/pinned" --resume "$how" >"$tmp/log" 2>&1 && grep -q 'step 4 is pinned' "$tmp/log" ||
+        { cat "$tmp/log"; fail "--resume $how behind a pinned checkpoint"; }
+    same "$tmp/out" "$tmp/pinned" "refused to go back behind a pinned checkpoint"
+done
+run train "$tmp/job.json" --out "$tmp/pinned" --resume "$tmp/pinned/checkpoints/step-000000004.safetensors"
+same "$tmp/out" "$tmp/pinned" "gone on from a pinned checkpoint"
 # A checkpoint may lie elsewhere: its metrics do not, so the folder must have them up to there.
 "$worker" train "$tmp/job.json" --out "$tmp/fresh" --resume "$tmp/out/checkpoints/step-000000003.safetensors" >"$tmp/log" 2>&1
 status=$?

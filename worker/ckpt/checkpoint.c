@@ -224,61 +224,80 @@ static bool remove_file(char *take_path, struct error *err)
     return ok;
 }
 
+/* What is left of it goes, too. */
 static bool remove_step(const char *dir, int64_t step, struct error *err)
-{
-    /* The .json first, so that what is left of an interrupted removal does not count. */
-    return remove_file(path_of(dir, step, note_ext), err) &&
-           remove_file(path_of(dir, step, tensors_ext), err) &&
-           remove_file(path_of(dir, step, PINNED_EXT), err);
-}
-
-/* Somebody may pin it at any moment, or remove it: then it is left to them. */
-static bool take_note(const char *dir, int64_t step, bool *taken, struct error *err)
 {
     char *name = str_fmt("step-%09" PRId64, step);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct error why;
-    bool ok = fd >= 0 || err_set(err, ERR_IO, "open %s: %s", dir, strerror(errno));
+    bool ok = fd >= 0 ? pinned_remove(fd, name, err) : err_set(err, ERR_IO, "%s", strerror(errno));
 
-    *taken = ok && pinned_remove_note(fd, name, &why);
-    if (ok && !*taken && why.code != ERR_CONFLICT && why.code != ERR_NOT_FOUND)
-        ok = err_set(err, why.code, "%s: %s", dir, why.msg);
     if (fd >= 0)
         close(fd);
     free(name);
+    return ok || err_wrap(err, "%s", dir);
+}
+
+/* Somebody else has removed it. */
+static bool is_gone(const struct error *err)
+{
+    return err->code == ERR_NOT_FOUND;
+}
+
+static bool is_whole(const struct found *s)
+{
+    return s->tensors && s->note;
+}
+
+static bool refuse_pinned(const struct folder *f, const char *dir, int64_t step, struct error *err)
+{
+    for (size_t i = 0; i < f->steps.n; i++)
+        if (f->steps.at[i].step > step && f->steps.at[i].pinned && is_whole(&f->steps.at[i]))
+            return err_set(err, ERR_CONFLICT,
+                           "%s: the checkpoint of step %" PRId64
+                           " is pinned, so that the run cannot go back behind it; unpin it (remove "
+                           "step-%09" PRId64 PINNED_EXT ") or use another folder",
+                           dir, f->steps.at[i].step, f->steps.at[i].step);
+    return true;
+}
+
+bool checkpoint_drop_after(const char *dir, int64_t step, enum checkpoint_later later,
+                           struct error *err)
+{
+    struct folder f;
+    struct error why = {0};
+    bool ok = folder_read(&f, dir, err) &&
+              (later == CHECKPOINT_DAMAGED || refuse_pinned(&f, dir, step, err));
+
+    for (size_t i = 0; ok && i < f.steps.n; i++)
+        if (f.steps.at[i].step > step && !remove_step(dir, f.steps.at[i].step, &why))
+            ok = is_gone(&why) || (later == CHECKPOINT_DAMAGED && why.code == ERR_CONFLICT) ||
+                 err_set(err, why.code, "%s", why.msg);
+    folder_free(&f);
     return ok;
 }
 
-bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err)
+/* What is pinned by now, is gone, or is held by somebody stays for the next time. */
+static bool is_left(const struct error *err)
 {
-    struct folder f;
-    bool ok = folder_read(&f, dir, err);
-
-    for (size_t i = 0; ok && i < f.steps.n; i++)
-        if (f.steps.at[i].step > step)
-            ok = remove_step(dir, f.steps.at[i].step, err);
-    folder_free(&f);
-    return ok;
+    return is_gone(err) || err->code == ERR_CONFLICT || err->code == ERR_BUSY;
 }
 
 bool checkpoint_prune(const char *dir, int keep, struct error *err)
 {
     struct folder f;
+    struct error why = {0};
     bool ok = folder_read(&f, dir, err);
     int kept = 0;
 
     for (size_t i = 0; ok && i < f.leftovers.n; i++)
         ok = remove_file(str_path(dir, f.leftovers.at[i]), err);
     for (size_t i = 0; ok && i < f.steps.n; i++) {
-        struct found s = f.steps.at[i];
-        bool whole = s.tensors && s.note, goes = true;
+        const struct found *s = &f.steps.at[i];
 
-        if (whole && (s.pinned || kept++ < keep))
+        if (is_whole(s) && (s->pinned || kept++ < keep))
             continue;
-        if (whole)
-            ok = take_note(dir, s.step, &goes, err);
-        if (ok && goes)
-            ok = remove_step(dir, s.step, err);
+        ok = remove_step(dir, s->step, &why) || is_left(&why) ||
+             err_set(err, why.code, "%s", why.msg);
     }
     folder_free(&f);
     return ok;

@@ -28,9 +28,16 @@ bool checkpoint_newest(const char *dir, struct checkpoint *out,
 bool checkpoint_open(const char *path, struct checkpoint *out, struct error *err);
 void checkpoint_close(struct checkpoint *c); /* a closed one is fine */
 
+/* Why there are later checkpoints than the one that a run goes on from. */
+enum checkpoint_later {
+    CHECKPOINT_DAMAGED,   /* they do not verify */
+    CHECKPOINT_NOT_WANTED /* the user has chosen this one, or none */
+};
 /* Removes every checkpoint of a later step than this one (-1: all): what a run that goes on from here will
- * write again, or must not find. */
-bool checkpoint_drop_after(const char *dir, int64_t step, struct error *err);
+ * write again, or must not find. One that is pinned (pinned.h) stays: damaged, until the run writes it again; else it is
+ * ERR_CONFLICT, because the next attempt would go on from it. */
+bool checkpoint_drop_after(const char *dir, int64_t step, enum checkpoint_later later,
+                           struct error *err);
 
 /* Removes all but the newest `keep`, those that are pinned (pinned.h), which do not count, and leftovers of interrupted
  * writes. Missing files are no error. */

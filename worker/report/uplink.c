@@ -274,6 +274,11 @@ static bool write_socket(struct uplink *u)
     return true;
 }
 
+static void pause_ms(int ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
+}
+
 /* One turn: what is new goes out, what came is read. */
 static void exchange(struct uplink *u)
 {
@@ -289,8 +294,12 @@ static void exchange(struct uplink *u)
         p.events |= POLLOUT;
     if (poll(&p, 1, u->out.len > CHUNK / 2 ? 10 : POLL_MS) < 0)
         return;
-    if (((p.revents & (POLLIN | POLLHUP | POLLERR)) && !read_socket(u)) || !write_socket(u))
-        disconnect(u);
+    if ((!(p.revents & (POLLIN | POLLHUP | POLLERR)) || read_socket(u)) && write_socket(u))
+        return;
+    /* Whoever refuses us now may do so for long. */
+    if (!u->welcome)
+        pause_ms(RETRY_MS);
+    disconnect(u);
 }
 
 static int64_t file_length(const char *path)
@@ -323,7 +332,7 @@ static void *run(void *arg)
         else if (closing)
             break; /* nobody to tell; the daemon reads the file when it is back */
         else
-            nanosleep(&(struct timespec){0, RETRY_MS * 1000000L}, NULL);
+            pause_ms(RETRY_MS);
     }
     if (u->welcome) {
         post_progress(u);
