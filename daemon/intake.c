@@ -7,6 +7,7 @@
 #include "daemon/db.h"
 #include "daemon/lifecycle.h"
 #include "daemon/problem.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -126,11 +127,20 @@ static void answer(struct request *r, void *arg)
     intake_drop(q);
 }
 
-static void admit(struct daemon *d, struct intake_request *q)
+static void admit(struct daemon *d, const request_list *list)
 {
-    for (size_t i = 0; i < q->jobs.n; i++)
-        lifecycle_admit(d, q->jobs.at[i]);
-    vec_free(&q->jobs);
+    struct buf log = buf_new(0);
+
+    for (size_t i = 0; i < list->n; i++) {
+        struct intake_request *q = list->at[i];
+
+        for (size_t k = 0; q->ok && k < q->jobs.n; k++)
+            lifecycle_admit(d, q->jobs.at[k], &log);
+        if (q->ok)
+            vec_free(&q->jobs);
+    }
+    log_flush(&log);
+    buf_free(&log);
 }
 
 static void on_turn(uv_timer_t *t)
@@ -140,9 +150,7 @@ static void on_turn(uv_timer_t *t)
 
     in->waiting = (request_list){0};
     store_all(in->daemon, &list);
-    for (size_t i = 0; i < list.n; i++)
-        if (list.at[i]->ok)
-            admit(in->daemon, list.at[i]);
+    admit(in->daemon, &list);
     for (size_t i = 0; i < list.n; i++)
         http_release(list.at[i]->r);
     vec_free(&list);

@@ -59,13 +59,13 @@ bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], ui
            note_change(d, j, event, j->created_ms, err);
 }
 
-void lifecycle_admit(struct daemon *d, struct job *take_job)
+void lifecycle_admit(struct daemon *d, struct job *take_job, struct buf *log)
 {
     struct job *j = take_job;
 
     d->submissions++;
-    log_info("job accepted job=%s kind=%s name=\"%s\"%s%s", j->id, j->kind, j->name,
-             j->origin.sweep[0] ? " sweep=" : "", j->origin.sweep);
+    log_add(log, LOG_LEVEL_INFO, "job accepted job=%s kind=%s name=\"%s\"%s%s", j->id, j->kind,
+            j->name, j->origin.sweep[0] ? " sweep=" : "", j->origin.sweep);
     free(j->written); /* it is on disk */
     j->written = NULL;
     tell_state(d, j);
@@ -80,11 +80,14 @@ void lifecycle_admit(struct daemon *d, struct job *take_job)
 bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err)
 {
     char last[JOB_ID_SIZE];
+    struct buf log = buf_new(0);
 
     if (store_last_job_id(d->store, last, err) && store_begin(d->store, err) &&
         lifecycle_store(d, take_job, last, events_next_id(d->events), err) &&
         store_commit(d->store, err)) {
-        lifecycle_admit(d, take_job);
+        lifecycle_admit(d, take_job, &log);
+        log_flush(&log);
+        buf_free(&log);
         return true;
     }
     store_rollback(d->store);

@@ -8,8 +8,9 @@
 bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
                      struct error *err);
 /* When the transaction is committed: the daemon has the job; the caller may go on reading it unless it is over
- * already. Jobs in the order in which they were stored, so that their events have the ids they were stored under. */
-void lifecycle_admit(struct daemon *d, struct job *take_job);
+ * already. Jobs in the order in which they were stored, so that their events have the ids they were stored under.
+ * What is logged is added to `log` (log_add). */
+void lifecycle_admit(struct daemon *d, struct job *take_job, struct buf *log);
 /* Both, for one job: true once it is on disk. */
 bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err);
 

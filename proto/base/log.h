@@ -3,6 +3,8 @@
 #ifndef PROTO_BASE_LOG_H
 #define PROTO_BASE_LOG_H
 
+#include "proto/base/buf.h"
+
 enum log_level {
     LOG_LEVEL_DEBUG,
     LOG_LEVEL_INFO,
@@ -13,6 +15,12 @@ enum log_level {
 /* Lines below this level are dropped. Default: info. */
 void log_set_level(enum log_level level);
 void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Of lines that come together: keeps them, and writes many of them by one call of the kernel. The last ones at
+ * log_flush, after which `lines` is empty. */
+void log_add(struct buf *lines, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void log_flush(struct buf *lines);
 
 #define log_debug(...) log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_LEVEL_INFO, __VA_ARGS__)
