@@ -56,20 +56,71 @@ static bool store_jobs(struct daemon *d, struct intake_request *q, struct place 
 }
 
 /* One that cannot be stored leaves nothing, and the others as they are. */
-static void store_one(struct daemon *d, struct intake_request *q, struct place *p)
+static bool store_apart(struct daemon *d, struct intake_request *q, struct place *p)
 {
     struct db *db = store_state(d->store);
     const struct place before = *p;
 
-    q->ok = db_part_begin(db, &q->err);
-    if (!q->ok)
-        return;
-    q->ok = store_jobs(d, q, p, &q->err) && db_part_end(db, &q->err);
-    if (q->ok)
-        return;
+    if (!db_part_begin(db, &q->err))
+        return false;
+    if (store_jobs(d, q, p, &q->err) && db_part_end(db, &q->err))
+        return true;
     db_part_undo(db);
     q->r->audited = 0;
     *p = before;
+    return false;
+}
+
+/* As if none of them had been tried. */
+static void forget_all(request_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct intake_request *q = list->at[i];
+
+        free(q->text);
+        free(q->location);
+        q->text = q->location = NULL;
+        q->r->audited = 0;
+        q->ok = true;
+    }
+}
+
+/* Each for itself, or all or none. False when the transaction has ended early, by one of them: then none is stored. */
+static bool store_each(struct daemon *d, request_list *list, bool apart, struct error *err)
+{
+    struct place p = {.event = events_next_id(d->events)};
+
+    if (!store_last_job_id(d->store, p.last, err))
+        return false;
+    for (size_t i = 0; i < list->n; i++) {
+        struct intake_request *q = list->at[i];
+
+        q->ok = apart ? store_apart(d, q, &p) : store_jobs(d, q, &p, &q->err);
+        if (!q->ok && (!apart || !db_in_transaction(store_state(d->store)))) {
+            *err = q->err;
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool store_together(struct daemon *d, request_list *list, bool apart, struct error *err)
+{
+    forget_all(list);
+    if (store_begin(d->store, err) && store_each(d, list, apart, err) &&
+        store_commit(d->store, err))
+        return true;
+    store_rollback(d->store);
+    return false;
+}
+
+static bool all_ok(const request_list *list)
+{
+    size_t i = 0;
+
+    while (i < list->n && list->at[i]->ok)
+        i++;
+    return i == list->n;
 }
 
 static void refuse_all(request_list *list, const struct error *err)
@@ -82,32 +133,15 @@ static void refuse_all(request_list *list, const struct error *err)
         }
 }
 
-/* False when the transaction has ended early, by one of them: then none of them is stored. */
-static bool store_each(struct daemon *d, request_list *list, struct error *err)
-{
-    struct place p = {.event = events_next_id(d->events)};
-
-    if (!store_last_job_id(d->store, p.last, err))
-        return false;
-    for (size_t i = 0; i < list->n; i++) {
-        store_one(d, list->at[i], &p);
-        if (!db_in_transaction(store_state(d->store))) {
-            *err = list->at[i]->err;
-            return false;
-        }
-    }
-    return true;
-}
-
+/* What it takes to undo one of them costs more than to store it, and hardly ever is one refused as late as here. So
+ * they are tried without, and once more with it when one was. */
 static void store_all(struct daemon *d, request_list *list)
 {
     struct error err;
 
-    for (size_t i = 0; i < list->n; i++)
-        list->at[i]->ok = true;
-    if (store_begin(d->store, &err) && store_each(d, list, &err) && store_commit(d->store, &err))
+    if (store_together(d, list, false, &err) ||
+        (list->n > 1 && !all_ok(list) && store_together(d, list, true, &err)))
         return;
-    store_rollback(d->store);
     refuse_all(list, &err);
 }
 
