@@ -180,7 +180,7 @@ static const char *const metrics_scripts[] = {
 };
 
 enum {
-    STATE_WHOLE_OF = 14 /* scripts */
+    STATE_WHOLE_OF = 15 /* scripts */
 };
 
 /* As SQLite has it in the end (sqlite_schema), to the letter: a test compares. */
@@ -206,7 +206,9 @@ static const char state_whole[] =
     " project TEXT NOT NULL DEFAULT 'default', preempt INTEGER NOT NULL DEFAULT 0,"
     " preemptible INTEGER NOT NULL DEFAULT 0, min_runtime_ms INTEGER NOT NULL DEFAULT 0,"
     " yield_for TEXT NOT NULL DEFAULT '', sweep TEXT, ranks_min INTEGER NOT NULL DEFAULT 0,"
-    " ranks_max INTEGER NOT NULL DEFAULT 0, trace TEXT NOT NULL DEFAULT '') STRICT;"
+    " ranks_max INTEGER NOT NULL DEFAULT 0, trace TEXT NOT NULL DEFAULT '',"
+    " behind INTEGER NOT NULL DEFAULT 0, turn INTEGER NOT NULL DEFAULT 0,"
+    " cloned_from TEXT NOT NULL DEFAULT '', written TEXT) STRICT;"
     "CREATE INDEX job_state ON job(state, seq);"
     "CREATE TABLE attempt("
     "  job TEXT NOT NULL REFERENCES job(id), number INTEGER NOT NULL,"
