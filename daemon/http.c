@@ -21,6 +21,7 @@ enum {
     TURNS = 4,          /* of MHD_run in one turn of the loop, which others share */
     LONG_ROUND_MS = 5,  /* of all streams */
     SWEEP_MS = 1000,    /* between looks for connections that are late */
+    ANSWER_SWEEPS = 8,  /* looks at a connection whose answer is on its way: one in so many */
     PARTING_MS = 2000   /* for answers that are under way when the server stops */
 };
 
@@ -166,12 +167,20 @@ static void refuse_late(const struct conn *n)
     free(text);
 }
 
+/* An answer is late after minutes only: a call of the kernel for each of thousands of streams need not be every second. */
+static bool is_turn_of(const struct http *h, const struct conn *n)
+{
+    return n->step == CONN_ANSWER && ((unsigned)n->fd + h->sweeps) % ANSWER_SWEEPS == 0;
+}
+
 static void look_at(struct http *h, struct conn *n, int64_t now)
 {
     int unsent = 0;
 
-    ioctl(n->fd, SIOCOUTQ, &unsent);
-    conn_note_unsent(n, unsent, now);
+    if (is_turn_of(h, n)) {
+        ioctl(n->fd, SIOCOUTQ, &unsent);
+        conn_note_unsent(n, unsent, now);
+    }
     if (!conn_is_late(&h->conns, n, now))
         return;
     if (n->step != CONN_ANSWER && !h->tls)
@@ -180,16 +189,34 @@ static void look_at(struct http *h, struct conn *n, int64_t now)
     conn_enter(n, CONN_ANSWER, now);
 }
 
+/* Nobody else would notice that the peer of a suspended stream has gone. All are asked about by one call. */
+static void resume_dead(struct http *h)
+{
+    VEC(struct pollfd) fds = {0};
+    VEC(struct http_stream *) streams = {0};
+
+    for (struct http_stream *s = h->streams; s; s = s->next)
+        if (http_stream_is_apart(s)) {
+            vec_push(&fds, (struct pollfd){.fd = s->fd, .events = POLLRDHUP});
+            vec_push(&streams, s);
+        }
+    if (fds.n && poll(fds.at, fds.n, 0) > 0)
+        for (size_t i = 0; i < fds.n; i++)
+            if (fds.at[i].revents)
+                http_stream_resume(streams.at[i]);
+    vec_free(&fds);
+    vec_free(&streams);
+}
+
 static void on_sweep(uv_timer_t *t)
 {
     struct http *h = t->data;
     int64_t now = http_now_ms();
 
+    h->sweeps++;
     for (struct conn *n = h->conns.first; n; n = n->next)
         look_at(h, n, now);
-    for (struct http_stream *s = h->streams; s; s = s->next)
-        if (s->suspended && http_stream_is_dead(s))
-            http_stream_resume(s);
+    resume_dead(h);
     /* Out of descriptors it stops listening, and begins again when it is run after some came free; nothing
      * wakes us for that. */
     http_turn(h);

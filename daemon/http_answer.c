@@ -212,11 +212,9 @@ void http_stream_ask(struct http_stream *s)
         http_stream_resume(s);
 }
 
-bool http_stream_is_dead(const struct http_stream *s)
+bool http_stream_is_apart(const struct http_stream *s)
 {
-    char byte;
-
-    return is_plain(s) && recv(s->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return s->suspended && is_plain(s);
 }
 
 static void on_stream_free(void *arg)

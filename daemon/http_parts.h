@@ -19,6 +19,7 @@ struct http {
     int64_t rested_ms; /* when streams may be asked again: see on_wake */
     int open_handles;
     unsigned idle_spins;
+    unsigned sweeps; /* so far */
     bool stopping;
     bool tls;
     char said[200]; /* by libmicrohttpd, the last time */
@@ -74,8 +75,8 @@ void http_turn(struct http *h);
 
 /* Asks a suspended stream, which goes on if there is something. */
 void http_stream_ask(struct http_stream *s);
-/* The peer of a suspended stream has gone; nobody else would notice. */
-bool http_stream_is_dead(const struct http_stream *s);
+/* It is suspended, and libmicrohttpd has no part in what is sent: its socket may be looked at. */
+bool http_stream_is_apart(const struct http_stream *s);
 void http_stream_resume(struct http_stream *s);
 
 /* libmicrohttpd's callbacks for requests. */
