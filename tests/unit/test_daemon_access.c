@@ -1020,58 +1020,95 @@ static int submit_named(const struct sockaddr_in *a, const char *name)
     return fd;
 }
 
+enum {
+    GROUP = 3
+};
+
+/* Three submissions that come together; what stores the second one raises so. Gives their answers, to be freed, and how
+ * many jobs there are then. */
+static int64_t submit_group(struct daemon *d, const char *raise, struct buf answers[GROUP])
+{
+    static const char *const names[GROUP] = {"first", "bad", "last"};
+    char *sql = str_fmt("CREATE TRIGGER ends BEFORE INSERT ON job WHEN new.name='bad' BEGIN"
+                        " SELECT raise(%s, 'no room'); END",
+                        raise);
+    int64_t counts[JOB_STATE_COUNT];
+    int fds[GROUP];
+    struct sockaddr_in a;
+    struct error err;
+
+    d->paused = true;
+    catalog_init(&d->catalog);
+    catalog_add(&d->catalog, CATALOG_MODELS, (struct catalog_entry){.name = "resnet8"});
+    catalog_add(&d->catalog, CATALOG_DATA, (struct catalog_entry){.name = "idx"});
+    catalog_add(&d->catalog, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = "sgd"});
+    catalog_add(&d->catalog, CATALOG_SCHEDULES, (struct catalog_entry){.name = "multistep"});
+    intake_open(d);
+    a = rig_serve(d);
+    ck_assert_ok(run_sql(d, sql, &err), err);
+    free(sql);
+    for (size_t i = 0; i < GROUP; i++)
+        fds[i] = submit_named(&a, names[i]);
+    rig_turn(d);
+    for (size_t i = 0; i < GROUP; i++) {
+        answers[i] = buf_new(0);
+        rig_receive(fds[i], &answers[i]);
+        close(fds[i]);
+    }
+    ck_assert_ok(store_job_counts(d->store, counts, &err), err);
+    return counts[JOB_QUEUED];
+}
+
+static void close_group(struct daemon *d, struct buf answers[GROUP])
+{
+    for (size_t i = 0; i < GROUP; i++)
+        buf_free(&answers[i]);
+    hang_up(d);
+    rig_close(d);
+    intake_free(d);
+    catalog_free(&d->catalog);
+}
+
 /* A full disk may end a transaction at any statement: those before it are undone, those after it would be committed
  * one by one. */
 START_TEST(what_is_acknowledged_of_a_group_is_stored)
 {
-    static const char *const names[] = {"first", "bad", "last"};
-    struct buf answers[ARRAY_LEN(names)];
-    int fds[ARRAY_LEN(names)];
-    struct sockaddr_in a;
+    struct buf answers[GROUP];
     struct json *rows;
-    struct error err;
     struct daemon d;
 
     rig_open(&d, "group", 64);
-    d.paused = true;
-    catalog_init(&d.catalog);
-    catalog_add(&d.catalog, CATALOG_MODELS, (struct catalog_entry){.name = "resnet8"});
-    catalog_add(&d.catalog, CATALOG_DATA, (struct catalog_entry){.name = "idx"});
-    catalog_add(&d.catalog, CATALOG_OPTIMIZERS, (struct catalog_entry){.name = "sgd"});
-    catalog_add(&d.catalog, CATALOG_SCHEDULES, (struct catalog_entry){.name = "multistep"});
-    intake_open(&d);
-    a = rig_serve(&d);
-    ck_assert_ok(run_sql(&d,
-                         "CREATE TRIGGER ends BEFORE INSERT ON job WHEN new.name='bad' BEGIN"
-                         " SELECT raise(ROLLBACK, 'no room'); END",
-                         &err),
-                 err);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        fds[i] = submit_named(&a, names[i]);
-    rig_turn(&d);
-    {
-        int64_t counts[JOB_STATE_COUNT];
-
-        ck_assert_ok(store_job_counts(d.store, counts, &err), err);
-        ck_assert_msg(counts[JOB_QUEUED] == 0 && d.active.n == 0, "%d jobs are stored, %zu known",
-                      (int)counts[JOB_QUEUED], d.active.n);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        answers[i] = buf_new(0);
-        rig_receive(fds[i], &answers[i]);
+    ck_assert_int_eq(submit_group(&d, "ROLLBACK", answers), 0);
+    ck_assert_uint_eq(d.active.n, 0);
+    for (size_t i = 0; i < GROUP; i++)
         ck_assert_msg(strstr(buf_text(&answers[i]), " 503 ") &&
                           strstr(buf_text(&answers[i]), "no room"),
-                      "%s: %s", names[i], buf_text(&answers[i]));
-        buf_free(&answers[i]);
-        close(fds[i]);
-    }
+                      "%zu: %s", i, buf_text(&answers[i]));
     rows = audit_of(&d);
     ck_assert_uint_eq(js_len(rows), 0);
     js_free(rows);
-    hang_up(&d);
-    rig_close(&d);
-    intake_free(&d);
-    catalog_free(&d.catalog);
+    close_group(&d, answers);
+}
+END_TEST
+
+START_TEST(one_that_is_refused_leaves_the_others_of_its_group)
+{
+    struct buf answers[GROUP];
+    struct json *rows;
+    struct daemon d;
+
+    rig_open(&d, "others", 64);
+    ck_assert_int_eq(submit_group(&d, "ABORT", answers), GROUP - 1);
+    ck_assert_uint_eq(d.active.n, GROUP - 1);
+    for (size_t i = 0; i < GROUP; i++)
+        ck_assert_msg(strstr(buf_text(&answers[i]), i == 1 ? " 503 " : " 202 "), "%zu: %s", i,
+                      buf_text(&answers[i]));
+    for (size_t i = 0; i < GROUP - 1; i++)
+        ck_assert_ptr_nonnull(strstr(buf_text(&answers[2 * i]), d.active.at[i]->job->id));
+    rows = audit_of(&d);
+    ck_assert_uint_eq(js_len(rows), GROUP - 1);
+    js_free(rows);
+    close_group(&d, answers);
 }
 END_TEST
 
@@ -1381,7 +1418,8 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           nothing_exists_of_other_projects, what_is_the_projects_own_is_there,
           models_do_not_tell_of_others_jobs, a_job_goes_into_the_project_of_its_token,
           what_is_read_is_the_projects_own_or_data, who_needs_a_job_is_not_told_to_others,
-          news_reach_their_own_project_alone, each_change_is_in_the_audit_log_with_its_caller,
+          one_that_is_refused_leaves_the_others_of_its_group, news_reach_their_own_project_alone,
+          each_change_is_in_the_audit_log_with_its_caller,
           a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
           a_trace_is_taken_up_if_it_is_one, a_row_says_of_which_trace_it_is,
           what_is_acknowledged_of_a_group_is_stored, every_change_of_a_row_breaks_the_chain_there,
