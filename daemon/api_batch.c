@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/body.h"
 #include "daemon/intake.h"
@@ -122,7 +123,7 @@ void api_batch_begin(struct daemon *d, struct request *r)
         r->body.max = BATCH_BYTES;
 }
 
-void api_job_batch(struct daemon *d, struct request *r)
+static void take_batch(struct daemon *d, struct request *r)
 {
     static const struct member members[] = {{"jobs", JS_ARRAY, true, is_batch},
                                             {"atomic", JS_BOOL, false, NULL}};
@@ -149,4 +150,9 @@ void api_job_batch(struct daemon *d, struct request *r)
     }
     refuse(r, b, q->jobs.n);
     intake_drop(q);
+}
+
+void api_job_batch(struct daemon *d, struct request *r)
+{
+    abilities_then(d, r, take_batch);
 }

@@ -123,16 +123,30 @@ static void reply_list(struct request *r, const struct call *c)
     reply_json(r, 200, answer);
 }
 
+/* Jobs of a sweep that was removed go after it. */
+static bool goes_with_sweep(struct daemon *d, const struct job *j)
+{
+    struct job *sweep = j->origin.sweep[0] ? store_job_get(d->store, j->origin.sweep, NULL) : NULL;
+    const bool goes = j->origin.sweep[0] && !sweep;
+
+    job_destroy(sweep);
+    return goes;
+}
+
 /* Whoever looks for what is old leaves the job from now on. False: it is gone already, and the answer was given. */
 static bool keep_job(struct call *c, struct request *r)
 {
     struct job *owned;
     const struct job *j = api_job_of(c->daemon, r, &owned);
+    const bool goes = j && goes_with_sweep(c->daemon, j);
 
-    if (j)
+    if (goes)
+        problem_reply(r, "gone", NULL, "the job is being removed with its sweep %s",
+                      j->origin.sweep);
+    else if (j)
         gc_spare(c->daemon, j);
     job_destroy(owned);
-    return j != NULL;
+    return j && !goes;
 }
 
 static void done(struct request *r, void *arg)
@@ -169,10 +183,10 @@ static bool may(const struct call *c, struct error *err)
     return c->action != REMOVE || c->over || !is_newest(c, c->one) || say_needed(c, err);
 }
 
-/* It asks for nothing new. */
+/* It asks for nothing new. A pin is made anew, whoever made the mark that is seen: it may not be on disk yet. */
 static bool is_so(const struct call *c)
 {
-    return c->action == SHOW || (c->action != REMOVE && c->one->pinned == (c->action == PIN));
+    return c->action == SHOW || (c->action == UNPIN && !c->one->pinned);
 }
 
 static void looked(struct request *r, void *arg)

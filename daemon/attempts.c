@@ -329,7 +329,8 @@ void attempts_launch(struct daemon *d, struct active *a)
         log_error("job=%s error=\"%s\"", a->job->id, err.msg);
 }
 
-/* A shim that is not known, because a newer release wrote who it is, passes nothing on: all of the attempt get the signal. */
+/* A shim that is not known, because a newer release wrote who it is, passes nothing on: all of the attempt get the
+ * signal. */
 static void signal_all(const struct job *j, int number, const struct error *why)
 {
     char *id = str_fmt("%s.%" PRId64, j->id, j->attempt);
@@ -349,7 +350,7 @@ static void signal_shim(struct daemon *d, struct active *a, int number)
 
     if (attempt_read_owner(dir, &owner, &err))
         process_signal(&owner.shim, number);
-    else if (err.code != ERR_NOT_FOUND) /* then it has not come so far yet */
+    else if (number == SIGTERM && err.code != ERR_NOT_FOUND && err.code != ERR_IO)
         signal_all(a->job, number, &err);
     free(dir);
 }

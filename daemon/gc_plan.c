@@ -115,22 +115,38 @@ static void free_names(names *n)
     vec_free(n);
 }
 
-/* The names in a folder below STATE, sorted; none where it is not there, or no folder. */
-static names list_folder(const struct scan *s, const char *path)
+static bool read_names(DIR *dir, names *n)
 {
-    int fd = daemon_open_below(s->state, path, NULL);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     const struct dirent *e;
-    names n = {0};
 
-    if (fd >= 0 && !dir)
-        close(fd);
-    while (dir && (e = readdir(dir)))
+    for (errno = 0; (e = readdir(dir)); errno = 0)
         if (e->d_name[0] != '.')
-            vec_push(&n, str_dup(e->d_name));
+            vec_push(n, str_dup(e->d_name));
+    return errno == 0;
+}
+
+/* The names in a folder below STATE, sorted; none where it is not there. False when it cannot be read. */
+static bool read_folder(const struct scan *s, const char *path, names *n)
+{
+    struct error err;
+    int fd = daemon_open_below(s->state, path, &err);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    bool ok = dir ? read_names(dir, n) : fd < 0 && err.code == ERR_NOT_FOUND;
+
     if (dir)
         closedir(dir);
-    sort_names(&n);
+    else if (fd >= 0)
+        close(fd);
+    sort_names(n);
+    return ok;
+}
+
+/* Those that can be read. */
+static names list_folder(const struct scan *s, const char *path)
+{
+    names n = {0};
+
+    read_folder(s, path, &n);
     return n;
 }
 
@@ -241,11 +257,12 @@ static bool is_pinned(const names *n, const char *step)
     return is_whole(n, step) && has(n, step, PINNED_EXT);
 }
 
+/* What cannot be looked at may be pinned. */
 static bool has_pinned(const struct scan *s, const char *id)
 {
     char *folder = str_fmt("jobs/%s/out/checkpoints", id);
-    names n = list_folder(s, folder);
-    bool found = false;
+    names n = {0};
+    bool found = !read_folder(s, folder, &n);
 
     for (size_t i = 0; !found && i < n.n; i++) {
         char *step = str_ends(n.at[i], PINNED_EXT) ? step_of(n.at[i]) : NULL;

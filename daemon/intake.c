@@ -17,6 +17,7 @@ struct intake {
     struct daemon *daemon;
     uv_timer_t timer; /* the next turn of the loop */
     request_list waiting;
+    bool refused; /* one of the last group was */
 };
 
 void intake_drop(struct intake_request *q)
@@ -133,16 +134,19 @@ static void refuse_all(request_list *list, const struct error *err)
         }
 }
 
-/* What it takes to undo one of them costs more than to store it, and hardly ever is one refused as late as here. So
- * they are tried without, and once more with it when one was. */
-static void store_all(struct daemon *d, request_list *list)
+/* What it takes to undo one of them costs more than to store it, and mostly none is refused as late as here. So they are
+ * tried without, and once more with it when one was. Whoever goes on asking beyond a quota makes the others pay once. */
+static void store_all(struct intake *in, request_list *list)
 {
+    struct daemon *d = in->daemon;
+    const bool apart = in->refused && list->n > 1;
     struct error err;
+    bool stored = store_together(d, list, apart, &err) ||
+                  (!apart && list->n > 1 && !all_ok(list) && store_together(d, list, true, &err));
 
-    if (store_together(d, list, false, &err) ||
-        (list->n > 1 && !all_ok(list) && store_together(d, list, true, &err)))
-        return;
-    refuse_all(list, &err);
+    in->refused = list->n > 1 && !all_ok(list);
+    if (!stored)
+        refuse_all(list, &err);
 }
 
 /* -- Around it ---------------------------------------------------------------------------------------- */
@@ -183,7 +187,7 @@ static void on_turn(uv_timer_t *t)
     request_list list = in->waiting;
 
     in->waiting = (request_list){0};
-    store_all(in->daemon, &list);
+    store_all(in, &list);
     admit(in->daemon, &list);
     for (size_t i = 0; i < list.n; i++)
         http_release(list.at[i]->r);

@@ -159,15 +159,15 @@ static size_t known_in_heap(const struct replica *r)
 static bool compile_all(struct replica *r, tensor_fn teacher_tensor, void *arg, struct error *err)
 {
     const size_t before = mem_in_heap();
-    size_t grown, known;
+    size_t after, known;
 
     if (!compile_teacher(r, teacher_tensor, arg, err) || !compile_student(r, err))
         return false;
     list_plans(r);
-    grown = mem_in_heap() - before;
-    known = known_in_heap(r);
-    if (grown > known)
-        r->record_bytes = grown - known;
+    after = mem_in_heap();
+    known = before + known_in_heap(r);
+    if (after > known)
+        r->record_bytes = after - known;
     return true;
 }
 

@@ -42,10 +42,16 @@ export class Actions {
     ACTIONS.forEach((action, i) => show(this.buttons[i], action.when(job)));
   }
 
+  enable(enabled) {
+    for (const button of this.buttons)
+      button.disabled = !enabled;
+  }
+
   /* The event stream brings what comes of it. */
   async act({ method = "POST", path, question, then }) {
     if (!confirm(question))
       return;
+    this.enable(false);
     try {
       const answer = await send(method, jobPath(this.id, path));
 
@@ -54,6 +60,8 @@ export class Actions {
         location.hash = then(answer);
     } catch (error) {
       setText(this.said, error.message);
+    } finally {
+      this.enable(true);
     }
   }
 }

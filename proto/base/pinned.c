@@ -70,16 +70,16 @@ static bool lock_file(int fd, struct error *err)
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
     for (int i = 0; fcntl(fd, F_OFD_SETLK, &whole) != 0; i++) {
-        if (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP || errno == EINVAL)
+        if (errno == ENOSYS || errno == EOPNOTSUPP || errno == EINVAL)
             return err_set(err, ERR_UNSUPPORTED,
                            "a checkpoint cannot be pinned where files cannot be locked: %s",
                            strerror(errno));
-        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR && errno != ENOLCK)
             return err_set(err, ERR_IO, "lock the checkpoints: %s", strerror(errno));
         if (i == PATIENCE)
             return err_set(err, ERR_BUSY,
-                           "somebody else has held the lock of the checkpoints for %d s",
-                           PATIENCE / 1000);
+                           "the lock of the checkpoints could not be had for %d s: %s",
+                           PATIENCE / 1000, strerror(errno));
         nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
     }
     return true;
@@ -92,7 +92,8 @@ static int take_lock(int dir, struct error *err)
     int fd = openat(dir, lock_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
 
     if (fd < 0) {
-        err_set(err, ERR_IO, "open the lock of the checkpoints: %s", strerror(errno));
+        err_set(err, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO,
+                "open the lock of the checkpoints: %s", strerror(errno));
         return -1;
     }
     if (lock_file(fd, err))
@@ -133,8 +134,8 @@ int pinned_hold(int dir, const char *name, struct error *err)
     struct error why;
     int lock = take_lock(dir, &why);
 
-    /* Where nothing can be pinned, nothing has to be held. */
-    if (lock < 0 && why.code == ERR_UNSUPPORTED)
+    /* Where nothing can be pinned, nothing has to be held; and where there is no room for a file, removing makes some. */
+    if (lock < 0 && (why.code == ERR_UNSUPPORTED || why.code == ERR_FULL))
         lock = fcntl(dir, F_DUPFD_CLOEXEC, 0);
     if (lock < 0) {
         err_set(err, why.code, "%s", why.msg);

@@ -4,7 +4,7 @@
  *
  * Rank 0 of the newest attempt alone writes the .safetensors and then the .json, the daemon alone makes the mark and takes
  * it away, and several remove, in several processes: rank 0 when it rotates or goes on from an earlier step, the daemon for
- * a user or a collection. So whoever makes a mark or removes a file holds the lock of the folder meanwhile: a mark is made
+ * a user or a collection. So whoever makes a mark or removes a file of a checkpoint holds the lock of the folder meanwhile: a mark is made
  * only beside both files, and nothing is removed beside a mark. What decides is the one call that makes the mark. Before
  * it nothing was promised; after it nobody begins to remove, and nobody is in the middle of it. A holder that is killed
  * lets go of the lock and leaves nothing to be brought back: the .json goes first, and what is left without it neither
@@ -25,7 +25,8 @@
 int64_t pinned_step(const char *file, const char *ext);
 
 /* Makes the mark of a checkpoint in the folder `dir`. ERR_NOT_FOUND: it has been removed. ERR_BUSY, here as in the others:
- * somebody holds the lock for long, perhaps because he was stopped. ERR_UNSUPPORTED: the file system has no locks. */
+ * somebody holds the lock for long, perhaps because he was stopped. ERR_UNSUPPORTED: the file system has no locks.
+ * ERR_FULL: there is no room for the mark, or for the lock. */
 bool pinned_mark(int dir, const char *name, struct error *err);
 
 /* The lock, under which any file of the checkpoint may be removed: close() it soon. -1 with ERR_CONFLICT: it is pinned. */

@@ -27,6 +27,8 @@ wait_work() { # NUMBER STEPS
     within 20 has_steps "$id" $((went_on_from + $2)) || fail "attempt $1 makes no progress"
 }
 
+launcher=$("$builddir/distill-shim" --print-mpirun -- true)
+
 # Kills one process of the running attempt once STEPS are done, and waits for the next attempt.
 strike() { # ATTEMPT STEPS PIDS...
     local memory='' p
@@ -34,6 +36,7 @@ strike() { # ATTEMPT STEPS PIDS...
     for p in $(pids_of worker); do
         memory+=$(grep -o '/dev/shm/vader_segment[^ ]*' "/proc/$p/maps" | sort -u)$'\n'
     done
+    [[ $memory == */vader* || $launcher == *mpich* ]] || fail "the ranks share no memory that could be left"
     # shellcheck disable=SC2046
     kill -9 $("${@:3}")
     within 20 begun $(($1 + 1)) || fail "no attempt after attempt $1: $(get "/api/v1/jobs/$id" .)"

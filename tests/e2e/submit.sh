@@ -253,5 +253,18 @@ ctl submit "$tmp/one.json" "$tmp/two.json" >"$tmp/ids" || fail "several files: $
 job '.train.epochs = -1' >"$tmp/bad.json"
 ctl submit "$tmp/one.json" "$tmp/bad.json" >"$tmp/ids" 2>"$tmp/err" && fail "a bad file among several"
 grep -q 'jobs/1/train/epochs' "$tmp/err" && [ "$(jobs_now)" = $((n + 3)) ] || fail "a bad file: $(cat "$tmp/err")"
+kill_daemon
+
+# What the worker can do is not known yet at the very first start: whatever is submitted then waits, to be judged by it.
+cat >"$tmp/slow-worker" <<W
+#!/bin/bash
+[ "\$1" != catalog ] || sleep 2
+exec "$builddir/distill-worker" "\$@"
+W
+chmod +x "$tmp/slow-worker"
+start_daemon --worker "$tmp/slow-worker"
+post_batch "$(job | jq -c '{jobs: [.student.model = "resnet999"]}')"
+problem 422 invalid "a batch before the worker's answer"
+[ "$(body '.errors[0].pointer')" = '#/jobs/0/student/model' ] || fail "a batch before the worker's answer: $text"
 problems_are_whole
 kill_daemon
