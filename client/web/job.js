@@ -109,6 +109,7 @@ export class JobPage {
 
     if (!mine)
       return;
+    this.missing ||= kind === "purged";
     if (kind === "metric")
       this.onMetric(data);
     else if (kind === "log")
@@ -116,7 +117,7 @@ export class JobPage {
     else
       this.onJob();
     /* After these something may have been missed, or the job has made files. */
-    if (kind === "snapshot" || kind === "state" || kind === "end" || kind === "purged")
+    if (kind === "snapshot" || kind === "state" || kind === "end")
       this.load();
   }
 

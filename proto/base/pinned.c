@@ -78,7 +78,7 @@ static bool lock_file(int fd, struct error *err)
             return err_set(err, ERR_IO, "lock the checkpoints: %s", strerror(errno));
         if (i == PATIENCE)
             return err_set(err, ERR_BUSY,
-                           "the lock of the checkpoints could not be had for %d s: %s",
+                           "somebody else has held the lock of the checkpoints for %d s: %s",
                            PATIENCE / 1000, strerror(errno));
         nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
     }
