@@ -173,7 +173,7 @@ async function follow(reader, page, waiting, weights, student, diverging) {
   await page.goto(`${service.address}/#/`);
   await page.getByText("1 failed · 1 cancelled · 1 succeeded").waitFor();
   await seeModels(page, weights, student);
-  await reader.leave();
+  await reader.leave({ removed: true });
 }
 
 async function signIn(browser) {
