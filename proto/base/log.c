@@ -17,12 +17,9 @@ enum {
     LINE_MAX_BYTES = 4096 /* also of several lines at a time: pipes take no more in one piece */
 };
 
-/* A name that a user chose must not forge a line or steer a terminal. */
-static size_t make_line(char line[LINE_MAX_BYTES], enum log_level level, const char *fmt,
-                        va_list ap) __attribute__((format(printf, 3, 0)));
-
-static size_t make_line(char line[LINE_MAX_BYTES], enum log_level level, const char *fmt,
-                        va_list ap)
+__attribute__((format(printf, 3, 0))) static size_t make_line(char line[LINE_MAX_BYTES],
+                                                              enum log_level level, const char *fmt,
+                                                              va_list ap)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
     char when[CLOCK_TEXT];
@@ -35,6 +32,7 @@ static size_t make_line(char line[LINE_MAX_BYTES], enum log_level level, const c
     n += k < 0 ? 0 : (size_t)k;
     if (n > LINE_MAX_BYTES - 2)
         n = LINE_MAX_BYTES - 2;
+    /* A name that a user chose must not forge a line or steer a terminal. */
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
             line[i] = '?';
