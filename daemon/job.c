@@ -285,6 +285,7 @@ char *job_text(const struct job *job, bool with_spec)
     struct buf b = buf_new(0);
     struct jw w = jw_new(&b);
 
+    buf_reserve(&b, 1000 + (with_spec ? strlen(job->spec) : 0)); /* mostly enough */
     job_write(&w, NULL, job, with_spec);
     return buf_take(&b);
 }

@@ -7,6 +7,10 @@
 
 #include "proto/base/mem.h"
 
+enum {
+    FIRST_CAP = 64
+};
+
 struct buf buf_new(size_t max)
 {
     return (struct buf){.max = max};
@@ -25,36 +29,21 @@ void buf_reset(struct buf *b)
         b->data[0] = '\0';
 }
 
-/* Room for `more` bytes and the NUL. */
-static bool reserve(struct buf *b, size_t more)
+bool buf_reserve(struct buf *b, size_t more)
 {
-    size_t cap = b->cap ? b->cap : 64;
+    size_t cap = b->cap ? b->cap : FIRST_CAP;
 
     if (more > SIZE_MAX / 4 - b->len || (b->max && b->len + more > b->max))
         return false;
     while (cap < b->len + more + 1)
         cap *= 2;
+    if (b->max && cap > b->max + 1)
+        cap = b->max + 1;
     if (cap != b->cap) {
         b->data = mem_realloc(b->data, cap, 1);
         b->cap = cap;
     }
     return true;
-}
-
-bool buf_add(struct buf *b, const void *data, size_t len)
-{
-    if (!reserve(b, len))
-        return false;
-    if (len)
-        memcpy(b->data + b->len, data, len);
-    b->len += len;
-    b->data[b->len] = '\0';
-    return true;
-}
-
-bool buf_str(struct buf *b, const char *s)
-{
-    return buf_add(b, s, strlen(s));
 }
 
 bool buf_vfmt(struct buf *b, const char *fmt, va_list ap)
@@ -66,7 +55,7 @@ bool buf_vfmt(struct buf *b, const char *fmt, va_list ap)
 
     va_copy(again, ap);
     n = vsnprintf(text, sizeof(text), fmt, ap);
-    ok = n >= 0 && reserve(b, (size_t)n);
+    ok = n >= 0 && buf_reserve(b, (size_t)n);
     if (ok && (size_t)n < sizeof(text))
         memcpy(b->data + b->len, text, (size_t)n + 1);
     else if (ok)
@@ -108,8 +97,8 @@ char *buf_take(struct buf *b)
     char *text;
 
     if (!b->data)
-        reserve(b, 0);
-    text = b->data;
+        buf_reserve(b, 0);
+    text = mem_realloc(b->data, b->len + 1, 1); /* it may be kept for long */
     text[b->len] = '\0';
     b->data = NULL;
     buf_free(b);

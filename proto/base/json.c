@@ -312,28 +312,34 @@ static size_t int_text(int64_t v, char text[24])
 void js_write_int(int64_t v, struct buf *b)
 {
     char text[24];
+    const size_t n = int_text(v, text);
 
-    buf_add(b, text, int_text(v, text));
+    buf_add(b, text, n);
 }
 
-/* One with up to six decimals, as people write them: `v` is the double nearest to millionths / 10^6, because both
- * are exact and a division is rounded correctly. False for others, and where printf would write an exponent. */
-static bool short_text(double v, char text[40])
-{
-    const double of = fabs(v);
-    int64_t millionths, whole, part;
-    size_t len = 0;
+enum {
+    FIRST_POWER = 5
+};
 
-    if (!(of >= 1e-4 && of < 1e9))
+/* `v` is the double nearest to n / 10^k: both are exact up to 2^53 and 10^22, and a division is rounded correctly. */
+static bool is_quotient(double v, int k, int64_t *n)
+{
+    static const double powers[] = {1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+
+    *n = (int64_t)(v * powers[k - FIRST_POWER] + 0.5);
+    return (double)*n / powers[k - FIRST_POWER] == v;
+}
+
+/* One with up to six decimals, as people write them. */
+static bool decimal_text(double of, char *text)
+{
+    int64_t millionths, part;
+    size_t len;
+
+    if (!is_quotient(of, 6, &millionths))
         return false;
-    millionths = (int64_t)(of * 1e6 + 0.5);
-    if ((double)millionths / 1e6 != of)
-        return false;
-    whole = millionths / 1000000;
     part = millionths % 1000000;
-    if (v < 0)
-        text[len++] = '-';
-    len += int_text(whole, text + len);
+    len = int_text(millionths / 1000000, text);
     text[len++] = '.';
     for (int64_t unit = 100000; part || unit == 100000; unit /= 10) {
         text[len++] = (char)('0' + part / unit);
@@ -341,6 +347,32 @@ static bool short_text(double v, char text[40])
     }
     text[len] = '\0';
     return true;
+}
+
+/* A digit and an exponent, 1e-08, as people write tolerances. */
+static bool power_text(double of, char *text)
+{
+    int64_t digit;
+
+    for (int k = FIRST_POWER; k <= 15; k++)
+        if (is_quotient(of, k, &digit) && digit >= 1 && digit <= 9) {
+            memcpy(text, "0e-00", 6);
+            text[0] = (char)('0' + digit);
+            text[3] = (char)('0' + k / 10);
+            text[4] = (char)('0' + k % 10);
+            return true;
+        }
+    return false;
+}
+
+/* What is short, as printf would write it, which takes ten times as long. False for others. */
+static bool short_text(double v, char text[40])
+{
+    const double of = fabs(v);
+
+    if (v < 0)
+        *text++ = '-';
+    return of >= 1e-4 ? of < 1e9 && decimal_text(of, text) : power_text(of, text);
 }
 
 /* The fewest digits that read back. Whole numbers, which are many, need no search. */

@@ -12,6 +12,10 @@
 #include "proto/base/str.h"
 #include "proto/base/suggest.h"
 
+enum {
+    USUAL_TEXT = 2000 /* bytes of a job */
+};
+
 /* Where field f of message m lives. protobuf-c lays a message out as a plain struct and gives the
  * offsets in the descriptor; these are the only places that compute addresses from them. */
 static void *member(const ProtobufCMessage *m, unsigned offset)
@@ -558,6 +562,7 @@ char *pbjson_text(const ProtobufCMessage *m)
     struct buf b = buf_new(0);
     struct jw w = jw_new(&b);
 
+    buf_reserve(&b, USUAL_TEXT);
     write_message(m, NULL, &w);
     return buf_take(&b);
 }
