@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,14 +192,29 @@ static bool migrate(struct db *db, const struct db_schema *schema, struct error 
 
 /* -- Looking at a file, and copying it --------------------------------------------------------------- */
 
-static bool open_reader(struct db *db, const char *path, struct error *err)
+/* SQLite counts its memory under a lock otherwise, for figures that nobody reads. */
+static void count_no_memory(void)
 {
-    *db = (struct db){.path = str_dup(path)};
-    if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL) !=
-        SQLITE_OK)
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
+/* Only one thread at a time uses a handle: it needs no lock of its own. */
+static bool open_handle(struct db *db, int flags, struct error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, count_no_memory);
+    flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX;
+    if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
         return fail(db, err);
     sqlite3_busy_timeout(db->handle, BUSY_MS);
     return true;
+}
+
+static bool open_reader(struct db *db, const char *path, struct error *err)
+{
+    *db = (struct db){.path = str_dup(path)};
+    return open_handle(db, 0, err);
 }
 
 static void close_reader(struct db *db)
@@ -355,15 +371,9 @@ struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *
 {
     struct db *db = NEW(struct db);
     const bool new = is_new(path);
-    bool ok;
 
     db->path = str_dup(path);
-    ok = sqlite3_open_v2(path, &db->handle,
-                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW,
-                         NULL) == SQLITE_OK ||
-         fail(db, err);
-    sqlite3_busy_timeout(db->handle, BUSY_MS);
-    if (ok && prepare(db, sync, schema, new, err)) {
+    if (open_handle(db, SQLITE_OPEN_CREATE, err) && prepare(db, sync, schema, new, err)) {
         sqlite3_wal_hook(db->handle, on_wal, db);
         note_success(db);
         return db;
