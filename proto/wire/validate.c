@@ -96,6 +96,7 @@ static const struct range ranges[] = {
 
 /* Where they are, in the job or in a loss: names are looked up once. */
 static struct pbjson_path places[ARRAY_LEN(ranges)];
+static bool of_each_loss[ARRAY_LEN(ranges)];
 static pthread_once_t places_are_known = PTHREAD_ONCE_INIT;
 
 /* The part behind "losses.*."; NULL for a path that begins elsewhere. */
@@ -111,6 +112,7 @@ static void find_places(void)
     for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
         const char *rest = of_losses(ranges[i].path);
 
+        of_each_loss[i] = rest;
         ASSERT(rest ? pbjson_find(&distilld__loss_spec__descriptor, rest, &places[i])
                     : pbjson_find(&distilld__job_spec__descriptor, ranges[i].path, &places[i]));
     }
@@ -153,7 +155,7 @@ static void check_ranges(const JobSpec *job, struct problems *p)
 {
     pthread_once(&places_are_known, find_places);
     for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
-        if (!of_losses(ranges[i].path)) {
+        if (!of_each_loss[i]) {
             check_number(&job->base, i, 0, p);
             continue;
         }
@@ -180,12 +182,9 @@ static void require(const void *member, const char *pointer, const char *why, st
 }
 
 /* Mean and deviation of the three channels. */
-static void check_channels(const char *part, size_t n_mean, size_t n_std, struct problems *p)
+static void check_channels(const char *mean, size_t n_mean, const char *std, size_t n_std,
+                           struct problems *p)
 {
-    char mean[64], std[64];
-
-    snprintf(mean, sizeof(mean), "%s/mean", part);
-    snprintf(std, sizeof(std), "%s/std", part);
     if (n_mean != 0 && n_mean != 3)
         problems_add(p, mean, "expected 3 numbers, got %zu", n_mean);
     if (n_std != 0 && n_std != 3)
@@ -251,7 +250,7 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
     if (data->augment->mix && data->augment->mix->mixup_alpha == 0 &&
         data->augment->mix->cutmix_alpha == 0)
         problems_add(p, "#/data/augment/mix", "needs a mixup_alpha or a cutmix_alpha above 0");
-    check_channels("#/data", data->n_mean, data->n_std, p);
+    check_channels("#/data/mean", data->n_mean, "#/data/std", data->n_std, p);
 }
 
 static bool is_onnx(const char *model)
@@ -260,16 +259,17 @@ static bool is_onnx(const char *model)
 }
 
 /* The graph of the model "onnx" is that of an .onnx file. */
-static void check_graph(const char *part, const char *model, const char *file, const char *features,
+static void check_graph(const char *pointer, const char *model, const char *file,
                         struct problems *p)
 {
-    char pointer[64];
-
-    snprintf(pointer, sizeof(pointer), "%s/model", part);
     if (is_onnx(model) && (!file || str_ends(file, ".safetensors") || str_ends(file, ".pth")))
         problems_add(p, pointer, "\"onnx\" is the graph of an .onnx file, got %s",
                      file ? file : "none");
-    snprintf(pointer, sizeof(pointer), "%s/features", part);
+}
+
+static void check_features(const char *pointer, const char *model, const char *features,
+                           struct problems *p)
+{
     if (features && model && !is_onnx(model))
         problems_add(p, pointer, "only of the model \"onnx\" they can be named, not of \"%s\"",
                      model);
@@ -291,8 +291,9 @@ static void check_teacher(const Distilld__TeacherSpec *t, const struct catalog *
     require_model(t->model, t->weights, "#/teacher/model", p);
     require(t->weights, "#/teacher/weights", "", p);
     check_name(known, CATALOG_MODELS, "model", "#/teacher/model", t->model, p);
-    check_graph("#/teacher", t->model, t->weights, t->features, p);
-    check_channels("#/teacher", t->n_mean, t->n_std, p);
+    check_graph("#/teacher/model", t->model, t->weights, p);
+    check_features("#/teacher/features", t->model, t->features, p);
+    check_channels("#/teacher/mean", t->n_mean, "#/teacher/std", t->n_std, p);
     if (json && !t->class_means_unverified)
         problems_add(p, "#/teacher/class_means",
                      "a JSON file does not say of which teacher and data its means are; set "
@@ -307,7 +308,8 @@ static void check_student(const Distilld__StudentSpec *s, const struct catalog *
 {
     require_model(s->model, s->weights, "#/student/model", p);
     check_name(known, CATALOG_MODELS, "model", "#/student/model", s->model, p);
-    check_graph("#/student", s->model, s->graph ? s->graph : s->weights, s->features, p);
+    check_graph("#/student/model", s->model, s->graph ? s->graph : s->weights, p);
+    check_features("#/student/features", s->model, s->features, p);
     if (s->graph && s->model && !is_onnx(s->model))
         problems_add(p, "#/student/graph", "the model is \"%s\", not \"onnx\"", s->model);
 }
