@@ -3,6 +3,7 @@
 #define DAEMON_API_H
 
 #include "daemon/daemon.h"
+#include "proto/base/json_split.h"
 
 /* api_jobs.c */
 void api_job_submit(struct daemon *d, struct request *r);
@@ -166,16 +167,19 @@ struct api_client {
 };
 /* Holds a job against all rules, also those that only this daemon can tell. */
 void api_check_job(const JobSpec *spec, struct problems *p, void *api_client);
-/* The job of a spec as it was sent, which is completed; NULL with problems. */
-struct job *api_make_job(const struct api_client *c, struct json *written, struct problems *p);
+/* The job of a spec, which is completed; NULL with problems. `sent` is the text that it was read from; NULL: none. */
+struct job *api_make_job(const struct api_client *c, struct json *written,
+                         const struct js_part *sent, struct problems *p);
 /* The same for a request, which gets its answer when there are problems; NULL of NULL. */
-struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written);
+struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written,
+                         const struct js_part *sent);
 /* Accepts the job, and answers when that is on disk. */
 struct idempotency;
 void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
                     const struct idempotency *idempotency);
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
+bool api_is_json(const struct request *r);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns
  * false for anything else. */
 bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int64_t fallback,

@@ -7,6 +7,7 @@
 #include "daemon/body.h"
 #include "daemon/intake.h"
 #include "daemon/problem.h"
+#include "proto/base/json_split.h"
 #include "proto/base/jw.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -23,9 +24,13 @@ struct verdict {
 };
 
 struct batch {
+    struct js_split jobs; /* of the body, or of */
+    char *text;           /* the same once more; NULL: not needed */
     size_t n;
     struct verdict *verdicts;
 };
+
+static const char a_batch[] = "a batch of jobs";
 
 static void batch_free(void *arg)
 {
@@ -34,6 +39,8 @@ static void batch_free(void *arg)
     for (size_t i = 0; i < b->n; i++)
         problems_free(&b->verdicts[i].problems);
     free(b->verdicts);
+    js_split_free(&b->jobs);
+    free(b->text);
     free(b);
 }
 
@@ -94,19 +101,7 @@ static void refuse(struct request *r, const struct batch *b, size_t accepted)
     problems_free(&all);
 }
 
-static void read_jobs(const struct api_client *c, const struct json *jobs, struct batch *b,
-                      struct intake_request *q)
-{
-    b->n = js_len(jobs);
-    b->verdicts = NEW_ARRAY(struct verdict, b->n);
-    for (size_t i = 0; i < b->n; i++) {
-        struct job *j = api_make_job(c, js_at(jobs, i), &b->verdicts[i].problems);
-
-        b->verdicts[i].accepted = q->jobs.n;
-        if (j)
-            vec_push(&q->jobs, j);
-    }
-}
+/* -- The request --------------------------------------------------------------------------------------- */
 
 static bool is_batch(const struct json *jobs, struct error *err)
 {
@@ -116,6 +111,57 @@ static bool is_batch(const struct json *jobs, struct error *err)
            err_set(err, ERR_INVALID, "expected 1 to %d jobs, got %zu", BATCH_JOBS, n);
 }
 
+/* In one piece, mostly to say what is wrong with it. */
+static struct json *read_whole(struct request *r)
+{
+    static const struct member members[] = {{"jobs", JS_ARRAY, true, is_batch},
+                                            {"atomic", JS_BOOL, false, NULL}};
+
+    return body_read(r, a_batch, members, ARRAY_LEN(members));
+}
+
+/* The body without its jobs, which b has instead; NULL when the answer was given. */
+static struct json *read_split(struct request *r, struct batch *b)
+{
+    static const struct member members[] = {{"jobs", JS_ARRAY, true, NULL},
+                                            {"atomic", JS_BOOL, false, NULL}};
+    struct json *rest = NULL, *whole;
+
+    if (api_is_json(r) && js_split(buf_text(&r->body), r->body.len, "jobs", BATCH_JOBS, &b->jobs) &&
+        b->jobs.parts.n)
+        rest = js_parse(buf_text(&b->jobs.rest), b->jobs.rest.len, NULL);
+    if (rest)
+        return body_check(r, a_batch, rest, members, ARRAY_LEN(members));
+    whole = read_whole(r);
+    js_split_free(&b->jobs);
+    if (whole) { /* "jobs" is written with escapes */
+        b->text = js_text(whole, JS_COMPACT);
+        ASSERT(js_split(b->text, strlen(b->text), "jobs", BATCH_JOBS, &b->jobs));
+    }
+    return whole;
+}
+
+/* False when one is no JSON. */
+static bool read_jobs(const struct api_client *c, struct batch *b, struct intake_request *q)
+{
+    b->n = b->jobs.parts.n;
+    b->verdicts = NEW_ARRAY(struct verdict, b->n);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct js_part *part = &b->jobs.parts.at[i];
+        struct json *written = js_parse(part->text, part->len, NULL);
+        struct job *j;
+
+        if (!written)
+            return false;
+        j = api_make_job(c, written, part, &b->verdicts[i].problems);
+        js_free(written);
+        b->verdicts[i].accepted = q->jobs.n;
+        if (j)
+            vec_push(&q->jobs, j);
+    }
+    return true;
+}
+
 void api_batch_begin(struct daemon *d, struct request *r)
 {
     (void)d;
@@ -123,33 +169,39 @@ void api_batch_begin(struct daemon *d, struct request *r)
         r->body.max = BATCH_BYTES;
 }
 
+/* False when the answer was given. */
+static bool take_jobs(struct daemon *d, struct request *r, struct batch *b,
+                      struct intake_request *q)
+{
+    struct json *body = idempotency_begin(d, r, &q->idempotency) ? read_split(r, b) : NULL;
+    const bool atomic = js_bool(js_get(body, "atomic"), false);
+
+    js_free(body);
+    if (!body)
+        return false;
+    if (!read_jobs(&(struct api_client){d, &r->caller, r->trace}, b, q)) {
+        js_free(read_whole(r)); /* which says where */
+        return false;
+    }
+    if (q->jobs.n && (!atomic || q->jobs.n == b->n))
+        return true;
+    refuse(r, b, q->jobs.n);
+    return false;
+}
+
 static void take_batch(struct daemon *d, struct request *r)
 {
-    static const struct member members[] = {{"jobs", JS_ARRAY, true, is_batch},
-                                            {"atomic", JS_BOOL, false, NULL}};
     struct intake_request *q = NEW(struct intake_request);
     struct batch *b = NEW(struct batch);
-    struct json *body = NULL;
-    bool atomic;
 
     q->r = r;
     q->arg = b;
     q->free_arg = batch_free;
     q->answer = answer;
-    if (!idempotency_begin(d, r, &q->idempotency) ||
-        !(body = body_read(r, "a batch of jobs", members, ARRAY_LEN(members)))) {
-        intake_drop(q);
-        return;
-    }
-    atomic = js_bool(js_get(body, "atomic"), false);
-    read_jobs(&(struct api_client){d, &r->caller, r->trace}, js_get(body, "jobs"), b, q);
-    js_free(body);
-    if (q->jobs.n && (!atomic || q->jobs.n == b->n)) {
+    if (take_jobs(d, r, b, q))
         intake_add(d, q);
-        return;
-    }
-    refuse(r, b, q->jobs.n);
-    intake_drop(q);
+    else
+        intake_drop(q);
 }
 
 void api_job_batch(struct daemon *d, struct request *r)

@@ -64,7 +64,7 @@ bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int
 
 /* -- Submission -------------------------------------------------------------------------------- */
 
-static bool is_json(const struct request *r)
+bool api_is_json(const struct request *r)
 {
     static const char type[] = "application/json";
     const char *header = http_header(r, "Content-Type");
@@ -117,7 +117,7 @@ struct json *api_body(struct request *r, const char *what)
     struct error err;
     struct json *j;
 
-    if (!is_json(r)) {
+    if (!api_is_json(r)) {
         problem_reply(r, "unsupported_media_type", NULL, "%s is sent as application/json", what);
         return NULL;
     }
@@ -148,37 +148,58 @@ static struct job *make_job(const JobSpec *spec, const struct json *written)
     return j;
 }
 
-struct job *api_make_job(const struct api_client *c, struct json *written, struct problems *p)
+/* A token of one project need not name it. True when that was filled in. */
+static bool fill_in_project(const struct api_client *c, struct json *written)
 {
     const char *project = reach_only(c->who);
+
+    if (!project || js_kind(written) != JS_OBJECT || js_kind(js_get(written, "project")) != JS_NULL)
+        return false;
+    js_set(written, "project", js_new_string(project));
+    return true;
+}
+
+/* What is kept of the spec as it was written, before anything else is filled in. */
+static char *text_to_keep(const struct json *written, const struct js_part *sent)
+{
+    struct buf b = buf_new(0);
+
+    if (sent)
+        js_squeeze(sent->text, sent->len, &b);
+    else
+        js_write(written, JS_COMPACT, &b);
+    return buf_take(&b);
+}
+
+struct job *api_make_job(const struct api_client *c, struct json *written,
+                         const struct js_part *sent, struct problems *p)
+{
+    const bool as_sent = !fill_in_project(c, written);
     struct api_client client = *c;
+    char *text = text_to_keep(written, as_sent ? sent : NULL);
     struct job *j = NULL;
     JobSpec *spec;
-    char *sent;
 
-    if (project && js_kind(written) == JS_OBJECT && js_kind(js_get(written, "project")) == JS_NULL)
-        js_set(written, "project", js_new_string(project));
-    sent = js_text(written, JS_COMPACT);
     refs_pin(c->daemon, written, p);
     spec = sweep_check(written, api_check_job, &client, p);
     if (!p->list.n) {
         j = make_job(spec, written);
-        j->written = sent;
-        sent = NULL;
+        j->written = text;
+        text = NULL;
     }
-    free(sent);
+    free(text);
     if (j && c->trace)
         snprintf(j->trace, sizeof(j->trace), "%s", c->trace);
     job_free(spec);
     return j;
 }
 
-struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written)
+struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written,
+                         const struct js_part *sent)
 {
+    const struct api_client client = {d, &r->caller, r->trace};
     struct problems p = {0};
-    struct job *j =
-        take_written ? api_make_job(&(struct api_client){d, &r->caller, r->trace}, take_written, &p)
-                     : NULL;
+    struct job *j = take_written ? api_make_job(&client, take_written, sent, &p) : NULL;
 
     if (p.list.n)
         problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
@@ -209,6 +230,7 @@ void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
 static void take_job(struct daemon *d, struct request *r)
 {
     const char *only = http_query(r, "validate_only");
+    const struct js_part sent = {buf_text(&r->body), r->body.len};
     bool validate = only && strcmp(only, "true") == 0;
     struct idempotency idempotency;
     struct json *answer;
@@ -216,7 +238,7 @@ static void take_job(struct daemon *d, struct request *r)
 
     if (!validate && !idempotency_begin(d, r, &idempotency))
         return;
-    j = api_take_job(d, r, api_body(r, "a job"));
+    j = api_take_job(d, r, api_body(r, "a job"), &sent);
     if (!j)
         return;
     if (!validate) {

@@ -141,7 +141,7 @@ static void simulate(struct daemon *d, struct request *r)
 
     if (!written)
         return;
-    j = api_make_job(&(struct api_client){d, &r->caller, NULL}, written, &p);
+    j = api_make_job(&(struct api_client){d, &r->caller, NULL}, written, NULL, &p);
     reply_forecast(d, r, j, &p);
     job_destroy(j);
     problems_free(&p);

@@ -139,7 +139,7 @@ static void clone_job(struct daemon *d, struct request *r)
     struct job *j = NULL;
 
     if (from && idempotency_begin(d, r, &idempotency))
-        j = api_take_job(d, r, changed_spec(d, r, from));
+        j = api_take_job(d, r, changed_spec(d, r, from), NULL);
     if (j) {
         snprintf(j->cloned_from, sizeof(j->cloned_from), "%s", from->id);
         api_accept_job(d, r, j, &idempotency);

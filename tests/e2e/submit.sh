@@ -212,7 +212,23 @@ problem 422 invalid "a batch of 1001 jobs"
 [[ $text == *'expected 1 to 1000 jobs, got 1001'* ]] || fail "too many jobs: $text"
 post_batch '{"jobs": []}'
 problem 422 invalid "an empty batch"
+post_batch '{"jobs": {}}'
+problem 422 invalid "a batch that is no array"
+post_batch '{"jobs": [1], "jobs": [2]}'
+problem 400 bad_request "jobs twice"
+[[ $text == *duplicate* ]] || fail "jobs twice: $text"
+post_batch "$(job | jq '{jobs: [., .]}' | tail -n +3)"
+problem 400 bad_request "half a batch"
+post_batch "{\"jobs\": [$(job),
+  {\"name\": nan}]}"
+problem 400 bad_request "a batch with one that is no JSON"
+[[ $text =~ 'line 2'[0-9]* ]] || fail "where a batch is no JSON: $text"
 [ "$(jobs_now)" = $((n + 2)) ] || fail "refused batches left jobs"
+post_batch "{\"j\\u006fbs\": [$(job '.name = "spelt"')]}"
+expect 202 "a batch with an escape in its name"
+id=$(body '.items[0].id')
+[ "$(get "/api/v1/jobs/$id/spec" .name)" = spelt ] || fail "jobs with an escape: $text"
+n=$((n + 1))
 post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = {pad: ("x" * 1500)}]}')"
 expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
 [ "$(jobs_now)" = $((n + 1002)) ] || fail "$(jobs_now) jobs after a batch of 1000"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/base/json.h"
+#include "proto/base/json_split.h"
 #include "proto/base/jw.h"
 #include "proto/base/rng.h"
 #include "tests/unit/unit.h"
@@ -238,6 +239,121 @@ START_TEST(patches_are_merged)
 }
 END_TEST
 
-UNIT_MAIN(patches_are_merged, text_without_values_is_the_same, refuses_what_is_not_json,
+/* What the parts and the rest say of a text, which must be what the whole says: 0 is no JSON. Text that is no object with
+ * such an array is not split, whatever it is. */
+static bool check_split(const char *text)
+{
+    struct js_split s;
+    const bool split = js_split(text, strlen(text), "jobs", 1000, &s);
+    struct json *whole = parse(text, NULL), *rest = NULL;
+    const struct json *jobs = js_get(whole, "jobs");
+    bool valid = split && (rest = js_parse(buf_text(&s.rest), s.rest.len, NULL));
+
+    for (size_t i = 0; split && i < s.parts.n; i++) {
+        struct json *part = js_parse(s.parts.at[i].text, s.parts.at[i].len, NULL);
+        char *got = js_text(part, JS_COMPACT), *want = js_text(js_at(jobs, i), JS_COMPACT);
+
+        valid &= part != NULL;
+        ck_assert_msg(!whole || strcmp(got, want) == 0, "element %zu of %s: %s", i, text, got);
+        free(got);
+        free(want);
+        js_free(part);
+    }
+    if (split) {
+        ck_assert_msg(valid == (whole != NULL), "%s", text);
+        ck_assert_msg(!whole || js_len(jobs) == s.parts.n, "%s: %zu parts", text, s.parts.n);
+    } else {
+        ck_assert_msg(js_kind(jobs) != JS_ARRAY, "%s", text);
+    }
+    js_free(rest);
+    js_free(whole);
+    js_split_free(&s);
+    return split;
+}
+
+START_TEST(a_long_array_is_taken_apart)
+{
+    static const char *const split[] = {
+        "{\"jobs\":[]}",
+        "{\"jobs\":[ ] }",
+        " {\"a\":{\"jobs\":[7]},\"jobs\" : [1, {\"b\":[1,2,\"],[\"]} ,\"\\\",\"],\"atomic\":true}",
+        "{\"b\":\"jobs\",\"jobs\":[[],[[\"{\"]],null]}",
+        "{\"jobs\":[1,]}",
+        "{\"jobs\":[,1]}",
+        "{\"jobs\":[1]}x",
+        "{\"jobs\":[1],\"jobs\":[2]}",
+        "{\"jobs\":[{\"a\":1]]}",
+        "{\"a\":[},\"jobs\":[1]}",
+        "{\"a\":\"\\\\\",\"jobs\":[\"\\\"\"]}",
+    };
+    static const char *const whole[] = {
+        "",
+        "{\"jobs\":[1}]}",
+        "[1]",
+        "{\"jobs\":{\"a\":[1]}}",
+        "{\"jobs\":[1",
+        "{\"jobs\":[\"a]}",
+        "{\"a\":",
+        "{",
+        "{\"a\":{\"jobs\":[1]}}",
+        "\"jobs\":[1]}",
+        "{\"a\":\"jobs\"}",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(split); i++)
+        ck_assert_msg(check_split(split[i]), "%s is not split", split[i]);
+    for (size_t i = 0; i < ARRAY_LEN(whole); i++)
+        ck_assert_msg(!check_split(whole[i]), "%s is split", whole[i]);
+}
+END_TEST
+
+/* Made of what is special, so that much of it is nearly right. */
+START_TEST(any_text_is_as_valid_in_parts)
+{
+    static const char *const pieces[] = {"{",           "}",  "[",         "]",     ",",
+                                         ":",           "\"", "\\",        "\"a\"", "\"jobs\"",
+                                         "\"jobs\":[",  "1",  "[1]",       " ",     "null",
+                                         "{\"jobs\":[", "]}", "{\"a\":2}", "\n"};
+    uint64_t at = 0;
+
+    for (int i = 0; i < 20000; i++) {
+        struct buf text = buf_new(0);
+
+        buf_str(&text, rng_below(unit_seed(), at++, 4) ? "{\"jobs\":[" : "");
+        for (uint64_t n = rng_below(unit_seed(), at++, 8); n; n--)
+            buf_str(&text, pieces[rng_below(unit_seed(), at++, ARRAY_LEN(pieces))]);
+        buf_str(&text, rng_below(unit_seed(), at++, 4) ? "]}" : "");
+        check_split(buf_text(&text));
+        buf_free(&text);
+    }
+}
+END_TEST
+
+START_TEST(more_elements_than_wanted_are_not_split)
+{
+    static const char text[] = "{\"jobs\":[1,2,3]}";
+    struct js_split s;
+
+    ck_assert(js_split(text, strlen(text), "jobs", 3, &s));
+    js_split_free(&s);
+    ck_assert(!js_split(text, strlen(text), "jobs", 2, &s));
+    js_split_free(&s);
+}
+END_TEST
+
+START_TEST(white_space_between_values_goes)
+{
+    static const char text[] = " {\t\"a b\" : [ 1.50 ,\r\n\"\\\" c\" ] }\n";
+    struct buf b = buf_new(0);
+
+    js_squeeze(text, strlen(text), &b);
+    ck_assert_str_eq(buf_text(&b), "{\"a b\":[1.50,\"\\\" c\"]}");
+    buf_free(&b);
+}
+END_TEST
+
+UNIT_MAIN(a_long_array_is_taken_apart, any_text_is_as_valid_in_parts,
+          more_elements_than_wanted_are_not_split, white_space_between_values_goes,
+          patches_are_merged, text_without_values_is_the_same, refuses_what_is_not_json,
           limits_nesting, reals_round_trip_with_few_digits, reals_are_written_as_printf_would,
           integers_are_written_whole, text_comes_back)
