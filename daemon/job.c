@@ -106,6 +106,7 @@ void job_destroy(struct job *j)
     free(j->written);
     free(j->result);
     free(j->placement);
+    free(j->reason.message);
     free(j);
 }
 
@@ -129,6 +130,30 @@ void reason_set(struct reason *r, const char *code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(r->message, sizeof(r->message), fmt, ap);
     va_end(ap);
+}
+
+struct job_reason reason_kept(const struct reason *r)
+{
+    struct job_reason kept = {.message = NULL};
+
+    if (r) {
+        memcpy(kept.code, r->code, sizeof(kept.code));
+        kept.message = r->message[0] ? str_dup(r->message) : NULL;
+    }
+    return kept;
+}
+
+void job_explain(struct job *j, const struct reason *r)
+{
+    const struct job_reason kept = reason_kept(r);
+
+    free(j->reason.message);
+    j->reason = kept;
+}
+
+const char *job_why(const struct job *j)
+{
+    return j->reason.message ? j->reason.message : "";
 }
 
 static void write_time(struct jw *w, const char *key, int64_t wall_ms)
@@ -171,15 +196,15 @@ static void write_elastic(struct jw *w, const struct job *job)
     jw_end_object(w);
 }
 
-static void write_reason(struct jw *w, const struct reason *r)
+static void write_reason(struct jw *w, const struct job *job)
 {
-    if (!r->code[0]) {
+    if (!job->reason.code[0]) {
         jw_null(w, "reason");
         return;
     }
     jw_begin_object(w, "reason");
-    jw_string(w, "code", r->code);
-    jw_string(w, "message", r->message);
+    jw_string(w, "code", job->reason.code);
+    jw_string(w, "message", job_why(job));
     jw_end_object(w);
 }
 
@@ -250,7 +275,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     jw_string(w, "kind", job->kind);
     jw_string(w, "project", job->project);
     jw_string(w, "state", job_state_name(job->state));
-    write_reason(w, &job->reason);
+    write_reason(w, job);
     jw_bool(w, "cancel_requested", job->cancel_requested);
     jw_bool(w, "hold_requested", job->hold_requested);
     jw_int(w, "attempt", job->attempt);

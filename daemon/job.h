@@ -20,6 +20,12 @@ struct reason {
     char message[1280];
 };
 
+/* The same as a job keeps it, which waits among many. */
+struct job_reason {
+    char code[32];
+    char *message; /* NULL: it has none */
+};
+
 struct job_progress {
     int64_t step, total_steps, epoch;
     double eta_s, images_per_s; /* negative: unknown */
@@ -81,7 +87,7 @@ struct job {
     char *result;  /* result.json, or NULL */
     /* Hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL. */
     char *placement;
-    struct reason reason;            /* code "": none */
+    struct job_reason reason;        /* code "": none; see job_explain */
     int64_t attempt;                 /* the newest; 0 before the first */
     int64_t attempt_ranks;           /* of the newest attempt */
     int64_t failures[FAILURE_COUNT]; /* attempts that ended so, and were tried again (failure.h) */
@@ -158,6 +164,11 @@ static inline bool job_can_grow(const struct job *j)
 
 void reason_set(struct reason *r, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* As a job keeps it, whose message is released with the job; NULL: none. */
+struct job_reason reason_kept(const struct reason *r);
+/* Takes the place of the job's reason; NULL: none. */
+void job_explain(struct job *j, const struct reason *r);
+const char *job_why(const struct job *j); /* the message; "": none */
 
 /* The API's Job. Without the spec it is what events carry. */
 void job_write(struct jw *w, const char *key, const struct job *j, bool with_spec);

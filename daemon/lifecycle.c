@@ -106,11 +106,11 @@ static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, str
     return store_attempt_add(d->store, j->id, j->attempt, now, hex, j->placement, err);
 }
 
-/* The fields that an event changes, beside the state. */
+/* The fields that an event changes, beside the state. What it had of result and reason is not released yet. */
 static void change(struct job *j, enum job_event event, const struct reason *reason, int64_t now)
 {
     if (event != EV_HELLO || !job_is_stopping(j))
-        j->reason = reason ? *reason : (struct reason){.code = ""};
+        j->reason = reason_kept(reason);
     if (event == EV_BEGIN)
         j->attempt++;
     if (event == EV_START) {
@@ -222,6 +222,8 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
     take_turn(d, a->job, event, before.state);
     change(a->job, event, reason, now);
     if (!store_change(d, a, event, now, err)) {
+        if (a->job->reason.message != before.reason.message)
+            free(a->job->reason.message);
         *a->job = before;
         return err_wrap(err, "job %s: %s", before.id, job_event_name(event));
     }
@@ -233,6 +235,8 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
     log_info("job %s job=%s attempt=%" PRId64 "%s%s%s", job_state_name(t->to), a->job->id,
              a->job->attempt, reason ? " reason=\"" : "", reason ? reason->message : "",
              reason ? "\"" : "");
+    if (a->job->reason.message != before.reason.message)
+        free(before.reason.message);
     tell_state(d, a->job);
     sweeps_note(d, a->job, before.state);
     if (job_is_final(t->to)) {
@@ -269,7 +273,7 @@ static bool can_run_again(struct daemon *d, const struct job *j, struct error *e
     char *spec;
 
     if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
-        return err_set(err, ERR_CONFLICT, "%s; it cannot be run again", j->reason.message);
+        return err_set(err, ERR_CONFLICT, "%s; it cannot be run again", job_why(j));
     if (!job_fsm_find(j->state, EV_RETRY))
         return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", j->id);
     if (!j->origin.sweep[0] && !projects_has_room(d, j->project, err))
@@ -502,13 +506,13 @@ static struct job edited(const struct job *j, struct json *spec, const struct jo
     return after;
 }
 
-static bool store_edit(struct daemon *d, const struct job *after, const char *what,
+static bool store_edit(struct daemon *d, const struct job *after, const struct buf *what,
                        struct error *err)
 {
     struct job told = *after;
     bool ok;
 
-    reason_set(&told.reason, "edited", "%s", what);
+    told.reason = (struct job_reason){"edited", what->data};
     ok = store_begin(d->store, err) && store_job_edit(d->store, after, err) &&
          store_event_add(d->store, events_next_id(d->events), clock_wall_ms(), &told, err) &&
          store_commit(d->store, err);
@@ -527,7 +531,7 @@ static bool edit(struct daemon *d, struct job *j, struct json *spec, const struc
     say_edit(j, spec, e, &what);
     if (what.len) {
         after = edited(j, spec, e);
-        ok = store_edit(d, &after, buf_text(&what), err);
+        ok = store_edit(d, &after, &what, err);
         free(ok ? j->spec : after.spec);
         if (ok) {
             *j = after;
@@ -543,7 +547,7 @@ static bool edit(struct daemon *d, struct job *j, struct json *spec, const struc
 static bool may_be_edited(const struct job *j, const struct job_edit *e, struct error *err)
 {
     if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
-        return err_set(err, ERR_CONFLICT, "%s; it cannot be changed", j->reason.message);
+        return err_set(err, ERR_CONFLICT, "%s; it cannot be changed", job_why(j));
     return !job_is_final(j->state) || !e->has_priority || e->priority == j->priority ||
            err_set(err, ERR_CONFLICT, "job %s is %s, and has no place in the queue any more", j->id,
                    job_state_name(j->state));

@@ -123,7 +123,10 @@ void needs_note(struct daemon *d, const struct job *over)
 
 static void tell(struct daemon *d, struct job *j)
 {
-    needs_describe(j, &j->reason);
+    struct reason why;
+
+    needs_describe(j, &why);
+    job_explain(j, &why);
     j->needs_told = true;
     lifecycle_tell_text(d, "state", j, job_text(j, false));
 }

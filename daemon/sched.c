@@ -78,10 +78,9 @@ static void explain(struct daemon *d, struct active *a, size_t ahead, bool over_
     struct reason why;
 
     sched_say_why(d, a, ahead, over_quota, &why);
-    if (strcmp(why.message, j->reason.message) == 0 &&
-        llabs(planned_ms - j->planned_ms) < PLAN_TOLD_MS)
+    if (strcmp(why.message, job_why(j)) == 0 && llabs(planned_ms - j->planned_ms) < PLAN_TOLD_MS)
         return;
-    j->reason = why;
+    job_explain(j, &why);
     j->planned_ms = planned_ms;
     lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
@@ -101,6 +100,7 @@ static bool stands_in_line(const struct job *j, int64_t now_ms)
 
 void sched_explain(struct daemon *d, struct active *a)
 {
+    struct reason why;
     size_t ahead = 0;
     bool looked_at, over_quota;
 
@@ -110,16 +110,20 @@ void sched_explain(struct daemon *d, struct active *a)
         return;
     looked_at = ahead < d->plans.n;
     over_quota = looked_at ? d->plans.at[ahead] < 0 : d->projects.at[a->project].closed;
-    sched_say_why(d, a, ahead, over_quota, &a->job->reason);
+    sched_say_why(d, a, ahead, over_quota, &why);
+    job_explain(a->job, &why);
     a->job->planned_ms = looked_at && !over_quota ? d->plans.at[ahead] : 0;
 }
 
 /* What keeps it out of the line may have come while its reason told of something else: an end, for example. */
 static void explain_hold(struct daemon *d, struct job *j)
 {
+    struct reason why;
+
     if (strcmp(j->reason.code, "held") == 0)
         return;
-    reason_set(&j->reason, "held", "%s", "held by a user; it waits until it is released");
+    reason_set(&why, "held", "%s", "held by a user; it waits until it is released");
+    job_explain(j, &why);
     lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 

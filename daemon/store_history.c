@@ -125,7 +125,7 @@ bool store_event_add(struct store *s, uint64_t id, int64_t at_ms, const struct j
     db_bind_text(q, 3, j->id);
     db_bind_text(q, 4, job_state_name(j->state));
     db_bind_text(q, 5, j->reason.code);
-    db_bind_text(q, 6, j->reason.message);
+    db_bind_text(q, 6, job_why(j));
     return db_run(q, err);
 }
 

@@ -31,7 +31,7 @@ bool store_job_add(struct store *s, struct job *j, struct error *err)
     db_bind_text(q, 8, job_state_name(j->state));
     db_bind_int(q, 9, j->priority);
     db_bind_text(q, 10, j->reason.code);
-    db_bind_text(q, 11, j->reason.message);
+    db_bind_text(q, 11, job_why(j));
     db_bind_int(q, 12, j->finished_ms);
     db_bind_int(q, 13, j->sweep.total);
     db_bind_int(q, 14, j->sweep.parallel);
@@ -97,7 +97,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_text(q, 1, j->id);
     db_bind_text(q, 2, job_state_name(j->state));
     db_bind_text(q, 3, j->reason.code);
-    db_bind_text(q, 4, j->reason.message);
+    db_bind_text(q, 4, job_why(j));
     db_bind_int(q, 5, j->cancel_requested);
     db_bind_int(q, 6, j->attempt);
     db_bind_int(q, 7, j->not_before_ms);
@@ -196,9 +196,12 @@ static const char *what_is_wrong(struct db_stmt *q, struct job *j)
 /* One damaged row must not keep the daemon from the others. It is shown, and nothing is done with it. */
 static void quarantine(struct job *j, const char *why)
 {
+    struct reason damaged;
+
     log_error("a damaged row is set aside job=%s error=\"%s\"", j->id, why);
     j->state = JOB_FAILED;
-    reason_set(&j->reason, REASON_DAMAGED, "the row of this job in state.db is damaged: %s", why);
+    reason_set(&damaged, REASON_DAMAGED, "the row of this job in state.db is damaged: %s", why);
+    job_explain(j, &damaged);
     free(j->spec);
     j->spec = str_dup("{}");
 }
@@ -214,6 +217,7 @@ static void drop_result(struct job *j)
 static struct job *read_job(struct store *s, struct db_stmt *q)
 {
     struct job *j = NEW(struct job);
+    struct reason why;
     const char *damage;
 
     snprintf(j->id, sizeof(j->id), "%s", db_text(q, 0));
@@ -225,7 +229,8 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->ranks = db_int(q, 6);
     j->threads = db_int(q, 7);
     j->created_ms = db_int(q, 8);
-    reason_set(&j->reason, db_text(q, 10), "%s", db_text(q, 11));
+    reason_set(&why, db_text(q, 10), "%s", db_text(q, 11));
+    job_explain(j, &why);
     j->cancel_requested = db_int(q, 12);
     j->attempt = db_int(q, 13);
     j->limit_ms = db_int(q, 14);

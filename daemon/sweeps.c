@@ -81,6 +81,7 @@ static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k, st
 static struct job *make_job(struct daemon *d, const struct job *parent, const struct sweep *s,
                             int64_t k)
 {
+    struct reason invalid;
     struct error why = {0};
     JobSpec *spec = read_spec(d, s, k, &why);
     struct job *j = job_new("", spec, clock_wall_ms());
@@ -93,7 +94,8 @@ static struct job *make_job(struct daemon *d, const struct job *parent, const st
     if (why.code) {
         j->state = JOB_FAILED;
         j->finished_ms = j->created_ms;
-        reason_set(&j->reason, "invalid", "%s", why.msg);
+        reason_set(&invalid, "invalid", "%s", why.msg);
+        job_explain(j, &invalid);
     }
     job_free(spec);
     return j;

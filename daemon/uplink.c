@@ -228,6 +228,7 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
     const Distilld__Hello *h = e->hello;
     struct active *a = h->job ? daemon_active(d, h->job) : NULL;
     char hex[SHA256_HEX], want[SHA256_HEX];
+    struct reason why;
 
     if (p->job[0])
         return refuse(h, "it has said hello already", err);
@@ -245,8 +246,9 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
         leave_unheard(d, a->job, h->format);
     else
         welcome(p, a);
+    reason_set(&why, a->job->reason.code, "%s", job_why(a->job));
     return a->job->state != JOB_STARTING ||
-           lifecycle_apply(d, a, EV_HELLO, is_to_stop(a->job) ? &a->job->reason : NULL, err);
+           lifecycle_apply(d, a, EV_HELLO, is_to_stop(a->job) ? &why : NULL, err);
 }
 
 static bool on_metrics(struct uplink_peer *p, struct active *a, const Envelope *e,

@@ -463,7 +463,7 @@ static void changes_to(struct daemon *d, const char *id, int64_t ranks, const ch
     ck_assert_str_eq(j->reason.code, code);
     ck_assert(j->resize_requested && stored->resize_requested);
     ck_assert_int_eq(stored->ranks, ranks);
-    ck_assert_str_eq(stored->reason.message, j->reason.message);
+    ck_assert_str_eq(job_why(stored), job_why(j));
     job_destroy(stored);
 }
 
@@ -477,7 +477,7 @@ START_TEST(a_running_job_gives_way_and_that_is_durable)
     waits = rig_submit(&d, 2);
     look_at_queue(&d);
     changes_to(&d, e->id, 1, "shrinking");
-    ck_assert_ptr_nonnull(strstr(e->reason.message, waits->id));
+    ck_assert_ptr_nonnull(strstr(job_why(e), waits->id));
     /* Asked once, it is not asked for less, or for another one that waits. */
     rig_submit(&d, 3);
     look_at_queue(&d);
@@ -503,7 +503,7 @@ START_TEST(who_can_give_way_is_not_stopped_whole)
     changes_to(&d, e->id, 1, "shrinking");
     ck_assert(!e->yield_requested);
     /* Nobody is told what others call theirs. */
-    ck_assert_msg(!strstr(e->reason.message, takes->id), "%s", e->reason.message);
+    ck_assert_msg(!strstr(job_why(e), takes->id), "%s", job_why(e));
     /* All of it is needed: then it stops. */
     e->resize_requested = false;
     e->ranks = 2;
@@ -511,7 +511,7 @@ START_TEST(who_can_give_way_is_not_stopped_whole)
     look_at_queue(&d);
     ck_assert(e->yield_requested && !e->resize_requested);
     ck_assert_str_eq(e->reason.code, "preempted");
-    ck_assert_msg(!strstr(e->reason.message, takes->id), "%s", e->reason.message);
+    ck_assert_msg(!strstr(job_why(e), takes->id), "%s", job_why(e));
     rig_close(&d);
 }
 END_TEST

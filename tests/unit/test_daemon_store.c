@@ -33,6 +33,7 @@ START_TEST(a_job_reads_back_after_reopening)
 {
     struct store *s = open_store("reopen");
     struct job *j = rig_job(1), *got;
+    struct reason why;
     struct error err;
     struct json *before, *after;
 
@@ -40,7 +41,8 @@ START_TEST(a_job_reads_back_after_reopening)
     j->ranks_max = 8;
     ck_assert_ok(store_job_add(s, j, &err), err);
     j->state = JOB_RUNNING;
-    reason_set(&j->reason, "attempt_ended", "%s", "why \"so\"\n");
+    reason_set(&why, "attempt_ended", "%s", "why \"so\"\n");
+    job_explain(j, &why);
     j->cancel_requested = true;
     j->attempt = 5;
     j->failures[FAILURE_INFRA] = 2;

@@ -491,7 +491,7 @@ START_TEST(a_combination_that_cannot_be_fails_alone)
     check_made(&d, id, 2, JOB_FAILED);
     j = stored(&d, id);
     ck_assert(j->sweep.made[JOB_FAILED] == 1 && j->sweep.made[JOB_SUCCEEDED] == 1);
-    ck_assert_str_eq(j->reason.message, "of 2 jobs 1 failed and 0 were cancelled");
+    ck_assert_str_eq(job_why(j), "of 2 jobs 1 failed and 0 were cancelled");
     job_destroy(j);
     close_rig(&d);
 }
