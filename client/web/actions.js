@@ -1,5 +1,5 @@
 /* What a reader can do to a job. */
-import { jobPath, send } from "./api.js";
+import { jobPath, newKey, send } from "./api.js";
 import { h, setText, show } from "./dom.js";
 import { isFinished, isOfSweep, isSweep, pageOf } from "./store.js";
 
@@ -35,6 +35,7 @@ export class Actions {
     this.said = h("span", { class: "said", role: "alert" });
     this.buttons = ACTIONS.map((action) =>
       h("button", { type: "button", hidden: true, onclick: () => this.act(action) }, action.label));
+    this.key = newKey();
     this.element = h("span", { class: "actions" }, this.said, this.buttons);
   }
 
@@ -47,14 +48,15 @@ export class Actions {
       button.disabled = !enabled;
   }
 
-  /* The event stream brings what comes of it. */
+  /* The event stream brings what comes of it. Pressed again because no answer came, it is the same request. */
   async act({ method = "POST", path, question, then }) {
     if (!confirm(question))
       return;
     this.enable(false);
     try {
-      const answer = await send(method, jobPath(this.id, path));
+      const answer = await send(method, jobPath(this.id, path), { "Idempotency-Key": this.key });
 
+      this.key = newKey();
       setText(this.said, "");
       if (then)
         location.hash = then(answer);

@@ -40,8 +40,15 @@ export async function getText(path) {
 }
 
 /* A change, in the name of the session: the header shows that this page asks, and no other site. Gives the answer. */
-export async function send(method, path) {
-  return (await request(path, { method, headers: { "X-Distilld-Request": "dashboard" } })).json();
+export async function send(method, path, headers = {}) {
+  return (await request(path, { method, headers: { "X-Distilld-Request": "dashboard", ...headers } })).json();
+}
+
+/* For what must happen once, however often it is sent. (randomUUID is there over HTTPS alone.) */
+export function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+
+  return `"${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}"`;
 }
 
 /* Exchanges the access token for a session; nothing here keeps the token. */

@@ -10,7 +10,7 @@ const TEACHER = { kind: "train", data: DATA, student: { model: "resnet14" },
   train: { epochs: 1, batch: 64, max_steps: 2 } };
 const STUDENT = { kind: "distill", data: DATA, student: { model: "resnet8" },
   losses: [{ kind: "ce" }, { kind: "kd", ramp_epochs: 2 }, { kind: "nd", weight: 2 }],
-  train: { epochs: 8, batch: 16, lanes: 2 }, resources: { ranks: 2 } };
+  train: { epochs: 12, batch: 16, lanes: 2 }, resources: { ranks: 2 } };
 
 const LOSS = "train loss/total";
 
@@ -84,6 +84,20 @@ async function seeItRun(page, id) {
   await until("more points", async () => await lossPoints(page) > early);
 }
 
+async function checkpoints(id) {
+  return (await service.get(`/jobs/${id}/checkpoints`)).items.map((c) => c.name);
+}
+
+/* It does so as soon as it goes on. */
+async function letItWriteACheckpoint(page, id) {
+  const before = await checkpoints(id);
+
+  await press(page, "Checkpoint");
+  service.signalRanks(id, "SIGCONT");
+  await until("a checkpoint", async () => (await checkpoints(id)).some((name) => !before.includes(name)));
+  service.signalRanks(id, "SIGSTOP");
+}
+
 function press(page, name) {
   page.once("dialog", (dialog) => dialog.accept());
   return page.getByRole("button", { name }).click();
@@ -95,12 +109,36 @@ async function cancel(page) {
   await page.getByRole("button", { name: "Run again" }).waitFor();
 }
 
-/* The page of the new job is shown; removed, it is in the list no more. */
-async function cloneAndRemove(page, id) {
+async function submissions() {
+  return (await service.get("/jobs")).items.length;
+}
+
+/* The daemon has made the job, but the page does not hear of it. */
+async function loseAnswer(reader, page) {
+  const before = await submissions();
+
+  reader.outage = true;
+  await page.route("**/*:clone", async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await press(page, "Submit again");
+  await page.getByText("The daemon does not answer").waitFor();
+  assert.equal(await submissions(), before + 1);
+  reader.outage = false;
+}
+
+/* The page of the new job is shown, which is one, though its answer was lost at first; removed, it is in the list no
+ * more. */
+async function cloneAndRemove(reader, page, id) {
+  const before = await submissions();
+
+  await loseAnswer(reader, page);
   await press(page, "Submit again");
   await page.waitForURL((url) => !url.hash.endsWith(id));
   const clone = page.url().split("/").at(-1);
   assert.equal((await service.job(clone)).cloned_from, id);
+  assert.equal(await submissions(), before + 1);
   await cancel(page);
   assert.equal(await page.getByRole("button", { name: "Checkpoint" }).isVisible(), false);
   await press(page, "Remove");
@@ -114,7 +152,7 @@ async function cancelAndSeeWait(reader, unwanted, id) {
   const page = await reader.visit(`${service.address}/#/jobs/${unwanted}`);
 
   await cancel(page);
-  await cloneAndRemove(page, unwanted);
+  await cloneAndRemove(reader, page, unwanted);
 
   await page.goto(`${service.address}/#/jobs/${id}`);
   await chip(page, "queued");
@@ -257,6 +295,7 @@ async function all(browser, weights) {
   const unwanted = await service.submit("unwanted", spec);
 
   await seeItRun(page, student);
+  await letItWriteACheckpoint(page, student);
   const waiting = await cancelAndSeeWait(reader, unwanted, diverging);
   await killAndStart(reader, [page, waiting], student);
   await Promise.all([follow(reader, page, waiting, weights, student, diverging), signIn(browser),
