@@ -3,7 +3,9 @@
 # and ends in the bytes of an undisturbed run. One that is stopped and continued in time costs nothing.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec='.train.epochs = 6 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} | .watchdog.stall_s = 2'
+# A rank under a sanitizer takes long to end, too.
+stall_s=$((PATIENCE > 3 ? 8 : 2))
+spec=".train.epochs = 6 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} | .watchdog.stall_s = $stall_s"
 start_daemon
 submit "$spec | .name = \"calm\""
 calm=$id

@@ -61,6 +61,8 @@ cleanup() {
     [ -z "$daemon" ] || kill_daemon
     if [ $status -eq 0 ]; then
         left=$(attempt_pids)
+        # One that is just ending is gone a moment later.
+        [ -z "$left" ] || { within 2 no_attempts; left=$(attempt_pids); }
         if [ -n "$left" ]; then
             # shellcheck disable=SC2086
             ps -o pid,ppid,stat,args -p "${left//$'\n'/,}"

@@ -61,6 +61,8 @@ UsePAM no
 StrictModes no
 UseDNS no
 END
+    # Sanitizers are told by the environment where to report, on every host.
+    env | grep -E '^(ASAN|LSAN|TSAN|UBSAN)_OPTIONS=' | tr '\n' ' ' | sed 's/^./SetEnv &/' >>"$tmp/sshd-$1"
     grep -q " $name\$" "$tmp/hosts" || echo "10.77.0.$1 $name" >>"$tmp/hosts"
     unshare --net --uts --mount --pid --fork --kill-child --mount-proc bash -c "
         hostname $name
