@@ -1,13 +1,13 @@
 #define _GNU_SOURCE
 #include "daemon/secret.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/file.h"
-#include "proto/base/sha256.h"
 
 void secret_bytes(void *out, size_t n)
 {
@@ -37,14 +37,9 @@ void secret_new(const char *prefix, char out[SECRET_SIZE])
 
 bool secret_equal(const char *a, const char *b)
 {
-    char ha[SHA256_HEX], hb[SHA256_HEX];
-    unsigned difference = 0;
+    const size_t n = strlen(a);
 
-    sha256_of(a, strlen(a), ha);
-    sha256_of(b, strlen(b), hb);
-    for (size_t i = 0; i < sizeof(ha); i++)
-        difference |= (unsigned)(ha[i] ^ hb[i]);
-    return difference == 0;
+    return strlen(b) == n && CRYPTO_memcmp(a, b, n) == 0;
 }
 
 bool secret_read(const char *path, char out[SECRET_SIZE], struct error *err)

@@ -16,7 +16,7 @@ enum {
 void secret_bytes(void *out, size_t n);
 /* prefix and 256 random bits in hexadecimal. The prefix has at most SECRET_PREFIX_MAX bytes. */
 void secret_new(const char *prefix, char out[SECRET_SIZE]);
-/* Compares their SHA-256, so that neither length nor content shows in the time. */
+/* The time it takes shows nothing but whether their lengths are the same, which are no secret. */
 bool secret_equal(const char *a, const char *b);
 
 /* The token in the file, which is made (0600) if it does not exist. */

@@ -1,6 +1,7 @@
 #include "proto/base/sha256.h"
 
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "proto/base/error.h"
@@ -11,12 +12,23 @@ struct sha256 {
     EVP_MD_CTX *ctx;
 };
 
+/* Looked up once, which takes longer than to hash a secret. The library goes to the end of the process with it. */
+static EVP_MD *algorithm;
+
+static void look_up(void)
+{
+    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    ASSERT(algorithm);
+}
+
 struct sha256 *sha256_new(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sha256 *s = NEW(struct sha256);
 
+    pthread_once(&once, look_up);
     s->ctx = EVP_MD_CTX_new();
-    ASSERT(s->ctx && EVP_DigestInit_ex(s->ctx, EVP_sha256(), NULL) == 1);
+    ASSERT(s->ctx && EVP_DigestInit_ex2(s->ctx, algorithm, NULL) == 1);
     return s;
 }
 
