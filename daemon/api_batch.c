@@ -26,11 +26,10 @@ struct verdict {
 struct batch {
     struct js_split jobs; /* of the body, or of */
     char *text;           /* the same once more; NULL: not needed */
+    bool atomic;
     size_t n;
     struct verdict *verdicts;
 };
-
-static const char a_batch[] = "a batch of jobs";
 
 static void batch_free(void *arg)
 {
@@ -111,34 +110,48 @@ static bool is_batch(const struct json *jobs, struct error *err)
            err_set(err, ERR_INVALID, "expected 1 to %d jobs, got %zu", BATCH_JOBS, n);
 }
 
-/* In one piece, mostly to say what is wrong with it. */
+/* In one piece; NULL when the answer was given, which says all that is wrong with it. */
 static struct json *read_whole(struct request *r)
 {
     static const struct member members[] = {{"jobs", JS_ARRAY, true, is_batch},
                                             {"atomic", JS_BOOL, false, NULL}};
 
-    return body_read(r, a_batch, members, ARRAY_LEN(members));
+    return body_read(r, "a batch of jobs", members, ARRAY_LEN(members));
 }
 
-/* The body without its jobs, which b has instead; NULL when the answer was given. */
-static struct json *read_split(struct request *r, struct batch *b)
+/* As nearly all batches are written. Of what is written in another way, or wrong, nothing is said here. */
+static bool split(struct batch *b, const char *text, size_t len)
 {
-    static const struct member members[] = {{"jobs", JS_ARRAY, true, NULL},
-                                            {"atomic", JS_BOOL, false, NULL}};
-    struct json *rest = NULL, *whole;
+    struct json *rest = js_split(text, len, "jobs", BATCH_JOBS, &b->jobs) && b->jobs.parts.n
+                            ? js_parse(buf_text(&b->jobs.rest), b->jobs.rest.len, NULL)
+                            : NULL;
+    const struct json *atomic = js_get(rest, "atomic");
+    const bool plain = js_len(rest) == (atomic ? 2 : 1) && (!atomic || js_kind(atomic) == JS_BOOL);
 
-    if (api_is_json(r) && js_split(buf_text(&r->body), r->body.len, "jobs", BATCH_JOBS, &b->jobs) &&
-        b->jobs.parts.n)
-        rest = js_parse(buf_text(&b->jobs.rest), b->jobs.rest.len, NULL);
-    if (rest)
-        return body_check(r, a_batch, rest, members, ARRAY_LEN(members));
+    b->atomic = js_bool(atomic, false);
+    js_free(rest);
+    if (!plain)
+        js_split_free(&b->jobs);
+    return plain;
+}
+
+/* False when the answer was given. */
+static bool read_body(struct request *r, struct batch *b)
+{
+    struct json *whole;
+
+    if (api_is_json(r) && split(b, buf_text(&r->body), r->body.len))
+        return true;
     whole = read_whole(r);
-    js_split_free(&b->jobs);
-    if (whole) { /* "jobs" is written with escapes */
-        b->text = js_text(whole, JS_COMPACT);
-        ASSERT(js_split(b->text, strlen(b->text), "jobs", BATCH_JOBS, &b->jobs));
-    }
-    return whole;
+    if (!whole)
+        return false;
+    /* A member has escapes in its name, or is null. */
+    if (js_kind(js_get(whole, "atomic")) == JS_NULL)
+        js_delete(whole, "atomic");
+    b->text = js_text(whole, JS_COMPACT);
+    js_free(whole);
+    ASSERT(split(b, b->text, strlen(b->text)));
+    return true;
 }
 
 /* False when one is no JSON. */
@@ -173,17 +186,13 @@ void api_batch_begin(struct daemon *d, struct request *r)
 static bool take_jobs(struct daemon *d, struct request *r, struct batch *b,
                       struct intake_request *q)
 {
-    struct json *body = idempotency_begin(d, r, &q->idempotency) ? read_split(r, b) : NULL;
-    const bool atomic = js_bool(js_get(body, "atomic"), false);
-
-    js_free(body);
-    if (!body)
+    if (!idempotency_begin(d, r, &q->idempotency) || !read_body(r, b))
         return false;
     if (!read_jobs(&(struct api_client){d, &r->caller, r->trace}, b, q)) {
-        js_free(read_whole(r)); /* which says where */
+        ASSERT(!read_whole(r)); /* it says where */
         return false;
     }
-    if (q->jobs.n && (!atomic || q->jobs.n == b->n))
+    if (q->jobs.n && (!b->atomic || q->jobs.n == b->n))
         return true;
     refuse(r, b, q->jobs.n);
     return false;

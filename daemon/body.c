@@ -58,27 +58,22 @@ static void check(const struct json *body, const struct member *members, size_t 
         check_member(body, &members[i], p);
 }
 
-struct json *body_check(struct request *r, const char *what, struct json *take_body,
-                        const struct member *members, size_t n)
-{
-    struct problems p = {0};
-
-    check(take_body, members, n, &p);
-    if (p.list.n) {
-        problem_reply(r, "invalid", &p, "%s with %zu problem%s", what, p.list.n,
-                      p.list.n == 1 ? "" : "s");
-        js_free(take_body);
-        take_body = NULL;
-    }
-    problems_free(&p);
-    return take_body;
-}
-
 struct json *body_read(struct request *r, const char *what, const struct member *members, size_t n)
 {
     struct json *body = api_body(r, what);
+    struct problems p = {0};
 
-    return body ? body_check(r, what, body, members, n) : NULL;
+    if (!body)
+        return NULL;
+    check(body, members, n, &p);
+    if (p.list.n) {
+        problem_reply(r, "invalid", &p, "%s with %zu problem%s", what, p.list.n,
+                      p.list.n == 1 ? "" : "s");
+        js_free(body);
+        body = NULL;
+    }
+    problems_free(&p);
+    return body;
 }
 
 bool body_is_name(const struct json *value, struct error *err)

@@ -17,9 +17,6 @@ struct member {
 /* The body, or NULL when the answer was given; js_free. `what` it is, with its article. null stands for a
  * member that is left out. */
 struct json *body_read(struct request *r, const char *what, const struct member *members, size_t n);
-/* The same of one that was read, which belongs to it. */
-struct json *body_check(struct request *r, const char *what, struct json *take_body,
-                        const struct member *members, size_t n);
 
 /* Checks for members. */
 bool body_is_name(const struct json *value, struct error *err);   /* of a model or data set */

@@ -246,9 +246,10 @@ static bool on_hello(struct uplink_peer *p, const Envelope *e, struct error *err
         leave_unheard(d, a->job, h->format);
     else
         welcome(p, a);
+    if (a->job->state != JOB_STARTING)
+        return true;
     reason_set(&why, a->job->reason.code, "%s", job_why(a->job));
-    return a->job->state != JOB_STARTING ||
-           lifecycle_apply(d, a, EV_HELLO, is_to_stop(a->job) ? &why : NULL, err);
+    return lifecycle_apply(d, a, EV_HELLO, is_to_stop(a->job) ? &why : NULL, err);
 }
 
 static bool on_metrics(struct uplink_peer *p, struct active *a, const Envelope *e,

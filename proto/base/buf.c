@@ -41,6 +41,7 @@ bool buf_reserve(struct buf *b, size_t more)
         cap = b->max + 1;
     if (cap != b->cap) {
         b->data = mem_realloc(b->data, cap, 1);
+        b->data[b->len] = '\0';
         b->cap = cap;
     }
     return true;

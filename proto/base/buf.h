@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct buf {
-    char *data; /* NULL until something was added */
+    char *data; /* NULL until there was room for something */
     size_t len;
     size_t cap; /* of data; no more than the maximum and the NUL take */
     size_t max; /* bytes; 0 means no limit, for text that we make ourselves */

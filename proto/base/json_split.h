@@ -1,6 +1,6 @@
 /* A long array in a JSON text, element by element: a tree of all of them at once is many times the text, and what is read
  * of it later lies in no cache any more. Nothing is judged here but where elements begin and end: the text is valid JSON
- * (RFC 8259) if and only if js_parse takes the rest and every part. */
+ * (RFC 8259) if and only if js_parse takes the rest and every part, each of which may be nested as deep as a whole. */
 #ifndef PROTO_BASE_JSON_SPLIT_H
 #define PROTO_BASE_JSON_SPLIT_H
 

@@ -43,6 +43,20 @@ header etag
 api GET "$one/spec/normalized" "If-None-Match: $value"
 expect 304 "a spec that is known"
 
+# To the letter, but for the white space between values.
+pause_hold='"hold":true,"optimizer":{"lr":1.50e-1},"labels":{"two words":"\u0061 \"b"}}'
+plain=$(job | jq -c .)
+odd="${plain%\}},$pause_hold"
+post_job "${odd//,\"/ ,
+ \"}"
+expect 202 "a job with white space"
+api GET "/api/v1/jobs/$(body .id)/spec"
+[ "$text" = "$odd" ] || fail "what was sent: $odd; what is kept: $text"
+payload="{\"atomic\": false, \"jobs\": [ ${odd//,\"/ , \"} ] }" api POST /api/v1/jobs:batch 'Content-Type: application/json'
+expect 202 "a batch with white space"
+api GET "/api/v1/jobs/$(body '.items[0].id')/spec"
+[ "$text" = "$odd" ] || fail "what was sent in a batch: $odd; what is kept: $text"
+
 # A clone: the same but for what is set; by its key it is one.
 clone "$id" '{"set": {"train": {"seed": 2}, "labels": null, "name": "again", "hold": true}}' 'Idempotency-Key: "c"'
 expect 202 "a clone"

@@ -99,6 +99,12 @@ said=$(by lab show "$ours" 2>&1) && fail "a job of another project is shown"
 keyed "$(<"$tmp/lab")"
 [ "$(get "/api/v1/jobs/$got" .project)" = lab ] || fail "a job of a token of a project: $text"
 wait_state "$got" succeeded
+job | tee "$tmp/a.json" >"$tmp/b.json"
+by lab submit "$tmp/a.json" "$tmp/b.json" >"$tmp/ids" || fail "a batch by a token of a project: $(<"$tmp/ids")"
+for got in $(<"$tmp/ids"); do
+    [[ $got != job_* ]] || [ "$(get "/api/v1/jobs/$got" '[.project, .spec.project] | tostring')" = '["lab","lab"]' ] || fail "a batch by a token of a project: $text"
+    [[ $got != job_* ]] || wait_state "$got" succeeded
+done
 # Rotated with an overlap both secrets work; a stream ends with the token, and so does a session.
 cp "$tmp/reader" "$tmp/before"
 ctl token rotate "$reader" --overlap 600 >"$tmp/reader" 2>"$tmp/said" || fail "token rotate: $(<"$tmp/said")"

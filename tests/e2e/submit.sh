@@ -228,7 +228,13 @@ post_batch "{\"j\\u006fbs\": [$(job '.name = "spelt"')]}"
 expect 202 "a batch with an escape in its name"
 id=$(body '.items[0].id')
 [ "$(get "/api/v1/jobs/$id/spec" .name)" = spelt ] || fail "jobs with an escape: $text"
-n=$((n + 1))
+post_batch "$(job | jq -c '{jobs: [., (.sweep = {seeds: [1, 2]})]}')"
+expect 202 "a batch with a sweep"
+id=$(body '.items[1].id')
+[ "$(get "/api/v1/jobs/$id" .sweep.total)" = 2 ] || fail "a sweep in a batch: $text"
+verb "$id" cancel
+wait_state "$id" cancelled
+n=$(($(jobs_now) - 2))
 post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = {pad: ("x" * 1500)}]}')"
 expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
 [ "$(jobs_now)" = $((n + 1002)) ] || fail "$(jobs_now) jobs after a batch of 1000"

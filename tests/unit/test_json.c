@@ -109,6 +109,18 @@ START_TEST(reals_are_written_as_printf_would)
         check_real(some[i]);
         check_real(-some[i]);
     }
+    for (int digit = 1; digit <= 10; digit++)
+        for (int k = 3; k <= 17; k++) {
+            char text[20];
+            double v;
+
+            snprintf(text, sizeof(text), "%de-%d", digit, k);
+            v = strtod(text, NULL);
+            check_real(v);
+            check_real(-v);
+            check_real(nextafter(v, 0));
+            check_real(nextafter(v, 1));
+        }
     for (uint64_t i = 0; i < 2000; i++) {
         double millionths = (double)rng_below(unit_seed(), i, UINT32_MAX);
 
