@@ -111,7 +111,7 @@ START_TEST(reals_are_written_as_printf_would)
     }
     for (int digit = 1; digit <= 10; digit++)
         for (int k = 3; k <= 17; k++) {
-            char text[20];
+            char text[32];
             double v;
 
             snprintf(text, sizeof(text), "%de-%d", digit, k);
