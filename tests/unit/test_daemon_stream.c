@@ -145,6 +145,18 @@ static void beat(struct daemon *d)
     rig_turn(d);
 }
 
+/* A beat may take more than one turn, and one that comes before the last was sent takes its place. */
+static void hears(struct daemon *d, int fd, struct buf *text, size_t beats)
+{
+    static const char beat[] = "event: hb\ndata: {}\n\n";
+
+    for (int i = 0; i < 500 && count(text, beat) < beats; i++) {
+        rig_turn(d);
+        rig_receive(fd, text);
+    }
+    ck_assert_uint_eq(count(text, beat), beats);
+}
+
 START_TEST(heartbeats_tell_life_and_find_the_dead)
 {
     struct buf text = buf_new(0);
@@ -161,10 +173,10 @@ START_TEST(heartbeats_tell_life_and_find_the_dead)
     for (size_t i = 0; i < ARRAY_LEN(gone); i++)
         close(gone[i]); /* with unread bytes: a reset */
     beat(&d);
+    hears(&d, alive, &text, 1);
     beat(&d);
+    hears(&d, alive, &text, 2);
     ck_assert_uint_eq(http_streams(d.http), 1);
-    rig_receive(alive, &text);
-    ck_assert_uint_eq(count(&text, "event: hb\ndata: {}\n\n"), 2);
     close(alive);
     beat(&d);
     beat(&d);
