@@ -98,6 +98,7 @@ static void check_here(const struct api_client *c, const JobSpec *spec, struct p
 {
     const struct daemon *d = c->daemon;
     const int64_t ranks = spec->resources->ranks->min; /* the fewest of a range are enough */
+    const int64_t threads = spec->resources->threads;
     struct path_check paths = {c, p};
     struct error err;
 
@@ -106,9 +107,11 @@ static void check_here(const struct api_client *c, const JobSpec *spec, struct p
     if (!reach_sees(c->who, spec->project))
         problems_add(p, "#/project", "expected %s, the project of the token, got %s",
                      c->who->project, spec->project);
-    if (!hosts_can_take(d, ranks, spec->resources->threads, &err))
+    if (ranks < 1 || threads < 1) /* which the rules have told */
+        return;
+    if (!hosts_can_take(d, ranks, threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
-    else if (!projects_can_take(d, spec->project, ranks * spec->resources->threads, &err))
+    else if (!projects_can_take(d, spec->project, ranks * threads, &err))
         problems_add(p, "#/resources/ranks", "%s", err.msg);
 }
 

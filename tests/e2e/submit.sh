@@ -210,6 +210,15 @@ problem 422 invalid "an atomic batch with one bad job"
 post_batch "$(job | jq -c '{jobs: [range(1001) as $i | .]}')"
 problem 422 invalid "a batch of 1001 jobs"
 [[ $text == *'expected 1 to 1000 jobs, got 1001'* ]] || fail "too many jobs: $text"
+# Any number of a job as it should not be, alone: the daemon says so, and lives.
+payload=$(job) api POST '/api/v1/jobs?validate_only=true' 'Content-Type: application/json'
+expect 200 "a job that is only judged"
+numbers=$(jq -c '.spec as $s | [$s | paths(type == "number")] as $all | ["no job"] + [$all[] as $p |
+    (0, -1, 2147483647, -2147483648, 1e300) as $v | $s | setpath($p; $v)] | {jobs: .[:1000], atomic: true}' <<<"$text")
+[ "$(jq '.jobs | length' <<<"$numbers")" -gt 100 ] || fail "numbers of a job: $numbers"
+post_batch "$numbers"
+problem 422 invalid "numbers that are wrong"
+[[ $text == */resources/threads* && $text == */resources/ranks* && $text == */train/lanes* ]] || fail "wrong numbers: $text"
 post_batch '{"jobs": []}'
 problem 422 invalid "an empty batch"
 post_batch '{"jobs": {}}'
