@@ -218,7 +218,11 @@ numbers=$(jq -c '.spec as $s | [$s | paths(type == "number")] as $all | ["no job
 [ "$(jq '.jobs | length' <<<"$numbers")" -gt 100 ] || fail "numbers of a job: $numbers"
 post_batch "$numbers"
 problem 422 invalid "numbers that are wrong"
-[[ $text == */resources/threads* && $text == */resources/ranks* && $text == */train/lanes* ]] || fail "wrong numbers: $text"
+for field in resources.threads resources.ranks train.lanes; do
+    post_job "$(job ".$field = 0")"
+    problem 422 invalid "$field: 0"
+    [[ $text == *"#/${field/.//}"* ]] || fail "$field: 0: $text"
+done
 post_batch '{"jobs": []}'
 problem 422 invalid "an empty batch"
 post_batch '{"jobs": {}}'
