@@ -53,8 +53,14 @@ works "$id" '[1]'
 resized "$id" 2
 [ "$(body '.spec.resources.ranks')" = 1 ] || fail "the submitted spec changed: $text"
 works "$id" '[1,2]'
+# Its ranks stand still meanwhile: an attempt that was just to begin when the daemon died would count as a failure.
+ranks=$(pids_of worker)
+# shellcheck disable=SC2086
+kill -STOP $ranks
 resized "$id" 4
 kill_daemon
+# shellcheck disable=SC2086
+kill -CONT $ranks
 start_daemon --slots 4
 [ "$(get "/api/v1/jobs/$id" .ranks)" = 4 ] || fail "a resize was forgotten"
 works "$id" '[1,2,4]'
