@@ -46,10 +46,10 @@ verb "$id" release
 within 20 grep -qi "cannot be started .*too many open files" "$tmp/daemon.log" || fail "it started without descriptors"
 prlimit --pid "$daemon" --nofile=1024:
 wait_state "$id" succeeded
-first=$(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.class) \(.message)"')
+first=$(get "/api/v1/jobs/$id/attempts" '.items[0] | "\(.class): \(.message)"')
 if grep -q "an attempt cannot be started" "$tmp/daemon.log"; then
-    [[ $first == "infra starting "*": too many open files" ]] || fail "the attempt that could not be started: $first"
+    [[ $first == "infra: starting "*": too many open files" ]] || fail "the attempt that could not be started: $first"
 else
-    [[ $first == "null null" ]] || fail "the only attempt: $first"
+    [ "$first" = "null: " ] || fail "the only attempt: $first"
 fi
 stop_daemon
