@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/soon.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -32,7 +33,7 @@ struct gc {
     struct daemon *daemon;
     int64_t plans; /* begun so far */
     VEC(struct spared) spared;
-    uv_timer_t timer; /* the next turn */
+    struct soon turn;
     uv_work_t work;
     bool going;
     struct gc_plan *kept, *plan; /* plan: of the run that goes on */
@@ -46,13 +47,6 @@ struct gc {
     struct gc_plan *fresh;
     struct error err;
 };
-
-static void on_turn(uv_timer_t *t);
-
-static void soon(struct gc *g)
-{
-    uv_timer_start(&g->timer, on_turn, 0, 0);
-}
 
 static void count(struct gc *g, const struct gc_item *i, enum fate fate)
 {
@@ -189,7 +183,7 @@ static void remove_jobs(struct gc *g)
     }
     named_free(&named);
     g->at = g->end;
-    soon(g);
+    soon_call(&g->turn);
 }
 
 /* -- Files -------------------------------------------------------------------------------------------- */
@@ -227,7 +221,7 @@ static void on_files_removed(uv_work_t *w, int status)
     if (g->daemon->stopping)
         stop_early(g);
     else
-        soon(g);
+        soon_call(&g->turn);
 }
 
 /* Something in the folder of a job that goes on by now, or that another one names by now. */
@@ -267,9 +261,9 @@ static void take_batch(struct gc *g)
         g->end++;
 }
 
-static void on_turn(uv_timer_t *t)
+static void on_turn(void *arg)
 {
-    struct gc *g = t->data;
+    struct gc *g = arg;
 
     if (g->daemon->stopping || g->daemon->broken) {
         stop_early(g);
@@ -298,7 +292,7 @@ static void begin(struct gc *g, struct gc_plan *take_plan)
     g->at = g->end = 0;
     g->outcome = (struct gc_outcome){.removed = 0};
     memcpy(g->outcome.plan, take_plan->id, sizeof(g->outcome.plan));
-    soon(g);
+    soon_call(&g->turn);
 }
 
 static bool note(struct daemon *d, bool (*begun)(void *arg, struct error *err), void *arg,
@@ -375,8 +369,7 @@ struct gc *gc_open(struct daemon *d)
     struct gc *g = NEW(struct gc);
 
     g->daemon = d;
-    uv_timer_init(&d->loop, &g->timer);
-    g->timer.data = g;
+    soon_init(&g->turn, &d->loop, on_turn, g);
     return g;
 }
 

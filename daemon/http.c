@@ -32,6 +32,11 @@ static void on_timer(uv_timer_t *t)
     http_pump(t->data);
 }
 
+static void on_turn(void *http)
+{
+    http_pump(http);
+}
+
 static void on_poll(uv_poll_t *p, int status, int events)
 {
     (void)status;
@@ -58,13 +63,16 @@ void http_pump(struct http *h)
     h->idle_spins = ms ? 0 : h->idle_spins + 1;
     if (h->idle_spins > TURNS)
         ms = 1;
-    uv_timer_start(&h->timer, on_timer, ms, 0);
+    if (ms)
+        uv_timer_start(&h->timer, on_timer, ms, 0);
+    else
+        soon_call(&h->turn);
 }
 
 void http_turn(struct http *h)
 {
     if (!h->stopping)
-        uv_timer_start(&h->timer, on_timer, 0, 0);
+        soon_call(&h->turn);
 }
 
 static void resume_streams(struct http *h)
@@ -244,23 +252,34 @@ static void on_log(void *arg, const char *fmt, va_list ap)
     h->said[strcspn(h->said, "\n")] = '\0';
 }
 
-static void on_closed(uv_handle_t *handle)
+static void release(struct http *h)
 {
-    struct http *h = handle->data;
-
     if (--h->open_handles == 0)
         free(h);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    release(handle->data);
+}
+
+static void on_turn_closed(uv_handle_t *handle)
+{
+    const struct soon *turn = handle->data;
+
+    release(turn->arg);
 }
 
 static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
 {
     uv_poll_init(loop, &h->poll, epoll_fd);
+    soon_init(&h->turn, loop, on_turn, h);
     uv_timer_init(loop, &h->timer);
     uv_timer_init(loop, &h->sweep);
     uv_timer_init(loop, &h->rest);
     uv_async_init(loop, &h->wake, on_wake);
     h->poll.data = h->timer.data = h->sweep.data = h->rest.data = h->wake.data = h;
-    h->open_handles = 5;
+    h->open_handles = 6;
     uv_poll_start(&h->poll, UV_READABLE, on_poll);
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
@@ -361,6 +380,7 @@ void http_stop(struct http *h)
         return;
     h->stopping = true;
     uv_poll_stop(&h->poll);
+    soon_forget(&h->turn);
     uv_timer_stop(&h->timer);
     uv_timer_stop(&h->sweep);
     uv_timer_stop(&h->rest);
@@ -375,6 +395,7 @@ void http_stop(struct http *h)
     if (fd >= 0)
         close(fd);
     uv_close((uv_handle_t *)&h->poll, on_closed);
+    uv_close((uv_handle_t *)&h->turn.idle, on_turn_closed);
     uv_close((uv_handle_t *)&h->timer, on_closed);
     uv_close((uv_handle_t *)&h->sweep, on_closed);
     uv_close((uv_handle_t *)&h->rest, on_closed);

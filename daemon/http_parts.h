@@ -5,6 +5,7 @@
 #include <microhttpd.h>
 
 #include "daemon/http.h"
+#include "daemon/soon.h"
 #include "proto/base/vec.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
 struct http {
     struct MHD_Daemon *mhd;
     uv_poll_t poll;
+    struct soon turn;
     uv_timer_t timer, sweep, rest;
     uv_async_t wake;
     int64_t rested_ms; /* when streams may be asked again: see on_wake */

@@ -7,6 +7,7 @@
 #include "daemon/db.h"
 #include "daemon/lifecycle.h"
 #include "daemon/problem.h"
+#include "daemon/soon.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -15,15 +16,35 @@ typedef VEC(struct intake_request *) request_list;
 
 struct intake {
     struct daemon *daemon;
-    uv_timer_t timer; /* the next turn of the loop */
-    request_list waiting;
+    struct soon turn;
+    request_list expected, waiting;
     bool refused; /* one of the last group was */
 };
+
+void intake_expect(struct daemon *d, struct intake_request *q)
+{
+    q->expected = d->intake;
+    vec_push(&d->intake->expected, q);
+}
+
+static void has_come(struct intake_request *q)
+{
+    request_list *list = q->expected ? &q->expected->expected : NULL;
+    size_t i = 0;
+
+    if (!list)
+        return;
+    while (list->at[i] != q)
+        i++;
+    list->at[i] = list->at[--list->n];
+    q->expected = NULL;
+}
 
 void intake_drop(struct intake_request *q)
 {
     if (!q)
         return;
+    has_come(q);
     for (size_t i = 0; i < q->jobs.n; i++)
         job_destroy(q->jobs.at[i]);
     vec_free(&q->jobs);
@@ -181,9 +202,9 @@ static void admit(struct daemon *d, const request_list *list)
     buf_free(&log);
 }
 
-static void on_turn(uv_timer_t *t)
+static void on_turn(void *arg)
 {
-    struct intake *in = t->data;
+    struct intake *in = arg;
     request_list list = in->waiting;
 
     in->waiting = (request_list){0};
@@ -198,18 +219,16 @@ void intake_add(struct daemon *d, struct intake_request *take_q)
 {
     struct intake *in = d->intake;
 
-    if (!in->waiting.n)
-        uv_timer_start(&in->timer, on_turn, 0, 0);
+    has_come(take_q);
+    soon_call(&in->turn);
     vec_push(&in->waiting, take_q);
     http_hold(take_q->r, answer, take_q);
 }
 
-bool intake_has_key(const struct daemon *d, const struct idempotency *i)
+static bool has_key(const request_list *list, const struct idempotency *i)
 {
-    const struct intake *in = d->intake;
-
-    for (size_t k = 0; k < in->waiting.n; k++) {
-        const struct idempotency *other = &in->waiting.at[k]->idempotency;
+    for (size_t k = 0; k < list->n; k++) {
+        const struct idempotency *other = &list->at[k]->idempotency;
 
         if (strcmp(other->key, i->key) == 0 && strcmp(other->owner, i->owner) == 0)
             return true;
@@ -217,13 +236,17 @@ bool intake_has_key(const struct daemon *d, const struct idempotency *i)
     return false;
 }
 
+bool intake_has_key(const struct daemon *d, const struct idempotency *i)
+{
+    return has_key(&d->intake->expected, i) || has_key(&d->intake->waiting, i);
+}
+
 void intake_open(struct daemon *d)
 {
     struct intake *in = NEW(struct intake);
 
     in->daemon = d;
-    uv_timer_init(&d->loop, &in->timer);
-    in->timer.data = in;
+    soon_init(&in->turn, &d->loop, on_turn, in);
     d->intake = in;
 }
 
@@ -231,6 +254,7 @@ void intake_free(struct daemon *d)
 {
     if (!d->intake)
         return;
+    vec_free(&d->intake->expected);
     vec_free(&d->intake->waiting);
     free(d->intake);
 }

@@ -15,6 +15,7 @@ struct intake_request {
     bool locate; /* the answer has a Location: that of its job */
     void *arg;   /* for answer; */
     void (*free_arg)(void *arg);
+    struct intake *expected; /* by whom; NULL: not */
     /* What became of it. */
     char *text, *location;
     bool ok;
@@ -24,11 +25,13 @@ struct intake_request {
 void intake_open(struct daemon *d);
 void intake_free(struct daemon *d); /* after the loop has ended */
 
+/* Its jobs are being judged: from now on its Idempotency-Key is in use, until it is added or dropped. */
+void intake_expect(struct daemon *d, struct intake_request *q);
 /* Answers the request soon. */
 void intake_add(struct daemon *d, struct intake_request *take_q);
 /* One that is refused before it gets here. */
 void intake_drop(struct intake_request *take_q); /* NULL is fine */
-/* A request with this Idempotency-Key of the same owner waits here. */
+/* A request with this Idempotency-Key of the same owner waits here, or is expected. */
 bool intake_has_key(const struct daemon *d, const struct idempotency *i);
 
 #endif

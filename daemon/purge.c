@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/lifecycle.h"
+#include "daemon/soon.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
@@ -37,8 +38,8 @@ struct waiter {
 
 struct purge {
     struct daemon *daemon;
-    char *jobs;       /* STATE/jobs */
-    uv_timer_t timer; /* the next turn */
+    char *jobs; /* STATE/jobs */
+    struct soon turn;
     uv_work_t work;
     bool going, again; /* again: a job that comes before `after` may have been removed since */
     int64_t after;     /* seq: those up to it have had their turn */
@@ -201,21 +202,13 @@ static void tell(struct daemon *d, const struct job *j)
 
 /* -- The rest ----------------------------------------------------------------------------------------- */
 
-static void on_turn(uv_timer_t *t);
-
-/* Of a loop that ends it starts nothing. */
-static void soon(struct purge *p)
-{
-    uv_timer_start(&p->timer, on_turn, 0, 0);
-}
-
 static void start(struct purge *p)
 {
     p->again = true;
     if (p->going)
         return;
     p->going = true;
-    soon(p);
+    soon_call(&p->turn);
 }
 
 void purge_stored(struct daemon *d, const struct job *j)
@@ -301,7 +294,7 @@ static void on_removed(uv_work_t *w, int status)
     if (p->daemon->stopping)
         stop(p);
     else
-        soon(p);
+        soon_call(&p->turn);
 }
 
 static void add_id(const char *id, int64_t index, void *arg)
@@ -383,18 +376,18 @@ static void mark_done(struct purge *p)
     p->batch.n = 0;
 }
 
-static void on_turn(uv_timer_t *t)
+static void on_turn(void *arg)
 {
-    struct purge *p = t->data;
+    struct purge *p = arg;
 
     if (p->daemon->stopping || p->daemon->broken) {
         stop(p);
     } else if (p->at < p->batch.n) {
         settle(p);
-        soon(p);
+        soon_call(&p->turn);
     } else if (p->batch.n) {
         mark_done(p);
-        soon(p);
+        soon_call(&p->turn);
     } else if (load(p)) {
         p->work.data = p;
         uv_queue_work(&p->daemon->loop, &p->work, remove_folders, on_removed);
@@ -409,8 +402,7 @@ struct purge *purge_open(struct daemon *d)
 
     p->daemon = d;
     p->jobs = str_path(d->state_dir, "jobs");
-    uv_timer_init(&d->loop, &p->timer);
-    p->timer.data = p;
+    soon_init(&p->turn, &d->loop, on_turn, p);
     start(p);
     return p;
 }
