@@ -159,18 +159,8 @@ struct dirent;
 int api_scan(int dir, const char *folder, struct dirent ***entries,
              int (*wanted)(const struct dirent *e),
              int (*order)(const struct dirent **a, const struct dirent **b));
-/* For whom a job is made. */
-struct api_client {
-    struct daemon *daemon;
-    const struct caller *who; /* NULL: the daemon itself */
-    const char *trace;        /* of its request; NULL: none */
-};
-/* Holds a job against all rules, also those that only this daemon can tell. */
-void api_check_job(const JobSpec *spec, struct problems *p, void *api_client);
-/* The job of a spec, which is completed; NULL with problems. `sent` is the text that it was read from; NULL: none. */
-struct job *api_make_job(const struct api_client *c, struct json *written,
-                         const struct js_part *sent, struct problems *p);
-/* The same for a request, which gets its answer when there are problems; NULL of NULL. */
+/* The job of a spec, which is completed (draft.h). NULL when there are problems, which the request gets for an answer; NULL
+ * of NULL. */
 struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written,
                          const struct js_part *sent);
 /* Accepts the job, and answers when that is on disk. */

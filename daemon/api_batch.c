@@ -1,11 +1,14 @@
-/* Many jobs in one request. Those that are valid are committed together; each gets its own verdict. */
+/* Many jobs in one request. Those that are valid are committed together; each gets its own verdict. Most of the work is to
+ * read them, which is done in parts, beside the loop: others are served meanwhile. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/body.h"
+#include "daemon/draft.h"
 #include "daemon/intake.h"
+#include "daemon/parts.h"
 #include "daemon/problem.h"
 #include "proto/base/json_split.h"
 #include "proto/base/jw.h"
@@ -14,30 +17,40 @@
 
 enum {
     BATCH_JOBS = 1000,
-    BATCH_BYTES = 16 << 20
+    BATCH_BYTES = 16 << 20,
+    PART_JOBS = 100, /* at least, unless the batch has fewer, */
+    PARTS = 4        /* of which there are so many at most */
 };
 
-/* What became of each job, in the order of the request. */
-struct verdict {
-    size_t accepted;          /* its place among the accepted ones, */
-    struct problems problems; /* unless there are some */
+/* One of them, in the order of the request. */
+struct item {
+    struct draft draft;
+    bool broken;     /* it is no JSON */
+    size_t accepted; /* its place among the accepted ones, unless it has problems */
 };
 
 struct batch {
-    struct js_split jobs; /* of the body, or of */
-    char *text;           /* the same once more; NULL: not needed */
+    struct draft_client client;
+    struct intake_request *request; /* which owns it */
+    struct js_split jobs;           /* of the body, or of */
+    char *text;                     /* the same once more; NULL: not needed */
     bool atomic;
-    size_t n;
-    struct verdict *verdicts;
+    size_t n, n_parts;
+    struct item *items;
 };
+
+static const struct problems *problems_of(const struct batch *b, size_t i)
+{
+    return &b->items[i].draft.problems;
+}
 
 static void batch_free(void *arg)
 {
     struct batch *b = arg;
 
     for (size_t i = 0; i < b->n; i++)
-        problems_free(&b->verdicts[i].problems);
-    free(b->verdicts);
+        draft_fini(&b->items[i].draft);
+    free(b->items);
     js_split_free(&b->jobs);
     free(b->text);
     free(b);
@@ -66,12 +79,12 @@ static char *answer(const struct intake_request *q)
     jw_int(&w, "accepted", (int64_t)q->jobs.n);
     jw_begin_array(&w, "items");
     for (size_t i = 0; i < b->n; i++) {
-        const struct verdict *v = &b->verdicts[i];
+        const struct problems *p = problems_of(b, i);
 
         jw_begin_object(&w, NULL);
-        jw_string(&w, "id", v->problems.list.n ? NULL : q->jobs.at[v->accepted]->id);
-        if (v->problems.list.n)
-            write_error(&w, &v->problems);
+        jw_string(&w, "id", p->list.n ? NULL : q->jobs.at[b->items[i].accepted]->id);
+        if (p->list.n)
+            write_error(&w, p);
         jw_end_object(&w);
     }
     jw_end_array(&w);
@@ -93,8 +106,8 @@ static void refuse(struct request *r, const struct batch *b, size_t accepted)
     struct problems all = {0};
 
     for (size_t i = 0; i < b->n; i++)
-        for (size_t k = 0; k < b->verdicts[i].problems.list.n; k++)
-            add_placed(&all, i, &b->verdicts[i].problems.list.at[k]);
+        for (size_t k = 0; k < problems_of(b, i)->list.n; k++)
+            add_placed(&all, i, &problems_of(b, i)->list.at[k]);
     problem_reply(r, "invalid", &all, "%zu of %zu jobs cannot be accepted, and so none is",
                   b->n - accepted, b->n);
     problems_free(&all);
@@ -154,27 +167,6 @@ static bool read_body(struct request *r, struct batch *b)
     return true;
 }
 
-/* False when one is no JSON. */
-static bool read_jobs(const struct api_client *c, struct batch *b, struct intake_request *q)
-{
-    b->n = b->jobs.parts.n;
-    b->verdicts = NEW_ARRAY(struct verdict, b->n);
-    for (size_t i = 0; i < b->n; i++) {
-        const struct js_part *part = &b->jobs.parts.at[i];
-        struct json *written = js_parse(part->text, part->len, NULL);
-        struct job *j;
-
-        if (!written)
-            return false;
-        j = api_make_job(c, written, part, &b->verdicts[i].problems);
-        js_free(written);
-        b->verdicts[i].accepted = q->jobs.n;
-        if (j)
-            vec_push(&q->jobs, j);
-    }
-    return true;
-}
-
 void api_batch_begin(struct daemon *d, struct request *r)
 {
     (void)d;
@@ -182,20 +174,70 @@ void api_batch_begin(struct daemon *d, struct request *r)
         r->body.max = BATCH_BYTES;
 }
 
-/* False when the answer was given. */
-static bool take_jobs(struct daemon *d, struct request *r, struct batch *b,
-                      struct intake_request *q)
+/* -- The jobs ------------------------------------------------------------------------------------------ */
+
+/* On a thread of the pool. */
+static void read_part(void *arg, size_t part)
 {
-    if (!idempotency_begin(d, r, &q->idempotency) || !read_body(r, b))
-        return false;
-    if (!read_jobs(&(struct api_client){d, &r->caller, r->trace}, b, q)) {
-        ASSERT(!read_whole(r)); /* it says where */
-        return false;
+    struct batch *b = arg;
+
+    for (size_t i = b->n * part / b->n_parts; i < b->n * (part + 1) / b->n_parts; i++) {
+        const struct js_part *sent = &b->jobs.parts.at[i];
+        struct json *written = js_parse(sent->text, sent->len, NULL);
+
+        b->items[i].broken = !written;
+        if (written)
+            draft_begin(&b->items[i].draft, &b->client, written, sent);
     }
-    if (q->jobs.n && (!b->atomic || q->jobs.n == b->n))
-        return true;
+}
+
+static bool is_broken(const struct batch *b)
+{
+    size_t i = 0;
+
+    while (i < b->n && !b->items[i].broken)
+        i++;
+    return i < b->n;
+}
+
+static void judge(struct batch *b, struct intake_request *q)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        struct job *j = draft_end(&b->items[i].draft, &b->client);
+
+        b->items[i].accepted = q->jobs.n;
+        if (j)
+            vec_push(&q->jobs, j);
+    }
+}
+
+static void take_jobs(struct request *r, void *arg)
+{
+    struct batch *b = arg;
+    struct intake_request *q = b->request;
+
+    if (is_broken(b)) {
+        ASSERT(!read_whole(r)); /* it says where */
+        intake_drop(q);
+        return;
+    }
+    judge(b, q);
+    if (q->jobs.n && (!b->atomic || q->jobs.n == b->n)) {
+        intake_add(b->client.daemon, q);
+        return;
+    }
     refuse(r, b, q->jobs.n);
-    return false;
+    intake_drop(q);
+}
+
+static void read_jobs(struct batch *b)
+{
+    const size_t parts = b->jobs.parts.n / PART_JOBS;
+
+    b->n = b->jobs.parts.n;
+    b->items = NEW_ARRAY(struct item, b->n);
+    b->n_parts = parts < 1 ? 1 : parts > PARTS ? PARTS : parts;
+    parts_work(b->client.daemon, b->request->r, b->n_parts, read_part, take_jobs, b);
 }
 
 static void take_batch(struct daemon *d, struct request *r)
@@ -203,14 +245,18 @@ static void take_batch(struct daemon *d, struct request *r)
     struct intake_request *q = NEW(struct intake_request);
     struct batch *b = NEW(struct batch);
 
+    b->client = (struct draft_client){d, &r->caller, r->trace};
+    b->request = q;
     q->r = r;
     q->arg = b;
     q->free_arg = batch_free;
     q->answer = answer;
-    if (take_jobs(d, r, b, q))
-        intake_add(d, q);
-    else
+    if (!idempotency_begin(d, r, &q->idempotency) || !read_body(r, b)) {
         intake_drop(q);
+        return;
+    }
+    intake_expect(d, q);
+    read_jobs(b);
 }
 
 void api_job_batch(struct daemon *d, struct request *r)

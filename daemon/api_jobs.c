@@ -7,22 +7,17 @@
 #include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/audit.h"
-#include "daemon/hosts.h"
+#include "daemon/draft.h"
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
 #include "daemon/listing.h"
-#include "daemon/needs.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
-#include "daemon/projects.h"
 #include "daemon/reach.h"
 #include "daemon/refs.h"
-#include "daemon/roots.h"
 #include "daemon/sched.h"
-#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
-#include "proto/wire/validate.h"
 
 const struct job *api_find_job(struct daemon *d, const struct caller *who, const char *id,
                                struct job **owned, struct error *err)
@@ -73,48 +68,6 @@ bool api_is_json(const struct request *r)
            (!header[strlen(type)] || strchr("; \t", header[strlen(type)]));
 }
 
-struct path_check {
-    const struct api_client *client;
-    struct problems *p;
-};
-
-static char *check_path(const char *pointer, const char *path, void *arg)
-{
-    const struct path_check *c = arg;
-    struct error err;
-
-    if (*path != '/')
-        problems_add(c->p, pointer,
-                     "must be an absolute path, got \"%s\": the daemon has no folder to take it "
-                     "from",
-                     path);
-    else if (!roots_check(c->client->daemon, c->client->who, path, &err))
-        problems_add(c->p, pointer, "%s", err.msg);
-    return NULL;
-}
-
-/* What only this daemon can tell. */
-static void check_here(const struct api_client *c, const JobSpec *spec, struct problems *p)
-{
-    const struct daemon *d = c->daemon;
-    const int64_t ranks = spec->resources->ranks->min; /* the fewest of a range are enough */
-    const int64_t threads = spec->resources->threads;
-    struct path_check paths = {c, p};
-    struct error err;
-
-    job_each_path(spec, check_path, &paths);
-    needs_check(d, c->who, spec, p);
-    if (!reach_sees(c->who, spec->project))
-        problems_add(p, "#/project", "expected %s, the project of the token, got %s",
-                     c->who->project, spec->project);
-    if (ranks < 1 || threads < 1) /* which the rules have told */
-        return;
-    if (!hosts_can_take(d, ranks, threads, &err))
-        problems_add(p, "#/resources/ranks", "%s", err.msg);
-    else if (!projects_can_take(d, spec->project, ranks * threads, &err))
-        problems_add(p, "#/resources/ranks", "%s", err.msg);
-}
-
 struct json *api_body(struct request *r, const char *what)
 {
     struct error err;
@@ -130,85 +83,21 @@ struct json *api_body(struct request *r, const char *what)
     return j;
 }
 
-void api_check_job(const JobSpec *spec, struct problems *p, void *api_client)
-{
-    const struct api_client *c = api_client;
-
-    job_validate(spec, abilities_known(c->daemon), p);
-    check_here(c, spec, p);
-}
-
-/* A job that has no id yet. */
-static struct job *make_job(const JobSpec *spec, const struct json *written)
-{
-    struct job *j = job_new("", spec, clock_wall_ms());
-    struct problems none = {0};
-    struct sweep *s = js_get(written, "sweep") ? sweep_new(written, &none) : NULL;
-
-    if (s)
-        job_become_sweep(j, written, s);
-    sweep_free(s);
-    return j;
-}
-
-/* A token of one project need not name it. True when that was filled in. */
-static bool fill_in_project(const struct api_client *c, struct json *written)
-{
-    const char *project = reach_only(c->who);
-
-    if (!project || js_kind(written) != JS_OBJECT || js_kind(js_get(written, "project")) != JS_NULL)
-        return false;
-    js_set(written, "project", js_new_string(project));
-    return true;
-}
-
-/* What is kept of the spec as it was written, before anything else is filled in. */
-static char *text_to_keep(const struct json *written, const struct js_part *sent)
-{
-    struct buf b = buf_new(0);
-
-    if (sent)
-        js_squeeze(sent->text, sent->len, &b);
-    else
-        js_write(written, JS_COMPACT, &b);
-    return buf_take(&b);
-}
-
-struct job *api_make_job(const struct api_client *c, struct json *written,
-                         const struct js_part *sent, struct problems *p)
-{
-    const bool as_sent = !fill_in_project(c, written);
-    struct api_client client = *c;
-    char *text = text_to_keep(written, as_sent ? sent : NULL);
-    struct job *j = NULL;
-    JobSpec *spec;
-
-    refs_pin(c->daemon, written, p);
-    spec = sweep_check(written, api_check_job, &client, p);
-    if (!p->list.n) {
-        j = make_job(spec, written);
-        j->written = text;
-        text = NULL;
-    }
-    free(text);
-    if (j && c->trace)
-        snprintf(j->trace, sizeof(j->trace), "%s", c->trace);
-    job_free(spec);
-    return j;
-}
-
 struct job *api_take_job(struct daemon *d, struct request *r, struct json *take_written,
                          const struct js_part *sent)
 {
-    const struct api_client client = {d, &r->caller, r->trace};
-    struct problems p = {0};
-    struct job *j = take_written ? api_make_job(&client, take_written, sent, &p) : NULL;
+    const struct draft_client client = {d, &r->caller, r->trace};
+    struct draft f;
+    struct job *j;
 
-    if (p.list.n)
-        problem_reply(r, "invalid", &p, "the job has %zu problem%s", p.list.n,
-                      p.list.n == 1 ? "" : "s");
-    js_free(take_written);
-    problems_free(&p);
+    if (!take_written)
+        return NULL;
+    draft_begin(&f, &client, take_written, sent);
+    j = draft_end(&f, &client);
+    if (!j)
+        problem_reply(r, "invalid", &f.problems, "the job has %zu problem%s", f.problems.list.n,
+                      f.problems.list.n == 1 ? "" : "s");
+    draft_fini(&f);
     return j;
 }
 

@@ -3,6 +3,7 @@
 
 #include "daemon/abilities.h"
 #include "daemon/api.h"
+#include "daemon/draft.h"
 #include "daemon/hosts.h"
 #include "daemon/needs.h"
 #include "daemon/problem.h"
@@ -135,17 +136,18 @@ static void reply_forecast(struct daemon *d, struct request *r, struct job *j,
 
 static void simulate(struct daemon *d, struct request *r)
 {
+    const struct draft_client client = {d, &r->caller, NULL};
     struct json *written = api_body(r, "a job");
-    struct problems p = {0};
+    struct draft f;
     struct job *j;
 
     if (!written)
         return;
-    j = api_make_job(&(struct api_client){d, &r->caller, NULL}, written, NULL, &p);
-    reply_forecast(d, r, j, &p);
+    draft_begin(&f, &client, written, NULL);
+    j = draft_end(&f, &client);
+    reply_forecast(d, r, j, &f.problems);
     job_destroy(j);
-    problems_free(&p);
-    js_free(written);
+    draft_fini(&f);
 }
 
 void api_queue_simulate(struct daemon *d, struct request *r)

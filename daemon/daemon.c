@@ -35,18 +35,59 @@ struct active *daemon_active(const struct daemon *d, const char *id)
     return at < d->active.n && strcmp(d->active.at[at]->job->id, id) == 0 ? d->active.at[at] : NULL;
 }
 
+/* The last of a list finds its place. A job that a user takes up again comes back to its old one. */
+static void sort_in(struct active **list, size_t n)
+{
+    struct active *a = list[n - 1];
+    size_t at;
+
+    for (at = n - 1; at > 0 && list[at - 1]->job->seq > a->job->seq; at--)
+        list[at] = list[at - 1];
+    list[at] = a;
+}
+
+static void take_out(struct active **list, size_t n, size_t at)
+{
+    memmove(&list[at], &list[at + 1], (n - at - 1) * sizeof(*list));
+}
+
+static bool is_busy(const struct job *j)
+{
+    return j->state != JOB_QUEUED || j->n_needs || job_is_sweep(j) || j->yield_requested;
+}
+
+static void leave_busy(struct daemon *d, struct active *a)
+{
+    size_t at = 0;
+
+    while (d->busy.at[at] != a)
+        at++;
+    take_out(d->busy.at, d->busy.n--, at);
+    a->busy = false;
+}
+
+void daemon_note_change(struct daemon *d, struct active *a)
+{
+    if (is_busy(a->job) == a->busy)
+        return;
+    if (a->busy) {
+        leave_busy(d, a);
+        return;
+    }
+    vec_push(&d->busy, a);
+    sort_in(d->busy.at, d->busy.n);
+    a->busy = true;
+}
+
 struct active *daemon_add_active(struct daemon *d, struct job *take_job)
 {
     struct active *a = NEW(struct active);
-    size_t at;
 
     a->job = take_job;
     a->project = projects_index(d, take_job->project);
     vec_push(&d->active, a);
-    /* A job that a user takes up again comes back to its old place. */
-    for (at = d->active.n - 1; at > 0 && d->active.at[at - 1]->job->seq > take_job->seq; at--)
-        d->active.at[at] = d->active.at[at - 1];
-    d->active.at[at] = a;
+    sort_in(d->active.at, d->active.n);
+    daemon_note_change(d, a);
     return a;
 }
 
@@ -55,9 +96,9 @@ void daemon_drop_active(struct daemon *d, struct active *a)
     size_t at = find(d, a->job->id);
 
     ASSERT(at < d->active.n && d->active.at[at] == a);
-    memmove(&d->active.at[at], &d->active.at[at + 1],
-            (d->active.n - at - 1) * sizeof(d->active.at[0]));
-    d->active.n--;
+    take_out(d->active.at, d->active.n--, at);
+    if (a->busy)
+        leave_busy(d, a);
     job_destroy(a->job);
     free(a);
 }
@@ -67,6 +108,7 @@ void daemon_drop_all(struct daemon *d)
     while (d->active.n)
         daemon_drop_active(d, d->active.at[d->active.n - 1]);
     vec_free(&d->active);
+    vec_free(&d->busy);
     vec_free(&d->line);
     vec_free(&d->plans);
     vec_free(&d->projects);

@@ -28,6 +28,7 @@ struct active {
     int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;  /* of rank 0's log, when it was last announced */
     bool all_redone;    /* of a sweep: what earlier attempts left undone is in the queue again */
+    bool busy;          /* it is in d->busy */
 };
 
 struct daemon {
@@ -57,9 +58,10 @@ struct daemon {
     struct piece *pieces;         /* of uploads, which are coming in: api_uploads.c */
     VEC(struct project) projects; /* projects.c: as they came to be known */
     VEC(struct active *) active;  /* in the order of arrival */
-    struct intake *intake;        /* submissions that wait for their commit */
-    uv_timer_t tick;              /* attempts.c: looks after attempts once a second */
-    uv_timer_t schedule;          /* sched.c: a pass is due */
+    VEC(struct active *) busy; /* of them, in that order: those that do more than wait for slots */
+    struct intake *intake;     /* submissions that wait for their commit */
+    uv_timer_t tick;           /* attempts.c: looks after attempts once a second */
+    uv_timer_t schedule;       /* sched.c: a pass is due */
     double scheduled_s,
         pass_s; /* of the monotonic clock: when the last pass ended, and how long it took */
     uv_timer_t heartbeat; /* sse.c */
@@ -84,6 +86,8 @@ struct daemon {
 /* The entry of a job that is not over; NULL for others. */
 struct active *daemon_active(const struct daemon *d, const char *id);
 struct active *daemon_add_active(struct daemon *d, struct job *take_job);
+/* To be called when the state of its job, or what was requested of it, has changed. */
+void daemon_note_change(struct daemon *d, struct active *a);
 /* Releases the entry and its job. */
 void daemon_drop_active(struct daemon *d, struct active *a);
 /* All of them, when the daemon ends. */

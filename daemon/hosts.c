@@ -168,8 +168,8 @@ static int64_t *used(const struct daemon *d)
 {
     int64_t *n = NEW_ARRAY(int64_t, d->hosts->list.n);
 
-    for (size_t i = 0; i < d->active.n; i++) {
-        const struct job *j = d->active.at[i]->job;
+    for (size_t i = 0; i < d->busy.n; i++) {
+        const struct job *j = d->busy.at[i]->job;
 
         if (j->state != JOB_QUEUED)
             add_ranks(d, j->placement, j->threads, n);

@@ -62,24 +62,25 @@ struct job {
     bool resize_requested; /* durable: that attempt stops, and the next one is first in the queue */
     bool hold_requested;   /* durable: no attempt starts until it is released */
     bool yield_requested; /* durable: that attempt stops, at no cost; the next one stands in line */
-    int64_t ranks;        /* that it should have: the next attempt gets them */
-    int64_t ranks_min, ranks_max; /* differ: the queue chooses, and may change it while it runs */
-    int64_t threads, priority;
-    int64_t created_ms;    /* wall clock, as all of these; 0: not yet */
+    int64_t created_ms;   /* wall clock, as all of these; 0: not yet */
     int64_t not_before_ms; /* the next attempt waits until then; 0: it may start */
-    int64_t limit_ms;      /* of its running time; 0: none */
-    int64_t ran_ms;        /* all attempts that are over, together */
-    int64_t planned_ms;    /* when the queue expects to start it; 0: not known. Not durable */
-    bool preempt, preemptible;
-    int64_t min_runtime_ms; /* of an attempt, before it is preempted */
+    int64_t priority;
     /* Durable. A user made it stop, so that others go first: all that had come by then, up to this seq; 0: nobody
      * did. Until it starts again. */
     int64_t behind;
-    /* Durable. Rises with each job that is made to stop so, or retried: what of them came last. 0: it was neither. */
-    int64_t turn;
     size_t n_needs;
     struct job_sweep sweep;
 
+    bool preempt, preemptible;
+    int64_t ranks;                /* that it should have: the next attempt gets them */
+    int64_t ranks_min, ranks_max; /* differ: the queue chooses, and may change it while it runs */
+    int64_t threads;
+    int64_t limit_ms;       /* of its running time; 0: none */
+    int64_t ran_ms;         /* all attempts that are over, together */
+    int64_t planned_ms;     /* when the queue expects to start it; 0: not known. Not durable */
+    int64_t min_runtime_ms; /* of an attempt, before it is preempted */
+    /* Durable. Rises with each job that is made to stop so, or retried: what of them came last. 0: it was neither. */
+    int64_t turn;
     char id[JOB_ID_SIZE];
     char name[132], kind[16], project[REF_NAME_SIZE];
     char *spec;    /* the normalised JobSpec as JSON text */

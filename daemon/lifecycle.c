@@ -227,6 +227,7 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
         *a->job = before;
         return err_wrap(err, "job %s: %s", before.id, job_event_name(event));
     }
+    daemon_note_change(d, a);
     if (a->used_slot_ms)
         projects_charged(d, a->project, a->used_slot_ms, now);
     a->used_slot_ms = 0;

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/lifecycle.h"
@@ -9,7 +10,6 @@
 #include "daemon/sched.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
-#include "proto/wire/validate.h"
 
 enum {
     NAMED = 16 /* of those that are waited for */
@@ -76,21 +76,18 @@ static bool state_of(const struct daemon *d, const char *id, enum job_state *out
     return true;
 }
 
-void needs_check(const struct daemon *d, const struct caller *who, const JobSpec *spec,
+void needs_check(const struct daemon *d, const struct caller *who, size_t at, const char *id,
                  struct problems *p)
 {
-    for (size_t i = 0; i < spec->n_depends_on && i < JOB_MAX_NEEDS; i++) {
-        const char *id = spec->depends_on[i]->job;
-        enum job_state state;
-        struct error err;
-        char *pointer;
+    enum job_state state;
+    struct error err;
+    char *pointer;
 
-        if (!id || (reach_job(d, who, id, &err) && state_of(d, id, &state, &err)))
-            continue;
-        pointer = str_fmt("#/depends_on/%zu/job", i);
-        problems_add(p, pointer, "expected the id of a job; %s", err.msg);
-        free(pointer);
-    }
+    if (!id || (reach_job(d, who, id, &err) && state_of(d, id, &state, &err)))
+        return;
+    pointer = str_fmt("#/depends_on/%zu/job", at);
+    problems_add(p, pointer, "expected the id of a job; %s", err.msg);
+    free(pointer);
 }
 
 bool needs_look(struct daemon *d, struct job *j, struct error *err)
@@ -110,8 +107,8 @@ bool needs_look(struct daemon *d, struct job *j, struct error *err)
 
 void needs_note(struct daemon *d, const struct job *over)
 {
-    for (size_t i = 0; i < d->active.n; i++) {
-        struct job *j = d->active.at[i]->job;
+    for (size_t i = 0; i < d->busy.n; i++) {
+        struct job *j = d->busy.at[i]->job;
 
         for (size_t k = 0; k < j->n_needs; k++)
             if (strcmp(j->needs[k].id, over->id) == 0) {
@@ -144,8 +141,8 @@ static void give_up(struct daemon *d, struct active *a)
 void needs_pass(struct daemon *d)
 {
     /* From the end, because what is over leaves the list. */
-    for (size_t i = d->active.n; i-- > 0;) {
-        struct active *a = d->active.at[i];
+    for (size_t i = d->busy.n; i-- > 0;) {
+        struct active *a = d->busy.at[i];
         enum needs_verdict v;
 
         if (!a->job->n_needs || a->job->state != JOB_QUEUED)

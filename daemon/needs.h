@@ -17,8 +17,9 @@ enum needs_verdict needs_verdict(const struct job *j);
 /* Which it waits for, or what broke. */
 void needs_describe(const struct job *j, struct reason *why);
 
-/* Adds a problem for each job that there is not, as far as who asks can tell. */
-void needs_check(const struct daemon *d, const struct caller *who, const JobSpec *spec,
+/* Adds a problem when there is no job `id`, which stands in place `at` of depends_on, as far as who asks can tell; NULL: the
+ * rules have told. */
+void needs_check(const struct daemon *d, const struct caller *who, size_t at, const char *id,
                  struct problems *p);
 /* Looks up what has become of them; one that is gone counts as cancelled. */
 bool needs_look(struct daemon *d, struct job *j, struct error *err);

@@ -35,8 +35,12 @@ void queue_order(struct queue_place *places, size_t n)
     for (size_t i = 1; i < n; i++)
         if (places[i].arrived_ms < places[i - 1].arrived_ms)
             places[i].arrived_ms = places[i - 1].arrived_ms;
-    if (n)
-        qsort(places, n, sizeof(*places), by_rank);
+    /* Mostly all have one priority, and stand in order already. */
+    for (size_t i = 1; i < n; i++)
+        if (by_rank(&places[i - 1], &places[i]) > 0) {
+            qsort(places, n, sizeof(*places), by_rank);
+            return;
+        }
 }
 
 void queue_go_behind(struct queue_place *p, const struct queue_place *other)

@@ -41,6 +41,7 @@ struct queue_place {
     int64_t arrived_ms;
     int64_t ahead_ms; /* queue_ahead: so much later it could have come */
     size_t arrival;   /* whatever rises with the order of arrival */
+    int64_t seq;      /* the caller's, of the job */
 };
 
 /* first: it stopped to go on with other ranks, or others stopped for it. */

@@ -80,6 +80,15 @@ static const char *name_in(const struct json *spec, const struct field *f)
     return text && f->is_ref(text) ? text : NULL;
 }
 
+bool refs_has_names(const struct json *spec)
+{
+    size_t i = 0;
+
+    while (i < ARRAY_LEN(fields) && !name_in(spec, &fields[i]))
+        i++;
+    return i < ARRAY_LEN(fields);
+}
+
 /* -- At submission ----------------------------------------------------------------------------- */
 
 static void take_architecture(struct json *object, const struct field *f, const struct target *t,

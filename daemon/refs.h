@@ -13,6 +13,8 @@
  * teacher's normalisation. In a sweep names are pinned wherever they stand, and nothing is filled in: that
  * is done in each of its jobs. Adds what is wrong with them. */
 void refs_pin(struct daemon *d, struct json *spec, struct problems *p);
+/* Whether a spec that is no sweep has any. Any thread. */
+bool refs_has_names(const struct json *spec);
 /* Within the transaction that adds the job: notes what its names stand for, those of a sweep's values
  * too. */
 bool refs_note(struct daemon *d, const struct job *j, struct error *err);

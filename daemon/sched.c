@@ -20,8 +20,8 @@ enum {
      * start changes all of their places: theirs is worked out when somebody asks. */
     TOLD = 16,
     /* After a pass that took long there is none for so many times as long: thousands of submissions to a long queue
-     * would be thousands of passes. */
-    REST = 4,
+     * would be thousands of passes. So they take a tenth of the time at most. */
+    REST = 9,
     PLAN_TOLD_MS = 2000,                /* so much later or sooner is news */
     PAUSE_MAX_MS = 2 * 24 * 3600 * 1000 /* of any policy (validate.c), spread included */
 };
@@ -31,9 +31,9 @@ static void say_quota(const struct daemon *d, const struct active *a, struct rea
     const struct project *p = &d->projects.at[a->project];
     int64_t used = 0;
 
-    for (size_t i = 0; i < d->active.n; i++)
-        if (d->active.at[i]->project == a->project && attempts_running(d->active.at[i]))
-            used += job_slots(d->active.at[i]->job);
+    for (size_t i = 0; i < d->busy.n; i++)
+        if (d->busy.at[i]->project == a->project && attempts_running(d->busy.at[i]))
+            used += job_slots(d->busy.at[i]->job);
     reason_set(why, "waiting_for_quota",
                "needs %" PRId64 " slots of project %s, whose jobs have %" PRId64 " of the %" PRId64
                " that they may have at once",
@@ -207,8 +207,8 @@ static void add_shares(struct daemon *d, struct look *l)
 /* Those that run, and those that have stopped and did not start again yet. */
 static void take_claims(struct daemon *d, struct look *l)
 {
-    for (size_t i = 0; i < d->active.n; i++) {
-        const struct job *j = d->active.at[i]->job;
+    for (size_t i = 0; i < d->busy.n; i++) {
+        const struct job *j = d->busy.at[i]->job;
 
         if (j->yield_requested && j->yield_for[0])
             vec_push(&l->claims, j->yield_for);
@@ -275,7 +275,8 @@ static void take_active(struct daemon *d, struct look *l)
             vec_push(&l->places, (struct queue_place){
                                      .arrived_ms = j->created_ms,
                                      .ahead_ms = queue_ahead(j->priority, sched_goes_first(l, j)),
-                                     .arrival = i});
+                                     .arrival = i,
+                                     .seq = j->seq});
             if (j->behind)
                 add_behind(d, l, l->places.n - 1);
         } else if (attempts_running(a))
@@ -348,17 +349,17 @@ static void note_places(struct daemon *d, const struct look *l)
         d->projects.at[i].closed = l->left[i].closed;
     d->line.n = d->plans.n = 0;
     d->untold++;
+    vec_reserve(&d->line, l->places.n);
     for (size_t i = 0; i < l->places.n; i++) {
-        struct active *a = d->active.at[l->places.at[i].arrival];
         const struct queue_job *q = i < l->jobs.n ? &l->jobs.at[i] : NULL;
 
         if (q && q->given)
             continue;
         if (q && d->line.n < TOLD)
-            explain(d, a, d->line.n, q->over_quota, planned(q, l->now_ms));
+            explain(d, l->who.at[i], d->line.n, q->over_quota, planned(q, l->now_ms));
         if (q)
             vec_push(&d->plans, q->over_quota ? -1 : planned(q, l->now_ms));
-        vec_push(&d->line, a->job->seq);
+        vec_push(&d->line, l->places.at[i].seq);
     }
 }
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/api.h"
+#include "daemon/draft.h"
 #include "daemon/lifecycle.h"
 #include "daemon/needs.h"
 #include "daemon/projects.h"
@@ -69,7 +69,7 @@ static JobSpec *read_spec(struct daemon *d, const struct sweep *s, int64_t k, st
     if (j)
         refs_pin(d, j, &p); /* what its values name */
     spec = job_from_json(j ? j : sweep_base(s), &p);
-    api_check_job(spec, &p, &(struct api_client){.daemon = d});
+    draft_check(spec, &p, &(struct draft_client){.daemon = d});
     if (j)
         problems_none(&p, why);
     problems_free(&p);
@@ -243,9 +243,9 @@ void sweeps_pass(struct daemon *d)
     struct error err = {0};
 
     /* Only its own end takes one of them out of the list. */
-    for (size_t i = 0; i < d->active.n; i++)
-        if (job_is_sweep(d->active.at[i]->job))
-            vec_push(&sweeps, d->active.at[i]);
+    for (size_t i = 0; i < d->busy.n; i++)
+        if (job_is_sweep(d->busy.at[i]->job))
+            vec_push(&sweeps, d->busy.at[i]);
     for (size_t i = 0; i < sweeps.n; i++)
         if (!advance(d, sweeps.at[i], &err))
             log_error("a sweep cannot go on yet error=\"%s\"", err.msg);

@@ -134,8 +134,9 @@ static void time_decision(const struct bench *b)
     for (int round = 0; round < ROUNDS; round++) {
         begin(&times, round);
         for (size_t i = 0; i < n; i++)
-            places[i] =
-                (struct queue_place){(int64_t)i * 1000, queue_ahead(draw(4, i, -2, 2), false), i};
+            places[i] = (struct queue_place){.arrived_ms = (int64_t)i * 1000,
+                                             .ahead_ms = queue_ahead(draw(4, i, -2, 2), false),
+                                             .arrival = i};
         queue_order(places, n);
         for (size_t i = 0; i < n; i++) {
             size_t j = places[i].arrival;
@@ -230,6 +231,7 @@ static bool add_job(struct daemon *d, struct job *take_job, const char *placemen
         take_job->state = JOB_RUNNING;
         take_job->placement = str_dup(placement);
         a->since_ns = clock_mono_ns();
+        daemon_note_change(d, a);
     }
     return true;
 }

@@ -251,6 +251,14 @@ n=$(($(jobs_now) - 2))
 post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = {pad: ("x" * 1500)}]}')"
 expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
 [ "$(jobs_now)" = $((n + 1002)) ] || fail "$(jobs_now) jobs after a batch of 1000"
+# One that is sent again while it is still being judged: its key holds.
+n=$(jobs_now)
+job | jq -c '{jobs: [range(1000) as $i | .train.seed = $i]}' >"$tmp/batch.json"
+codes=$(curl -sS --parallel --parallel-immediate --max-time 60 -o /dev/null -w '%{http_code}\n' -H @- -H 'Content-Type: application/json' \
+    -H 'Idempotency-Key: "impatient"' --data-binary "@$tmp/batch.json" "$url/api/v1/jobs:batch?[1-8]" \
+    <<<"Authorization: Bearer $token" 2>/dev/null)
+[ "$(wc -l <<<"$codes")" = 8 ] && grep -q 202 <<<"$codes" && ! grep -qv -e 202 -e 409 <<<"$codes" || fail "a batch sent 8 times at once: $codes"
+[ "$(jobs_now)" = $((n + 1000)) ] || fail "$(jobs_now) jobs after a batch sent 8 times at once, were $n"
 # -- Those that come together are committed together --
 commits() {
     api GET /metrics

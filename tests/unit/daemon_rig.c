@@ -90,6 +90,12 @@ struct job *rig_submit(struct daemon *d, int n)
     return daemon_add_active(d, j)->job;
 }
 
+void rig_set_state(struct daemon *d, struct job *j, enum job_state state)
+{
+    j->state = state;
+    daemon_note_change(d, daemon_active(d, j->id));
+}
+
 /* -- Over HTTP ------------------------------------------------------------------------------------ */
 
 void rig_turn(struct daemon *d)

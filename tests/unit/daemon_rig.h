@@ -14,6 +14,8 @@ void rig_close(struct daemon *d);
 struct job *rig_job(int n);
 /* The same, stored and active. Borrowed. */
 struct job *rig_submit(struct daemon *d, int n);
+/* As if it had come to that, without processes. */
+void rig_set_state(struct daemon *d, struct job *j, enum job_state state);
 
 /* -- Over HTTP ------------------------------------------------------------------------------------ */
 

@@ -434,7 +434,7 @@ static struct job *running(struct daemon *d, int n, int64_t ranks)
     struct error err;
 
     snprintf(placement, sizeof(placement), HOST_ALONE ":%d", (int)ranks);
-    j->state = JOB_RUNNING;
+    rig_set_state(d, j, JOB_RUNNING);
     j->attempt = 1;
     j->ranks_min = 1;
     j->ranks_max = 2;
@@ -673,9 +673,9 @@ START_TEST(who_was_made_to_stop_goes_behind_those_who_were_before)
         }
         check_line(&d, line, 4);
         for (size_t i = 0; i < 3; i++) { /* they start again */
-            jobs[i]->state = JOB_RUNNING;
             jobs[i]->behind = 0;
             jobs[i]->yield_requested = false;
+            rig_set_state(&d, jobs[i], JOB_RUNNING);
         }
     }
     rig_close(&d);

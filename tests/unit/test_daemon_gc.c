@@ -761,7 +761,7 @@ START_TEST(caches_of_attempts_that_run_are_in_use)
     put(&d, "cache/class_means/old.safetensors", 60);
     put(&d, "cache/class_means/used.safetensors", 40);
     j = rig_submit(&d, 1);
-    j->state = JOB_RUNNING;
+    rig_set_state(&d, j, JOB_RUNNING);
     j->attempt = 1;
     ck_assert_ok(
         store_attempt_add(d.store, j->id, 1, clock_wall_ms() - 50 * DAY_MS, "x", "h:1", &err), err);

@@ -324,7 +324,8 @@ static void random_crowd(uint64_t key, struct queue_place places[CROWD], int64_t
         if (rng_below(key, 1000 + i, 10) == 0)
             now -= QUEUE_AGING_MS;
         priority[i] = (int64_t)rng_below(key, 2000 + i, 7) - 3;
-        places[i] = (struct queue_place){now, queue_ahead(priority[i], false), i};
+        places[i] = (struct queue_place){
+            .arrived_ms = now, .ahead_ms = queue_ahead(priority[i], false), .arrival = i};
     }
 }
 
@@ -428,8 +429,10 @@ START_TEST(shares_change_no_order_within_a_project_and_starve_nobody)
             now += (int64_t)rng_below(key, 100 + i, QUEUE_AGING_MS);
             came[i] = now;
             priority[i] = (int64_t)rng_below(key, 200 + i, 5);
-            queue[i] = (struct queue_place){
-                now, queue_ahead(priority[i], false) + shares[i % 3].ahead_ms, i};
+            queue[i] = (struct queue_place){.arrived_ms = now,
+                                            .ahead_ms = queue_ahead(priority[i], false) +
+                                                        shares[i % 3].ahead_ms,
+                                            .arrival = i};
         }
         queue_order(queue, CROWD);
         for (size_t i = 0; i < CROWD; i++)
@@ -566,9 +569,11 @@ END_TEST
 
 START_TEST(what_is_resized_goes_before_everything)
 {
-    struct queue_place queue[] = {{1000, queue_ahead(INT32_MAX, false), 0},
-                                  {INT64_C(1) << 41, queue_ahead(INT32_MIN, true), 1},
-                                  {INT64_C(1) << 41, queue_ahead(0, true), 2}};
+    const int64_t late = INT64_C(1) << 41;
+    struct queue_place queue[] = {
+        {.arrived_ms = 1000, .ahead_ms = queue_ahead(INT32_MAX, false), .arrival = 0},
+        {.arrived_ms = late, .ahead_ms = queue_ahead(INT32_MIN, true), .arrival = 1},
+        {.arrived_ms = late, .ahead_ms = queue_ahead(0, true), .arrival = 2}};
 
     queue_order(queue, ARRAY_LEN(queue));
     ck_assert(queue[0].arrival == 2 && queue[1].arrival == 1 && queue[2].arrival == 0);
@@ -653,9 +658,12 @@ static void open_three(struct daemon *d)
     ck_assert_int_eq(d->settings.slots, 7);
 }
 
-static void place(struct job *j, enum job_state state, int64_t threads, const char *placement)
+static void place(struct daemon *d, int n, enum job_state state, int64_t threads,
+                  const char *placement)
 {
-    j->state = state;
+    struct job *j = rig_submit(d, n);
+
+    rig_set_state(d, j, state);
     j->threads = threads;
     j->placement = str_dup(placement);
 }
@@ -666,10 +674,10 @@ START_TEST(slots_in_use_follow_from_the_jobs)
     struct place_host *hosts;
 
     open_three(&d);
-    place(rig_submit(&d, 1), JOB_RUNNING, 2, "a:1,ab:1");
-    place(rig_submit(&d, 2), JOB_STARTING, 1, "b:1");
-    place(rig_submit(&d, 3), JOB_QUEUED, 1, "ab:2"); /* where it was before */
-    place(rig_submit(&d, 4), JOB_RUNNING, 1, "gone:7");
+    place(&d, 1, JOB_RUNNING, 2, "a:1,ab:1");
+    place(&d, 2, JOB_STARTING, 1, "b:1");
+    place(&d, 3, JOB_QUEUED, 1, "ab:2"); /* where it was before */
+    place(&d, 4, JOB_RUNNING, 1, "gone:7");
     hosts = hosts_free(&d);
     ck_assert_int_eq(hosts[0].free, 0);
     ck_assert_int_eq(hosts[1].free, 2);

@@ -757,6 +757,18 @@ START_TEST(a_page_token_is_good_for_its_list_only)
 }
 END_TEST
 
+/* Those that run, in the same order as all. */
+static void check_busy(const struct daemon *d, uint64_t round)
+{
+    size_t at = 0;
+
+    for (size_t i = 0; i < d->active.n; i++)
+        if (d->active.at[i]->job->state == JOB_RUNNING)
+            ck_assert_msg(at < d->busy.n && d->busy.at[at++] == d->active.at[i],
+                          "round %d: a job that runs is not among the busy ones", (int)round);
+    ck_assert_uint_eq(at, d->busy.n);
+}
+
 START_TEST(active_jobs_stand_in_the_order_of_arrival)
 {
     struct daemon d = {.settings = {.slots = 1}};
@@ -765,9 +777,17 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
     for (uint64_t round = 0; round < 300; round++) {
         int64_t seq = 1000 * (int64_t)rng_below(key, round, 1000) + (int64_t)round;
         struct job *j = rig_job((int)seq); /* ids rise with it */
+        struct active *any;
 
         j->seq = seq;
+        if (rng_below(key, 2000 + round, 2))
+            j->state = JOB_RUNNING;
         daemon_add_active(&d, j);
+        check_busy(&d, round);
+        any = d.active.at[rng_below(key, 3000 + round, d.active.n)];
+        any->job->state = any->job->state == JOB_RUNNING ? JOB_QUEUED : JOB_RUNNING;
+        daemon_note_change(&d, any);
+        check_busy(&d, round);
         if (d.active.n > 20) /* any one leaves */
             daemon_drop_active(&d, d.active.at[rng_below(key, 1000 + round, d.active.n)]);
         for (size_t i = 1; i < d.active.n; i++)
@@ -782,6 +802,7 @@ START_TEST(active_jobs_stand_in_the_order_of_arrival)
         ck_assert_ptr_eq(daemon_active(&d, id), a);
         daemon_drop_active(&d, a);
         ck_assert_ptr_null(daemon_active(&d, id));
+        check_busy(&d, d.active.n);
     }
     daemon_drop_all(&d);
 }

@@ -331,7 +331,7 @@ static struct job *start_attempt(struct daemon *d, int n, int64_t generation, co
     char hex[SHA256_HEX];
     struct error err;
 
-    j->state = JOB_STARTING;
+    rig_set_state(d, j, JOB_STARTING);
     j->attempt = generation;
     sha256_of(token, strlen(token), hex);
     ck_assert_ok(store_job_update(d->store, j, &err), err);

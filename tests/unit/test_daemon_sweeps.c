@@ -309,7 +309,7 @@ static void run(struct daemon *d, int64_t index)
     struct job *j = child(d, index)->job;
     enum job_state before = j->state;
 
-    j->state = JOB_RUNNING;
+    rig_set_state(d, j, JOB_RUNNING);
     sweeps_note(d, j, before);
 }
 
