@@ -32,6 +32,14 @@ struct db {
     bool broken;
     void (*on_broken)(void *arg);
     void *on_broken_arg;
+    void (*on_long_log)(void *arg, struct db *db);
+    void *on_long_log_arg;
+    int log_pages, written_back; /* so many of them are in the file, too */
+    struct {                     /* the other thread's, while it is at it */
+        bool going;
+        sqlite3 *handle;
+        int code, pages;
+    } back;
     bool (*before_commit)(void *arg, struct error *err);
     void *before_arg;
     int64_t rowid, changes; /* of the last statement but those of before_commit */
@@ -40,7 +48,11 @@ struct db {
 enum {
     BUSY_MS = 2000,
     BUSY_AGAIN_MS = 20, /* once it was busy, until it is not: all who ask wait on one thread */
-    CHECKPOINT_PAGES = 250,
+    LOG_PAGES = 250,    /* so many are worth writing back */
+    /* Under a load that never rests others follow while they are, and the log cannot begin anew: of one that is so long
+     * the loop's thread writes back the last few itself, */
+    LOG_PAGES_LONG = 1000,
+    LOG_PAGES_MAX = 4000,      /* and of one as long as this all that are left */
     CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
 };
 
@@ -62,9 +74,9 @@ static enum err_code code_of(int sqlite)
 }
 
 /* Linux may have dropped the pages that it could not write: another fsync would say that all is well. */
-static void note_failure(struct db *db, int extended)
+static void note_failure(struct db *db, int extended, const char *how)
 {
-    snprintf(db->trouble, sizeof(db->trouble), "%s", sqlite3_errmsg(db->handle));
+    snprintf(db->trouble, sizeof(db->trouble), "%s", how);
     if ((extended & 0xff) == SQLITE_BUSY)
         sqlite3_busy_timeout(db->handle, BUSY_AGAIN_MS);
     if (db->broken || (extended != SQLITE_IOERR_FSYNC && extended != SQLITE_IOERR_DIR_FSYNC))
@@ -93,7 +105,7 @@ static bool fail(struct db *db, struct error *err)
 {
     int code = sqlite3_extended_errcode(db->handle);
 
-    note_failure(db, code);
+    note_failure(db, code, sqlite3_errmsg(db->handle));
     if (code_of(code & 0xff) == ERR_DATA)
         return fail_damaged(db, sqlite3_errmsg(db->handle), err);
     return err_set(err, code_of(code & 0xff), "%s: %s", db->path, sqlite3_errmsg(db->handle));
@@ -302,15 +314,76 @@ bool db_change(const char *path, const char *sql, int64_t parameter, struct erro
 
 /* -- Opening ----------------------------------------------------------------------------------------- */
 
+/* Busy: the other thread is at it. */
+static void write_back_here(struct db *db)
+{
+    int pages, code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                                &pages);
+
+    if (code == SQLITE_OK)
+        db->written_back = pages;
+    else if (code != SQLITE_BUSY)
+        fail(db, NULL);
+}
+
 /* Takes the place of SQLite's own, which hides that a sync has failed. */
 static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
 {
     struct db *db = arg;
 
-    if (pages >= CHECKPOINT_PAGES && !db->broken &&
-        sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) != SQLITE_OK)
-        fail(db, NULL);
+    (void)handle;
+    (void)name;
+    db->log_pages = pages;
+    if (pages < db->written_back) /* it has begun anew */
+        db->written_back = 0;
+    if (db->broken || pages - db->written_back < LOG_PAGES) {
+        /* not yet */
+    } else if (!db->on_long_log || pages >= LOG_PAGES_MAX) {
+        write_back_here(db);
+    } else if (!db->back.going) {
+        db->back.going = true;
+        db->on_long_log(db->on_long_log_arg, db);
+    }
     return SQLITE_OK;
+}
+
+void db_on_long_log(struct db *db, void (*fn)(void *arg, struct db *db), void *arg)
+{
+    db->on_long_log = fn;
+    db->on_long_log_arg = arg;
+}
+
+/* A handle that has read nothing does not know that there is a log. */
+static int open_back(struct db *db)
+{
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX;
+    int code =
+        db->back.handle ? SQLITE_OK : sqlite3_open_v2(db->path, &db->back.handle, flags, NULL);
+
+    return code != SQLITE_OK
+               ? code
+               : sqlite3_exec(db->back.handle, "PRAGMA schema_version", NULL, NULL, NULL);
+}
+
+void db_write_back(struct db *db)
+{
+    int code = open_back(db);
+
+    if (code == SQLITE_OK)
+        code = sqlite3_wal_checkpoint_v2(db->back.handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                         &db->back.pages);
+    db->back.code = code == SQLITE_OK ? code : sqlite3_extended_errcode(db->back.handle);
+}
+
+void db_written_back(struct db *db)
+{
+    db->back.going = false;
+    if (db->back.code == SQLITE_OK) {
+        db->written_back = db->back.pages;
+        if (db->log_pages >= LOG_PAGES_LONG && db->log_pages > db->written_back)
+            write_back_here(db);
+    } else if ((db->back.code & 0xff) != SQLITE_BUSY)
+        note_failure(db, db->back.code, sqlite3_errmsg(db->back.handle));
 }
 
 /* A large file is looked at while the daemon runs (store.c). */
@@ -401,6 +474,7 @@ void db_close(struct db *db)
         free(db->stmts.at[i]);
     }
     vec_free(&db->stmts);
+    sqlite3_close(db->back.handle);
     sqlite3_close(db->handle);
     free(db->path);
     free(db);

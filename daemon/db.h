@@ -41,6 +41,12 @@ bool db_commit(struct db *db, struct error *err); /* rolls back when it fails */
 /* When the disk has refused to keep what was written (fsync), nobody knows what is on it: nothing more is written
  * then, and this is called, once. */
 void db_on_broken(struct db *db, void (*fn)(void *arg), void *arg);
+/* Commits go into a log, whose pages have to be written back into the file. Where nobody asks to be told, a commit does
+ * that when there are enough of them; else fn is called, and sees to it that db_write_back is, on any thread, and
+ * db_written_back when it has returned. */
+void db_on_long_log(struct db *db, void (*fn)(void *arg, struct db *db), void *arg);
+void db_write_back(struct db *db);
+void db_written_back(struct db *db);
 /* Why the last write failed; NULL when it did not. */
 const char *db_trouble(const struct db *db);
 /* A copy of all that is committed, whole and on disk under `path`, which is replaced. Any thread, by a connection of

@@ -35,6 +35,7 @@
 #include "daemon/uplink.h"
 #include "daemon/uploads.h"
 #include "daemon/worker_tool.h"
+#include "daemon/writeback.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -236,6 +237,7 @@ static bool start(struct daemon *d, struct error *err)
     if (!d->uplink || !open_local(d, err) || !open_http(d, err))
         return false;
     sse_start(d);
+    writeback_start(d);
     uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
     attempts_watch(d);
     sched_soon(d);

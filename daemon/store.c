@@ -58,6 +58,12 @@ void store_on_broken(struct store *s, void (*fn)(void *arg), void *arg)
     db_on_broken(s->metrics, fn, arg);
 }
 
+void store_on_long_log(struct store *s, void (*fn)(void *arg, struct db *db), void *arg)
+{
+    db_on_long_log(s->state, fn, arg);
+    db_on_long_log(s->metrics, fn, arg);
+}
+
 const char *store_trouble(struct store *s, struct error *err)
 {
     bool paused;

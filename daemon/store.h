@@ -19,6 +19,8 @@ void store_close(struct store *s); /* NULL is fine */
 
 /* When the disk has failed to keep what was written to one of the files (db_on_broken). */
 void store_on_broken(struct store *s, void (*fn)(void *arg), void *arg);
+/* When the log of one of the files is to be written back (db_on_long_log). */
+void store_on_long_log(struct store *s, void (*fn)(void *arg, struct db *db), void *arg);
 /* Why state.db cannot be written; NULL when it can, which is tried out if it could not the last time. */
 const char *store_trouble(struct store *s, struct error *err);
 
