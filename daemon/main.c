@@ -18,6 +18,7 @@
 #include "daemon/daemon.h"
 #include "daemon/gc.h"
 #include "daemon/hashes.h"
+#include "daemon/heap.h"
 #include "daemon/hosts.h"
 #include "daemon/idempotency.h"
 #include "daemon/intake.h"
@@ -210,6 +211,7 @@ static void on_abilities(struct daemon *d, const struct error *err)
         uv_stop(&d->loop);
         return;
     }
+    heap_be_thrifty(false);
     log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",
              d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
     notify("READY=1");
@@ -371,6 +373,7 @@ static bool serve(struct settings *s, int argc, char **argv, bool *broken, struc
     struct reload reload = {&d, argc, argv};
     bool ok;
 
+    heap_be_thrifty(true);
     signal(SIGPIPE, SIG_IGN);
     raise_limits();
     catalog_init(&d.catalog);
