@@ -48,11 +48,12 @@ void http_pump(struct http *h)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
 
+    soon_forget(&h->turn);
+    uv_timer_stop(&h->timer);
     for (int i = 0; i < TURNS; i++) {
         MHD_run(h->mhd);
         if (MHD_get_timeout(h->mhd, &ms) != MHD_YES) {
             h->idle_spins = 0;
-            uv_timer_stop(&h->timer);
             return;
         }
         if (ms)
@@ -98,9 +99,10 @@ static void ask_streams(struct http *h)
     h->rested_ms = took > LONG_ROUND_MS ? began + 2 * took : 0;
 }
 
-static void on_wake(uv_async_t *a)
+/* Not before what is due in the same turn, which often has more to say: a job that came, and why it waits. */
+static void on_news(void *http)
 {
-    struct http *h = a->data;
+    struct http *h = http;
     int64_t left = h->rested_ms - http_now_ms();
 
     if (h->stopping || uv_is_active((uv_handle_t *)&h->rest))
@@ -119,7 +121,7 @@ static void on_rest(uv_timer_t *t)
 void http_wake(struct http *h)
 {
     if (h && !h->stopping)
-        uv_async_send(&h->wake);
+        soon_call(&h->news);
 }
 
 size_t http_streams(const struct http *h)
@@ -263,11 +265,11 @@ static void on_closed(uv_handle_t *handle)
     release(handle->data);
 }
 
-static void on_turn_closed(uv_handle_t *handle)
+static void on_soon_closed(uv_handle_t *handle)
 {
-    const struct soon *turn = handle->data;
+    const struct soon *s = handle->data;
 
-    release(turn->arg);
+    release(s->arg);
 }
 
 static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
@@ -277,8 +279,8 @@ static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
     uv_timer_init(loop, &h->timer);
     uv_timer_init(loop, &h->sweep);
     uv_timer_init(loop, &h->rest);
-    uv_async_init(loop, &h->wake, on_wake);
-    h->poll.data = h->timer.data = h->sweep.data = h->rest.data = h->wake.data = h;
+    soon_init(&h->news, loop, on_news, h);
+    h->poll.data = h->timer.data = h->sweep.data = h->rest.data = h;
     h->open_handles = 6;
     uv_poll_start(&h->poll, UV_READABLE, on_poll);
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
@@ -381,6 +383,7 @@ void http_stop(struct http *h)
     h->stopping = true;
     uv_poll_stop(&h->poll);
     soon_forget(&h->turn);
+    soon_forget(&h->news);
     uv_timer_stop(&h->timer);
     uv_timer_stop(&h->sweep);
     uv_timer_stop(&h->rest);
@@ -395,9 +398,9 @@ void http_stop(struct http *h)
     if (fd >= 0)
         close(fd);
     uv_close((uv_handle_t *)&h->poll, on_closed);
-    uv_close((uv_handle_t *)&h->turn.idle, on_turn_closed);
+    uv_close((uv_handle_t *)&h->turn.idle, on_soon_closed);
+    uv_close((uv_handle_t *)&h->news.idle, on_soon_closed);
     uv_close((uv_handle_t *)&h->timer, on_closed);
     uv_close((uv_handle_t *)&h->sweep, on_closed);
     uv_close((uv_handle_t *)&h->rest, on_closed);
-    uv_close((uv_handle_t *)&h->wake, on_closed);
 }

@@ -52,7 +52,7 @@ struct request {
     const struct http_sink *sink; /* NULL: the body is in `body` */
     void *sink_arg;
     const char *refusal;       /* NULL, or the code of the problem: it breaks a limit */
-    char refusal_text[160];    /* which one */
+    char *refusal_text;        /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
     struct caller caller;
     char id[65];            /* by which logs name it; "": not yet */

@@ -36,6 +36,7 @@ static void queue(struct request *r, int status, const char *type, struct MHD_Re
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     for (size_t i = 0; i < x->headers.n; i += 2)
         MHD_add_response_header(response, x->headers.at[i], x->headers.at[i + 1]);
+    http_drop_headers(x); /* a stream would keep them for days */
     r->status = status;
     x->http->n_answers++;
     x->queued = MHD_queue_response(x->connection, (unsigned)status, response);

@@ -15,10 +15,9 @@ enum {
 struct http {
     struct MHD_Daemon *mhd;
     uv_poll_t poll;
-    struct soon turn;
+    struct soon turn, news; /* news: for streams */
     uv_timer_t timer, sweep, rest;
-    uv_async_t wake;
-    int64_t rested_ms; /* when streams may be asked again: see on_wake */
+    int64_t rested_ms; /* when streams may be asked again: see on_news */
     int open_handles;
     unsigned idle_spins;
     unsigned sweeps; /* so far */
@@ -60,8 +59,8 @@ struct http_exchange {
     struct request request;
     enum MHD_Result queued;
     int64_t began_ns;
-    uv_work_t work;
-    void (*run)(void *arg); /* what is being done elsewhere; NULL: nothing */
+    uv_work_t *work;        /* while */
+    void (*run)(void *arg); /* something is being done elsewhere; NULL: nothing is */
     bool held;
     void (*then)(struct request *r, void *arg);
     void *run_arg;
@@ -74,6 +73,9 @@ int64_t http_now_ms(void);
 void http_pump(struct http *h);
 /* The same, once for all who ask before the next turn of the loop. */
 void http_turn(struct http *h);
+
+/* Those to send, which libmicrohttpd has copied. */
+void http_drop_headers(struct http_exchange *x);
 
 /* Asks a suspended stream, which goes on if there is something. */
 void http_stream_ask(struct http_stream *s);

@@ -47,15 +47,21 @@ static struct http_exchange *exchange_new(struct http *h, struct MHD_Connection 
     return x;
 }
 
+void http_drop_headers(struct http_exchange *x)
+{
+    for (size_t i = 0; i < x->headers.n; i++)
+        free(x->headers.at[i]);
+    vec_free(&x->headers);
+}
+
 static void exchange_free(struct http_exchange *x)
 {
     x->http->n_answers -= x->request.status != 0;
     for (size_t i = 0; i < x->texts.n; i++)
         free(x->texts.at[i]);
-    for (size_t i = 0; i < x->headers.n; i++)
-        free(x->headers.at[i]);
     vec_free(&x->texts);
-    vec_free(&x->headers);
+    http_drop_headers(x);
+    free(x->request.refusal_text);
     for (size_t i = 0; i < HTTP_PARAMS; i++)
         free(x->request.params[i]);
     buf_free(&x->request.body);
@@ -125,6 +131,8 @@ static void on_work_done(uv_work_t *w, int status)
     struct http *h = x->http;
 
     (void)status;
+    free(x->work);
+    x->work = NULL;
     x->run = NULL;
     h->n_working--;
     MHD_resume_connection(x->connection);
@@ -140,10 +148,11 @@ void http_work(struct request *r, void (*work)(void *arg),
     x->run = work;
     x->then = then;
     x->run_arg = arg;
-    x->work.data = x;
+    x->work = NEW(uv_work_t);
+    x->work->data = x;
     x->http->n_working++;
     MHD_suspend_connection(x->connection);
-    uv_queue_work(x->http->poll.loop, &x->work, on_work, on_work_done);
+    uv_queue_work(x->http->poll.loop, x->work, on_work, on_work_done);
 }
 
 void http_hold(struct request *r, void (*then)(struct request *r, void *arg), void *arg)
@@ -181,11 +190,14 @@ static void refuse(struct request *r, const char *code, const char *fmt, ...)
 
 static void refuse(struct request *r, const char *code, const char *fmt, ...)
 {
+    char text[160];
     va_list ap;
 
     va_start(ap, fmt);
-    vsnprintf(r->refusal_text, sizeof(r->refusal_text), fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    free(r->refusal_text);
+    r->refusal_text = str_dup(text);
     r->refusal = code;
 }
 

@@ -22,8 +22,8 @@ enum {
 
 struct client {
     struct daemon *daemon;
-    struct caller caller;
-    VEC(char *) jobs; /* only these; none: all */
+    struct caller *caller; /* of its request, which ends after it */
+    VEC(char *) jobs;      /* only these; none: all */
     struct event_cursor cursor;
     struct buf own;       /* frames for this client alone */
     struct event *shared; /* the frame of the ring that is on its way */
@@ -34,7 +34,7 @@ struct client {
 
 static bool wants(const struct client *c, const struct event *e)
 {
-    if (!reach_sees(&c->caller, e->project))
+    if (!reach_sees(c->caller, e->project))
         return false;
     for (size_t i = 0; i < c->jobs.n; i++)
         if (strcmp(c->jobs.at[i], e->job) == 0)
@@ -65,7 +65,7 @@ static void write_items(struct client *c, struct jw *items)
 
     for (size_t i = 0; i < c->jobs.n; i++) {
         struct job *owned;
-        const struct job *j = api_find_job(d, &c->caller, c->jobs.at[i], &owned, NULL);
+        const struct job *j = api_find_job(d, c->caller, c->jobs.at[i], &owned, NULL);
 
         if (j)
             job_write(items, NULL, j, false);
@@ -74,14 +74,14 @@ static void write_items(struct client *c, struct jw *items)
     if (!c->jobs.n) {
         /* What is active is known better here than in the file. */
         for (size_t i = d->active.n; i-- > 0;) {
-            if (!reach_sees(&c->caller, d->active.at[i]->job->project))
+            if (!reach_sees(c->caller, d->active.at[i]->job->project))
                 continue;
             sched_explain(d, d->active.at[i]);
             job_write(items, NULL, d->active.at[i]->job, false);
         }
         for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
             store_jobs_page(d->store, 0, SNAPSHOT_JOBS,
-                            &(struct job_filter){.state = s, .only = reach_only(&c->caller)},
+                            &(struct job_filter){.state = s, .only = reach_only(c->caller)},
                             add_job, items, NULL);
     }
 }
@@ -170,7 +170,7 @@ static ssize_t client_read(void *arg, char *out, size_t max)
     struct client *c = arg;
     size_t n = 0;
 
-    if (!token_holds(c->daemon, &c->caller))
+    if (!token_holds(c->daemon, c->caller))
         return -1;
 
     while (n < max && (c->own.len || c->shared || refill(c)))
@@ -207,7 +207,7 @@ static bool take_filter(struct client *c, struct request *r)
             problem_reply(r, "bad_request", NULL, "at most %d jobs can be named", FILTER_MAX);
             return false;
         }
-        if (!api_find_job(c->daemon, &c->caller, id, &owned, &err)) {
+        if (!api_find_job(c->daemon, c->caller, id, &owned, &err)) {
             problem_reply_error(r, &err);
             return false;
         }
@@ -236,7 +236,7 @@ void api_events(struct daemon *d, struct request *r)
     bool goes_on;
 
     c->daemon = d;
-    c->caller = r->caller;
+    c->caller = &r->caller;
     c->own = buf_new(0);
     c->beats = d->beats;
     if (!take_filter(c, r)) {
