@@ -1,4 +1,4 @@
-/* HMAC-SHA256 (RFC 2104, FIPS 198-1) and base64 (RFC 4648), by OpenSSL's libcrypto. */
+/* HMAC-SHA256 (RFC 2104, FIPS 198-1) and base64 (RFC 4648), by Nettle. */
 #ifndef PROTO_BASE_HMAC_H
 #define PROTO_BASE_HMAC_H
 
