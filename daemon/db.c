@@ -52,7 +52,7 @@ enum {
     /* Under a load that never rests others follow while they are, and the log cannot begin anew: of one that is so long
      * the loop's thread writes back the last few itself, */
     LOG_PAGES_LONG = 1000,
-    LOG_PAGES_MAX = 4000,      /* and of one as long as this all that are left */
+    LOG_PAGES_MAX = 16000,     /* and of one as long as this all: no other thread has come to it */
     CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
 };
 
@@ -380,7 +380,8 @@ void db_written_back(struct db *db)
     db->back.going = false;
     if (db->back.code == SQLITE_OK) {
         db->written_back = db->back.pages;
-        if (db->log_pages >= LOG_PAGES_LONG && db->log_pages > db->written_back)
+        if (db->log_pages >= LOG_PAGES_LONG && db->log_pages > db->written_back &&
+            db->log_pages - db->written_back < LOG_PAGES)
             write_back_here(db);
     } else if ((db->back.code & 0xff) != SQLITE_BUSY)
         note_failure(db, db->back.code, sqlite3_errmsg(db->back.handle));
