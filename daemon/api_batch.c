@@ -1,5 +1,6 @@
 /* Many jobs in one request. Those that are valid are committed together; each gets its own verdict. Most of the work is to
- * read them, which is done in parts, beside the loop: others are served meanwhile. */
+ * read them, which is done in parts, beside the loop: others are served meanwhile. Sweeps, and jobs that name something of
+ * the registry, are judged on the loop. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* The parts of a running distilld, wired once in main.c. Everything here belongs to the loop's thread. */
+/* The parts of a running distilld, wired once in main.c. Everything here belongs to the loop's thread; work on
+ * others is given what it needs. */
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 

@@ -35,8 +35,10 @@ struct db {
     void (*on_long_log)(void *arg, struct db *db);
     void *on_long_log_arg;
     int log_pages, written_back; /* so many of them are in the file, too */
-    struct {                     /* the other thread's, while it is at it */
-        bool going;
+    struct {
+        bool going; /* a round of the other thread, to which belongs, while it is at it: */
+        pthread_mutex_t lock; /* who writes back */
+        bool taken;           /* by the loop's thread, before or behind it */
         sqlite3 *handle;
         int code, pages;
     } back;
@@ -52,7 +54,7 @@ enum {
     /* Under a load that never rests others follow while they are, and the log cannot begin anew: of one that is so long
      * the loop's thread writes back the last few itself, */
     LOG_PAGES_LONG = 1000,
-    LOG_PAGES_MAX = 16000,     /* and of one as long as this all: no other thread has come to it */
+    LOG_PAGES_MAX = 4000,      /* and of one as long as this all: it waits for the disk then */
     CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
 };
 
@@ -216,6 +218,7 @@ static bool open_handle(struct db *db, int flags, struct error *err)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
     pthread_once(&once, count_no_memory);
+    pthread_mutex_init(&db->back.lock, NULL);
     flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)
         return fail(db, err);
@@ -232,6 +235,7 @@ static bool open_reader(struct db *db, const char *path, struct error *err)
 static void close_reader(struct db *db)
 {
     sqlite3_close(db->handle);
+    pthread_mutex_destroy(&db->back.lock);
     free(db->path);
 }
 
@@ -314,16 +318,42 @@ bool db_change(const char *path, const char *sql, int64_t parameter, struct erro
 
 /* -- Opening ----------------------------------------------------------------------------------------- */
 
-/* Busy: the other thread is at it. */
-static void write_back_here(struct db *db)
+static int sync_handle(sqlite3 *handle, int which)
 {
-    int pages, code = sqlite3_wal_checkpoint_v2(db->handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
-                                                &pages);
+    sqlite3_file *file = NULL;
+    int code = sqlite3_file_control(handle, "main", which, &file);
 
     if (code == SQLITE_OK)
+        code = file && file->pMethods ? file->pMethods->xSync(file, SQLITE_SYNC_NORMAL)
+                                      : SQLITE_IOERR_FSYNC;
+    return code;
+}
+
+/* The extended code. At most one thread does this at a time, and none begins what another one has just ended: SQLite before
+ * 3.52 can lose commits where the log begins anew meanwhile. */
+static int write_back(sqlite3 *handle, int *pages)
+{
+    int log;
+
+    if (sqlite3_wal_checkpoint_v2(handle, "main", SQLITE_CHECKPOINT_PASSIVE, &log, pages) !=
+        SQLITE_OK)
+        return sqlite3_extended_errcode(handle);
+    /* SQLite leaves that to the one that comes to the end of the log. */
+    return *pages < log ? sync_handle(handle, SQLITE_FCNTL_FILE_POINTER) : SQLITE_OK;
+}
+
+static void write_back_here(struct db *db)
+{
+    int pages = 0, code;
+
+    pthread_mutex_lock(&db->back.lock);
+    db->back.taken = true;
+    code = write_back(db->handle, &pages);
+    pthread_mutex_unlock(&db->back.lock);
+    if (code == SQLITE_OK)
         db->written_back = pages;
-    else if (code != SQLITE_BUSY)
-        fail(db, NULL);
+    else if ((code & 0xff) != SQLITE_BUSY)
+        note_failure(db, code, sqlite3_errstr(code));
 }
 
 /* Takes the place of SQLite's own, which hides that a sync has failed. */
@@ -336,12 +366,14 @@ static int on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
     db->log_pages = pages;
     if (pages < db->written_back) /* it has begun anew */
         db->written_back = 0;
-    if (db->broken || pages - db->written_back < LOG_PAGES) {
-        /* not yet */
-    } else if (!db->on_long_log || pages >= LOG_PAGES_MAX) {
+    if (db->broken || pages - db->written_back < LOG_PAGES)
+        return SQLITE_OK;
+    if (!db->on_long_log || pages >= LOG_PAGES_MAX) {
         write_back_here(db);
     } else if (!db->back.going) {
         db->back.going = true;
+        db->back.taken = false;
+        db->back.code = SQLITE_OK;
         db->on_long_log(db->on_long_log_arg, db);
     }
     return SQLITE_OK;
@@ -353,38 +385,56 @@ void db_on_long_log(struct db *db, void (*fn)(void *arg, struct db *db), void *a
     db->on_long_log_arg = arg;
 }
 
+/* One that cannot be opened, for want of descriptors, is good for nothing later, either. */
+static int fail_back(struct db *db, int code)
+{
+    if (code == SQLITE_OK)
+        return code;
+    sqlite3_close(db->back.handle);
+    db->back.handle = NULL;
+    return code;
+}
+
 /* A handle that has read nothing does not know that there is a log. */
 static int open_back(struct db *db)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX;
-    int code =
-        db->back.handle ? SQLITE_OK : sqlite3_open_v2(db->path, &db->back.handle, flags, NULL);
+    int code;
 
-    return code != SQLITE_OK
-               ? code
-               : sqlite3_exec(db->back.handle, "PRAGMA schema_version", NULL, NULL, NULL);
+    if (db->back.handle)
+        return SQLITE_OK;
+    code = sqlite3_open_v2(db->path, &db->back.handle, flags, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(db->back.handle, "PRAGMA schema_version", NULL, NULL, NULL);
+    return fail_back(db, code);
 }
 
 void db_write_back(struct db *db)
 {
-    int code = open_back(db);
-
-    if (code == SQLITE_OK)
-        code = sqlite3_wal_checkpoint_v2(db->back.handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
-                                         &db->back.pages);
-    db->back.code = code == SQLITE_OK ? code : sqlite3_extended_errcode(db->back.handle);
+    pthread_mutex_lock(&db->back.lock);
+    if (!db->back.taken) {
+        db->back.code = open_back(db);
+        if (db->back.code == SQLITE_OK)
+            db->back.code = fail_back(db, write_back(db->back.handle, &db->back.pages));
+    }
+    pthread_mutex_unlock(&db->back.lock);
 }
 
 void db_written_back(struct db *db)
 {
+    const int left = db->log_pages - db->back.pages;
+
     db->back.going = false;
-    if (db->back.code == SQLITE_OK) {
-        db->written_back = db->back.pages;
-        if (db->log_pages >= LOG_PAGES_LONG && db->log_pages > db->written_back &&
-            db->log_pages - db->written_back < LOG_PAGES)
-            write_back_here(db);
-    } else if ((db->back.code & 0xff) != SQLITE_BUSY)
-        note_failure(db, db->back.code, sqlite3_errmsg(db->back.handle));
+    if (db->back.code != SQLITE_OK) {
+        if ((db->back.code & 0xff) != SQLITE_BUSY)
+            note_failure(db, db->back.code, sqlite3_errstr(db->back.code));
+        return;
+    }
+    if (db->back.taken)
+        return;
+    db->written_back = db->back.pages;
+    if (db->log_pages >= LOG_PAGES_LONG && left > 0 && left < LOG_PAGES && !db->broken)
+        write_back_here(db);
 }
 
 /* A large file is looked at while the daemon runs (store.c). */
@@ -405,10 +455,7 @@ static bool is_new(const char *path)
 /* By SQLite's own descriptor: to close another one would release its locks. */
 static bool sync_file(struct db *db, int which, struct error *err)
 {
-    sqlite3_file *file = NULL;
-
-    return (sqlite3_file_control(db->handle, "main", which, &file) == SQLITE_OK && file &&
-            file->pMethods && file->pMethods->xSync(file, SQLITE_SYNC_NORMAL) == SQLITE_OK) ||
+    return sync_handle(db->handle, which) == SQLITE_OK ||
            err_set(err, ERR_IO, "%s: the disk has failed to keep what was written", db->path);
 }
 
@@ -476,6 +523,7 @@ void db_close(struct db *db)
     }
     vec_free(&db->stmts);
     sqlite3_close(db->back.handle);
+    pthread_mutex_destroy(&db->back.lock);
     sqlite3_close(db->handle);
     free(db->path);
     free(db);

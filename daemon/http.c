@@ -99,7 +99,7 @@ static void ask_streams(struct http *h)
     h->rested_ms = took > LONG_ROUND_MS ? began + 2 * took : 0;
 }
 
-/* Not before what is due in the same turn, which often has more to say: a job that came, and why it waits. */
+/* Not before timers that are due, which often have more to say: a job has come, and why it waits. */
 static void on_news(void *http)
 {
     struct http *h = http;
@@ -374,6 +374,17 @@ static void finish_answers(struct http *h)
     }
 }
 
+/* What goes on once it is done may have to wait again: a batch that was read is stored. */
+static void finish_work(struct http *h)
+{
+    do {
+        while (h->n_working)
+            uv_run(h->poll.loop, UV_RUN_ONCE);
+        for (int i = 0; i < TURNS; i++)
+            MHD_run(h->mhd);
+    } while (h->n_working);
+}
+
 void http_stop(struct http *h)
 {
     int fd;
@@ -388,8 +399,7 @@ void http_stop(struct http *h)
     uv_timer_stop(&h->sweep);
     uv_timer_stop(&h->rest);
     fd = MHD_quiesce_daemon(h->mhd);
-    while (h->n_working)
-        uv_run(h->poll.loop, UV_RUN_ONCE);
+    finish_work(h);
     finish_answers(h);
     /* A suspended connection would make MHD_stop_daemon abort the process. */
     resume_streams(h);

@@ -44,6 +44,9 @@
 #include "proto/base/socket.h"
 #include "proto/base/str.h"
 
+/* Copies, removals and searches may have half of them for long, and batches of jobs are still read. */
+#define POOL_THREADS "8"
+
 enum {
     RING_EVENTS = 16384,
     RING_BYTES = 32 << 20,
@@ -376,6 +379,7 @@ static bool serve(struct settings *s, int argc, char **argv, bool *broken, struc
     bool ok;
 
     heap_be_thrifty(true);
+    setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0);
     signal(SIGPIPE, SIG_IGN);
     raise_limits();
     catalog_init(&d.catalog);

@@ -22,7 +22,7 @@ enum {
 
 struct client {
     struct daemon *daemon;
-    struct caller *caller; /* of its request, which ends after it */
+    struct caller *caller; /* of its request; in client_free it is gone */
     VEC(char *) jobs;      /* only these; none: all */
     struct event_cursor cursor;
     struct buf own;       /* frames for this client alone */

@@ -16,7 +16,7 @@ struct request;
 struct turn;
 
 enum {
-    TURNS_AT_A_TIME = 2, /* of the four threads that libuv has */
+    TURNS_AT_A_TIME = 2, /* of the threads of the pool (main.c) */
     TURNS_WAITING = 32,
     TURNS_EACH = 8 /* of them, for one token; for one address where there is none */
 };

@@ -29,11 +29,8 @@ static void written_back(uv_work_t *w, int status)
 static void on_long_log(void *arg, struct db *db)
 {
     struct daemon *d = arg;
-    struct round *r;
+    struct round *r = NEW(struct round);
 
-    if (d->stopping) /* it is closed soon, which does the same */
-        return;
-    r = NEW(struct round);
     r->db = db;
     r->work.data = r;
     uv_queue_work(&d->loop, &r->work, write_back, written_back);

@@ -298,6 +298,24 @@ ctl submit "$tmp/one.json" "$tmp/bad.json" >"$tmp/ids" 2>"$tmp/err" && fail "a b
 grep -q 'jobs/1/train/epochs' "$tmp/err" && [ "$(jobs_now)" = $((n + 3)) ] || fail "a bad file: $(cat "$tmp/err")"
 kill_daemon
 
+# The daemon may be told to end while a batch is being read: it is stored and answered, or was never taken.
+job | jq -c '{jobs: [range(1000) as $i | .train.seed = $i]}' >"$tmp/batch.json"
+for wait_s in 0.005 0.01 0.015 0.02 0.03 0.05; do
+    start_daemon
+    n=$(jobs_now)
+    : >"$tmp/body"
+    curl -sS --max-time 20 -o "$tmp/body" -H @- -H 'Content-Type: application/json' --data-binary "@$tmp/batch.json" \
+        "$url/api/v1/jobs:batch" <<<"Authorization: Bearer $token" 2>/dev/null &
+    client=$!
+    pause $wait_s
+    stop_daemon
+    wait $client
+    text=$(<"$tmp/body")
+    stored=$(($(sqlite3 "$state/state.db" 'SELECT count(*) FROM job') - n))
+    [ $stored = 0 ] || [ $stored = 1000 ] || fail "$stored jobs of a batch of 1000 in the last moment"
+    [[ $text != *'"accepted":1000'* ]] || [ $stored = 1000 ] || fail "a batch that was acknowledged in the last moment is lost"
+done
+
 # What the worker can do is not known yet at the very first start: whatever is submitted then waits, to be judged by it.
 cat >"$tmp/slow-worker" <<W
 #!/bin/bash
