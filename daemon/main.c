@@ -51,8 +51,6 @@ enum {
     RING_EVENTS = 16384,
     RING_BYTES = 32 << 20,
     HOUR_MS = 3600 * 1000,
-    SETTLE_MS =
-        500, /* what is done each hour begins so long after the start, which it would slow down */
     LAST_MS = 100,
     EXIT_DISK = 74 /* EX_IOERR: an init system may start it again */
 };
@@ -245,7 +243,7 @@ static bool start(struct daemon *d, struct error *err)
         return false;
     sse_start(d);
     writeback_start(d);
-    uv_timer_start(&d->hourly, on_hour, SETTLE_MS, HOUR_MS);
+    uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
     attempts_watch(d);
     sched_soon(d);
     return true;

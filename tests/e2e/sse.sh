@@ -11,7 +11,7 @@ query="?job=$id"
 last=
 pieces=0
 until grep -q '^event: end' "$tmp/all"; do
-    [ $((pieces += 1)) -lt 200 ] || fail "no end after $pieces connections"
+    [ $((pieces += 1)) -lt $((200 * $PATIENCE)) ] || fail "no end after $pieces connections"
     : >"$tmp/piece" # curl leaves it alone when nothing comes
     listen_events "$tmp/piece" "$query" --max-time 0.3 ${last:+-H "Last-Event-ID: $last"} 2>/dev/null
     wait $!
