@@ -330,7 +330,7 @@ static int sync_handle(sqlite3 *handle, int which)
 }
 
 /* The extended code. At most one thread does this at a time, and none begins what another one has just ended: SQLite before
- * 3.52 can lose commits where the log begins anew meanwhile. */
+ * 3.51.3 can lose commits where the log begins anew meanwhile (its "WAL-reset bug"). */
 static int write_back(sqlite3 *handle, int *pages)
 {
     int log;

@@ -1,6 +1,7 @@
 /* What is done once, when the loop next comes to it, however often it is asked for before: after the timers that are due.
- * Where it asks for itself again, all else that waits has its turn in between. A timer of 0 ms is not the same: where another one starts it, libuv before 1.45 runs it in the same turn, and
- * one that starts itself again keeps the loop from its descriptors for as long as it does. */
+ * Where it asks for itself again, all else that waits has its turn in between. A timer of 0 ms is not the same: where
+ * another one starts it, libuv before 1.48 runs it in the same turn (its issue 4245), and one that starts itself again keeps
+ * the loop from its descriptors for as long as it does. */
 #ifndef DAEMON_SOON_H
 #define DAEMON_SOON_H
 

@@ -12,7 +12,7 @@
 enum {
     /* Stacks of threads, buffers of files and of messages: hardly a thing of the job. Measured with resnet8
      * to resnet110 on one and two ranks. */
-    REST = 700 << 10
+    REST = 200 << 10
 };
 
 static size_t optimiser_states(const struct replica *r)

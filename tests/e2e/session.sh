@@ -35,7 +35,7 @@ http POST /api/v1/session "Cookie: $cookie" 'X-Distilld-Request: 1'
 problem 401 unauthorized "a session from a session"
 
 # Writing needs what another site's page cannot send.
-submit '.train.epochs = 1'
+submit '.hold = true'
 http POST "/api/v1/jobs/$id:cancel" "Cookie: $cookie"
 problem 403 forbidden "a write with the cookie alone"
 payload=$(job)

@@ -5,6 +5,7 @@
 
 faketime=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
 [ -n "$faketime" ] || { echo "SKIP: libfaketime is not installed (Debian package libfaketime)"; exit 77; }
+! ldd "$builddir/distilld" | grep -q 'lib[at]san' || { echo "SKIP: libfaketime and sanitizers exclude each other"; exit 77; }
 echo +0 >"$tmp/time"
 under=(env "LD_PRELOAD=$faketime" "FAKETIME_TIMESTAMP_FILE=$tmp/time" FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1)
 
