@@ -105,6 +105,32 @@ static enum MHD_Result settle(struct http_exchange *x)
     return x->queued;
 }
 
+static void refuse(struct request *r, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void refuse(struct request *r, const char *code, const char *fmt, ...)
+{
+    char text[160];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    free(r->refusal_text);
+    r->refusal_text = str_dup(text);
+    r->refusal = code;
+}
+
+/* What comes while the server stops could have to wait when nobody is there any more to let it go on. */
+static void begin_answer(struct http_exchange *x)
+{
+    if (x->http->stopping) {
+        refuse(&x->request, "stopped", "the daemon is about to end");
+        http_add_header(&x->request, "Connection", "close");
+    }
+    x->http->service->handle(&x->request, x->http->arg);
+}
+
 static enum MHD_Result answer(struct http_exchange *x)
 {
     void (*then)(struct request * r, void *arg) = x->then;
@@ -113,7 +139,7 @@ static enum MHD_Result answer(struct http_exchange *x)
     if (then)
         x->http->service->resume(&x->request, x->http->arg, then, x->run_arg);
     else
-        x->http->service->handle(&x->request, x->http->arg);
+        begin_answer(x);
     return settle(x);
 }
 
@@ -183,22 +209,6 @@ bool http_is_gone(const struct request *r)
     struct pollfd p = {.fd = r->exchange->conn->fd, .events = POLLRDHUP};
 
     return poll(&p, 1, 0) > 0;
-}
-
-static void refuse(struct request *r, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void refuse(struct request *r, const char *code, const char *fmt, ...)
-{
-    char text[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    free(r->refusal_text);
-    r->refusal_text = str_dup(text);
-    r->refusal = code;
 }
 
 static void refuse_body(struct http_exchange *x)

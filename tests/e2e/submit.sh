@@ -316,6 +316,32 @@ for wait_s in 0.005 0.01 0.015 0.02 0.03 0.05; do
     [[ $text != *'"accepted":1000'* ]] || [ $stored = 1000 ] || fail "a batch that was acknowledged in the last moment is lost"
 done
 
+# What stands behind it on the same connection is refused, if it is not carried out.
+post() { # PATH FILE: as it goes over the wire
+    printf 'POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n' \
+        "$1" "$token" "$(wc -c <"$2")"
+    cat "$2"
+}
+job >"$tmp/one.json"
+for wait_s in 0.005 0.01 0.02; do
+    start_daemon
+    n=$(jobs_now)
+    { post /api/v1/jobs:batch "$tmp/batch.json" && post /api/v1/jobs "$tmp/one.json"; } >"$tmp/wire"
+    exec {fd}<>"/dev/tcp/$address"
+    cat "$tmp/wire" >&"$fd"
+    pause $wait_s
+    stop_daemon
+    timeout 20 cat <&"$fd" >"$tmp/answers"
+    exec {fd}>&-
+    accepted=$(grep -o 'HTTP/1.1 202' "$tmp/answers" | wc -l)
+    refused=$(grep -c '"code":"stopped"' "$tmp/answers")
+    stored=$(($(sqlite3 "$state/state.db" 'SELECT count(*) FROM job') - n))
+    case $accepted/$refused/$stored in
+    1/1/1000 | 2/0/1001) ;;
+    *) fail "of two requests in the last moment $accepted were accepted and $refused refused, with $stored jobs" ;;
+    esac
+done
+
 # What the worker can do is not known yet at the very first start: whatever is submitted then waits, to be judged by it.
 cat >"$tmp/slow-worker" <<W
 #!/bin/bash
