@@ -72,7 +72,10 @@ refused "was written by a newer distilld (schema 9999, this one knows $version)"
 sqlite3 "$state/state.db" "PRAGMA user_version=$version"
 # -- A copy, and the way back to it --
 start_daemon
-copy=$(ctl backup) || fail "no copy"
+copies() { # not while the one of the start is being made
+    copy=$(ctl backup 2>"$tmp/err")
+}
+within 10 copies || fail "no copy: $(cat "$tmp/err")"
 [ "$copy" = "$state/backup/state.db" ] && [ "$(sqlite3 "$copy" 'SELECT count(*) FROM job')" = 2 ] || fail "the copy $copy"
 submit
 later=$id
@@ -148,21 +151,22 @@ if command -v strace >/dev/null && strace -qq -o /dev/null -e inject=fdatasync:e
     pauses
     submit
     accepted=$id
-    ctl backup >/dev/null || fail "no copy" # none is made by itself then
+    within 10 copies || fail "no copy: $(cat "$tmp/err")" # none is made by itself then
     kill_daemon
-    # The one of the next commit: starting takes none when there is nothing to change.
-    under=(strace -f -qq -o "$tmp/syncs" -e trace=fdatasync)
+    # The one of the next commit: starting takes none when there is nothing to change. (Who looks for leaks traces, too, and
+    # there can be only one.)
+    traced=(env "ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0" strace -f -qq -o "$tmp/syncs" -e trace=fdatasync)
+    under=("${traced[@]}")
     start_daemon
     before=$(grep -c 'fdatasync' "$tmp/syncs")
     submit
     [ "$(grep -c 'fdatasync' "$tmp/syncs")" -gt "$before" ] || fail "a submission is not synced"
     second=$id
     # The tracer is the child: what it traces ends by its own pid.
-    traced=$(pgrep -P "$daemon" | head -1)
-    kill -9 "$traced"
+    kill -9 "$(pgrep -P "$daemon" | head -1)"
     wait "$daemon" 2>/dev/null
     daemon=
-    under=(strace -f -qq -o "$tmp/syncs" -e trace=fdatasync -e "inject=fdatasync:error=EIO:when=$((before + 1))+")
+    under=("${traced[@]}" -e "inject=fdatasync:error=EIO:when=$((before + 1))+")
     start_daemon
     post_job "$(job)"
     problem 503 io "a submission whose sync fails"
