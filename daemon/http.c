@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "proto/base/clock.h"
+#include "proto/base/crew.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -91,9 +92,7 @@ static void ask_streams(struct http *h)
 {
     int64_t began = http_now_ms(), took;
 
-    for (struct http_stream *s = h->streams; s; s = s->next)
-        if (s->suspended)
-            http_stream_ask(s);
+    http_streams_ask(h);
     http_pump(h);
     took = http_now_ms() - began;
     h->rested_ms = took > LONG_ROUND_MS ? began + 2 * took : 0;
@@ -405,6 +404,7 @@ void http_stop(struct http *h)
     resume_streams(h);
     MHD_run(h->mhd);
     MHD_stop_daemon(h->mhd);
+    crew_free(h->senders);
     if (fd >= 0)
         close(fd);
     uv_close((uv_handle_t *)&h->poll, on_closed);

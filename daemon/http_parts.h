@@ -30,6 +30,7 @@ struct http {
     struct conns conns;
     struct http_stream *streams;
     size_t n_streams;
+    struct crew *senders; /* NULL: there were never many streams */
     size_t n_answers; /* given, but not sent to the end */
     size_t n_working;
 };
@@ -77,8 +78,11 @@ void http_turn(struct http *h);
 /* Those to send, which libmicrohttpd has copied. */
 void http_drop_headers(struct http_exchange *x);
 
-/* Asks a suspended stream, which goes on if there is something. */
-void http_stream_ask(struct http_stream *s);
+/* Gives the answer, once. type: NULL for one without a body. Takes the response. */
+void http_queue(struct request *r, int status, const char *type, struct MHD_Response *response);
+
+/* Asks all suspended streams; those that have something to say go on. */
+void http_streams_ask(struct http *h);
 /* It is suspended, and libmicrohttpd has no part in what is sent: its socket may be looked at. */
 bool http_stream_is_apart(const struct http_stream *s);
 void http_stream_resume(struct http_stream *s);

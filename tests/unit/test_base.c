@@ -1,4 +1,4 @@
-/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error. */
+/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error, crew. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/chan.h"
 #include "proto/base/clock.h"
+#include "proto/base/crew.h"
 #include "proto/base/mem.h"
 #include "proto/base/rng.h"
 #include "proto/base/sha256.h"
@@ -261,8 +262,48 @@ START_TEST(times_are_read_by_their_zone)
 }
 END_TEST
 
+enum {
+    ITEMS = 1000
+};
+
+struct tally {
+    int done[ITEMS], members[4];
+};
+
+static void count(void *arg, int member, int64_t item)
+{
+    struct tally *t = arg;
+
+    t->done[item]++;
+    t->members[member]++; /* its own */
+}
+
+START_TEST(a_crew_does_every_item_once)
+{
+    for (int members = 1; members <= 4; members++) {
+        struct error err;
+        struct crew *c = crew_new(members, &err);
+
+        ck_assert_msg(c, "%s", err.msg);
+        for (int64_t n = 0; n <= ITEMS; n = n * 3 + 1) {
+            struct tally t = {0};
+            int64_t all = 0;
+
+            crew_run(c, n, count, &t);
+            for (int64_t i = 0; i < ITEMS; i++)
+                ck_assert_int_eq(t.done[i], i < n);
+            for (int m = 0; m < 4; m++)
+                all += t.members[m];
+            ck_assert_int_eq(all, n);
+        }
+        crew_free(c);
+    }
+    crew_free(NULL);
+}
+END_TEST
+
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
           slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
           hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc,
-          times_are_read_by_their_zone)
+          times_are_read_by_their_zone, a_crew_does_every_item_once)

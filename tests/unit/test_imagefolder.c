@@ -12,7 +12,6 @@
 #include "tests/unit/image_rig.h"
 #include "tests/unit/unit.h"
 #include "worker/data/corrupt.h"
-#include "worker/data/crew.h"
 #include "worker/data/frame.h"
 #include "worker/data/identity.h"
 #include "worker/data/loader.h"
@@ -652,46 +651,6 @@ START_TEST(every_damaged_byte_of_a_shard_is_noticed)
 }
 END_TEST
 
-enum {
-    ITEMS = 1000
-};
-
-struct tally {
-    int done[ITEMS], members[4];
-};
-
-static void count(void *arg, int member, int64_t item)
-{
-    struct tally *t = arg;
-
-    t->done[item]++;
-    t->members[member]++; /* its own */
-}
-
-START_TEST(a_crew_does_every_item_once)
-{
-    for (int members = 1; members <= 4; members++) {
-        struct error err;
-        struct crew *c = crew_new(members, &err);
-
-        ck_assert_msg(c, "%s", err.msg);
-        for (int64_t n = 0; n <= ITEMS; n = n * 3 + 1) {
-            struct tally t = {0};
-            int64_t all = 0;
-
-            crew_run(c, n, count, &t);
-            for (int64_t i = 0; i < ITEMS; i++)
-                ck_assert_int_eq(t.done[i], i < n);
-            for (int m = 0; m < 4; m++)
-                all += t.members[m];
-            ck_assert_int_eq(all, n);
-        }
-        crew_free(c);
-    }
-    crew_free(NULL);
-}
-END_TEST
-
 UNIT_MAIN(classes_and_images_come_in_the_order_of_their_names,
           test_images_are_in_val_or_else_in_test, chosen_classes_keep_their_names,
           a_limit_takes_of_each_class, what_is_no_image_is_an_error_or_skipped,
@@ -702,5 +661,4 @@ UNIT_MAIN(classes_and_images_come_in_the_order_of_their_names,
           a_set_without_a_good_image_is_an_error, the_identity_covers_labels_and_files,
           the_identity_is_remembered_until_a_file_changes,
           a_shard_has_the_identity_and_the_views_of_its_folders, packing_can_make_images_smaller,
-          packing_is_all_or_nothing, every_damaged_byte_of_a_shard_is_noticed,
-          a_crew_does_every_item_once)
+          packing_is_all_or_nothing, every_damaged_byte_of_a_shard_is_noticed)

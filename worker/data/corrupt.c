@@ -4,9 +4,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "proto/base/crew.h"
 #include "proto/base/json.h"
 #include "proto/base/pulse.h"
-#include "worker/data/crew.h"
 #include "worker/data/frame.h"
 #include "worker/data/memo.h"
 #include "worker/data/source.h"

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "proto/base/chan.h"
+#include "proto/base/crew.h"
 #include "proto/base/mem.h"
 #include "proto/base/pulse.h"
-#include "worker/data/crew.h"
 #include "worker/data/frame.h"
 #include "worker/data/sampler.h"
 

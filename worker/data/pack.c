@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/crew.h"
 #include "proto/base/file.h"
 #include "proto/base/pulse.h"
 #include "proto/base/str.h"
-#include "worker/data/crew.h"
 #include "worker/data/format.h"
 #include "worker/data/frame.h"
 #include "worker/data/resample.h"

@@ -1,7 +1,7 @@
 /* Threads that share the items of a piece of work. Which of them does which item does not show, as long as
  * an item touches only what is its own and its member's. */
-#ifndef WORKER_DATA_CREW_H
-#define WORKER_DATA_CREW_H
+#ifndef PROTO_BASE_CREW_H
+#define PROTO_BASE_CREW_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "worker/data/crew.h"
+#include "proto/base/crew.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -14,10 +14,9 @@ struct crew {
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t begin, done;
     bool over;
-    uint64_t round;  /* counts pieces of work */
     int64_t next, n; /* items */
-    int busy;        /* threads that have not finished the round */
-    int seats;       /* numbers given to threads */
+    int busy; /* threads that are at an item; one that comes when all are taken is not waited for */
+    int seats; /* numbers given to threads */
     crew_fn work;
     void *arg;
 };
@@ -37,17 +36,16 @@ static void take_items(struct crew *c, int member)
 static void *member_main(void *arg)
 {
     struct crew *c = arg;
-    uint64_t seen = 0;
     int member;
 
     pthread_mutex_lock(&c->lock);
     member = ++c->seats;
     for (;;) {
-        while (c->round == seen && !c->over)
+        while (c->next == c->n && !c->over)
             pthread_cond_wait(&c->begin, &c->lock);
         if (c->over)
             break;
-        seen = c->round;
+        c->busy++;
         take_items(c, member);
         if (--c->busy == 0)
             pthread_cond_signal(&c->done);
@@ -69,7 +67,7 @@ static bool start_threads(struct crew *c, struct error *err)
         c->started += e == 0;
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return !e || err_set(err, ERR_IO, "start a thread to load data: %s", strerror(e));
+    return !e || err_set(err, ERR_IO, "start a thread: %s", strerror(e));
 }
 
 struct crew *crew_new(int members, struct error *err)
@@ -94,8 +92,6 @@ void crew_run(struct crew *c, int64_t n, crew_fn work, void *arg)
     c->arg = arg;
     c->next = 0;
     c->n = n;
-    c->busy = c->started;
-    c->round++;
     pthread_cond_broadcast(&c->begin);
     take_items(c, 0);
     while (c->busy)
