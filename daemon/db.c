@@ -19,6 +19,7 @@
 struct db_stmt {
     struct db *db;
     const char *sql;
+    size_t rows; /* that it adds, of db_insert; 0: it is not of that */
     sqlite3_stmt *handle;
 };
 
@@ -625,18 +626,14 @@ bool db_commit(struct db *db, struct error *err)
     return false;
 }
 
-struct db_stmt *db_prepare(struct db *db, const char *sql, struct error *err)
+/* text: the whole of it, of which sql and rows are the name. */
+static struct db_stmt *prepare_text(struct db *db, const char *sql, size_t rows, const char *text,
+                                    struct error *err)
 {
-    struct db_stmt *s;
+    struct db_stmt *s = NEW(struct db_stmt);
 
-    for (size_t i = 0; i < db->stmts.n; i++)
-        if (db->stmts.at[i]->sql == sql) {
-            db_reset(db->stmts.at[i]);
-            return db->stmts.at[i];
-        }
-    s = NEW(struct db_stmt);
-    *s = (struct db_stmt){.db = db, .sql = sql};
-    if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->handle, NULL) !=
+    *s = (struct db_stmt){.db = db, .sql = sql, .rows = rows};
+    if (sqlite3_prepare_v3(db->handle, text, -1, SQLITE_PREPARE_PERSISTENT, &s->handle, NULL) !=
         SQLITE_OK) {
         fail(db, err);
         free(s);
@@ -644,6 +641,64 @@ struct db_stmt *db_prepare(struct db *db, const char *sql, struct error *err)
     }
     vec_push(&db->stmts, s);
     return s;
+}
+
+static struct db_stmt *find_prepared(struct db *db, const char *sql, size_t rows)
+{
+    for (size_t i = 0; i < db->stmts.n; i++) {
+        struct db_stmt *s = db->stmts.at[i];
+
+        if (s->sql == sql && s->rows == rows) {
+            db_reset(s);
+            return s;
+        }
+    }
+    return NULL;
+}
+
+struct db_stmt *db_prepare(struct db *db, const char *sql, struct error *err)
+{
+    struct db_stmt *s = find_prepared(db, sql, 0);
+
+    return s ? s : prepare_text(db, sql, 0, sql, err);
+}
+
+static struct db_stmt *prepare_rows(struct db *db, const char *insert, int columns, size_t rows,
+                                    struct error *err)
+{
+    struct buf text = buf_new(0);
+    struct db_stmt *s = find_prepared(db, insert, rows);
+
+    if (s)
+        return s;
+    buf_fmt(&text, "%s VALUES", insert);
+    for (size_t r = 0; r < rows; r++)
+        for (int c = 0; c < columns; c++)
+            buf_str(&text, c ? ",?" : r ? "),(?" : "(?");
+    buf_str(&text, ")");
+    s = prepare_text(db, insert, rows, buf_text(&text), err);
+    buf_free(&text);
+    return s;
+}
+
+bool db_insert(struct db *db, const char *insert, int columns, size_t n,
+               void (*bind)(struct db_stmt *s, int at, size_t i, void *arg), void *arg,
+               struct error *err)
+{
+    static const size_t sizes[] = {100, 10, 1}; /* rows of a statement */
+    size_t done = 0;
+
+    for (size_t k = 0; k < ARRAY_LEN(sizes); k++)
+        while (n - done >= sizes[k]) {
+            struct db_stmt *s = prepare_rows(db, insert, columns, sizes[k], err);
+
+            for (size_t i = 0; s && i < sizes[k]; i++)
+                bind(s, 1 + (int)i * columns, done + i, arg);
+            if (!s || !db_run(s, err))
+                return false;
+            done += sizes[k];
+        }
+    return true;
 }
 
 void db_bind_int(struct db_stmt *s, int at, int64_t v)

@@ -76,6 +76,13 @@ void db_bind_int(struct db_stmt *s, int at, int64_t v);
 void db_bind_real(struct db_stmt *s, int at, double v); /* NaN binds NULL */
 void db_bind_text(struct db_stmt *s, int at, const char *v);
 
+/* Adds n rows, many by one statement, which takes half the time of as many statements. insert: a literal, as "INSERT INTO
+ * t(a, b)"; bind gives the values of row i to the `columns` parameters from `at` on. Their rowids, where SQLite gives them,
+ * follow each other. */
+bool db_insert(struct db *db, const char *insert, int columns, size_t n,
+               void (*bind)(struct db_stmt *s, int at, size_t i, void *arg), void *arg,
+               struct error *err);
+
 enum db_result {
     DB_ROW,
     DB_DONE,

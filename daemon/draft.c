@@ -139,8 +139,10 @@ static void read_plain(struct draft *f, const struct json *written, const struct
         return;
     job_validate(spec, known, &f->problems);
     f->asks = asks_of(spec);
-    if (!f->problems.list.n)
+    if (!f->problems.list.n) {
         f->job = job_new("", spec, clock_wall_ms());
+        f->job->names_none = true;
+    }
     job_free(spec);
 }
 

@@ -19,7 +19,8 @@ struct http {
     uv_timer_t timer, sweep, rest;
     int64_t rested_ms; /* when streams may be asked again: see on_news */
     int open_handles;
-    unsigned idle_spins;
+    unsigned
+        idle_spins; /* turns since a request brought something, in each of which there was more to do */
     unsigned sweeps; /* so far */
     bool stopping;
     bool tls;
@@ -31,7 +32,7 @@ struct http {
     struct http_stream *streams;
     size_t n_streams;
     struct crew *senders; /* NULL: there were never many streams */
-    size_t n_answers; /* given, but not sent to the end */
+    size_t n_answers;     /* given, but not sent to the end */
     size_t n_working;
 };
 

@@ -293,12 +293,14 @@ enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char 
                                 const char *method, const char *version, const char *data,
                                 size_t *len, void **ctx)
 {
+    struct http *h = arg;
     struct http_exchange *x = *ctx;
     size_t n = *len;
 
     (void)version;
+    h->idle_spins = 0;
     if (!x) {
-        *ctx = x = exchange_new(arg, c, method, url);
+        *ctx = x = exchange_new(h, c, method, url);
         return begin(x);
     }
     *len = 0;

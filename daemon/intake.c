@@ -63,12 +63,18 @@ struct place {
     uint64_t event;
 };
 
-static bool store_jobs(struct daemon *d, struct intake_request *q, struct place *p,
+static bool store_jobs(struct daemon *d, struct job *const *jobs, size_t n, struct place *p,
                        struct error *err)
 {
-    for (size_t i = 0; i < q->jobs.n; i++)
-        if (!lifecycle_store(d, q->jobs.at[i], p->last, p->event++, err))
-            return false;
+    if (!lifecycle_store(d, jobs, n, p->last, p->event, err))
+        return false;
+    p->event += n;
+    return true;
+}
+
+/* What is kept of a request whose jobs are stored. */
+static bool store_answer(struct daemon *d, struct intake_request *q, struct error *err)
+{
     q->text = q->answer(q);
     if (q->locate)
         q->location = str_fmt("/api/v1/jobs/%s", q->jobs.at[0]->id);
@@ -85,12 +91,55 @@ static bool store_apart(struct daemon *d, struct intake_request *q, struct place
 
     if (!db_part_begin(db, &q->err))
         return false;
-    if (store_jobs(d, q, p, &q->err) && db_part_end(db, &q->err))
+    if (store_jobs(d, q->jobs.at, q->jobs.n, p, &q->err) && store_answer(d, q, &q->err) &&
+        db_part_end(db, &q->err))
         return true;
     db_part_undo(db);
     q->r->audited = 0;
     *p = before;
     return false;
+}
+
+/* False when the transaction has ended early, by one of them: then none is stored. */
+static bool store_each(struct daemon *d, request_list *list, struct place *p, struct error *err)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        struct intake_request *q = list->at[i];
+
+        q->ok = store_apart(d, q, p);
+        if (!q->ok && !db_in_transaction(store_state(d->store))) {
+            *err = q->err;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void refuse_all(request_list *list, const struct error *err)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->at[i]->ok) {
+            list->at[i]->ok = false;
+            list->at[i]->r->audited = 0;
+            list->at[i]->err = *err;
+        }
+}
+
+static bool store_whole(struct daemon *d, request_list *list, struct place *p, struct error *err)
+{
+    VEC(struct job *) all = {0};
+    bool ok;
+
+    for (size_t i = 0; i < list->n; i++)
+        for (size_t k = 0; k < list->at[i]->jobs.n; k++)
+            vec_push(&all, list->at[i]->jobs.at[k]);
+    ok = store_jobs(d, all.at, all.n, p, err);
+    for (size_t i = 0; ok && i < list->n; i++)
+        ok = store_answer(d, list->at[i], err);
+    if (!ok)
+        refuse_all(list, err); /* which of them it was shows when they are tried apart */
+    vec_free(&all);
+    return ok;
 }
 
 /* As if none of them had been tried. */
@@ -107,29 +156,14 @@ static void forget_all(request_list *list)
     }
 }
 
-/* Each for itself, or all or none. False when the transaction has ended early, by one of them: then none is stored. */
-static bool store_each(struct daemon *d, request_list *list, bool apart, struct error *err)
+/* Each for itself, or all or none. */
+static bool store_together(struct daemon *d, request_list *list, bool apart, struct error *err)
 {
     struct place p = {.event = events_next_id(d->events)};
 
-    if (!store_last_job_id(d->store, p.last, err))
-        return false;
-    for (size_t i = 0; i < list->n; i++) {
-        struct intake_request *q = list->at[i];
-
-        q->ok = apart ? store_apart(d, q, &p) : store_jobs(d, q, &p, &q->err);
-        if (!q->ok && (!apart || !db_in_transaction(store_state(d->store)))) {
-            *err = q->err;
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool store_together(struct daemon *d, request_list *list, bool apart, struct error *err)
-{
     forget_all(list);
-    if (store_begin(d->store, err) && store_each(d, list, apart, err) &&
+    if (store_last_job_id(d->store, p.last, err) && store_begin(d->store, err) &&
+        (apart ? store_each(d, list, &p, err) : store_whole(d, list, &p, err)) &&
         store_commit(d->store, err))
         return true;
     store_rollback(d->store);
@@ -145,18 +179,8 @@ static bool all_ok(const request_list *list)
     return i == list->n;
 }
 
-static void refuse_all(request_list *list, const struct error *err)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (list->at[i]->ok) {
-            list->at[i]->ok = false;
-            list->at[i]->r->audited = 0;
-            list->at[i]->err = *err;
-        }
-}
-
 /* What it takes to undo one of them costs more than to store it, and mostly none is refused as late as here. So they are
- * tried without, and once more with it when one was. Whoever goes on asking beyond a quota makes the others pay once. */
+ * tried as one, and once more apart when one was. Whoever goes on asking beyond a quota makes the others pay once. */
 static void store_all(struct intake *in, request_list *list)
 {
     struct daemon *d = in->daemon;

@@ -83,9 +83,10 @@ struct job {
     int64_t turn;
     char id[JOB_ID_SIZE];
     char name[132], kind[16], project[REF_NAME_SIZE];
-    char *spec;    /* the normalised JobSpec as JSON text */
-    char *written; /* the spec as it was sent, until that is stored; NULL: nobody sent it */
-    char *result;  /* result.json, or NULL */
+    char *spec;      /* the normalised JobSpec as JSON text */
+    char *written;   /* the spec as it was sent, until that is stored; NULL: nobody sent it */
+    bool names_none; /* its spec names nothing of the registry; false: that is not known */
+    char *result;    /* result.json, or NULL */
     /* Hosts of its newest attempt and how many ranks each has: "a:2,b:1"; or NULL. */
     char *placement;
     struct job_reason reason;        /* code "": none; see job_explain */

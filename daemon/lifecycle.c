@@ -47,16 +47,36 @@ static bool note_change(struct daemon *d, const struct job *j, uint64_t event, i
            deliveries_note(d->store, j, event, now_ms, err);
 }
 
-bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
+/* What their specs name, and who is to be told of them. */
+static bool note_new(struct daemon *d, struct job *const *jobs, size_t n, uint64_t first_event,
                      struct error *err)
 {
-    if ((!j->origin.sweep[0] && !projects_has_room(d, j->project, err)) || !needs_look(d, j, err))
+    bool told, ok = deliveries_wanted(d->store, &told, err);
+
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct job *j = jobs[i];
+
+        ok = (job_is_final(j->state) || j->names_none || refs_note(d, j, err)) &&
+             (!told || deliveries_note(d->store, j, first_event + i, j->created_ms, err));
+    }
+    return ok;
+}
+
+bool lifecycle_store(struct daemon *d, struct job *const *jobs, size_t n, char last[JOB_ID_SIZE],
+                     uint64_t first_event, struct error *err)
+{
+    if (!projects_have_room(d, jobs, n, err))
         return false;
-    id_next(last, j->created_ms, j->id);
-    audit_subject(d, j->id);
-    memcpy(last, j->id, JOB_ID_SIZE);
-    return store_job_add(d->store, j, err) && (job_is_final(j->state) || refs_note(d, j, err)) &&
-           note_change(d, j, event, j->created_ms, err);
+    for (size_t i = 0; i < n; i++) {
+        if (!needs_look(d, jobs[i], err))
+            return false;
+        id_next(last, jobs[i]->created_ms, jobs[i]->id);
+        memcpy(last, jobs[i]->id, JOB_ID_SIZE);
+    }
+    audit_subject(d, jobs[0]->id);
+    return store_jobs_add(d->store, jobs, n, err) &&
+           store_arrivals_add(d->store, first_event, jobs, n, err) &&
+           note_new(d, jobs, n, first_event, err);
 }
 
 void lifecycle_admit(struct daemon *d, struct job *take_job, struct buf *log)
@@ -83,7 +103,7 @@ bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err)
     struct buf log = buf_new(0);
 
     if (store_last_job_id(d->store, last, err) && store_begin(d->store, err) &&
-        lifecycle_store(d, take_job, last, events_next_id(d->events), err) &&
+        lifecycle_store(d, &take_job, 1, last, events_next_id(d->events), err) &&
         store_commit(d->store, err)) {
         lifecycle_admit(d, take_job, &log);
         log_flush(&log);

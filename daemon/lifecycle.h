@@ -4,9 +4,10 @@
 
 #include "daemon/daemon.h"
 
-/* Within a transaction: stores a new job, which gets the id that follows `last` (updated), and its event. */
-bool lifecycle_store(struct daemon *d, struct job *j, char last[JOB_ID_SIZE], uint64_t event,
-                     struct error *err);
+/* Within a transaction: stores new jobs, at least one, which get the ids that follow `last` (updated), and their events,
+ * from first_event on. */
+bool lifecycle_store(struct daemon *d, struct job *const *jobs, size_t n, char last[JOB_ID_SIZE],
+                     uint64_t first_event, struct error *err);
 /* When the transaction is committed: the daemon has the job; the caller may go on reading it unless it is over
  * already. Jobs in the order in which they were stored, so that their events have the ids they were stored under.
  * What is logged is added to `log` (log_add). */

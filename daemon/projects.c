@@ -144,18 +144,43 @@ static bool waiting(const struct daemon *d, const char *name, int64_t *n, struct
     return got == DB_ROW;
 }
 
+/* taken: how many wait; -1: not known yet. */
+static bool take_room(const struct daemon *d, const struct project *p, int64_t *taken,
+                      struct error *err)
+{
+    if (!p->quota_queued)
+        return true;
+    if (*taken < 0 && !waiting(d, p->name, taken, err))
+        return false;
+    return (*taken)++ < p->quota_queued ||
+           err_set(err, ERR_QUOTA,
+                   "project %s has %" PRId64 " waiting jobs, as many as it may have", p->name,
+                   p->quota_queued);
+}
+
 bool projects_has_room(const struct daemon *d, const char *name, struct error *err)
 {
     const struct project *p = projects_find(d, name);
-    int64_t n;
+    int64_t taken = -1;
 
-    if (!p || !p->quota_queued)
-        return true;
-    return waiting(d, name, &n, err) &&
-           (n < p->quota_queued ||
-            err_set(err, ERR_QUOTA,
-                    "project %s has %" PRId64 " waiting jobs, as many as it may have", name,
-                    p->quota_queued));
+    return !p || take_room(d, p, &taken, err);
+}
+
+bool projects_have_room(const struct daemon *d, struct job *const *jobs, size_t n,
+                        struct error *err)
+{
+    int64_t *taken = NEW_ARRAY(int64_t, d->projects.n);
+    bool ok = true;
+
+    for (size_t i = 0; i < d->projects.n; i++)
+        taken[i] = -1;
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct project *p = projects_find(d, jobs[i]->project);
+
+        ok = !p || jobs[i]->origin.sweep[0] || take_room(d, p, &taken[p - d->projects.at], err);
+    }
+    free(taken);
+    return ok;
 }
 
 bool projects_can_take(const struct daemon *d, const char *name, int64_t slots, struct error *err)

@@ -38,6 +38,9 @@ double projects_used(const struct daemon *d, size_t project, int64_t now_ms);
 
 /* Whether one more job may wait; ERR_QUOTA. */
 bool projects_has_room(const struct daemon *d, const char *name, struct error *err);
+/* Whether all of these may, which are new; those of sweeps do not count. */
+bool projects_have_room(const struct daemon *d, struct job *const *jobs, size_t n,
+                        struct error *err);
 /* Whether a job of so many slots can ever run; ERR_INVALID. */
 bool projects_can_take(const struct daemon *d, const char *name, int64_t slots, struct error *err);
 

@@ -32,7 +32,8 @@ bool store_begin(struct store *s, struct error *err);
 bool store_commit(struct store *s, struct error *err);
 void store_rollback(struct store *s);
 
-/* Sets j->seq. */
+/* Set the seq of each. */
+bool store_jobs_add(struct store *s, struct job *const *jobs, size_t n, struct error *err);
 bool store_job_add(struct store *s, struct job *j, struct error *err);
 /* Everything that may change; a state that is final in the file changes only to queued. */
 bool store_job_update(struct store *s, const struct job *j, struct error *err);
@@ -169,6 +170,9 @@ struct event_row {
 };
 bool store_event_add(struct store *s, uint64_t id, int64_t at_ms, const struct job *j,
                      struct error *err);
+/* The first of each job, of the time at which it was created. Their ids follow each other. */
+bool store_arrivals_add(struct store *s, uint64_t first_id, struct job *const *jobs, size_t n,
+                        struct error *err);
 bool store_events(struct store *s, const char *job,
                   void (*fn)(const struct event_row *row, void *arg), void *arg, struct error *err);
 /* The first event id that no run of the daemon has given yet, and the promise that ids below `below`

@@ -111,22 +111,47 @@ bool store_attempts(struct store *s, const char *job,
     return got == DB_DONE;
 }
 
+struct changes {
+    uint64_t first; /* id: of the first job's event */
+    const struct job *const *jobs;
+    int64_t at_ms; /* of all; 0: when each was created */
+};
+
+static void bind_event(struct db_stmt *q, int at, size_t i, void *arg)
+{
+    const struct changes *c = arg;
+    const struct job *j = c->jobs[i];
+
+    db_bind_int(q, at++, (int64_t)(c->first + i));
+    db_bind_int(q, at++, c->at_ms ? c->at_ms : j->created_ms);
+    db_bind_text(q, at++, j->id);
+    db_bind_text(q, at++, job_state_name(j->state));
+    db_bind_text(q, at++, j->reason.code);
+    db_bind_text(q, at++, job_why(j));
+}
+
+static bool add_events(struct store *s, struct changes *c, size_t n, struct error *err)
+{
+    static const char sql[] = "INSERT INTO event(id, at_ms, job, state, code, message)";
+    enum {
+        COLUMNS = 6
+    };
+
+    return db_insert(s->state, sql, COLUMNS, n, bind_event, c, err);
+}
+
 bool store_event_add(struct store *s, uint64_t id, int64_t at_ms, const struct job *j,
                      struct error *err)
 {
-    struct db_stmt *q = db_prepare(
-        s->state, "INSERT INTO event(id, at_ms, job, state, code, message) VALUES(?,?,?,?,?,?)",
-        err);
+    return add_events(s, &(struct changes){.first = id, .jobs = &j, .at_ms = at_ms}, 1, err);
+}
 
-    if (!q)
-        return false;
-    db_bind_int(q, 1, (int64_t)id);
-    db_bind_int(q, 2, at_ms);
-    db_bind_text(q, 3, j->id);
-    db_bind_text(q, 4, job_state_name(j->state));
-    db_bind_text(q, 5, j->reason.code);
-    db_bind_text(q, 6, job_why(j));
-    return db_run(q, err);
+bool store_arrivals_add(struct store *s, uint64_t first_id, struct job *const *jobs, size_t n,
+                        struct error *err)
+{
+    struct changes c = {.first = first_id, .jobs = (const struct job *const *)jobs};
+
+    return add_events(s, &c, n, err);
 }
 
 bool store_events(struct store *s, const char *job,

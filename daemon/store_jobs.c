@@ -9,52 +9,71 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
-bool store_job_add(struct store *s, struct job *j, struct error *err)
+struct news {
+    struct job *const *jobs;
+};
+
+static void bind_new(struct db_stmt *q, int at, size_t i, void *arg)
+{
+    const struct news *news = arg;
+    const struct job *j = news->jobs[i];
+
+    db_bind_text(q, at++, j->id);
+    db_bind_text(q, at++, j->name);
+    db_bind_text(q, at++, j->kind);
+    db_bind_text(q, at++, j->spec);
+    db_bind_int(q, at++, j->ranks);
+    db_bind_int(q, at++, j->threads);
+    db_bind_int(q, at++, j->created_ms);
+    db_bind_text(q, at++, job_state_name(j->state));
+    db_bind_int(q, at++, j->priority);
+    db_bind_text(q, at++, j->reason.code);
+    db_bind_text(q, at++, job_why(j));
+    db_bind_int(q, at++, j->finished_ms);
+    db_bind_int(q, at++, j->sweep.total);
+    db_bind_int(q, at++, j->sweep.parallel);
+    db_bind_text(q, at++, j->origin.sweep[0] ? j->origin.sweep : NULL);
+    db_bind_int(q, at++, j->origin.index);
+    db_bind_int(q, at++, j->origin.round);
+    db_bind_text(q, at++, j->origin.place);
+    db_bind_int(q, at++, j->limit_ms);
+    db_bind_int(q, at++, j->hold_requested);
+    db_bind_int(q, at++, (int64_t)j->n_needs);
+    db_bind_text(q, at++, j->project);
+    db_bind_int(q, at++, j->preempt);
+    db_bind_int(q, at++, j->preemptible);
+    db_bind_int(q, at++, j->min_runtime_ms);
+    db_bind_int(q, at++, j->ranks_min);
+    db_bind_int(q, at++, j->ranks_max);
+    db_bind_text(q, at++, j->trace);
+    db_bind_text(q, at++, j->cloned_from);
+    db_bind_text(q, at++, j->written);
+}
+
+bool store_jobs_add(struct store *s, struct job *const *jobs, size_t n, struct error *err)
 {
     static const char sql[] =
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
         " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
-        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace, cloned_from, written)"
-        " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
-    struct db_stmt *q = db_prepare(s->state, sql, err);
+        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace, cloned_from, written)";
+    enum {
+        COLUMNS = 30
+    };
+    struct news news = {jobs};
+    int64_t last;
 
-    if (!q)
+    if (!db_insert(s->state, sql, COLUMNS, n, bind_new, &news, err))
         return false;
-    db_bind_text(q, 1, j->id);
-    db_bind_text(q, 2, j->name);
-    db_bind_text(q, 3, j->kind);
-    db_bind_text(q, 4, j->spec);
-    db_bind_int(q, 5, j->ranks);
-    db_bind_int(q, 6, j->threads);
-    db_bind_int(q, 7, j->created_ms);
-    db_bind_text(q, 8, job_state_name(j->state));
-    db_bind_int(q, 9, j->priority);
-    db_bind_text(q, 10, j->reason.code);
-    db_bind_text(q, 11, job_why(j));
-    db_bind_int(q, 12, j->finished_ms);
-    db_bind_int(q, 13, j->sweep.total);
-    db_bind_int(q, 14, j->sweep.parallel);
-    db_bind_text(q, 15, j->origin.sweep[0] ? j->origin.sweep : NULL);
-    db_bind_int(q, 16, j->origin.index);
-    db_bind_int(q, 17, j->origin.round);
-    db_bind_text(q, 18, j->origin.place);
-    db_bind_int(q, 19, j->limit_ms);
-    db_bind_int(q, 20, j->hold_requested);
-    db_bind_int(q, 21, (int64_t)j->n_needs);
-    db_bind_text(q, 22, j->project);
-    db_bind_int(q, 23, j->preempt);
-    db_bind_int(q, 24, j->preemptible);
-    db_bind_int(q, 25, j->min_runtime_ms);
-    db_bind_int(q, 26, j->ranks_min);
-    db_bind_int(q, 27, j->ranks_max);
-    db_bind_text(q, 28, j->trace);
-    db_bind_text(q, 29, j->cloned_from);
-    db_bind_text(q, 30, j->written);
-    if (!db_run(q, err))
-        return false;
-    j->seq = db_last_rowid(s->state);
+    last = db_last_rowid(s->state);
+    for (size_t i = 0; i < n; i++)
+        jobs[i]->seq = last - (int64_t)(n - 1 - i);
     return true;
+}
+
+bool store_job_add(struct store *s, struct job *j, struct error *err)
+{
+    return store_jobs_add(s, &j, 1, err);
 }
 
 static char *failures_text(const struct job *j)

@@ -267,6 +267,18 @@ static bool is_told(struct store *s, const struct job *j, bool *out, struct erro
     return got != DB_FAILED;
 }
 
+bool deliveries_wanted(struct store *s, bool *out, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(store_state(s), "SELECT 1 FROM webhook WHERE enabled LIMIT 1", err);
+    enum db_result got = q ? db_step(q, err) : DB_FAILED;
+
+    *out = got == DB_ROW;
+    if (q)
+        db_reset(q);
+    return got != DB_FAILED;
+}
+
 bool deliveries_note(struct store *s, const struct job *j, uint64_t event, int64_t now_ms,
                      struct error *err)
 {

@@ -60,6 +60,8 @@ struct delivery {
 };
 typedef void (*delivery_fn)(const struct delivery *m, void *arg);
 
+/* Whether there is one that may be told of something. */
+bool deliveries_wanted(struct store *s, bool *out, struct error *err);
 /* A message for each webhook that is told of this state. Belongs into the transaction that stores the change. */
 bool deliveries_note(struct store *s, const struct job *j, uint64_t event, int64_t now_ms,
                      struct error *err);
