@@ -271,23 +271,48 @@ for id in $(get '/api/v1/jobs?page_size=500&state=starting' '.items[].id') $(get
     wait_state "$id" cancelled
 done
 commits
-before=$commits n=$(jobs_now) fds=() payload=$(job)
-kill -STOP "$daemon"
+# The codes of submissions that the daemon finds all at once, in $codes.
+at_once() { # JOB...
+    local payload fd fds=() line
+    kill -STOP "$daemon"
+    for payload; do
+        exec {fd}<>"/dev/tcp/$address"
+        fds+=("$fd")
+        printf '%s' "POST /api/v1/jobs HTTP/1.1"$'\r\n'"Host: 127.0.0.1"$'\r\n'"Authorization: Bearer $token"$'\r\n'"Content-Type: application/json"$'\r\n'"Content-Length: ${#payload}"$'\r\n\r\n'"$payload" >&"$fd"
+    done
+    kill -CONT "$daemon"
+    codes=()
+    for fd in "${fds[@]}"; do
+        read -r -t 15 -u "$fd" line
+        line=${line#* }
+        codes+=("${line%% *}")
+        exec {fd}>&-
+    done
+}
+plain=$(job) many=()
 for ((i = 0; i < 24; i++)); do
-    exec {fd}<>"/dev/tcp/$address"
-    fds+=("$fd")
-    printf '%s' "POST /api/v1/jobs HTTP/1.1"$'\r\n'"Host: 127.0.0.1"$'\r\n'"Authorization: Bearer $token"$'\r\n'"Content-Type: application/json"$'\r\n'"Content-Length: ${#payload}"$'\r\n\r\n'"$payload" >&"$fd"
+    many+=("$plain")
 done
-payload=
-kill -CONT "$daemon"
-for fd in "${fds[@]}"; do
-    read -r -t 15 -u "$fd" line
-    [[ $line == *' 202 '* ]] || fail "one of many at a time: $line"
-    exec {fd}>&-
-done
+before=$commits n=$(jobs_now)
+at_once "${many[@]}"
+[ "$(printf '%s\n' "${codes[@]}" | sort | uniq -c | tr -s ' ')" = ' 24 202' ] || fail "24 at a time: ${codes[*]}"
 [ "$(jobs_now)" = $((n + 24)) ] || fail "$(jobs_now) jobs after 24 at a time, were $n"
 commits
 [ $((commits - before)) -le 8 ] || fail "24 submissions at a time took $((commits - before)) commits"
+# One that is refused costs the others nothing; those of one project count together.
+ctl projects small --queued 2 >/dev/null || fail "distillctl projects"
+small=$(job '.project = "small"') n=$(jobs_now)
+at_once "$plain" "$small" "$small" "$plain" "$small" "$small" "$plain"
+[ "$(printf '%s\n' "${codes[@]}" | sort | uniq -c | tr -s ' \n' ' ')" = ' 5 202 2 429 ' ] || fail "a quota among others: ${codes[*]}"
+[[ "${codes[0]} ${codes[3]} ${codes[6]}" == '202 202 202' && $(jobs_now) == $((n + 5)) ]] || fail "a quota among others: ${codes[*]}, $(jobs_now) jobs, were $n"
+for id in $(get '/api/v1/jobs?project=small' '.items[].id'); do
+    verb "$id" cancel
+done
+payload=$(job '.project = "small"' | jq -c '{jobs: [., ., .]}') api POST /api/v1/jobs:batch 'Content-Type: application/json'
+problem 429 quota_exceeded "a batch beyond a quota"
+[ "$(jobs_now)" = $((n + 5)) ] || fail "a batch beyond a quota left jobs"
+payload=$(job '.project = "small"' | jq -c '{jobs: [., .]}') api POST /api/v1/jobs:batch 'Content-Type: application/json'
+expect 202 "a batch within a quota"
 n=$(jobs_now)
 job >"$tmp/one.json"
 job | jq -c '[., .]' >"$tmp/two.json"

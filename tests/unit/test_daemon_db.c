@@ -1,4 +1,4 @@
-/* daemon: a database whose log another thread writes back while commits go on. */
+/* daemon: a database whose log another thread writes back while commits go on, and that is given many rows at a time. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -176,4 +176,80 @@ START_TEST(a_round_that_cannot_begin_is_made_up_for)
 }
 END_TEST
 
-UNIT_MAIN(commits_go_on_while_the_log_is_written_back, a_round_that_cannot_begin_is_made_up_for)
+/* -- Many rows at a time ------------------------------------------------------------------------------ */
+
+struct words {
+    size_t first, twice; /* twice: the row that has the key of the one before; 0: none */
+};
+
+static void bind_word(struct db_stmt *s, int at, size_t i, void *arg)
+{
+    const struct words *w = arg;
+    static char texts[1000][16];
+
+    snprintf(texts[i], sizeof(texts[i]), "word %zu", w->first + i);
+    db_bind_int(s, at, (int64_t)(w->first + i - (w->twice && i == w->twice)));
+    db_bind_text(s, at + 1, texts[i]);
+}
+
+static const char insert_words[] = "INSERT INTO t(n, text)";
+
+static int64_t count_words(struct db *db)
+{
+    struct error err;
+    struct db_stmt *q =
+        db_prepare(db, "SELECT count(*), sum(text='word '||n) FROM t WHERE text >= 'w'", &err);
+    int64_t n;
+
+    ck_assert_msg(q, "%s", err.msg);
+    ck_assert(db_step(q, &err) == DB_ROW);
+    n = db_int(q, 0);
+    ck_assert(!n || db_int(q, 1) == n);
+    db_reset(q);
+    return n;
+}
+
+START_TEST(any_number_of_rows_is_added)
+{
+    static const size_t numbers[] = {0, 1, 9, 10, 11, 99, 100, 111, 250, 1000};
+    char *path = str_path(unit_dir(), "words.db");
+    struct rounds r = {.done = 0};
+    struct db *db = open_rounds(path, &r);
+    struct words w = {.first = 1};
+    struct error err;
+
+    for (size_t k = 0; k < ARRAY_LEN(numbers); k++) {
+        ck_assert_ok(db_insert(db, insert_words, 2, numbers[k], bind_word, &w, &err), err);
+        w.first += numbers[k];
+        ck_assert_int_eq(count_words(db), (int64_t)w.first - 1);
+        ck_assert_int_eq(db_last_rowid(db), (int64_t)w.first - 1);
+    }
+    db_close(db);
+    free(path);
+}
+END_TEST
+
+START_TEST(a_row_that_cannot_be_added_is_an_error)
+{
+    char *path = str_path(unit_dir(), "twice.db");
+    struct rounds r = {.done = 0};
+    struct db *db = open_rounds(path, &r);
+    struct error err;
+
+    for (size_t twice = 1; twice < 120; twice += 7) {
+        ck_assert_ok(db_begin(db, &err), err);
+        ck_assert_error(
+            db_insert(db, insert_words, 2, 120, bind_word, &(struct words){1, twice}, &err), err,
+            "UNIQUE constraint failed: t.n");
+        db_rollback(db);
+        ck_assert_int_eq(count_words(db), 0);
+    }
+    ck_assert_ok(db_insert(db, insert_words, 2, 120, bind_word, &(struct words){1, 0}, &err), err);
+    ck_assert_int_eq(count_words(db), 120);
+    db_close(db);
+    free(path);
+}
+END_TEST
+
+UNIT_MAIN(commits_go_on_while_the_log_is_written_back, a_round_that_cannot_begin_is_made_up_for,
+          any_number_of_rows_is_added, a_row_that_cannot_be_added_is_an_error)

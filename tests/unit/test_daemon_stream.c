@@ -75,6 +75,22 @@ static bool ids_rise(const struct buf *text)
     return true;
 }
 
+/* Each event has the data it was published with; the last one may be on its way still. */
+static bool are_whole(const struct buf *text, const char *data)
+{
+    static const char begin[] = "event: log\ndata: ";
+    const size_t len = strlen(data);
+
+    for (const char *p = buf_text(text); (p = strstr(p, begin)); p++) {
+        const char *at = p + strlen(begin);
+        const size_t left = text->len - (size_t)(at - buf_text(text));
+
+        if (left >= len + 2 && (memcmp(at, data, len) != 0 || memcmp(at + len, "\n\n", 2) != 0))
+            return false;
+    }
+    return true;
+}
+
 static void stop_http(struct daemon *d)
 {
     events_on_publish(d->events, NULL, NULL);
@@ -126,12 +142,96 @@ START_TEST(a_slow_reader_is_told_and_disturbs_nobody)
     ck_assert_uint_ge(count(&slow, "event: lagged"), 1);
     ck_assert_uint_eq(count(&slow, "event: snapshot"), 1 + count(&slow, "event: lagged"));
     ck_assert_ptr_nonnull(strstr(buf_text(&slow), "event: lagged\ndata: {}\n\nid: "));
-    ck_assert(ids_rise(&slow));
+    ck_assert(ids_rise(&slow) && are_whole(&slow, data));
     ck_assert_uint_lt(count(&slow, "event: log"), EVENTS);
     for (size_t i = 0; i < ARRAY_LEN(fds); i++)
         close(fds[i]);
     buf_free(&fast);
     buf_free(&slow);
+    free(data);
+    stop_http(&d);
+    rig_close(&d);
+}
+END_TEST
+
+/* What the clients of the next test ask for: events of all jobs, or of one. */
+enum {
+    HEARERS = 300,
+    KINDS = 3
+};
+
+static void hear(int fd, struct daemon *d, struct buf *text, const struct buf *want)
+{
+    for (int k = 0; k < 5000 && !str_ends(buf_text(text), buf_text(want)); k++) {
+        rig_receive(fd, text);
+        if (k)
+            rig_turn(d);
+    }
+}
+
+/* Rounds of many are sent by several threads. */
+START_TEST(many_hear_everything_in_order)
+{
+    enum {
+        GONE = 7, /* one in so many goes away in between */
+        EVENTS = 30
+    };
+    static const size_t sizes[] = {20, 700, 5, 40000, 16 << 10, 100}; /* of data, in turn */
+    struct buf texts[HEARERS], want[KINDS];
+    const char *ids[KINDS];
+    char *data = mem_calloc(1, 40001), *asks[KINDS];
+    int fds[HEARERS];
+    struct sockaddr_in a;
+    struct daemon d;
+
+    rig_open(&d, "many", 64);
+    a = rig_serve(&d);
+    for (int k = 0; k < KINDS; k++) {
+        ids[k] = k ? rig_submit(&d, k)->id : "";
+        asks[k] = str_fmt("GET /api/v1/events%s%s" HEADERS, k ? "?job=" : "", ids[k]);
+        want[k] = buf_new(0);
+    }
+    for (size_t i = 0; i < HEARERS; i++) {
+        fds[i] = dial(&a, i % 10 == 3 ? 4096 : 0); /* whose peer has to wait */
+        say(fds[i], asks[i % KINDS]);
+        rig_turn(&d);
+        texts[i] = buf_new(0);
+    }
+    ck_assert_uint_eq(http_streams(d.http), HEARERS);
+    for (size_t e = 0; e < EVENTS; e++) {
+        const size_t size = sizes[e % ARRAY_LEN(sizes)], of = 1 + e % (KINDS - 1);
+        const int id = (int)events_next_id(d.events);
+
+        memset(data, 'a' + (int)e % 26, size);
+        data[size] = '\0';
+        events_publish(d.events, "log", ids[of], "default", data);
+        for (size_t k = 0; k < KINDS; k++)
+            if (k == 0 || k == of)
+                buf_fmt(&want[k], "id: %d\nevent: log\ndata: %s\n\n", id, data);
+        if (e % 2) /* or two at a time */
+            rig_turn(&d);
+        for (size_t i = 0; e == EVENTS / 2 && i < HEARERS; i += GONE)
+            close(fds[i]);
+    }
+    for (size_t i = 0; i < HEARERS; i++) {
+        if (i % GONE == 0)
+            continue;
+        hear(fds[i], &d, &texts[i], &want[i % KINDS]);
+        ck_assert_msg(str_ends(buf_text(&texts[i]), buf_text(&want[i % KINDS])) &&
+                          count(&texts[i], "event: log") == count(&want[i % KINDS], "event: log"),
+                      "client %zu: %zu bytes, %zu events", i, texts[i].len,
+                      count(&texts[i], "event: log"));
+    }
+    ck_assert_uint_eq(http_streams(d.http), HEARERS - (HEARERS + GONE - 1) / GONE);
+    for (size_t i = 0; i < HEARERS; i++) {
+        if (i % GONE)
+            close(fds[i]);
+        buf_free(&texts[i]);
+    }
+    for (size_t k = 0; k < KINDS; k++) {
+        buf_free(&want[k]);
+        free(asks[k]);
+    }
     free(data);
     stop_http(&d);
     rig_close(&d);
@@ -498,7 +598,7 @@ START_TEST(nonsense_costs_the_connection_only)
 }
 END_TEST
 
-UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody, heartbeats_tell_life_and_find_the_dead,
-          requests_in_one_breath_are_all_answered, it_stops_with_everything_open,
-          only_the_attempts_own_rank_is_heard, times_of_checkpoints_are_counted,
-          nonsense_costs_the_connection_only)
+UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody, many_hear_everything_in_order,
+          heartbeats_tell_life_and_find_the_dead, requests_in_one_breath_are_all_answered,
+          it_stops_with_everything_open, only_the_attempts_own_rank_is_heard,
+          times_of_checkpoints_are_counted, nonsense_costs_the_connection_only)
