@@ -64,7 +64,7 @@ struct daemon {
     uv_timer_t tick;           /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;       /* sched.c: a pass is due */
     double scheduled_s,
-        pass_s; /* of the monotonic clock: when the last pass ended, and how long it took */
+        look_s; /* of the monotonic clock: when the queue was last looked at, and how long that took */
     uv_timer_t heartbeat; /* sse.c */
     uv_timer_t last;      /* main.c: the end of a daemon whose disk has failed */
     uv_timer_t hourly;    /* main.c: forgets what is old */

@@ -207,10 +207,12 @@ static bool migrate(struct db *db, const struct db_schema *schema, struct error 
 
 /* -- Looking at a file, and copying it --------------------------------------------------------------- */
 
-/* SQLite counts its memory under a lock otherwise, for figures that nobody reads. */
-static void count_no_memory(void)
+/* SQLite counts its memory under a lock otherwise, for figures that nobody reads; and what it needs to undo a statement of
+ * many rows it would write to a temporary file, which is one more thing that can be missing. */
+static void configure(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);
 }
 
 /* Only one thread at a time uses a handle: it needs no lock of its own. */
@@ -218,7 +220,7 @@ static bool open_handle(struct db *db, int flags, struct error *err)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, count_no_memory);
+    pthread_once(&once, configure);
     pthread_mutex_init(&db->back.lock, NULL);
     flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(db->path, &db->handle, flags, NULL) != SQLITE_OK)

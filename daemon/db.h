@@ -78,7 +78,7 @@ void db_bind_text(struct db_stmt *s, int at, const char *v);
 
 /* Adds n rows, many by one statement, which takes half the time of as many statements. insert: a literal, as "INSERT INTO
  * t(a, b)"; bind gives the values of row i to the `columns` parameters from `at` on. Their rowids, where SQLite gives them,
- * follow each other. */
+ * follow each other. Belongs into a transaction: an error leaves the rows of earlier statements. */
 bool db_insert(struct db *db, const char *insert, int columns, size_t n,
                void (*bind)(struct db_stmt *s, int at, size_t i, void *arg), void *arg,
                struct error *err);

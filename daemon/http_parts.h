@@ -20,7 +20,7 @@ struct http {
     int64_t rested_ms; /* when streams may be asked again: see on_news */
     int open_handles;
     unsigned
-        idle_spins; /* turns since a request brought something, in each of which there was more to do */
+        idle_spins; /* turns since a body brought something, in each of which there was more to do */
     unsigned sweeps; /* so far */
     bool stopping;
     bool tls;
@@ -31,7 +31,8 @@ struct http {
     struct conns conns;
     struct http_stream *streams;
     size_t n_streams;
-    struct crew *senders; /* NULL: there were never many streams */
+    struct crew *senders; /* NULL: there were never many streams, or */
+    bool alone;           /* there can be none */
     size_t n_answers;     /* given, but not sent to the end */
     size_t n_working;
 };

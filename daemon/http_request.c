@@ -279,6 +279,7 @@ static enum MHD_Result begin(struct http_exchange *x)
 
 static enum MHD_Result take_body(struct http_exchange *x, const char *data, size_t len)
 {
+    x->http->idle_spins = 0;
     x->conn->received += len;
     if (x->request.sink && x->request.sink->take(x->request.sink_arg, data, len))
         return MHD_YES;
@@ -293,14 +294,12 @@ enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char 
                                 const char *method, const char *version, const char *data,
                                 size_t *len, void **ctx)
 {
-    struct http *h = arg;
     struct http_exchange *x = *ctx;
     size_t n = *len;
 
     (void)version;
-    h->idle_spins = 0;
     if (!x) {
-        *ctx = x = exchange_new(h, c, method, url);
+        *ctx = x = exchange_new(arg, c, method, url);
         return begin(x);
     }
     *len = 0;

@@ -18,15 +18,16 @@
 #include "daemon/cores.h"
 #include "daemon/zeros.h"
 #include "proto/base/crew.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 
 enum {
     STREAM_BLOCK = 1024,   /* each stream keeps one, and what it takes of its pool stays taken */
     WAIT_BLOCK = 128,      /* the same where libmicrohttpd has hardly anything to send */
     FEED_BLOCK = 16 << 10, /* that are written at a time, and kept of a stream whose peer is slow */
-    ROUND = 1024,          /* streams that are sent to together: what they say is kept meanwhile */
-    PIECE = 32,            /* of them that a thread takes at a time */
-    ALONE = 8 * PIECE,     /* with as many, a call of other threads does not pay */
+    ROUND = 256,           /* streams that are sent to together: what they say is kept meanwhile */
+    PIECE = 16,            /* of them that a thread takes at a time */
+    ALONE = 4 * PIECE,     /* with as many, a call of other threads does not pay */
     SENDERS_MAX = 4
 };
 
@@ -210,15 +211,28 @@ static void send_piece(void *round, int member, int64_t piece)
     }
 }
 
-static void send_all(struct http *h, struct round *r)
+/* NULL: the loop's thread sends alone. */
+static struct crew *senders(struct http *h)
 {
-    int64_t pieces = ((int64_t)r->parcels.n + PIECE - 1) / PIECE, cores = cores_online();
+    const int64_t cores = cores_online();
     struct error err;
 
-    if (r->parcels.n > ALONE && !h->senders)
-        h->senders = crew_new(cores < SENDERS_MAX ? (int)cores : SENDERS_MAX, &err);
-    if (r->parcels.n > ALONE && h->senders)
-        crew_run(h->senders, pieces, send_piece, r);
+    if (h->senders || h->alone)
+        return h->senders;
+    h->senders = crew_new(cores < SENDERS_MAX ? (int)cores : SENDERS_MAX, &err);
+    h->alone = !h->senders;
+    if (h->alone)
+        log_warn("event streams are slower where they are many error=\"%s\"", err.msg);
+    return h->senders;
+}
+
+static void send_all(struct http *h, struct round *r)
+{
+    const int64_t pieces = ((int64_t)r->parcels.n + PIECE - 1) / PIECE;
+    struct crew *crew = r->parcels.n > ALONE ? senders(h) : NULL;
+
+    if (crew)
+        crew_run(crew, pieces, send_piece, r);
     else
         for (int64_t i = 0; i < pieces; i++)
             send_piece(r, 0, i);

@@ -19,8 +19,8 @@ enum {
     /* Waiting jobs whose reason is worked out and told as it changes. Those further back are many, and each
      * start changes all of their places: theirs is worked out when somebody asks. */
     TOLD = 16,
-    /* After a pass that took long there is none for so many times as long: thousands of submissions to a long queue
-     * would be thousands of passes. So they take a twentieth of the time at most. */
+    /* After a look that took long there is none for so many times as long: thousands of submissions to a long queue
+     * would be thousands of looks. So they take a twentieth of the time at most. */
     REST = 19,
     AHEAD = 32,                         /* jobs, of a walk over all of them */
     PLAN_TOLD_MS = 2000,                /* so much later or sooner is news */
@@ -408,20 +408,27 @@ static void pass(uv_timer_t *t)
     struct daemon *d = t->data;
     const double began = clock_mono_s();
     struct look l = {.asked = NULL};
+    double looks;
 
     needs_pass(d);
     sweeps_pass(d);
+    looks = clock_mono_s();
     sched_look(d, &l);
     d->free_slots = left_free(d, &l);
     note_places(d, &l);
-    sched_change_running(d, &l);
     d->scheduled_s = clock_mono_s();
-    d->pass_s = d->scheduled_s - began;
-    histogram_add(&d->schedule_seconds, d->pass_s);
+    d->look_s = d->scheduled_s - looks;
+    sched_change_running(d, &l);
+    histogram_add(&d->schedule_seconds, clock_mono_s() - began);
     for (size_t i = 0; i < l.jobs.n; i++)
         if (l.jobs.at[i].given)
             start(d, l.who.at[i], &l.jobs.at[i]);
     sched_look_free(&l);
+    /* Asked for meanwhile, when it was not known yet how long this one takes. */
+    if (uv_is_active((uv_handle_t *)t)) {
+        uv_timer_stop(t);
+        sched_soon(d);
+    }
 }
 
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
@@ -438,7 +445,7 @@ bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
 
 void sched_soon(struct daemon *d)
 {
-    const double due_s = d->scheduled_s + REST * d->pass_s - clock_mono_s();
+    const double due_s = d->scheduled_s + REST * d->look_s - clock_mono_s();
 
     if (d->stopping || uv_is_active((uv_handle_t *)&d->schedule))
         return;

@@ -32,9 +32,8 @@ bool store_begin(struct store *s, struct error *err);
 bool store_commit(struct store *s, struct error *err);
 void store_rollback(struct store *s);
 
-/* Set the seq of each. */
+/* New ones; sets the seq of each. */
 bool store_jobs_add(struct store *s, struct job *const *jobs, size_t n, struct error *err);
-bool store_job_add(struct store *s, struct job *j, struct error *err);
 /* Everything that may change; a state that is final in the file changes only to queued. */
 bool store_job_update(struct store *s, const struct job *j, struct error *err);
 /* Name, priority and spec, whatever its state. */

@@ -71,11 +71,6 @@ bool store_jobs_add(struct store *s, struct job *const *jobs, size_t n, struct e
     return true;
 }
 
-bool store_job_add(struct store *s, struct job *j, struct error *err)
-{
-    return store_jobs_add(s, &j, 1, err);
-}
-
 static char *failures_text(const struct job *j)
 {
     struct buf b = buf_new(0);

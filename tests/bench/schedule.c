@@ -224,7 +224,7 @@ static bool add_job(struct daemon *d, struct job *take_job, const char *placemen
 {
     struct active *a;
 
-    if (!store_job_add(d->store, take_job, err))
+    if (!store_jobs_add(d->store, &take_job, 1, err))
         return false;
     a = daemon_add_active(d, take_job);
     if (placement) {

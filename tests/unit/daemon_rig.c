@@ -86,7 +86,7 @@ struct job *rig_submit(struct daemon *d, int n)
     struct job *j = rig_job(n);
     struct error err;
 
-    ck_assert_ok(store_job_add(d->store, j, &err), err);
+    ck_assert_ok(store_jobs_add(d->store, &j, 1, &err), err);
     return daemon_add_active(d, j)->job;
 }
 

@@ -431,7 +431,7 @@ static struct job *job_of(struct daemon *d, int n, const char *project, enum job
     snprintf(j->project, sizeof(j->project), "%s", project);
     snprintf(j->name, sizeof(j->name), "name-of-%s", project);
     j->state = state;
-    ck_assert_ok(store_job_add(d->store, j, &err), err);
+    ck_assert_ok(store_jobs_add(d->store, &j, 1, &err), err);
     if (!job_is_final(state))
         daemon_add_active(d, j);
     return j;

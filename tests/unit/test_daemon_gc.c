@@ -73,7 +73,7 @@ static void add_job(struct daemon *d, int n, enum job_state state, double days)
     struct error err;
     char *path = str_fmt("jobs/%s/out/result.json", j->id);
 
-    ck_assert_ok(store_job_add(d->store, j, &err), err);
+    ck_assert_ok(store_jobs_add(d->store, &j, 1, &err), err);
     ck_assert_ok(store_attempt_add(d->store, j->id, 1, 5, "x", "h:1", &err), err);
     ck_assert_ok(store_event_add(d->store, events_next_id(d->events), 5, j, &err), err);
     events_publish(d->events, "state", j->id, j->project, "{}");
@@ -99,7 +99,7 @@ static void add_child(struct daemon *d, int n, const char *sweep, int64_t index)
     j->origin.index = index;
     j->state = JOB_SUCCEEDED;
     j->finished_ms = 1;
-    ck_assert_ok(store_job_add(d->store, j, &err), err);
+    ck_assert_ok(store_jobs_add(d->store, &j, 1, &err), err);
     put(d, path, 100);
     free(path);
     job_destroy(j);
@@ -289,7 +289,7 @@ START_TEST(a_sweep_stays_while_a_job_of_it_goes_on)
     j = rig_job(1);
     j->sweep.total = 1;
     j->state = JOB_CANCELLED;
-    ck_assert_ok(store_job_add(d.store, j, &err), err);
+    ck_assert_ok(store_jobs_add(d.store, &j, 1, &err), err);
     job_destroy(j);
     j = rig_submit(&d, 2);
     memcpy(j->origin.sweep, J(1), JOB_ID_SIZE);

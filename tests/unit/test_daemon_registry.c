@@ -288,7 +288,7 @@ START_TEST(a_sweep_uses_what_its_values_name)
     add_model(&d, "a", "one", 0, 0);
     free(j->spec);
     j->spec = str_dup(spec);
-    ck_assert_ok(store_job_add(d.store, j, &err) && refs_note(&d, j, &err), err);
+    ck_assert_ok(store_jobs_add(d.store, &j, 1, &err) && refs_note(&d, j, &err), err);
     ck_assert_ok(refs_busy(&d, "a", 1, user, &err), err);
     ck_assert_str_eq(user, "job_1");
     job_free(named);

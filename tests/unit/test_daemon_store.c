@@ -39,7 +39,7 @@ START_TEST(a_job_reads_back_after_reopening)
 
     snprintf(j->trace, sizeof(j->trace), "00-x");
     j->ranks_max = 8;
-    ck_assert_ok(store_job_add(s, j, &err), err);
+    ck_assert_ok(store_jobs_add(s, &j, 1, &err), err);
     j->state = JOB_RUNNING;
     reason_set(&why, "attempt_ended", "%s", "why \"so\"\n");
     job_explain(j, &why);
@@ -87,8 +87,47 @@ START_TEST(a_job_reads_back_after_reopening)
     got = store_job_get(s, "job_x", &err);
     ck_assert_ptr_null(got);
     ck_assert_int_eq(err.code, ERR_NOT_FOUND);
-    ck_assert(!store_job_add(s, j, &err)); /* an id is given once */
+    ck_assert(!store_jobs_add(s, &j, 1, &err)); /* an id is given once */
     job_destroy(j);
+    store_close(s);
+}
+END_TEST
+
+static struct event_row last_event;
+
+static void keep_event(const struct event_row *row, void *arg)
+{
+    *(struct event_row *)arg = *row;
+}
+
+START_TEST(jobs_that_come_together_are_numbered_in_their_order)
+{
+    enum {
+        MANY = 111
+    };
+    struct store *s = open_store("together");
+    struct job *jobs[MANY];
+    struct error err;
+
+    for (int i = 0; i < MANY; i++)
+        jobs[i] = rig_job(i);
+    ck_assert_ok(store_begin(s, &err) && store_jobs_add(s, jobs, 50, &err), err);
+    store_rollback(s);
+    ck_assert_ok(store_jobs_add(s, jobs, 1, &err), err);
+    ck_assert_ok(store_begin(s, &err) && store_jobs_add(s, jobs + 1, MANY - 1, &err) &&
+                     store_arrivals_add(s, 7, jobs, MANY, &err) && store_commit(s, &err),
+                 err);
+    for (int i = 0; i < MANY; i++) {
+        struct job *got = store_job_get(s, jobs[i]->id, &err);
+
+        ck_assert_msg(got, "%s", err.msg);
+        ck_assert(got->seq == jobs[i]->seq && (!i || got->seq == jobs[i - 1]->seq + 1));
+        job_destroy(got);
+        ck_assert_ok(store_events(s, jobs[i]->id, keep_event, &last_event, &err), err);
+        ck_assert(last_event.id == 7 + i && last_event.at_ms == jobs[i]->created_ms);
+    }
+    for (int i = 0; i < MANY; i++)
+        job_destroy(jobs[i]);
     store_close(s);
 }
 END_TEST
@@ -102,7 +141,7 @@ START_TEST(a_damaged_result_is_left_out)
     struct json *shown;
     struct error err;
 
-    ck_assert_ok(store_job_add(s, j, &err), err);
+    ck_assert_ok(store_jobs_add(s, &j, 1, &err), err);
     for (size_t i = 0; i < ARRAY_LEN(damage); i++) {
         struct db_stmt *q = db_prepare(store_state(s), "UPDATE job SET result=?", &err);
 
@@ -131,7 +170,7 @@ START_TEST(a_final_state_leaves_only_for_the_queue)
             struct job *j = rig_job(n++);
             bool may = !job_is_final(from) || to == from || to == JOB_QUEUED, did;
 
-            ck_assert_ok(store_job_add(s, j, &err), err);
+            ck_assert_ok(store_jobs_add(s, &j, 1, &err), err);
             j->state = from;
             ck_assert_ok(store_job_update(s, j, &err), err);
             j->state = to;
@@ -168,7 +207,7 @@ START_TEST(pages_have_every_job_once)
     for (int i = 0; i < 23; i++) {
         struct job *j = rig_job(i);
 
-        ck_assert_ok(store_job_add(s, j, &err), err);
+        ck_assert_ok(store_jobs_add(s, &j, 1, &err), err);
         j->state = i % 3 ? JOB_FAILED : JOB_QUEUED;
         ck_assert_ok(store_job_update(s, j, &err), err);
         job_destroy(j);
@@ -217,17 +256,17 @@ START_TEST(a_transaction_is_whole_or_nothing)
     /* An inner commit does not survive the outer rollback. */
     ck_assert_ok(store_begin(s, &err), err);
     ck_assert_ok(store_begin(s, &err), err);
-    ck_assert_ok(store_job_add(s, a, &err), err);
+    ck_assert_ok(store_jobs_add(s, &a, 1, &err), err);
     ck_assert_ok(store_commit(s, &err), err);
     store_rollback(s);
     ck_assert_ptr_null(store_job_get(s, a->id, &err));
     /* An inner rollback undoes all, and the next transaction is sound. */
     ck_assert_ok(store_begin(s, &err), err);
-    ck_assert_ok(store_job_add(s, a, &err), err);
+    ck_assert_ok(store_jobs_add(s, &a, 1, &err), err);
     ck_assert_ok(store_begin(s, &err), err);
     store_rollback(s);
     ck_assert_ok(store_begin(s, &err), err);
-    ck_assert_ok(store_job_add(s, b, &err), err);
+    ck_assert_ok(store_jobs_add(s, &b, 1, &err), err);
     ck_assert_ok(store_commit(s, &err), err);
     store_close(s);
     s = open_store("nest");
@@ -327,7 +366,7 @@ START_TEST(event_ids_rise_over_runs)
     s = open_store("events");
     ck_assert_uint_eq(first_event(s), 70000);
     /* History that is ahead of the reservation counts. */
-    ck_assert_ok(store_job_add(s, j, &err), err);
+    ck_assert_ok(store_jobs_add(s, &j, 1, &err), err);
     ck_assert_ok(store_event_add(s, 70000, 1, j, &err), err);
     ck_assert_ok(store_event_add(s, 70005, 1, j, &err), err);
     ck_assert_uint_eq(first_event(s), 70006);
@@ -619,13 +658,14 @@ START_TEST(an_answer_is_kept_with_its_job_and_then_forgotten)
     reply.text = text;
     memcpy(reply.job, j->id, sizeof(reply.job));
     /* What is rolled back with the job is not there. */
-    ck_assert_ok(store_begin(s, &err) && store_job_add(s, j, &err) &&
+    ck_assert_ok(store_begin(s, &err) && store_jobs_add(s, &j, 1, &err) &&
                      store_reply_add(s, "key", &reply, 1000, &err),
                  err);
     store_rollback(s);
     ck_assert_ok(store_reply_find(s, "key", &got, &err), err);
     ck_assert_ptr_null(got.text);
-    ck_assert_ok(store_job_add(s, j, &err) && store_reply_add(s, "key", &reply, 1000, &err), err);
+    ck_assert_ok(store_jobs_add(s, &j, 1, &err) && store_reply_add(s, "key", &reply, 1000, &err),
+                 err);
     ck_assert(!store_reply_add(s, "key", &reply, 1000, &err));
     store_close(s);
 
@@ -646,10 +686,11 @@ START_TEST(an_answer_is_kept_with_its_job_and_then_forgotten)
 END_TEST
 
 UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_after_reopening,
-          a_damaged_result_is_left_out, a_final_state_leaves_only_for_the_queue,
-          pages_have_every_job_once, a_transaction_is_whole_or_nothing,
-          trouble_ends_with_a_commit_that_succeeds, no_part_begins_where_the_transaction_has_ended,
-          event_ids_rise_over_runs, a_newer_file_is_refused,
-          a_fresh_file_is_what_all_scripts_would_have_made, points_come_once_with_their_offset,
-          lines_arrive_in_any_cut_and_count_once, what_is_no_file_has_no_metrics,
-          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)
+          jobs_that_come_together_are_numbered_in_their_order, a_damaged_result_is_left_out,
+          a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
+          a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
+          no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
+          a_newer_file_is_refused, a_fresh_file_is_what_all_scripts_would_have_made,
+          points_come_once_with_their_offset, lines_arrive_in_any_cut_and_count_once,
+          what_is_no_file_has_no_metrics, the_rest_is_read_from_the_file,
+          a_worker_that_does_not_answer_is_named)

@@ -366,7 +366,7 @@ START_TEST(jobs_are_made_when_there_is_room)
     twice = rig_job(1);
     memcpy(twice->origin.sweep, id, JOB_ID_SIZE);
     twice->origin.index = 2;
-    ck_assert(!store_job_add(d.store, twice, &err));
+    ck_assert(!store_jobs_add(d.store, &twice, 1, &err));
     job_destroy(twice);
 
     finish(&d, 1, EV_DONE);
@@ -538,7 +538,7 @@ START_TEST(running_again_counts_for_the_quota)
     open_rig(&d, "quota");
     ck_assert_ok(projects_put(&d, &p, &err), err);
     j->state = JOB_FAILED;
-    ck_assert_ok(store_job_add(d.store, j, &err), err);
+    ck_assert_ok(store_jobs_add(d.store, &j, 1, &err), err);
     rig_submit(&d, 3);
     ck_assert(!lifecycle_retry(&d, j->id, &err));
     ck_assert_msg(err.code == ERR_QUOTA, "%s", err.msg);
