@@ -214,11 +214,12 @@ static void send_piece(void *round, int member, int64_t piece)
 /* NULL: the loop's thread sends alone. */
 static struct crew *senders(struct http *h)
 {
-    const int64_t cores = cores_online();
     struct error err;
+    int64_t cores;
 
     if (h->senders || h->alone)
         return h->senders;
+    cores = cores_online();
     h->senders = crew_new(cores < SENDERS_MAX ? (int)cores : SENDERS_MAX, &err);
     h->alone = !h->senders;
     if (h->alone)
