@@ -51,10 +51,13 @@ struct db {
 enum {
     BUSY_MS = 2000,
     BUSY_AGAIN_MS = 20, /* once it was busy, until it is not: all who ask wait on one thread */
-    LOG_PAGES = 250,    /* so many are worth writing back */
+    /* So many are worth writing back. Few, because commits wait for the disk meanwhile: each a little is better than a few
+     * long. */
+    LOG_PAGES = 100,
     /* Under a load that never rests others follow while they are, and the log cannot begin anew: of one that is so long
      * the loop's thread writes back the last few itself, */
     LOG_PAGES_LONG = 1000,
+    LOG_PAGES_LAST = 250,
     LOG_PAGES_MAX = 4000,      /* and of one as long as this all: it waits for the disk then */
     CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
 };
@@ -436,7 +439,7 @@ void db_written_back(struct db *db)
     if (db->back.taken)
         return;
     db->written_back = db->back.pages;
-    if (db->log_pages >= LOG_PAGES_LONG && left > 0 && left < LOG_PAGES && !db->broken)
+    if (db->log_pages >= LOG_PAGES_LONG && left > 0 && left < LOG_PAGES_LAST && !db->broken)
         write_back_here(db);
 }
 
