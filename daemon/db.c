@@ -1,5 +1,7 @@
 #include "daemon/db.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <pthread.h>
@@ -58,8 +60,10 @@ enum {
      * the loop's thread writes back the last few itself, */
     LOG_PAGES_LONG = 1000,
     LOG_PAGES_LAST = 250,
-    LOG_PAGES_MAX = 4000,      /* and of one as long as this all: it waits for the disk then */
-    CHECKED_AT_OPEN = 64 << 20 /* bytes: a check reads all of the file */
+    LOG_PAGES_MAX = 4000,       /* and of one as long as this all: it waits for the disk then */
+    CHECKED_AT_OPEN = 64 << 20, /* bytes: a check reads all of the file */
+    TRICKLE_BYTES = 2 << 20,
+    TRICKLE_STEPS = 5000 /* of SQLite's machine, between two looks at a copy */
 };
 
 static enum err_code code_of(int sqlite)
@@ -270,16 +274,47 @@ bool db_check(const char *path, struct error *err)
     return ok;
 }
 
+/* A copy on its way to the disk. */
+struct trickle {
+    const char *path;
+    int fd, code; /* code: why it cannot be kept, an errno; 0: it can */
+    off_t synced;
+};
+
+/* A little at a time: a large one all at once at the end would keep commits waiting for as long as that takes. Not 0: the
+ * copy is given up. */
+static int trickle(void *arg)
+{
+    struct trickle *t = arg;
+    struct stat st;
+
+    if (t->fd < 0)
+        t->fd = open(t->path, O_RDONLY | O_CLOEXEC);
+    if (t->fd < 0 || fstat(t->fd, &st) != 0 || st.st_size - t->synced < TRICKLE_BYTES)
+        return 0;
+    t->code = fdatasync(t->fd) == 0 ? 0 : errno;
+    t->synced = st.st_size;
+    return t->code;
+}
+
 static bool vacuum_into(struct db *db, const char *path, struct error *err)
 {
+    struct trickle t = {.path = path, .fd = -1};
     sqlite3_stmt *s = NULL;
-    bool ok = sqlite3_prepare_v2(db->handle, "VACUUM INTO ?", -1, &s, NULL) == SQLITE_OK &&
-              sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC) == SQLITE_OK &&
-              sqlite3_step(s) == SQLITE_DONE;
+    bool ok;
 
-    if (!ok)
+    sqlite3_progress_handler(db->handle, TRICKLE_STEPS, trickle, &t);
+    ok = sqlite3_prepare_v2(db->handle, "VACUUM INTO ?", -1, &s, NULL) == SQLITE_OK &&
+         sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC) == SQLITE_OK &&
+         sqlite3_step(s) == SQLITE_DONE;
+    sqlite3_progress_handler(db->handle, 0, NULL, NULL);
+    if (!ok && t.code)
+        err_set(err, ERR_IO, "%s: %s", path, strerror(t.code));
+    else if (!ok)
         fail(db, err);
     sqlite3_finalize(s);
+    if (t.fd >= 0)
+        close(t.fd);
     return ok;
 }
 
