@@ -1,4 +1,4 @@
-/* SQLite, as much of it as the daemon uses. The only file that knows it. Loop thread only, unless it says otherwise.
+/* SQLite, as much of it as the daemon uses. Only the files db*.c know it. Loop thread only, unless it says otherwise.
  *
  * A statement is prepared once for each SQL literal and found again by its address. */
 #ifndef DAEMON_DB_H
