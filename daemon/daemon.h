@@ -64,7 +64,7 @@ struct daemon {
     uv_timer_t tick;           /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;       /* sched.c: a pass is due */
     double scheduled_s,
-        look_s; /* of the monotonic clock: when the queue was last looked at, and how long that took */
+        pass_s;           /* when the last pass ended, on the monotonic clock; its processor time */
     uv_timer_t heartbeat; /* sse.c */
     uv_timer_t last;      /* main.c: the end of a daemon whose disk has failed */
     uv_timer_t hourly;    /* main.c: forgets what is old */

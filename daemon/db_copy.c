@@ -1,7 +1,6 @@
 /* Copies of a file, and whether it is whole: on any thread, by connections of their own. */
 #include "daemon/db_parts.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 
 enum {
     TRICKLE_BYTES = 2 << 20,
-    TRICKLE_STEPS = 5000 /* of SQLite's machine, between two looks at a copy */
+    TRICKLE_STEPS = 500 /* of SQLite's machine, between two looks at a copy: some hundred rows */
 };
 
 bool db_quick_check(struct db *db, struct error *err)
@@ -44,8 +43,10 @@ bool db_check(const char *path, struct error *err)
 /* A copy on its way to the disk. */
 struct trickle {
     const char *path;
-    int fd, code; /* code: why it cannot be kept, an errno; 0: it can */
+    int fd;
     off_t synced;
+    bool failed;
+    struct error *err;
 };
 
 /* A little at a time: a large one all at once at the end would keep commits waiting for as long as that takes. Not 0: the
@@ -59,14 +60,14 @@ static int trickle(void *arg)
         t->fd = open(t->path, O_RDONLY | O_CLOEXEC);
     if (t->fd < 0 || fstat(t->fd, &st) != 0 || st.st_size - t->synced < TRICKLE_BYTES)
         return 0;
-    t->code = fdatasync(t->fd) == 0 ? 0 : errno;
+    t->failed = !file_fsync(t->fd, t->path, t->err);
     t->synced = st.st_size;
-    return t->code;
+    return t->failed;
 }
 
 static bool vacuum_into(struct db *db, const char *path, struct error *err)
 {
-    struct trickle t = {.path = path, .fd = -1};
+    struct trickle t = {.path = path, .fd = -1, .err = err};
     sqlite3_stmt *s = NULL;
     bool ok;
 
@@ -75,9 +76,7 @@ static bool vacuum_into(struct db *db, const char *path, struct error *err)
          sqlite3_bind_text(s, 1, path, -1, SQLITE_STATIC) == SQLITE_OK &&
          sqlite3_step(s) == SQLITE_DONE;
     sqlite3_progress_handler(db->handle, 0, NULL, NULL);
-    if (!ok && t.code)
-        err_set(err, ERR_IO, "%s: %s", path, strerror(t.code));
-    else if (!ok)
+    if (!ok && !t.failed)
         db_fail(db, err);
     sqlite3_finalize(s);
     if (t.fd >= 0)

@@ -12,22 +12,25 @@ enum {
     LOG_PAGES_MAX = 4000 /* and of one as long as this all: it waits for the disk then */
 };
 
-/* The extended code. At most one thread does this at a time, and none begins what another one has just ended: SQLite before
- * 3.51.3 can lose commits where the log begins anew meanwhile (its "WAL-reset bug"). */
+/* The extended code. *pages: of the log that are in the file, before and after. At most one thread does this at a time, and
+ * none begins what another one has just ended: SQLite before 3.51.3 can lose commits where the log begins anew meanwhile
+ * (its "WAL-reset bug"). */
 static int write_back(sqlite3 *handle, int *pages)
 {
+    const int before = *pages;
     int log;
 
     if (sqlite3_wal_checkpoint_v2(handle, "main", SQLITE_CHECKPOINT_PASSIVE, &log, pages) !=
         SQLITE_OK)
         return sqlite3_extended_errcode(handle);
-    /* SQLite leaves that to the one that comes to the end of the log. */
-    return *pages < log ? db_sync_handle(handle, SQLITE_FCNTL_FILE_POINTER) : SQLITE_OK;
+    /* SQLite leaves that to the one that comes to the end of the log. None gets far while a copy is being made. */
+    return *pages != before && *pages < log ? db_sync_handle(handle, SQLITE_FCNTL_FILE_POINTER)
+                                            : SQLITE_OK;
 }
 
 static void write_back_here(struct db *db)
 {
-    int pages = 0, code;
+    int pages = db->written_back, code;
 
     pthread_mutex_lock(&db->back.lock);
     db->back.taken = true;
@@ -57,6 +60,7 @@ int db_on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
         db->back.going = true;
         db->back.taken = false;
         db->back.code = SQLITE_OK;
+        db->back.pages = db->written_back;
         db->on_long_log(db->on_long_log_arg, db);
     }
     return SQLITE_OK;

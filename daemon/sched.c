@@ -19,8 +19,9 @@ enum {
     /* Waiting jobs whose reason is worked out and told as it changes. Those further back are many, and each
      * start changes all of their places: theirs is worked out when somebody asks. */
     TOLD = 16,
-    /* After a look that took long there is none for so many times as long: thousands of submissions to a long queue
-     * would be thousands of looks. So they take a twentieth of the time at most. */
+    /* After a pass that was long at work there is none for so many times as long: thousands of submissions to a long queue
+     * would be thousands of passes. So they take a twentieth of the time, but for a sweep that fills free slots: it asks for
+     * the next pass in each. */
     REST = 19,
     AHEAD = 32,                         /* jobs, of a walk over all of them */
     PLAN_TOLD_MS = 2000,                /* so much later or sooner is news */
@@ -406,29 +407,22 @@ void sched_look(struct daemon *d, struct look *l)
 static void pass(uv_timer_t *t)
 {
     struct daemon *d = t->data;
-    const double began = clock_mono_s();
+    const double began = clock_mono_s(), busy = clock_cpu_s();
     struct look l = {.asked = NULL};
-    double looks;
 
     needs_pass(d);
     sweeps_pass(d);
-    looks = clock_mono_s();
     sched_look(d, &l);
     d->free_slots = left_free(d, &l);
     note_places(d, &l);
-    d->scheduled_s = clock_mono_s();
-    d->look_s = d->scheduled_s - looks;
     sched_change_running(d, &l);
-    histogram_add(&d->schedule_seconds, clock_mono_s() - began);
+    d->scheduled_s = clock_mono_s();
+    d->pass_s = clock_cpu_s() - busy;
+    histogram_add(&d->schedule_seconds, d->scheduled_s - began);
     for (size_t i = 0; i < l.jobs.n; i++)
         if (l.jobs.at[i].given)
             start(d, l.who.at[i], &l.jobs.at[i]);
     sched_look_free(&l);
-    /* Asked for meanwhile, when it was not known yet how long this one takes. */
-    if (uv_is_active((uv_handle_t *)t)) {
-        uv_timer_stop(t);
-        sched_soon(d);
-    }
 }
 
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
@@ -445,10 +439,11 @@ bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
 
 void sched_soon(struct daemon *d)
 {
-    const double due_s = d->scheduled_s + REST * d->look_s - clock_mono_s();
+    const double due_s = d->scheduled_s + REST * d->pass_s - clock_mono_s();
 
     if (d->stopping || uv_is_active((uv_handle_t *)&d->schedule))
         return;
     /* Not at once: whoever waits for an answer gets it before. */
+    uv_update_time(&d->loop);
     uv_timer_start(&d->schedule, pass, due_s > 1e-3 ? (uint64_t)ceil(1e3 * due_s) : 1, 0);
 }

@@ -25,12 +25,22 @@ double clock_mono_s(void)
     return (double)clock_mono_ns() * 1e-9;
 }
 
-double clock_boot_s(void)
+static double read_s(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_BOOTTIME, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+double clock_cpu_s(void)
+{
+    return read_s(CLOCK_THREAD_CPUTIME_ID);
+}
+
+double clock_boot_s(void)
+{
+    return read_s(CLOCK_BOOTTIME);
 }
 
 /* The digits of v, which has at most so many. */

@@ -306,15 +306,19 @@ at_once "$plain" "$small" "$small" "$plain" "$small" "$small" "$plain"
 [ "$(printf '%s\n' "${codes[@]}" | sort | uniq -c | tr -s ' \n' ' ')" = ' 5 202 2 429 ' ] || fail "a quota among others: ${codes[*]}"
 [[ "${codes[0]} ${codes[3]} ${codes[6]}" == '202 202 202' && $(jobs_now) == $((n + 5)) ]] || fail "a quota among others: ${codes[*]}, $(jobs_now) jobs, were $n"
 # Nor does one that the database refuses when others of its statement are stored already.
-sqlite3 "$state/state.db" "CREATE TRIGGER refuse AFTER INSERT ON job WHEN new.name = 'poison' BEGIN SELECT raise(ABORT, 'poison'); END" || fail "sqlite3"
+state_sql() { # SQL
+    sqlite3 -cmd '.timeout 10000' "$state/state.db" "$1" || fail "sqlite3: $1"
+}
+state_sql "CREATE TRIGGER refuse AFTER INSERT ON job WHEN new.name = 'poison' BEGIN SELECT raise(ABORT, 'poison'); END"
 poison=$(job '.name = "poison"') n=$(jobs_now)
-at_once "${many[@]:0:15}" "$poison" "$plain" "$plain" "$poison"
+at_once "${many[@]:0:5}" "$poison" "${many[@]:0:12}" "$poison"
 [ "$(printf '%s\n' "${codes[@]}" | sort | uniq -c | tr -s ' \n' ' ')" = ' 17 202 2 503 ' ] || fail "a failure among others: ${codes[*]}"
-[[ "${codes[15]} ${codes[18]}" == '503 503' && $(jobs_now) == $((n + 17)) ]] || fail "a failure among others: ${codes[*]}, $(jobs_now) jobs, were $n"
-payload=$(jq -c '{jobs: [., ., .]}' <<<"$poison") api POST /api/v1/jobs:batch 'Content-Type: application/json'
+[[ "${codes[5]} ${codes[18]}" == '503 503' && $(jobs_now) == $((n + 17)) ]] || fail "a failure among others: ${codes[*]}, $(jobs_now) jobs, were $n"
+payload=$(jq -c --argjson plain "$plain" '{jobs: [$plain, $plain, $plain, $plain, $plain, ., $plain, $plain, $plain, $plain, $plain, $plain]}' <<<"$poison") \
+    api POST /api/v1/jobs:batch 'Content-Type: application/json'
 [[ $code == 503 && $(jobs_now) == $((n + 17)) ]] || fail "a batch that cannot be stored: $code $text"
-sqlite3 "$state/state.db" "DROP TRIGGER refuse" || fail "sqlite3"
-[ "$(sqlite3 "$state/state.db" "SELECT count(*) FROM job LEFT JOIN (SELECT subject, count(*) AS rows FROM audit
+state_sql "DROP TRIGGER refuse"
+[ "$(state_sql "SELECT count(*) FROM job LEFT JOIN (SELECT subject, count(*) AS rows FROM audit
     WHERE status = 202 GROUP BY subject) ON subject = id WHERE name = 'e2e' AND rows IS NOT 1
     AND seq > (SELECT max(seq) FROM job) - 17")" = 0 ] || fail "not one row of the audit log for each of them"
 ctl audit --verify >"$tmp/audit" || fail "the audit log: $(cat "$tmp/audit")"

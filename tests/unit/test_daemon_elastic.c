@@ -447,7 +447,7 @@ static struct job *running(struct daemon *d, int n, int64_t ranks)
 
 static void look_at_queue(struct daemon *d)
 {
-    d->look_s = 0; /* or it would rest after the last one */
+    d->pass_s = 0; /* or it would rest after the last one */
     sched_soon(d);
     rig_turn(d);
 }
