@@ -23,6 +23,31 @@ void problems_add(struct problems *p, const char *pointer, const char *fmt, ...)
     vec_push(&p->list, (struct problem){str_dup(pointer), buf_take(&detail)});
 }
 
+static int by_value(const void *a, const void *b)
+{
+    const int32_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+void problems_check_set(struct problems *p, const char *pointer, const char *what,
+                        const int32_t *numbers, size_t n)
+{
+    int32_t *sorted = NEW_ARRAY(int32_t, n);
+    size_t i = 1;
+
+    for (size_t k = 0; k < n; k++)
+        sorted[k] = numbers[k];
+    qsort(sorted, n, sizeof(*sorted), by_value);
+    while (i < n && sorted[i] != sorted[i - 1])
+        i++;
+    if (n && sorted[0] < 0)
+        problems_add(p, pointer, "%s %d is negative", what, sorted[0]);
+    if (i < n)
+        problems_add(p, pointer, "%s %d stands there twice", what, sorted[i]);
+    free(sorted);
+}
+
 void problems_free(struct problems *p)
 {
     for (size_t i = 0; i < p->list.n; i++) {

@@ -24,6 +24,9 @@ struct problems {
 
 void problems_add(struct problems *p, const char *pointer, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The numbers of a list are not negative, and each stands there once. what: one of them, "seed". */
+void problems_check_set(struct problems *p, const char *pointer, const char *what,
+                        const int32_t *numbers, size_t n);
 void problems_free(struct problems *p);
 
 /* [{"pointer": .., "detail": ..}], the extension member `errors` of RFC 9457 answers. */

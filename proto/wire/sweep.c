@@ -154,30 +154,6 @@ static void check_size(const Distilld__SweepSpec *spec, struct problems *p)
         problems_add(p, "#/sweep/parallel", "must be at least 1, got %d", spec->parallel);
 }
 
-static int by_value(const void *a, const void *b)
-{
-    const int32_t *x = a, *y = b;
-
-    return (*x > *y) - (*x < *y);
-}
-
-static void check_seeds(const Distilld__SweepSpec *spec, struct problems *p)
-{
-    int32_t *sorted = NEW_ARRAY(int32_t, spec->n_seeds + 1);
-
-    if (spec->n_seeds)
-        memcpy(sorted, spec->seeds, spec->n_seeds * sizeof(*sorted));
-    qsort(sorted, spec->n_seeds, sizeof(*sorted), by_value);
-    if (spec->n_seeds && sorted[0] < 0)
-        problems_add(p, "#/sweep/seeds", "seed %d is negative", sorted[0]);
-    for (size_t i = 1; i < spec->n_seeds; i++)
-        if (sorted[i] == sorted[i - 1]) {
-            problems_add(p, "#/sweep/seeds", "seed %d stands there twice", sorted[i]);
-            break;
-        }
-    free(sorted);
-}
-
 static bool same(const struct json *a, const struct json *b);
 
 static bool same_elements(const struct json *a, const struct json *b)
@@ -277,7 +253,7 @@ static void check_grid(const Distilld__SweepSpec *spec, struct problems *p)
     for (size_t i = 0; i < spec->n_grid && i < SWEEP_MAX_FIELDS; i++)
         check_field(spec, i, p);
     check_size(spec, p);
-    check_seeds(spec, p);
+    problems_check_set(p, "#/sweep/seeds", "seed", spec->seeds, spec->n_seeds);
 }
 
 struct sweep *sweep_new(const struct json *spec, struct problems *p)

@@ -237,13 +237,10 @@ static void check_data(const Distilld__DataSpec *data, const struct catalog *kno
         else
             check_name(known, CATALOG_DATA, "kind of data", "#/data/source", scheme, p);
     }
-    for (size_t i = 0; i < data->n_classes; i++)
-        for (size_t k = 0; k <= i; k++)
-            if (data->classes[i] < 0 || (k < i && data->classes[i] == data->classes[k])) {
-                problems_add(p, "#/data/classes", "class %d %s", data->classes[i],
-                             data->classes[i] < 0 ? "is negative" : "stands there twice");
-                return;
-            }
+    if (data->n_classes > JOB_MAX_CLASSES)
+        problems_add(p, "#/data/classes", "at most %d classes, got %zu", JOB_MAX_CLASSES,
+                     data->n_classes);
+    problems_check_set(p, "#/data/classes", "class", data->classes, data->n_classes);
     check_view(data,
                known && data->source && *scheme ? catalog_find(known, CATALOG_DATA, scheme) : NULL,
                p);
@@ -564,6 +561,9 @@ static void check_train(const JobSpec *job, struct problems *p)
     check_ranks(job, p);
     if (job->optimizer->nesterov && job->optimizer->momentum == 0)
         problems_add(p, "#/optimizer/nesterov", "Nesterov's form needs a momentum above 0");
+    if (s->n_milestones > JOB_MAX_MILESTONES)
+        problems_add(p, "#/schedule/milestones", "at most %d epochs, got %zu", JOB_MAX_MILESTONES,
+                     s->n_milestones);
     for (size_t i = 0; i < s->n_milestones; i++)
         if (s->milestones[i] < 0 || (i && s->milestones[i] < s->milestones[i - 1])) {
             problems_add(p, "#/schedule/milestones", "must be epochs in ascending order");
@@ -649,7 +649,10 @@ void job_validate(const JobSpec *job, const struct catalog *known, struct proble
     check_data(job->data, known, p);
     if (job->has_kind) {
         check_parts(job, known, p);
-        for (size_t i = 0; i < job->n_losses; i++)
+        if (job->n_losses > JOB_MAX_LOSSES)
+            problems_add(p, "#/losses", "at most %d losses, got %zu", JOB_MAX_LOSSES,
+                         job->n_losses);
+        for (size_t i = 0; i < job->n_losses && i < JOB_MAX_LOSSES; i++)
             check_loss(job, i, known, p);
     } else {
         problems_add(p, "#/kind", "is required: train, class_means, distill or eval");

@@ -10,6 +10,9 @@ enum {
     JOB_MAX_LANES = 1024,
     JOB_MAX_THREADS = 1024,
     JOB_MAX_NEEDS = 32,
+    JOB_MAX_LOSSES = 64,
+    JOB_MAX_CLASSES = 32768,
+    JOB_MAX_MILESTONES = 1024,
     JOB_MAX_NAME = 128 /* bytes */
 };
 

@@ -79,6 +79,8 @@ START_TEST(the_sample_is_valid)
 }
 END_TEST
 
+#define EIGHT "{},{},{},{},{},{},{},{},"
+
 START_TEST(every_mistake_is_named_with_its_place)
 {
     static const struct {
@@ -146,6 +148,12 @@ START_TEST(every_mistake_is_named_with_its_place)
         {"data.source=/some/dir", "#/data/source: expected KIND:DIR"},
         {"data.source=cifar:/some/dir", "unknown kind of data 'cifar'"},
         {"data.classes=[1,1]", "#/data/classes: class 1 stands there twice"},
+        {"data.classes=[3,-1,2]", "#/data/classes: class -1 is negative"},
+        {"data.classes=\"0..99999\"", "#/data/classes: at most 32768 classes, got 100000"},
+        {"data.classes=\"0..100000\"", "#/data/classes: with this the list has more than 100000"},
+        {"schedule.milestones=\"0..1024\"", "#/schedule/milestones: at most 1024 epochs, got 1025"},
+        {"losses=[" EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT EIGHT "{}]",
+         "#/losses: at most 64 losses, got 65"},
         {"data.classes=\"7..3\"", "#/data/classes: expected an integer"},
         {"data.augment.mix={}", "#/data/augment/mix: needs a mixup_alpha or a cutmix_alpha"},
         {"data.augment.mix={\"mixup_alpha\":-1}",
