@@ -1,6 +1,6 @@
 /* Many jobs in one request. Those that are valid are committed together; each gets its own verdict. Most of the work is to
  * read them, which is done in parts, beside the loop: others are served meanwhile. Sweeps, and jobs that name something of
- * the registry, are judged on the loop. */
+ * the registry, are judged on the loop, a few at a time. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +11,7 @@
 #include "daemon/intake.h"
 #include "daemon/parts.h"
 #include "daemon/problem.h"
+#include "proto/base/clock.h"
 #include "proto/base/json_split.h"
 #include "proto/base/jw.h"
 #include "proto/base/mem.h"
@@ -20,7 +21,8 @@ enum {
     BATCH_JOBS = 1000,
     BATCH_BYTES = 16 << 20,
     PART_JOBS = 100, /* at least, unless the batch has fewer, */
-    PARTS = 4        /* of which there are so many at most */
+    PARTS = 4,       /* of which there are so many at most */
+    JUDGE_MS = 20    /* on the loop, before others have their turn */
 };
 
 /* One of them, in the order of the request. */
@@ -38,6 +40,7 @@ struct batch {
     bool atomic;
     size_t n, n_parts;
     struct item *items;
+    size_t judged; /* of them */
 };
 
 static const struct problems *problems_of(const struct batch *b, size_t i)
@@ -201,34 +204,57 @@ static bool is_broken(const struct batch *b)
     return i < b->n;
 }
 
-static void judge(struct batch *b, struct intake_request *q)
+static void judge(struct batch *b, struct item *item)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        struct job *j = draft_end(&b->items[i].draft, &b->client);
+    struct intake_request *q = b->request;
+    struct job *j = draft_end(&item->draft, &b->client);
 
-        b->items[i].accepted = q->jobs.n;
-        if (j)
-            vec_push(&q->jobs, j);
-    }
+    item->accepted = q->jobs.n;
+    if (j)
+        vec_push(&q->jobs, j);
 }
 
-static void take_jobs(struct request *r, void *arg)
+static void no_work(void *arg, size_t part)
+{
+    (void)arg;
+    (void)part;
+}
+
+static void judge_jobs(struct request *r, void *arg)
 {
     struct batch *b = arg;
     struct intake_request *q = b->request;
+    const int64_t end_ns = clock_mono_ns() + JUDGE_MS * 1000000;
 
-    if (is_broken(b)) {
-        ASSERT(!read_whole(r)); /* it says where */
+    while (b->judged < b->n && clock_mono_ns() < end_ns)
+        judge(b, &b->items[b->judged++]);
+    if (b->judged < b->n && b->client.daemon->stopping) {
+        problem_reply(r, "stopped", NULL, "the daemon is about to end");
         intake_drop(q);
         return;
     }
-    judge(b, q);
+    if (b->judged < b->n) {
+        parts_work(b->client.daemon, r, 1, no_work, judge_jobs, b);
+        return;
+    }
     if (q->jobs.n && (!b->atomic || q->jobs.n == b->n)) {
         intake_add(b->client.daemon, q);
         return;
     }
     refuse(r, b, q->jobs.n);
     intake_drop(q);
+}
+
+static void take_jobs(struct request *r, void *arg)
+{
+    struct batch *b = arg;
+
+    if (!is_broken(b)) {
+        judge_jobs(r, b);
+        return;
+    }
+    ASSERT(!read_whole(r)); /* it says where */
+    intake_drop(b->request);
 }
 
 static void read_jobs(struct batch *b)

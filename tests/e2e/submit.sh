@@ -397,4 +397,22 @@ post_batch "$(job | jq -c '{jobs: [.student.model = "resnet999"]}')"
 problem 422 invalid "a batch before the worker's answer"
 [ "$(body '.errors[0].pointer')" = '#/jobs/0/student/model' ] || fail "a batch before the worker's answer: $text"
 problems_are_whole
+# A batch of sweeps, each of whose values is tried, takes a while, which is not that of others; a daemon that is to end
+# does not wait for it.
+job | jq -c '{jobs: [range(40) as $i | .sweep = {grid: [{field: "train.seed", values: [range(2000)]}]}]}' >"$tmp/sweeps.json"
+n=$(jobs_now)
+curl -sS --max-time $((60 * $PATIENCE)) -o "$tmp/sweeps" -w '%{http_code}' -H @- -H 'Content-Type: application/json' \
+    --data-binary "@$tmp/sweeps.json" "$url/api/v1/jobs:batch" <<<"Authorization: Bearer $token" >"$tmp/code" 2>/dev/null &
+batch=$!
+pause 0.3
+for ((i = 0; i < 3; i++)); do
+    api GET '/api/v1/jobs?page_size=1'
+    expect 200 "a page beside a batch of sweeps"
+done
+kill -0 $batch 2>/dev/null || fail "a batch of sweeps holds others up, or takes no time: $(cat "$tmp/code" "$tmp/sweeps")"
+stop_daemon
+wait $batch
+[ "$(cat "$tmp/code") $(jq -r .code "$tmp/sweeps")" = '503 stopped' ] || fail "a batch of sweeps when the daemon ends: $(cat "$tmp/code" "$tmp/sweeps")"
+start_daemon
+[ "$(jobs_now)" = "$n" ] || fail "a batch that was refused left jobs"
 kill_daemon
