@@ -112,14 +112,16 @@ static bool check_record(const struct shard *s, const struct layout *l, uint64_t
 {
     const uint8_t *record = s->index + i * SHARD_RECORD;
     const uint64_t offset = get64(record);
-    const struct shard_image image = shard_image(s, i);
+    const uint32_t len = get32(record + 8);
+    struct shard_image image;
 
-    if (offset < SHARD_MAGIC_BYTES + SHARD_CRC_BYTES || offset > l->names || !image.len ||
-        image.len > ENCODED_MAX || image.len > l->names - offset)
+    if (offset < SHARD_MAGIC_BYTES + SHARD_CRC_BYTES || offset > l->names || !len ||
+        len > ENCODED_MAX || len > l->names - offset)
         return err_set(err, ERR_DATA,
                        "%s: record %" PRIu64 ": expected bytes before %zu, got %" PRIu32
                        " at %" PRIu64,
-                       name, i, l->names, image.len, offset);
+                       name, i, l->names, len, offset);
+    image = shard_image(s, i);
     if (image.label >= s->classes || !image.width || !image.height ||
         image.width > DECODE_MAX_SIDE || image.height > DECODE_MAX_SIDE)
         return err_set(
