@@ -10,8 +10,6 @@
 #include "daemon/draft.h"
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
-#include "daemon/listing.h"
-#include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/reach.h"
 #include "daemon/refs.h"
@@ -150,88 +148,6 @@ void api_job_submit(struct daemon *d, struct request *r)
 }
 
 /* -- Reading ----------------------------------------------------------------------------------- */
-
-struct page {
-    struct daemon *daemon;
-    struct listing list;
-};
-
-static void add_to_page(struct job *take_job, void *arg)
-{
-    struct page *p = arg;
-    struct active *a = daemon_active(p->daemon, take_job->id);
-
-    if (a)
-        sched_explain(p->daemon, a);
-    if (listing_has_room(&p->list))
-        job_write(listing_write(&p->list, take_job->seq), NULL, a ? a->job : take_job, true);
-    job_destroy(take_job);
-}
-
-/* ?label=key:value; the value may have colons of its own. */
-static bool split_label(const char *text, char **key, const char **value)
-{
-    const char *colon = text ? strchr(text, ':') : NULL;
-
-    *key = colon ? str_ndup(text, (size_t)(colon - text)) : NULL;
-    *value = colon ? colon + 1 : NULL;
-    return !text || colon;
-}
-
-/* Which list is meant, as the query says. False when the answer was given. */
-static bool take_list(struct request *r, struct job_filter *f, char **label, struct buf *query)
-{
-    static const char *const names[] = {"state", "kind", "name", "project", "label", "sweep"};
-    const char *state = http_query(r, "state");
-
-    *f = (struct job_filter){.state = JOB_STATE_COUNT,
-                             .kind = http_query(r, "kind"),
-                             .name = http_query(r, "name"),
-                             .project = http_query(r, "project"),
-                             .sweep = http_query(r, "sweep"),
-                             .only = reach_only(&r->caller)};
-    if (state && !job_state_parse(state, &f->state)) {
-        problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);
-        return false;
-    }
-    if (!split_label(http_query(r, "label"), label, &f->label_value)) {
-        problem_reply(r, "bad_request", NULL, "label: expected KEY:VALUE, got \"%.100s\"",
-                      http_query(r, "label"));
-        return false;
-    }
-    f->label = *label;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        page_add_parameter(query, names[i], http_query(r, names[i]));
-    return true;
-}
-
-static void list(struct daemon *d, struct request *r, const struct job_filter *f, const char *query)
-{
-    struct page page = {.daemon = d};
-    struct listing *l = &page.list;
-    struct error err;
-
-    if (!listing_begin(d, r, query, l) || !listing_of_jobs(d, r, query, l))
-        return;
-    if (store_jobs_page(d->store, l->before, (int64_t)l->limit + 1, f, add_to_page, &page, &err)) {
-        listing_reply(d, r, l, "/api/v1/jobs", query);
-    } else {
-        listing_drop(l);
-        problem_reply_error(r, &err);
-    }
-}
-
-void api_job_list(struct daemon *d, struct request *r)
-{
-    struct buf query = buf_new(0);
-    struct job_filter filter;
-    char *label = NULL;
-
-    if (take_list(r, &filter, &label, &query))
-        list(d, r, &filter, buf_text(&query));
-    free(label);
-    buf_free(&query);
-}
 
 /* What somebody who decides on a change has to know: not how far it is, or when it may start. */
 void api_job_etag(const struct job *j, const char *text, char etag[ETAG_SIZE])

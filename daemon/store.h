@@ -49,6 +49,9 @@ bool store_job_project(struct store *s, const char *id, char out[REF_NAME_SIZE],
 /* "" before the first; those that were removed count. */
 bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err);
 
+/* The seq of the newest: there are so many at most; 0: none. */
+int64_t store_last_job(struct store *s);
+
 typedef void (*store_job_fn)(struct job *take_job, void *arg);
 /* Jobs that are not final, oldest first. */
 bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err);

@@ -380,6 +380,16 @@ bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err
     return got != DB_FAILED;
 }
 
+int64_t store_last_job(struct store *s)
+{
+    struct db_stmt *q = db_prepare(s->state, "SELECT max(seq) FROM job", NULL);
+    int64_t seq = q && db_step(q, NULL) == DB_ROW ? db_int(q, 0) : 0;
+
+    if (q)
+        db_reset(q);
+    return seq;
+}
+
 static bool each_job(struct store *s, struct db_stmt *q, store_job_fn fn, void *arg,
                      struct error *err)
 {

@@ -397,6 +397,34 @@ post_batch "$(job | jq -c '{jobs: [.student.model = "resnet999"]}')"
 problem 422 invalid "a batch before the worker's answer"
 [ "$(body '.errors[0].pointer')" = '#/jobs/0/student/model' ] || fail "a batch before the worker's answer: $text"
 problems_are_whole
+# In a long history what has no index is looked for beside the loop: the same lists.
+while [ "$(jobs_now)" -le 2500 ]; do
+    payload=$(job | jq -c '{jobs: [range(1000) as $i | .train.seed = $i]}') api POST /api/v1/jobs:batch 'Content-Type: application/json'
+    expect 202 "a batch for the history"
+done
+submit '.name = "rare" | .labels = {team: "c:d"} | .project = "other"'
+all_of() { # QUERY: ids of all pages
+    local next=
+    while :; do
+        curl_api GET "/api/v1/jobs?page_size=400&$1${next:+&page_token=$next}"
+        expect 200 "the list of $1"
+        jq -r '.items[].id' "$tmp/body"
+        next=$(jq -r '.next_page_token // ""' "$tmp/body")
+        [ -n "$next" ] || return 0
+    done
+}
+for query in name=rare label=team:c:d project=other 'state=queued&label=team:c:d' 'kind=train&name=rare'; do
+    [ "$(all_of "$query")" = "$id" ] || fail "the list of $query: $(all_of "$query" | head -3)"
+done
+[ -z "$(all_of name=none)" ] || fail "jobs of a name that none has"
+[ "$(all_of name=e2e)" = "$(state_sql "SELECT id FROM job WHERE name = 'e2e' ORDER BY seq DESC")" ] || fail "pages of a search"
+api GET '/api/v1/jobs?name=rare' && header etag
+api GET '/api/v1/jobs?name=rare' "If-None-Match: $value"
+[ "$code" = 304 ] || fail "a search that is known: $code"
+verb "$id" cancel
+api GET '/api/v1/jobs?name=rare' "If-None-Match: $value"
+[ "$code $(body '.items[0].state')" = '200 cancelled' ] || fail "a search after a change: $code $text"
+
 # A batch of sweeps, each of whose values is tried, takes a while, which is not that of others; a daemon that is to end
 # does not wait for it.
 job | jq -c '{jobs: [range(40) as $i | .sweep = {grid: [{field: "train.seed", values: [range(2000)]}]}]}' >"$tmp/sweeps.json"

@@ -1,0 +1,159 @@
+/* The list of jobs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/listing.h"
+#include "daemon/page.h"
+#include "daemon/problem.h"
+#include "daemon/reach.h"
+#include "daemon/sched.h"
+#include "daemon/turns.h"
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+enum {
+    QUICK_JOBS =
+        2000 /* as many are searched on the loop: another thread would take longer to begin */
+};
+
+struct page {
+    struct daemon *daemon;
+    struct listing list;
+    struct job_filter filter; /* of texts of the request, but for */
+    char *label;
+    struct buf query;
+    /* What a search has found, on its thread; owned. */
+    VEC(struct job *) found;
+    struct error err;
+    bool ok;
+};
+
+static void page_free(void *arg)
+{
+    struct page *p = arg;
+
+    for (size_t i = 0; i < p->found.n; i++)
+        job_destroy(p->found.at[i]);
+    vec_free(&p->found);
+    listing_drop(&p->list);
+    buf_free(&p->query);
+    free(p->label);
+    free(p);
+}
+
+/* What is active is known better here than in the file. */
+static void add_to_page(struct job *take_job, void *arg)
+{
+    struct page *p = arg;
+    struct active *a = daemon_active(p->daemon, take_job->id);
+
+    if (a)
+        sched_explain(p->daemon, a);
+    if (listing_has_room(&p->list))
+        job_write(listing_write(&p->list, take_job->seq), NULL, a ? a->job : take_job, true);
+    job_destroy(take_job);
+}
+
+/* ?label=key:value; the value may have colons of its own. */
+static bool split_label(const char *text, char **key, const char **value)
+{
+    const char *colon = text ? strchr(text, ':') : NULL;
+
+    *key = colon ? str_ndup(text, (size_t)(colon - text)) : NULL;
+    *value = colon ? colon + 1 : NULL;
+    return !text || colon;
+}
+
+/* Which list is meant, as the query says. False when the answer was given. */
+static bool take_list(struct request *r, struct job_filter *f, char **label, struct buf *query)
+{
+    static const char *const names[] = {"state", "kind", "name", "project", "label", "sweep"};
+    const char *state = http_query(r, "state");
+
+    *f = (struct job_filter){.state = JOB_STATE_COUNT,
+                             .kind = http_query(r, "kind"),
+                             .name = http_query(r, "name"),
+                             .project = http_query(r, "project"),
+                             .sweep = http_query(r, "sweep"),
+                             .only = reach_only(&r->caller)};
+    if (state && !job_state_parse(state, &f->state)) {
+        problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);
+        return false;
+    }
+    if (!split_label(http_query(r, "label"), label, &f->label_value)) {
+        problem_reply(r, "bad_request", NULL, "label: expected KEY:VALUE, got \"%.100s\"",
+                      http_query(r, "label"));
+        return false;
+    }
+    f->label = *label;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        page_add_parameter(query, names[i], http_query(r, names[i]));
+    return true;
+}
+
+/* -- The answer ---------------------------------------------------------------------------------------- */
+
+static void reply(struct request *r, void *arg)
+{
+    struct page *p = arg;
+
+    for (size_t i = 0; i < p->found.n; i++)
+        add_to_page(p->found.at[i], p);
+    p->found.n = 0;
+    if (p->ok)
+        listing_reply(p->daemon, r, &p->list, "/api/v1/jobs", buf_text(&p->query));
+    else
+        problem_reply_error(r, &p->err);
+}
+
+static bool read_page(struct store *s, struct page *p, store_job_fn fn)
+{
+    return store_jobs_page(s, p->list.before, (int64_t)p->list.limit + 1, &p->filter, fn, p,
+                           &p->err);
+}
+
+static void keep(struct job *take_job, void *arg)
+{
+    struct page *p = arg;
+
+    vec_push(&p->found, take_job);
+}
+
+static void search(void *arg, struct turn *t)
+{
+    struct page *p = arg;
+    struct store *s = turn_goes_on(t) ? store_open_reader(p->daemon->state_dir, &p->err) : NULL;
+
+    p->ok = s && read_page(s, p, keep);
+    store_close(s);
+}
+
+/* By an index it is known where those are that a list shows; what it asks for beside that has to be looked for, in all of
+ * the history if it is rare. */
+static bool takes_long(const struct daemon *d, const struct job_filter *f)
+{
+    return (f->kind || f->name || f->project || f->label || f->only) &&
+           store_last_job(d->store) > QUICK_JOBS;
+}
+
+void api_job_list(struct daemon *d, struct request *r)
+{
+    struct page *p = NEW(struct page);
+
+    p->daemon = d;
+    p->query = buf_new(0);
+    if (!take_list(r, &p->filter, &p->label, &p->query) ||
+        !listing_begin(d, r, buf_text(&p->query), &p->list) ||
+        !listing_of_jobs(d, r, buf_text(&p->query), &p->list)) {
+        page_free(p);
+        return;
+    }
+    if (takes_long(d, &p->filter)) {
+        turns_work(d, r, search, reply, page_free, p);
+        return;
+    }
+    p->ok = read_page(d->store, p, add_to_page);
+    reply(r, p);
+    page_free(p);
+}
