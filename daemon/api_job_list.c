@@ -13,8 +13,8 @@
 #include "proto/base/str.h"
 
 enum {
-    QUICK_JOBS =
-        2000 /* as many are searched on the loop: another thread would take longer to begin */
+    /* So many are searched on the loop: another thread would take longer to begin. */
+    QUICK_JOBS = 2000
 };
 
 struct page {
