@@ -63,8 +63,9 @@ struct daemon {
     struct intake *intake;     /* submissions that wait for their commit */
     uv_timer_t tick;           /* attempts.c: looks after attempts once a second */
     uv_timer_t schedule;       /* sched.c: a pass is due */
-    double scheduled_s,
-        pass_s;           /* when the last pass ended, on the monotonic clock; its processor time */
+    double scheduled_s;        /* when the last pass ended, on the monotonic clock */
+    double pass_s;             /* its processor time */
+    bool in_pass;
     uv_timer_t heartbeat; /* sse.c */
     uv_timer_t last;      /* main.c: the end of a daemon whose disk has failed */
     uv_timer_t hourly;    /* main.c: forgets what is old */

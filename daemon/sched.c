@@ -410,6 +410,7 @@ static void pass(uv_timer_t *t)
     const double began = clock_mono_s(), busy = clock_cpu_s();
     struct look l = {.asked = NULL};
 
+    d->in_pass = true;
     needs_pass(d);
     sweeps_pass(d);
     sched_look(d, &l);
@@ -423,6 +424,7 @@ static void pass(uv_timer_t *t)
         if (l.jobs.at[i].given)
             start(d, l.who.at[i], &l.jobs.at[i]);
     sched_look_free(&l);
+    d->in_pass = false;
 }
 
 bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
@@ -440,10 +442,16 @@ bool sched_set_paused(struct daemon *d, bool paused, struct error *err)
 void sched_soon(struct daemon *d)
 {
     const double due_s = d->scheduled_s + REST * d->pass_s - clock_mono_s();
+    uint64_t ms =
+        0; /* before the streams are asked, which say then in one why a job waits that has come */
 
     if (d->stopping || uv_is_active((uv_handle_t *)&d->schedule))
         return;
-    /* Not at once: whoever waits for an answer gets it before. */
-    uv_update_time(&d->loop);
-    uv_timer_start(&d->schedule, pass, due_s > 1e-3 ? (uint64_t)ceil(1e3 * due_s) : 1, 0);
+    if (due_s > 0) {
+        uv_update_time(&d->loop);
+        ms = (uint64_t)ceil(1e3 * due_s);
+    } else if (d->in_pass) {
+        ms = 1; /* or libuv before 1.48 looks at no descriptor in between (its issue 4245) */
+    }
+    uv_timer_start(&d->schedule, pass, ms, 0);
 }
