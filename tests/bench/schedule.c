@@ -254,6 +254,7 @@ static bool fill(struct daemon *d, const struct bench *b, struct error *err)
 
 static void time_pass(struct daemon *d, struct times *t, int round)
 {
+    d->pass_s = 0; /* or it would rest after the last one */
     sched_soon(d);
     uv_update_time(&d->loop);
     begin(t, round);
