@@ -19,8 +19,8 @@ struct http {
     uv_timer_t timer, sweep, rest;
     int64_t rested_ms; /* when streams may be asked again: see on_news */
     int open_handles;
-    unsigned
-        idle_spins; /* turns since a body brought something, in each of which there was more to do */
+    /* Turns since a body brought something, in each of which there was more to do. */
+    unsigned idle_spins;
     unsigned sweeps; /* so far */
     bool stopping;
     bool tls;
