@@ -81,7 +81,7 @@ void daemon_note_change(struct daemon *d, struct active *a)
 
 struct active *daemon_add_active(struct daemon *d, struct job *take_job)
 {
-    struct active *a = NEW(struct active);
+    struct active *a = pool_take(&d->pool, sizeof(*a));
 
     a->job = take_job;
     a->project = projects_index(d, take_job->project);
@@ -100,7 +100,7 @@ void daemon_drop_active(struct daemon *d, struct active *a)
     if (a->busy)
         leave_busy(d, a);
     job_destroy(a->job);
-    free(a);
+    pool_give(&d->pool, a);
 }
 
 void daemon_drop_all(struct daemon *d)
@@ -108,6 +108,7 @@ void daemon_drop_all(struct daemon *d)
     while (d->active.n)
         daemon_drop_active(d, d->active.at[d->active.n - 1]);
     vec_free(&d->active);
+    pool_free(&d->pool);
     vec_free(&d->busy);
     vec_free(&d->line);
     vec_free(&d->plans);

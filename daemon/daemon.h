@@ -13,6 +13,7 @@
 #include "daemon/settings.h"
 #include "daemon/store.h"
 #include "daemon/turns.h"
+#include "proto/base/pool.h"
 #include "proto/wire/catalog.h"
 
 /* A job that is not over, and what is only known while the daemon runs. */
@@ -58,6 +59,7 @@ struct daemon {
     struct turns turns;           /* of requests that read a lot */
     struct piece *pieces;         /* of uploads, which are coming in: api_uploads.c */
     VEC(struct project) projects; /* projects.c: as they came to be known */
+    struct pool pool;             /* of active jobs: each look at the queue walks over them */
     VEC(struct active *) active;  /* in the order of arrival */
     VEC(struct active *) busy; /* of them, in that order: those that do more than wait for slots */
     struct intake *intake;     /* submissions that wait for their commit */

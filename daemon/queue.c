@@ -5,6 +5,11 @@
 
 #include "proto/base/mem.h"
 
+enum {
+    DIGIT_BITS = 11, /* times and a few priorities differ in two or three such digits */
+    DIGIT_MASK = (1 << DIGIT_BITS) - 1
+};
+
 /* More than priorities (of 32 bits) and times can differ by. */
 static const int64_t FIRST = INT64_C(1) << 61;
 
@@ -19,28 +24,68 @@ static int64_t rank_of(const struct queue_place *p)
     return p->ahead_ms - p->arrived_ms;
 }
 
-static int by_rank(const void *a, const void *b)
+/* How far behind the first one it stands. */
+static uint64_t key_of(const struct queue_place *p, int64_t first)
 {
-    const struct queue_place *x = a, *y = b;
-    int64_t first = rank_of(x), second = rank_of(y);
+    return (uint64_t)first - (uint64_t)rank_of(p);
+}
 
-    if (first != second)
-        return first > second ? -1 : 1;
-    return (x->arrival > y->arrival) - (x->arrival < y->arrival);
+/* By one digit of the keys; those that have the same stay in order, which is that of arrival. */
+static void sort_digit(const struct queue_place *from, struct queue_place *to, size_t n,
+                       int64_t first, int shift)
+{
+    size_t at[1 << DIGIT_BITS] = {0}, sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        at[key_of(&from[i], first) >> shift & DIGIT_MASK]++;
+    for (size_t k = 0; k <= DIGIT_MASK; k++) {
+        const size_t count = at[k];
+
+        at[k] = sum;
+        sum += count;
+    }
+    for (size_t i = 0; i < n; i++)
+        to[at[key_of(&from[i], first) >> shift & DIGIT_MASK]++] = from[i];
+}
+
+/* The lowest digit first: a long queue is sorted anew in each pass, and no comparison of two places is as cheap. */
+static void sort(struct queue_place *places, size_t n, int64_t first, int64_t last)
+{
+    struct queue_place *other = NEW_ARRAY(struct queue_place, n), *from = places, *to = other;
+    const uint64_t most = (uint64_t)first - (uint64_t)last;
+
+    for (int shift = 0; shift < 64 && most >> shift; shift += DIGIT_BITS) {
+        struct queue_place *sorted = to;
+
+        sort_digit(from, to, n, first, shift);
+        to = from;
+        from = sorted;
+    }
+    if (from != places)
+        memcpy(places, from, n * sizeof(*places));
+    free(other);
 }
 
 void queue_order(struct queue_place *places, size_t n)
 {
-    /* The clock may have been set back; whoever came later did not wait longer. */
-    for (size_t i = 1; i < n; i++)
-        if (places[i].arrived_ms < places[i - 1].arrived_ms)
+    int64_t first = INT64_MIN, last = INT64_MAX, before = INT64_MAX;
+    bool ordered = true;
+
+    for (size_t i = 0; i < n; i++) {
+        int64_t rank;
+
+        /* The clock may have been set back; whoever came later did not wait longer. */
+        if (i && places[i].arrived_ms < places[i - 1].arrived_ms)
             places[i].arrived_ms = places[i - 1].arrived_ms;
+        rank = rank_of(&places[i]);
+        ordered = ordered && rank <= before;
+        first = rank > first ? rank : first;
+        last = rank < last ? rank : last;
+        before = rank;
+    }
     /* Mostly all have one priority, and stand in order already. */
-    for (size_t i = 1; i < n; i++)
-        if (by_rank(&places[i - 1], &places[i]) > 0) {
-            qsort(places, n, sizeof(*places), by_rank);
-            return;
-        }
+    if (!ordered)
+        sort(places, n, first, last);
 }
 
 void queue_go_behind(struct queue_place *p, const struct queue_place *other)

@@ -1,4 +1,4 @@
-/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error, crew. */
+/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error, crew, pool. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "proto/base/clock.h"
 #include "proto/base/crew.h"
 #include "proto/base/mem.h"
+#include "proto/base/pool.h"
 #include "proto/base/rng.h"
 #include "proto/base/sha256.h"
 #include "proto/base/str.h"
@@ -302,8 +303,45 @@ START_TEST(a_crew_does_every_item_once)
 }
 END_TEST
 
+/* Three times as many as a chunk has, of which some come back in between. */
+START_TEST(a_pool_gives_zeroed_objects_that_nobody_else_has)
+{
+    enum {
+        OBJECTS = 800,
+        BYTES = 20
+    };
+    const uint64_t key = rng_key(unit_seed(), 4711);
+    struct pool pool = {.left = 0};
+    unsigned char *all[OBJECTS];
+
+    for (size_t i = 0; i < OBJECTS; i++)
+        all[i] = memset(pool_take(&pool, BYTES), (int)(i % 251), BYTES);
+    for (uint64_t i = 0; i < 3 * OBJECTS; i++) {
+        size_t at = rng_below(key, i, OBJECTS), other = rng_below(key, 100000 + i, OBJECTS);
+
+        pool_give(&pool, all[at]);
+        if (other != at) {
+            pool_give(&pool, all[other]);
+            all[other] = pool_take(&pool, BYTES);
+        }
+        all[at] = pool_take(&pool, BYTES);
+        for (size_t k = 0; k < BYTES; k++)
+            ck_assert_msg(!all[at][k] && !all[other][k], "object %zu or %zu", at, other);
+        memset(all[at], (int)(at % 251), BYTES);
+        memset(all[other], (int)(other % 251), BYTES);
+    }
+    for (size_t i = 0; i < OBJECTS; i++) {
+        for (size_t k = 0; k < BYTES; k++)
+            ck_assert_msg(all[i][k] == i % 251, "object %zu was changed", i);
+        pool_give(&pool, all[i]);
+    }
+    pool_free(&pool);
+}
+END_TEST
+
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
           slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
           hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc,
-          times_are_read_by_their_zone, a_crew_does_every_item_once)
+          times_are_read_by_their_zone, a_crew_does_every_item_once,
+          a_pool_gives_zeroed_objects_that_nobody_else_has)

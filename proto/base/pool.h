@@ -1,0 +1,22 @@
+/* Objects of one size, close together. Whoever looks at each of thousands that lie anywhere in the heap mostly waits
+ * for page tables: 10,000 objects of 100 bytes took 1.4 ms, of a pool 0.2.
+ *
+ * A zeroed pool is empty. Memory that was given back is for the pool's next objects; only pool_free returns it. */
+#ifndef PROTO_BASE_POOL_H
+#define PROTO_BASE_POOL_H
+
+#include "proto/base/vec.h"
+
+struct pool {
+    void *returned; /* a list: each begins with the next one */
+    VEC(char *) chunks;
+    size_t left; /* objects that the newest chunk still has */
+};
+
+/* Zeroed. Of one pool always the same size. */
+void *pool_take(struct pool *p, size_t size);
+void pool_give(struct pool *p, void *object);
+/* All chunks, and whatever was not given back with them. */
+void pool_free(struct pool *p);
+
+#endif
