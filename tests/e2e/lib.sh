@@ -86,6 +86,9 @@ cleanup() {
     exit $status
 }
 trap cleanup EXIT
+# By itself bash would run cleanup as if all had gone well: it would wait for the attempts to end.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # -- Waiting ------------------------------------------------------------------------------------------
 
@@ -130,8 +133,11 @@ start_daemon() { # [OPTION]...
     try_daemon "$@" || fail "the daemon did not start"
 }
 
+# One that is not reaped is gone, too: a shell whose own end came while it waited reaps nobody any more.
 daemon_gone() {
-    ! kill -0 "$daemon" 2>/dev/null
+    local kind=gone
+    { read -r _ _ kind _ <"/proc/$daemon/stat"; } 2>/dev/null
+    [ "$kind" = gone ] || [ "$kind" = Z ]
 }
 
 # SIGTERM: it ends with status 0, soon.
