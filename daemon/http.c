@@ -17,13 +17,14 @@
 #include "proto/base/str.h"
 
 enum {
-    CONNECTIONS = 4096, /* at least, and as many as the limit of descriptors leaves */
-    SPARE_FDS = 256,    /* for files, children, and workers */
-    TURNS = 4,          /* of MHD_run in one turn of the loop, which others share */
-    LONG_ROUND_MS = 5,  /* of all streams */
-    SWEEP_MS = 1000,    /* between looks for connections that are late */
-    ANSWER_SWEEPS = 8,  /* looks at a connection whose answer is on its way: one in so many */
-    PARTING_MS = 2000   /* for answers that are under way when the server stops */
+    CONNECTIONS = 4096,   /* at least, and as many as the limit of descriptors leaves */
+    SPARE_FDS = 256,      /* for files, children, and workers */
+    TURNS = 4,            /* of MHD_run in one turn of the loop, which others share */
+    LONG_ROUND_MS = 5,    /* of all streams */
+    SWEEP_MS = 1000,      /* between looks for connections that are late */
+    ANSWER_SWEEPS = 8,    /* looks at a connection whose answer is on its way: one in so many */
+    ASKED_AT_ONCE = 2500, /* streams, whether their peers are gone */
+    PARTING_MS = 2000     /* for answers that are under way when the server stops */
 };
 
 /* -- The loop ---------------------------------------------------------------------------------- */
@@ -198,14 +199,16 @@ static void look_at(struct http *h, struct conn *n, int64_t now)
     conn_enter(n, CONN_ANSWER, now);
 }
 
-/* Nobody else would notice that the peer of a suspended stream has gone. All are asked about by one call. */
+/* Nobody else would notice that the peer of a suspended stream has gone. Many are asked about by one call; of thousands
+ * not all in each second. */
 static void resume_dead(struct http *h)
 {
+    const unsigned turns = 1 + (unsigned)(h->n_streams / ASKED_AT_ONCE);
     VEC(struct pollfd) fds = {0};
     VEC(struct http_stream *) streams = {0};
 
     for (struct http_stream *s = h->streams; s; s = s->next)
-        if (http_stream_is_apart(s)) {
+        if (((unsigned)s->fd + h->sweeps) % turns == 0 && http_stream_is_apart(s)) {
             vec_push(&fds, (struct pollfd){.fd = s->fd, .events = POLLRDHUP});
             vec_push(&streams, s);
         }

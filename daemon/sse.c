@@ -16,6 +16,7 @@
 
 enum {
     HEARTBEAT_MS = 15000,
+    BESIDE_MS = 1500,    /* before that, a heartbeat goes with an event if there is one */
     SNAPSHOT_JOBS = 500, /* the newest, where none are named */
     FILTER_MAX = 100
 };
@@ -259,12 +260,21 @@ void api_events(struct daemon *d, struct request *r)
     http_reply_stream(r, 200, "text/event-stream", &client_ops, c);
 }
 
+static void on_heartbeat_near(uv_timer_t *t);
+
 static void on_heartbeat(uv_timer_t *t)
+{
+    daemon_wake_streams(t->data);
+    uv_timer_start(t, on_heartbeat_near, HEARTBEAT_MS - BESIDE_MS, 0);
+}
+
+/* Thousands of streams in which something is said anyway need no second send. */
+static void on_heartbeat_near(uv_timer_t *t)
 {
     struct daemon *d = t->data;
 
     d->beats++;
-    daemon_wake_streams(d);
+    uv_timer_start(t, on_heartbeat, BESIDE_MS, 0);
 }
 
 static void on_publish(void *daemon)
@@ -276,5 +286,5 @@ void sse_start(struct daemon *d)
 {
     events_on_publish(d->events, on_publish, d);
     d->heartbeat.data = d;
-    uv_timer_start(&d->heartbeat, on_heartbeat, HEARTBEAT_MS, HEARTBEAT_MS);
+    uv_timer_start(&d->heartbeat, on_heartbeat_near, HEARTBEAT_MS - BESIDE_MS, 0);
 }
