@@ -129,12 +129,14 @@ static void search(void *arg, struct turn *t)
     store_close(s);
 }
 
-/* By an index it is known where those are that a list shows; what it asks for beside that has to be looked for, in all of
- * the history if it is rare. */
 static bool takes_long(const struct daemon *d, const struct job_filter *f)
 {
-    return (f->kind || f->name || f->project || f->label || f->only) &&
-           store_last_job(d->store) > QUICK_JOBS;
+    switch (store_jobs_among(f)) {
+    case JOBS_AMONG_ALL: return store_last_job(d->store) > QUICK_JOBS;
+    case JOBS_AMONG_ACTIVE: return d->active.n > QUICK_JOBS;
+    case JOBS_AT_HAND: break;
+    }
+    return false;
 }
 
 void api_job_list(struct daemon *d, struct request *r)

@@ -33,6 +33,19 @@ struct active {
     bool busy;          /* it is in d->busy */
 };
 
+/* Of a job that waits. */
+struct line_place {
+    int64_t seq;
+    size_t ahead; /* so many that wait */
+};
+
+/* One that is kept for whoever comes next and sees the same: snapshot.h. */
+struct snapshot {
+    struct event *frame; /* its project is the only one that they see; "": they see all */
+    uint64_t untold;     /* d->untold then */
+    double until_s;      /* of the monotonic clock: may be given, although something has happened */
+};
+
 struct daemon {
     uv_loop_t loop;
     struct settings settings;
@@ -42,6 +55,7 @@ struct daemon {
     char *roots;     /* where workers may read what users name (roots.h); NULL: anywhere */
     struct store *store;
     struct events *events;
+    VEC(struct snapshot) snapshots;
     struct catalog catalog;      /* what the worker can do; abilities.h says when that is known */
     struct abilities *abilities; /* NULL: it is */
     struct http *http;
@@ -79,10 +93,12 @@ struct daemon {
     bool paused;               /* no job starts */
     struct reply_memory lists; /* of jobs */
     uint64_t untold;           /* changes of jobs that no event has told */
-    /* After the newest pass of the queue: slots that nobody has, who waits (job.seq), in order, and when the first
-     * of them are to start (wall clock; 0: not known; -1: it waits for its project's quota). */
+    /* After the newest pass of the queue: slots that nobody has, who waits, and when the first of them are to start
+     * (wall clock; 0: not known; -1: it waits for its project's quota). */
     int64_t free_slots;
-    VEC(int64_t) line, plans;
+    VEC(struct line_place) line;
+    bool line_by_seq; /* it is sorted so; as long as nobody has asked, it stands in order */
+    VEC(int64_t) plans;
     uint64_t submissions; /* accepted, since the start */
     struct histogram schedule_seconds, checkpoint_seconds;
 };

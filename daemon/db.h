@@ -71,7 +71,8 @@ const struct histogram *db_commit_seconds(const struct db *db);
 
 /* sql: a literal. NULL with err only if the database is unusable. */
 struct db_stmt *db_prepare(struct db *db, const char *sql, struct error *err);
-/* Parameters count from 1. A NULL text binds NULL. Texts live until db_reset. */
+/* Parameters count from 1; one that the statement does not have is passed over. A NULL text binds NULL. Texts live until
+ * db_reset. */
 void db_bind_int(struct db_stmt *s, int at, int64_t v);
 void db_bind_real(struct db_stmt *s, int at, double v); /* NaN binds NULL */
 void db_bind_text(struct db_stmt *s, int at, const char *v);

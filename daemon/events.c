@@ -19,6 +19,40 @@ struct events {
     void *wake_arg;
 };
 
+struct event *event_new(uint64_t id, const char *kind, const char *job, const char *project,
+                        const char *data)
+{
+    static const char end[] = "\n\n";
+    char head[64];
+    struct event *ev;
+    size_t n, len = strlen(data);
+
+    n = (size_t)snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %.15s\ndata: ", id, kind);
+    ev = mem_calloc(1, sizeof(*ev) + n + len + sizeof(end));
+    ev->id = id;
+    snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
+    snprintf(ev->job, sizeof(ev->job), "%s", job);
+    snprintf(ev->project, sizeof(ev->project), "%s", project);
+    ev->refs = 1;
+    ev->len = n + len + strlen(end);
+    memcpy(ev->text, head, n);
+    memcpy(ev->text + n, data, len);
+    memcpy(ev->text + n + len, end, sizeof(end));
+    return ev;
+}
+
+struct event *event_ref(struct event *ev)
+{
+    ev->refs++;
+    return ev;
+}
+
+void event_unref(struct event *ev)
+{
+    if (ev && --ev->refs == 0)
+        free(ev);
+}
+
 /* The next id is always a reserved one. */
 static void reserve_next(struct events *e)
 {
@@ -83,34 +117,12 @@ uint64_t events_next_id(const struct events *e)
     return e->next;
 }
 
-static struct event *make(uint64_t id, const char *kind, const char *job, const char *project,
-                          const char *data)
-{
-    static const char end[] = "\n\n";
-    char head[64];
-    struct event *ev;
-    size_t n, len = strlen(data);
-
-    n = (size_t)snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %.15s\ndata: ", id, kind);
-    ev = mem_calloc(1, sizeof(*ev) + n + len + sizeof(end));
-    ev->id = id;
-    snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
-    snprintf(ev->job, sizeof(ev->job), "%s", job);
-    snprintf(ev->project, sizeof(ev->project), "%s", project);
-    ev->refs = 1;
-    ev->len = n + len + strlen(end);
-    memcpy(ev->text, head, n);
-    memcpy(ev->text + n, data, len);
-    memcpy(ev->text + n + len, end, sizeof(end));
-    return ev;
-}
-
 void events_publish(struct events *e, const char *kind, const char *job, const char *project,
                     const char *data)
 {
     struct event *ev;
 
-    ev = make(e->next, kind, job, project, data);
+    ev = event_new(e->next, kind, job, project, data);
     while (e->first < e->next &&
            (e->next - e->first >= e->max_events || e->bytes + ev->len > e->max_bytes))
         drop_oldest(e);
@@ -135,12 +147,6 @@ enum events_result events_read(struct events *e, struct event_cursor *c, struct 
     if (c->next >= e->next)
         return EVENTS_NONE;
     *out = *slot(e, c->next++);
-    (*out)->refs++;
+    event_ref(*out);
     return EVENTS_READY;
-}
-
-void event_unref(struct event *ev)
-{
-    if (ev && --ev->refs == 0)
-        free(ev);
 }

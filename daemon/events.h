@@ -29,6 +29,12 @@ struct event {
     char text[]; /* "id: ..\nevent: ..\ndata: ..\n\n" */
 };
 
+/* One that stands in no ring, with a reference for the caller; `data` is one line of JSON. */
+struct event *event_new(uint64_t id, const char *kind, const char *job, const char *project,
+                        const char *data);
+struct event *event_ref(struct event *ev);
+void event_unref(struct event *ev); /* NULL is fine */
+
 struct events;
 
 /* Called before ids from `below - EVENTS_BLOCK` on are given: must store that the next run has to
@@ -65,6 +71,5 @@ struct event_cursor {
 
 /* Moves the cursor over the event that it returns in *out, with a reference for the caller. */
 enum events_result events_read(struct events *e, struct event_cursor *c, struct event **out);
-void event_unref(struct event *ev); /* NULL is fine */
 
 #endif

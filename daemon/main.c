@@ -30,6 +30,7 @@
 #include "daemon/routes.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
+#include "daemon/snapshot.h"
 #include "daemon/sse.h"
 #include "daemon/tls.h"
 #include "daemon/tokens.h"
@@ -346,6 +347,7 @@ static void stop(struct daemon *d)
     hashes_free(d->hashes);
     purge_close(d->purge);
     daemon_drop_all(d);
+    snapshot_forget(d);
     events_free(d->events);
     store_close(d->store);
     audit_close(d->audit);

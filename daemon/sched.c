@@ -100,14 +100,33 @@ static bool stands_in_line(const struct job *j, int64_t now_ms)
            (!j->n_needs || needs_verdict(j) == NEEDS_MET) && !pauses(j, now_ms);
 }
 
+static int by_seq(const void *a, const void *b)
+{
+    const struct line_place *x = a, *y = b;
+
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* In the line of the newest pass; as many as it has: not there. */
+static size_t ahead_of(struct daemon *d, const struct job *j)
+{
+    const struct line_place key = {.seq = j->seq}, *found;
+
+    if (!d->line.n)
+        return 0;
+    if (!d->line_by_seq)
+        qsort(d->line.at, d->line.n, sizeof(*d->line.at), by_seq);
+    d->line_by_seq = true;
+    found = bsearch(&key, d->line.at, d->line.n, sizeof(*d->line.at), by_seq);
+    return found ? found->ahead : d->line.n;
+}
+
 void sched_explain(struct daemon *d, struct active *a)
 {
+    const size_t ahead = ahead_of(d, a->job);
     struct reason why;
-    size_t ahead = 0;
     bool looked_at, over_quota;
 
-    while (ahead < d->line.n && d->line.at[ahead] != a->job->seq)
-        ahead++;
     if (ahead < TOLD || ahead == d->line.n || !stands_in_line(a->job, clock_wall_ms()))
         return;
     looked_at = ahead < d->plans.n;
@@ -360,6 +379,7 @@ static void note_places(struct daemon *d, const struct look *l)
     for (size_t i = 0; i < d->projects.n; i++)
         d->projects.at[i].closed = l->left[i].closed;
     d->line.n = d->plans.n = 0;
+    d->line_by_seq = false;
     d->untold++;
     vec_reserve(&d->line, l->places.n);
     for (size_t i = 0; i < l->places.n; i++) {
@@ -371,7 +391,7 @@ static void note_places(struct daemon *d, const struct look *l)
             explain(d, l->who.at[i], d->line.n, q->over_quota, planned(q, l->now_ms));
         if (q)
             vec_push(&d->plans, q->over_quota ? -1 : planned(q, l->now_ms));
-        vec_push(&d->line, l->places.at[i].seq);
+        vec_push(&d->line, (struct line_place){l->places.at[i].seq, d->line.n});
     }
 }
 

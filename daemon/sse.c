@@ -10,14 +10,13 @@
 #include "daemon/api.h"
 #include "daemon/problem.h"
 #include "daemon/reach.h"
-#include "daemon/sched.h"
+#include "daemon/snapshot.h"
 #include "daemon/tokens.h"
 #include "proto/base/str.h"
 
 enum {
     HEARTBEAT_MS = 15000,
-    BESIDE_MS = 1500,    /* before that, a heartbeat goes with an event if there is one */
-    SNAPSHOT_JOBS = 500, /* the newest, where none are named */
+    BESIDE_MS = 1500, /* before that, a heartbeat goes with an event if there is one */
     FILTER_MAX = 100
 };
 
@@ -26,8 +25,8 @@ struct client {
     struct caller *caller; /* of its request; in client_free it is gone */
     VEC(char *) jobs;      /* only these; none: all */
     struct event_cursor cursor;
-    struct buf own;       /* frames for this client alone */
-    struct event *shared; /* the frame of the ring that is on its way */
+    struct buf own;       /* frames for this client alone, which go first */
+    struct event *shared; /* the frame of the ring, or the snapshot, that is on its way */
     size_t sent;          /* of own, else of shared */
     uint64_t beats;
     bool parted;
@@ -52,61 +51,18 @@ static bool all_over(const struct client *c)
     return c->jobs.n > 0;
 }
 
-/* -- Frames of one client ---------------------------------------------------------------------- */
-
-static void add_job(struct job *take_job, void *items)
+/* The whole state, as of the id that it carries, after what is said to this client alone; the cursor stands behind it. */
+static void begin_anew(struct client *c)
 {
-    job_write(items, NULL, take_job, false);
-    job_destroy(take_job);
-}
-
-static void write_items(struct client *c, struct jw *items)
-{
-    struct daemon *d = c->daemon;
-
-    for (size_t i = 0; i < c->jobs.n; i++) {
-        struct job *owned;
-        const struct job *j = api_find_job(d, c->caller, c->jobs.at[i], &owned, NULL);
-
-        if (j)
-            job_write(items, NULL, j, false);
-        job_destroy(owned);
-    }
-    if (!c->jobs.n) {
-        /* What is active is known better here than in the file. */
-        for (size_t i = d->active.n; i-- > 0;) {
-            if (!reach_sees(c->caller, d->active.at[i]->job->project))
-                continue;
-            sched_explain(d, d->active.at[i]);
-            job_write(items, NULL, d->active.at[i]->job, false);
-        }
-        for (enum job_state s = JOB_SUCCEEDED; s < JOB_STATE_COUNT; s++)
-            store_jobs_page(d->store, 0, SNAPSHOT_JOBS,
-                            &(struct job_filter){.state = s, .only = reach_only(c->caller)},
-                            add_job, items, NULL);
-    }
-}
-
-/* The whole state, as of the id that it carries; the cursor stands behind it. */
-static void add_snapshot(struct client *c)
-{
-    uint64_t next = events_next_id(c->daemon->events);
-    struct jw w = jw_new(&c->own);
-
-    buf_fmt(&c->own, "id: %" PRIu64 "\nevent: snapshot\ndata: ", next - 1);
-    jw_begin_object(&w, NULL);
-    jw_begin_array(&w, "items");
-    write_items(c, &w);
-    jw_end_array(&w);
-    jw_end_object(&w);
-    buf_str(&c->own, "\n\n");
-    c->cursor.next = next;
+    event_unref(c->shared);
+    c->shared = snapshot_take(c->daemon, c->caller, c->jobs.at, c->jobs.n);
+    c->cursor.next = c->shared->id + 1;
 }
 
 static void add_lagged(struct client *c)
 {
     buf_str(&c->own, "event: lagged\ndata: {}\n\n");
-    add_snapshot(c);
+    begin_anew(c);
 }
 
 /* -- The stream -------------------------------------------------------------------------------- */
@@ -253,7 +209,7 @@ void api_events(struct daemon *d, struct request *r)
     }
     if (!goes_on) {
         buf_fmt(&c->own, "retry: %d\n\n", 1000 + (int)(events_next_id(d->events) % 1000));
-        add_snapshot(c);
+        begin_anew(c);
     }
     http_add_header(r, "Cache-Control", "no-store");
     http_add_header(r, "X-Accel-Buffering", "no");
@@ -265,6 +221,7 @@ static void on_heartbeat_near(uv_timer_t *t);
 static void on_heartbeat(uv_timer_t *t)
 {
     daemon_wake_streams(t->data);
+    snapshot_forget(t->data);
     uv_timer_start(t, on_heartbeat_near, HEARTBEAT_MS - BESIDE_MS, 0);
 }
 

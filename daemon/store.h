@@ -65,6 +65,13 @@ struct job_filter {
 /* At most `limit` of those jobs that came before `before` (0: all), newest first. */
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err);
+/* Through which jobs a page of those is looked for, where no index leads to them. */
+enum jobs_among {
+    JOBS_AT_HAND,
+    JOBS_AMONG_ACTIVE, /* those that are not over */
+    JOBS_AMONG_ALL
+};
+enum jobs_among store_jobs_among(const struct job_filter *f);
 /* Jobs in each state. */
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
 

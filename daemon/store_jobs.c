@@ -411,20 +411,57 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
     return q && each_job(s, q, fn, arg, err);
 }
 
-/* Two texts, because the index of states serves only a plain comparison. */
-#define PAGE_SQL(and_state)                                                                   \
-    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and_state           \
-    " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
-    " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR"                                        \
-    " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"           \
-    " ORDER BY seq DESC LIMIT ?2"
+/* The one project whose jobs a filter leaves, if it asks for nothing else but a state; NULL: it is not so. */
+static const char *of_project(const struct job_filter *f)
+{
+    if (f->kind || f->name || f->label)
+        return NULL;
+    if (f->project && f->only && strcmp(f->project, f->only) != 0)
+        return NULL;
+    return f->project ? f->project : f->only;
+}
+
+enum jobs_among store_jobs_among(const struct job_filter *f)
+{
+    if (of_project(f))
+        return f->state != JOB_STATE_COUNT && job_is_final(f->state) ? JOBS_AT_HAND
+                                                                     : JOBS_AMONG_ACTIVE;
+    return f->kind || f->name || f->label || f->project || f->only ? JOBS_AMONG_ALL : JOBS_AT_HAND;
+}
+
+/* Several texts, because an index serves only plain comparisons; job_over, only beside its own words. */
+#define PAGE_SQL(and)                                                                             \
+    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and                     \
+        " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
+        " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR"                                        \
+        " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"           \
+        " ORDER BY seq DESC LIMIT ?2"
+#define OF_PROJECT "seq < ?1 AND sweep IS ?8 AND project=?11 AND "
+#define IS_OVER    "state IN ('succeeded','failed','cancelled')"
+#define NEWEST(state)                                                                         \
+    "SELECT seq FROM (SELECT seq FROM job WHERE " OF_PROJECT "state='" state "' AND " IS_OVER \
+    " ORDER BY seq DESC LIMIT ?2) UNION ALL "
+
+static const char *page_sql(const struct job_filter *f, const char *project)
+{
+    if (f->state != JOB_STATE_COUNT)
+        return project && job_is_final(f->state)
+                   ? PAGE_SQL("project=?11 AND state=?7 AND " IS_OVER " AND")
+                   : PAGE_SQL("state=?7 AND");
+    if (!project)
+        return PAGE_SQL("");
+    return "SELECT " JOB_COLUMNS " FROM job NOT INDEXED WHERE seq IN (" /* but by seq */
+        NEWEST("succeeded") NEWEST("failed")
+            NEWEST("cancelled") "SELECT seq FROM job WHERE " OF_PROJECT
+                                "state IN ('queued','starting','running'))"
+                                " ORDER BY seq DESC LIMIT ?2";
+}
 
 bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err)
 {
-    bool any = f->state == JOB_STATE_COUNT;
-    struct db_stmt *q = any ? db_prepare(s->state, PAGE_SQL(""), err)
-                            : db_prepare(s->state, PAGE_SQL("state=?7 AND"), err);
+    const char *project = of_project(f);
+    struct db_stmt *q = db_prepare(s->state, page_sql(f, project), err);
 
     if (!q)
         return false;
@@ -434,11 +471,11 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
     db_bind_text(q, 4, f->name);
     db_bind_text(q, 5, f->label);
     db_bind_text(q, 6, f->label_value);
-    if (!any)
-        db_bind_text(q, 7, job_state_name(f->state));
+    db_bind_text(q, 7, f->state == JOB_STATE_COUNT ? NULL : job_state_name(f->state));
     db_bind_text(q, 8, f->sweep);
     db_bind_text(q, 9, f->project);
     db_bind_text(q, 10, f->only);
+    db_bind_text(q, 11, project);
     return each_job(s, q, fn, arg, err);
 }
 

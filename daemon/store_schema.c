@@ -167,6 +167,9 @@ static const char *const state_scripts[] = {
     "ALTER TABLE job ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE job ADD COLUMN cloned_from TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE job ADD COLUMN written TEXT",
+    /* Only of those that are over: submissions have no part in it. */
+    "CREATE INDEX job_over ON job(sweep, project, state)"
+    " WHERE state IN ('succeeded','failed','cancelled')",
 };
 
 static const char *const metrics_scripts[] = {

@@ -12,6 +12,7 @@
 #include "daemon/gc.h"
 #include "daemon/hosts.h"
 #include "daemon/routes.h"
+#include "daemon/snapshot.h"
 #include "daemon/sse.h"
 #include "daemon/tokens.h"
 #include "proto/base/file.h"
@@ -57,6 +58,7 @@ void rig_close(struct daemon *d)
     gc_close(d->gc);
     purge_close(d->purge);
     daemon_drop_all(d);
+    snapshot_forget(d);
     events_free(d->events);
     store_close(d->store);
     audit_close(d->audit);

@@ -574,7 +574,7 @@ START_TEST(who_is_held_keeps_no_slots)
     urgent->priority = 9;
     look_at_queue(&d);
     ck_assert_uint_eq(d.line.n, 2);
-    ck_assert_int_eq(d.line.at[0], urgent->seq);
+    ck_assert_int_eq(d.line.at[0].seq, urgent->seq);
     ck_assert_int_eq(job_most(j), 2);
     rig_close(&d);
 }
@@ -608,16 +608,16 @@ START_TEST(who_was_made_to_stop_goes_behind_those_who_wait)
     later->created_ms = waits->created_ms + 1000;
     look_at_queue(&d);
     ck_assert_uint_eq(d.line.n, 3);
-    ck_assert_int_eq(d.line.at[0], waits->seq);
-    ck_assert_int_eq(d.line.at[1], j->seq);
-    ck_assert_int_eq(d.line.at[2], later->seq);
+    ck_assert_int_eq(d.line.at[0].seq, waits->seq);
+    ck_assert_int_eq(d.line.at[1].seq, j->seq);
+    ck_assert_int_eq(d.line.at[2].seq, later->seq);
     ck_assert_ok(lifecycle_step_back(&d, j->id, &already, &err), err);
     ck_assert(already);
     /* Once they are gone, it has its old place. */
     daemon_drop_active(&d, daemon_active(&d, waits->id));
     later->priority = 5;
     look_at_queue(&d);
-    ck_assert_int_eq(d.line.at[0], j->seq);
+    ck_assert_int_eq(d.line.at[0].seq, j->seq);
     ck_assert(!lifecycle_step_back(&d, later->id, &already, &err));
     ck_assert_int_eq(err.code, ERR_CONFLICT);
     rig_close(&d);
@@ -638,8 +638,8 @@ static void check_line(struct daemon *d, const struct job *const *expected, size
     look_at_queue(d);
     ck_assert_uint_eq(d->line.n, n);
     for (size_t i = 0; i < n; i++)
-        ck_assert_msg(d->line.at[i] == expected[i]->seq, "place %zu: job %d, not %d", i,
-                      (int)d->line.at[i], (int)expected[i]->seq);
+        ck_assert_msg(d->line.at[i].seq == expected[i]->seq, "place %zu: job %d, not %d", i,
+                      (int)d->line.at[i].seq, (int)expected[i]->seq);
 }
 
 /* Whoever stopped later stands behind, however important, in whatever order they came and as often as they go on. */

@@ -1038,7 +1038,7 @@ START_TEST(a_priority_changes_the_place_in_line)
                      200);
     rig_turn(&d);
     ck_assert_uint_eq(d.line.n, 3);
-    ck_assert_int_eq(d.line.at[0], d.active.at[2]->job->seq);
+    ck_assert_int_eq(d.line.at[0].seq, d.active.at[2]->job->seq);
     buf_free(&answer);
     rig_hang_up(&d);
     rig_close(&d);

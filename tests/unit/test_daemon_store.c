@@ -12,6 +12,7 @@
 #include "daemon/store_parts.h"
 #include "daemon/worker_tool.h"
 #include "proto/base/file.h"
+#include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
@@ -243,6 +244,79 @@ START_TEST(pages_have_every_job_once)
     }
     ck_assert_ok(store_job_counts(s, counts, &err), err);
     ck_assert(counts[JOB_FAILED] == 15 && counts[JOB_QUEUED] == 8 && counts[JOB_RUNNING] == 0);
+    store_close(s);
+}
+END_TEST
+
+static const char *one_of(uint64_t key, uint64_t at, const char *const *names, uint64_t n)
+{
+    return names[rng_below(key, at, n)];
+}
+
+/* Whether a list shows the job, by a look at it. */
+static bool is_meant(const struct job *j, const struct job_filter *f)
+{
+    return (f->state == JOB_STATE_COUNT || j->state == f->state) &&
+           (!f->kind || strcmp(j->kind, f->kind) == 0) &&
+           (!f->name || strcmp(j->name, f->name) == 0) &&
+           (!f->project || strcmp(j->project, f->project) == 0) &&
+           (!f->only || strcmp(j->project, f->only) == 0) &&
+           strcmp(j->origin.sweep, f->sweep ? f->sweep : "") == 0;
+}
+
+START_TEST(a_page_shows_what_its_filter_means)
+{
+    enum {
+        JOBS = 300
+    };
+    static const char *const projects[] = {NULL, NULL, "a", "b", "none"};
+    static const char *const kinds[] = {NULL, NULL, NULL, "train", "eval"};
+    static const char *const names[] = {NULL, NULL, NULL, "x", "y"};
+    static const char *const sweeps[] = {NULL, NULL, "job_sweep"};
+    const uint64_t key = rng_key(unit_seed(), 77);
+    struct store *s = open_store("filters");
+    struct job *jobs[JOBS];
+    struct error err;
+
+    for (uint64_t i = 0; i < JOBS; i++) {
+        struct job *j = jobs[i] = rig_job((int)i);
+
+        snprintf(j->project, sizeof(j->project), "%s", one_of(key, 10 * i, projects + 2, 2));
+        snprintf(j->kind, sizeof(j->kind), "%s", one_of(key, 10 * i + 1, kinds + 3, 2));
+        snprintf(j->name, sizeof(j->name), "%s", one_of(key, 10 * i + 2, names + 3, 2));
+        if (rng_below(key, 10 * i + 3, 3) == 0)
+            snprintf(j->origin.sweep, sizeof(j->origin.sweep), "%s", sweeps[2]);
+        j->origin.index = (int64_t)i;
+        ck_assert_ok(store_jobs_add(s, &jobs[i], 1, &err), err);
+        j->state = (enum job_state)rng_below(key, 10 * i + 4, JOB_STATE_COUNT);
+        ck_assert_ok(store_job_update(s, j, &err), err);
+    }
+    for (uint64_t round = 0; round < 3000; round++) {
+        const uint64_t draw = rng_key(key, round);
+        const struct job_filter f = {.state =
+                                         (enum job_state)rng_below(draw, 0, JOB_STATE_COUNT + 1),
+                                     .kind = one_of(draw, 1, kinds, ARRAY_LEN(kinds)),
+                                     .name = one_of(draw, 2, names, ARRAY_LEN(names)),
+                                     .project = one_of(draw, 3, projects, ARRAY_LEN(projects)),
+                                     .only = one_of(draw, 4, projects, ARRAY_LEN(projects)),
+                                     .sweep = one_of(draw, 5, sweeps, ARRAY_LEN(sweeps))};
+        const size_t limit = 1 + (size_t)rng_below(draw, 6, 40);
+        const int64_t before = (int64_t)rng_below(draw, 7, JOBS + 10);
+        struct seen page = {.n = 0};
+        size_t n = 0;
+
+        ck_assert_ok(store_jobs_page(s, before, (int64_t)limit, &f, note_job, &page, &err), err);
+        for (size_t i = JOBS; i-- > 0 && n < limit;) {
+            if ((before && jobs[i]->seq >= before) || !is_meant(jobs[i], &f))
+                continue;
+            ck_assert_msg(n < page.n && page.seq[n] == jobs[i]->seq,
+                          "round %d: job %d is not at place %zu", (int)round, (int)i, n);
+            n++;
+        }
+        ck_assert_msg(n == page.n, "round %d: %zu jobs too many", (int)round, page.n - n);
+    }
+    for (size_t i = 0; i < JOBS; i++)
+        job_destroy(jobs[i]);
     store_close(s);
 }
 END_TEST
@@ -688,9 +762,9 @@ END_TEST
 UNIT_MAIN(an_answer_is_kept_with_its_job_and_then_forgotten, a_job_reads_back_after_reopening,
           jobs_that_come_together_are_numbered_in_their_order, a_damaged_result_is_left_out,
           a_final_state_leaves_only_for_the_queue, pages_have_every_job_once,
-          a_transaction_is_whole_or_nothing, trouble_ends_with_a_commit_that_succeeds,
-          no_part_begins_where_the_transaction_has_ended, event_ids_rise_over_runs,
-          a_newer_file_is_refused, a_fresh_file_is_what_all_scripts_would_have_made,
-          points_come_once_with_their_offset, lines_arrive_in_any_cut_and_count_once,
-          what_is_no_file_has_no_metrics, the_rest_is_read_from_the_file,
-          a_worker_that_does_not_answer_is_named)
+          a_page_shows_what_its_filter_means, a_transaction_is_whole_or_nothing,
+          trouble_ends_with_a_commit_that_succeeds, no_part_begins_where_the_transaction_has_ended,
+          event_ids_rise_over_runs, a_newer_file_is_refused,
+          a_fresh_file_is_what_all_scripts_would_have_made, points_come_once_with_their_offset,
+          lines_arrive_in_any_cut_and_count_once, what_is_no_file_has_no_metrics,
+          the_rest_is_read_from_the_file, a_worker_that_does_not_answer_is_named)

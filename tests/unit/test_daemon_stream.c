@@ -154,6 +154,59 @@ START_TEST(a_slow_reader_is_told_and_disturbs_nobody)
 }
 END_TEST
 
+/* What the next client is sent first; its snapshot has this id, and so many events follow. */
+static void comes(struct daemon *d, const struct sockaddr_in *a, int id, size_t events)
+{
+    char *want = str_fmt("id: %d\nevent: snapshot\n", id);
+    struct buf text = buf_new(0);
+    int fd = open_stream(d, a, 0);
+
+    for (int i = 0; i < 500 && count(&text, "event: log\n") < events; i++) {
+        rig_turn(d);
+        rig_receive(fd, &text);
+    }
+    rig_turn(d);
+    rig_receive(fd, &text);
+    ck_assert_msg(count(&text, want) == 1 && count(&text, "event: snapshot") == 1 &&
+                      count(&text, "event: log\n") == events && ids_rise(&text),
+                  "expected snapshot %d and %zu events, got %.2000s", id, events, buf_text(&text));
+    close(fd);
+    buf_free(&text);
+    free(want);
+}
+
+START_TEST(a_snapshot_is_for_all_who_come_and_loses_no_event)
+{
+    struct sockaddr_in a;
+    struct event *first;
+    struct daemon d;
+
+    rig_open(&d, "snapshots", 64);
+    a = rig_serve(&d);
+    comes(&d, &a, 0, 0);
+    ck_assert_uint_eq(d.snapshots.n, 1);
+    first = d.snapshots.at[0].frame;
+    comes(&d, &a, 0, 0);
+    ck_assert_ptr_eq(d.snapshots.at[0].frame, first);
+    /* One that took long to write is given for a while; what came since follows. */
+    d.snapshots.at[0].until_s = INFINITY;
+    for (int i = 0; i < 3; i++)
+        events_publish(d.events, "log", "job_x", "default", "{}");
+    comes(&d, &a, 0, 3);
+    ck_assert_ptr_eq(d.snapshots.at[0].frame, first);
+    /* But not where the ring has lost some of that. */
+    for (int i = 0; i < 64; i++)
+        events_publish(d.events, "log", "job_x", "default", "{}");
+    comes(&d, &a, 67, 0);
+    d.snapshots.at[0].until_s = 0;
+    events_publish(d.events, "log", "job_x", "default", "{}");
+    comes(&d, &a, 68, 0);
+    ck_assert_uint_eq(d.snapshots.n, 1);
+    stop_http(&d);
+    rig_close(&d);
+}
+END_TEST
+
 /* What the clients of the next test ask for: events of all jobs, or of one. */
 enum {
     HEARERS = 300,
@@ -598,7 +651,8 @@ START_TEST(nonsense_costs_the_connection_only)
 }
 END_TEST
 
-UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody, many_hear_everything_in_order,
+UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody,
+          a_snapshot_is_for_all_who_come_and_loses_no_event, many_hear_everything_in_order,
           heartbeats_tell_life_and_find_the_dead, requests_in_one_breath_are_all_answered,
           it_stops_with_everything_open, only_the_attempts_own_rank_is_heard,
           times_of_checkpoints_are_counted, nonsense_costs_the_connection_only)

@@ -1,0 +1,120 @@
+#include "daemon/snapshot.h"
+
+#include <string.h>
+
+#include "daemon/api.h"
+#include "daemon/reach.h"
+#include "daemon/sched.h"
+#include "proto/base/clock.h"
+
+enum {
+    NEWEST = 500, /* of those that are over, in each of their states */
+    REST = 19     /* so many times as long as it took to write it may be given */
+};
+
+static void add_job(struct job *take_job, void *items)
+{
+    job_write(items, NULL, take_job, false);
+    job_destroy(take_job);
+}
+
+static void write_named(struct daemon *d, const struct caller *who, char *const *jobs, size_t n,
+                        struct jw *items)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct job *owned;
+        const struct job *j = api_find_job(d, who, jobs[i], &owned, NULL);
+
+        if (j)
+            job_write(items, NULL, j, false);
+        job_destroy(owned);
+    }
+}
+
+/* What is active is known better here than in the file. */
+static void write_all(struct daemon *d, const struct caller *who, struct jw *items)
+{
+    for (size_t i = d->active.n; i-- > 0;) {
+        if (!reach_sees(who, d->active.at[i]->job->project))
+            continue;
+        sched_explain(d, d->active.at[i]);
+        job_write(items, NULL, d->active.at[i]->job, false);
+    }
+    for (enum job_state s = 0; s < JOB_STATE_COUNT; s++)
+        if (job_is_final(s))
+            store_jobs_page(d->store, 0, NEWEST,
+                            &(struct job_filter){.state = s, .only = reach_only(who)}, add_job,
+                            items, NULL);
+}
+
+static struct event *write_snapshot(struct daemon *d, const struct caller *who, char *const *jobs,
+                                    size_t n)
+{
+    const char *only = reach_only(who);
+    struct buf text = buf_new(0);
+    struct jw w = jw_new(&text);
+    struct event *e;
+
+    jw_begin_object(&w, NULL);
+    jw_begin_array(&w, "items");
+    if (n)
+        write_named(d, who, jobs, n, &w);
+    else
+        write_all(d, who, &w);
+    jw_end_array(&w);
+    jw_end_object(&w);
+    e = event_new(events_next_id(d->events) - 1, "snapshot", "", only ? only : "", buf_text(&text));
+    buf_free(&text);
+    return e;
+}
+
+static bool may_be_given(const struct daemon *d, const struct snapshot *s)
+{
+    const uint64_t last = events_next_id(d->events) - 1;
+
+    if (s->frame->id == last && s->untold == d->untold)
+        return true;
+    return clock_mono_s() < s->until_s && events_cover(d->events, s->frame->id);
+}
+
+static struct snapshot *kept_for(struct daemon *d, const char *only)
+{
+    for (size_t i = 0; i < d->snapshots.n; i++)
+        if (strcmp(d->snapshots.at[i].frame->project, only ? only : "") == 0)
+            return &d->snapshots.at[i];
+    return NULL;
+}
+
+static struct snapshot *renew(struct daemon *d, const struct caller *who, struct snapshot *old)
+{
+    const double began = clock_mono_s();
+    struct snapshot s = {.frame = write_snapshot(d, who, NULL, 0), .untold = d->untold};
+
+    s.until_s = clock_mono_s() + REST * (clock_mono_s() - began);
+    if (!old) {
+        vec_push(&d->snapshots, s);
+        return &d->snapshots.at[d->snapshots.n - 1];
+    }
+    event_unref(old->frame);
+    *old = s;
+    return old;
+}
+
+struct event *snapshot_take(struct daemon *d, const struct caller *who, char *const *jobs, size_t n)
+{
+    struct snapshot *s;
+
+    if (n)
+        return write_snapshot(d, who, jobs, n);
+    s = kept_for(d, reach_only(who));
+    if (!s || !may_be_given(d, s))
+        s = renew(d, who, s);
+    return event_ref(s->frame);
+}
+
+void snapshot_forget(struct daemon *d)
+{
+    for (size_t i = 0; i < d->snapshots.n; i++)
+        event_unref(d->snapshots.at[i].frame);
+    vec_free(&d->snapshots);
+}
