@@ -384,14 +384,15 @@ static void note_places(struct daemon *d, const struct look *l)
     vec_reserve(&d->line, l->places.n);
     for (size_t i = 0; i < l->places.n; i++) {
         const struct queue_job *q = i < l->jobs.n ? &l->jobs.at[i] : NULL;
+        const size_t ahead = d->line.n;
 
         if (q && q->given)
             continue;
-        if (q && d->line.n < TOLD)
-            explain(d, l->who.at[i], d->line.n, q->over_quota, planned(q, l->now_ms));
+        if (q && ahead < TOLD)
+            explain(d, l->who.at[i], ahead, q->over_quota, planned(q, l->now_ms));
         if (q)
             vec_push(&d->plans, q->over_quota ? -1 : planned(q, l->now_ms));
-        vec_push(&d->line, (struct line_place){l->places.at[i].seq, d->line.n});
+        vec_push(&d->line, (struct line_place){l->places.at[i].seq, ahead});
     }
 }
 

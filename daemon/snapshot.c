@@ -6,10 +6,12 @@
 #include "daemon/reach.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
+#include "proto/base/log.h"
 
 enum {
     NEWEST = 500, /* of those that are over, in each of their states */
-    REST = 19     /* so many times as long as it took to write it may be given */
+    REST = 19,    /* so many times as long as it took to write it may be given, */
+    BEHIND = 256  /* unless so many events have come since: a new one is less to read */
 };
 
 static void add_job(struct job *take_job, void *items)
@@ -32,8 +34,11 @@ static void write_named(struct daemon *d, const struct caller *who, char *const 
 }
 
 /* What is active is known better here than in the file. */
-static void write_all(struct daemon *d, const struct caller *who, struct jw *items)
+static bool write_all(struct daemon *d, const struct caller *who, struct jw *items)
 {
+    struct error err;
+    bool ok = true;
+
     for (size_t i = d->active.n; i-- > 0;) {
         if (!reach_sees(who, d->active.at[i]->job->project))
             continue;
@@ -42,13 +47,18 @@ static void write_all(struct daemon *d, const struct caller *who, struct jw *ite
     }
     for (enum job_state s = 0; s < JOB_STATE_COUNT; s++)
         if (job_is_final(s))
-            store_jobs_page(d->store, 0, NEWEST,
-                            &(struct job_filter){.state = s, .only = reach_only(who)}, add_job,
-                            items, NULL);
+            ok &= store_jobs_page(d->store, 0, NEWEST,
+                                  &(struct job_filter){.state = s, .only = reach_only(who)},
+                                  add_job, items, &err);
+    if (!ok)
+        log_error("an event stream begins without some of the jobs that are over error=\"%s\"",
+                  err.msg);
+    return ok;
 }
 
+/* *whole: false where the history could not be read. */
 static struct event *write_snapshot(struct daemon *d, const struct caller *who, char *const *jobs,
-                                    size_t n)
+                                    size_t n, bool *whole)
 {
     const char *only = reach_only(who);
     struct buf text = buf_new(0);
@@ -60,7 +70,7 @@ static struct event *write_snapshot(struct daemon *d, const struct caller *who, 
     if (n)
         write_named(d, who, jobs, n, &w);
     else
-        write_all(d, who, &w);
+        *whole = write_all(d, who, &w);
     jw_end_array(&w);
     jw_end_object(&w);
     e = event_new(events_next_id(d->events) - 1, "snapshot", "", only ? only : "", buf_text(&text));
@@ -74,7 +84,8 @@ static bool may_be_given(const struct daemon *d, const struct snapshot *s)
 
     if (s->frame->id == last && s->untold == d->untold)
         return true;
-    return clock_mono_s() < s->until_s && events_cover(d->events, s->frame->id);
+    return clock_mono_s() < s->until_s && last - s->frame->id <= BEHIND &&
+           events_cover(d->events, s->frame->id);
 }
 
 static struct snapshot *kept_for(struct daemon *d, const char *only)
@@ -85,31 +96,31 @@ static struct snapshot *kept_for(struct daemon *d, const char *only)
     return NULL;
 }
 
-static struct snapshot *renew(struct daemon *d, const struct caller *who, struct snapshot *old)
+static void keep(struct daemon *d, struct snapshot *old, const struct snapshot *s)
 {
-    const double began = clock_mono_s();
-    struct snapshot s = {.frame = write_snapshot(d, who, NULL, 0), .untold = d->untold};
-
-    s.until_s = clock_mono_s() + REST * (clock_mono_s() - began);
     if (!old) {
-        vec_push(&d->snapshots, s);
-        return &d->snapshots.at[d->snapshots.n - 1];
+        vec_push(&d->snapshots, *s);
+        return;
     }
     event_unref(old->frame);
-    *old = s;
-    return old;
+    *old = *s;
 }
 
 struct event *snapshot_take(struct daemon *d, const struct caller *who, char *const *jobs, size_t n)
 {
-    struct snapshot *s;
+    struct snapshot *kept = n ? NULL : kept_for(d, reach_only(who)), s = {.untold = d->untold};
+    const double began = clock_mono_s();
+    bool whole = false;
 
-    if (n)
-        return write_snapshot(d, who, jobs, n);
-    s = kept_for(d, reach_only(who));
-    if (!s || !may_be_given(d, s))
-        s = renew(d, who, s);
-    return event_ref(s->frame);
+    if (kept && may_be_given(d, kept))
+        return event_ref(kept->frame);
+    s.frame = write_snapshot(d, who, jobs, n, &whole);
+    s.until_s = clock_mono_s() + REST * (clock_mono_s() - began);
+    if (whole) {
+        keep(d, kept, &s);
+        event_ref(s.frame);
+    }
+    return s.frame;
 }
 
 void snapshot_forget(struct daemon *d)

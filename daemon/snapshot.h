@@ -1,6 +1,7 @@
 /* What an event stream begins with: the state, as of an id. After a restart thousands of clients come for it at once, and it
  * can be megabytes; so those that see the same get the same text, for as long as nothing happens. One that took long to
- * write is given for a while even so: the events that came since are in the ring behind it. */
+ * write is given for a while even so: the events that came since follow it in the stream. So it can be older than an
+ * answer that its client has had. */
 #ifndef DAEMON_SNAPSHOT_H
 #define DAEMON_SNAPSHOT_H
 

@@ -15,8 +15,8 @@
 #include "proto/base/str.h"
 
 enum {
-    HEARTBEAT_MS = 15000,
-    BESIDE_MS = 1500, /* before that, a heartbeat goes with an event if there is one */
+    HEARTBEAT_MS = 15000, /* from one to the next at most */
+    BESIDE_MS = 1500,     /* so long it may wait for an event to go along with */
     FILTER_MAX = 100
 };
 
@@ -222,7 +222,7 @@ static void on_heartbeat(uv_timer_t *t)
 {
     daemon_wake_streams(t->data);
     snapshot_forget(t->data);
-    uv_timer_start(t, on_heartbeat_near, HEARTBEAT_MS - BESIDE_MS, 0);
+    uv_timer_start(t, on_heartbeat_near, HEARTBEAT_MS - 2 * BESIDE_MS, 0);
 }
 
 /* Thousands of streams in which something is said anyway need no second send. */
@@ -243,5 +243,5 @@ void sse_start(struct daemon *d)
 {
     events_on_publish(d->events, on_publish, d);
     d->heartbeat.data = d;
-    uv_timer_start(&d->heartbeat, on_heartbeat_near, HEARTBEAT_MS - BESIDE_MS, 0);
+    uv_timer_start(&d->heartbeat, on_heartbeat_near, HEARTBEAT_MS - 2 * BESIDE_MS, 0);
 }

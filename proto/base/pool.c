@@ -17,6 +17,12 @@ static size_t room_of(size_t size)
     return (size + align - 1) / align * align;
 }
 
+#ifdef __has_feature
+#    if __has_feature(address_sanitizer)
+#        define __SANITIZE_ADDRESS__
+#    endif
+#endif
+
 #ifdef __SANITIZE_ADDRESS__
 
 /* A block each, or the sanitizer would not see that one is used after it was given back. */

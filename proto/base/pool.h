@@ -16,7 +16,7 @@ struct pool {
 /* Zeroed. Of one pool always the same size. */
 void *pool_take(struct pool *p, size_t size);
 void pool_give(struct pool *p, void *object);
-/* All chunks, and whatever was not given back with them. */
+/* All has been given back. */
 void pool_free(struct pool *p);
 
 #endif

@@ -135,9 +135,9 @@ start_daemon() { # [OPTION]...
 
 # One that is not reaped is gone, too: a shell whose own end came while it waited reaps nobody any more.
 daemon_gone() {
-    local kind=gone
+    local kind=
     { read -r _ _ kind _ <"/proc/$daemon/stat"; } 2>/dev/null
-    [ "$kind" = gone ] || [ "$kind" = Z ]
+    [[ $kind != [RSDTtI] ]]
 }
 
 # SIGTERM: it ends with status 0, soon.

@@ -45,6 +45,7 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     expect 200 "the list with $damage"
     [ "$(body '[.items[] | "\(.id) \(.state)"] | sort | join(",")')" = "$first failed,$second queued" ] ||
         fail "with $damage: $(body '.items[] | "\(.id) \(.state) \(.reason)"')"
+    [ "$(get '/api/v1/jobs?project=default' '.items | length')" = 2 ] || fail "with $damage: its project has $text"
     grep -q "a damaged row is set aside job=$first" "$tmp/daemon.log" || fail "no word about $damage"
     api GET "/api/v1/jobs/$first"
     [[ $text == *'"damaged"'*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"

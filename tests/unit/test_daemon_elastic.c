@@ -582,6 +582,35 @@ END_TEST
 
 /* A user lets others go before it: those that wait when it has stopped, however unimportant; not those that come
  * later. Also in the next run of the daemon. */
+START_TEST(everybody_is_told_how_many_are_ahead)
+{
+    enum {
+        JOBS = 40
+    };
+    struct job *jobs[JOBS];
+    struct daemon d;
+
+    rig_open(&d, "ahead", 64);
+    d.paused = true;
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = rig_submit(&d, i);
+        jobs[i]->priority = i % 2;
+    }
+    look_at_queue(&d);
+    for (int twice = 0; twice < 2; twice++)
+        for (int i = 0; i < JOBS; i++) {
+            const int ahead = i % 2 ? i / 2 : JOBS / 2 + i / 2;
+            char *want = str_fmt("; %d job%s ahead", ahead, ahead == 1 ? " is" : "s are");
+
+            sched_explain(&d, daemon_active(&d, jobs[i]->id));
+            ck_assert_msg(strstr(job_why(jobs[i]), want), "job %d: expected %s, got %s", i, want,
+                          job_why(jobs[i]));
+            free(want);
+        }
+    rig_close(&d);
+}
+END_TEST
+
 START_TEST(who_was_made_to_stop_goes_behind_those_who_wait)
 {
     struct daemon d;
@@ -638,8 +667,9 @@ static void check_line(struct daemon *d, const struct job *const *expected, size
     look_at_queue(d);
     ck_assert_uint_eq(d->line.n, n);
     for (size_t i = 0; i < n; i++)
-        ck_assert_msg(d->line.at[i].seq == expected[i]->seq, "place %zu: job %d, not %d", i,
-                      (int)d->line.at[i].seq, (int)expected[i]->seq);
+        ck_assert_msg(d->line.at[i].ahead == i && d->line.at[i].seq == expected[i]->seq,
+                      "place %zu: job %d, not %d", i, (int)d->line.at[i].seq,
+                      (int)expected[i]->seq);
 }
 
 /* Whoever stopped later stands behind, however important, in whatever order they came and as often as they go on. */
@@ -752,6 +782,6 @@ UNIT_MAIN(ranks_change_within_their_range_and_for_a_reason, ranks_settle_when_no
           a_running_job_gives_way_and_that_is_durable, who_can_give_way_is_not_stopped_whole,
           free_slots_are_taken_up_in_time, slots_are_taken_up_when_they_are_free,
           while_the_queue_is_paused_nothing_stops, who_is_held_keeps_no_slots,
-          who_was_made_to_stop_goes_behind_those_who_wait,
+          everybody_is_told_how_many_are_ahead, who_was_made_to_stop_goes_behind_those_who_wait,
           who_was_made_to_stop_goes_behind_those_who_were_before,
           who_is_retried_later_is_not_let_by, who_was_made_to_stop_stops_nobody)

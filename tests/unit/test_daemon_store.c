@@ -276,6 +276,7 @@ START_TEST(a_page_shows_what_its_filter_means)
     const uint64_t key = rng_key(unit_seed(), 77);
     struct store *s = open_store("filters");
     struct job *jobs[JOBS];
+    struct db_stmt *damage;
     struct error err;
 
     for (uint64_t i = 0; i < JOBS; i++) {
@@ -291,6 +292,15 @@ START_TEST(a_page_shows_what_its_filter_means)
         j->state = (enum job_state)rng_below(key, 10 * i + 4, JOB_STATE_COUNT);
         ck_assert_ok(store_job_update(s, j, &err), err);
     }
+    /* A damaged one is of no state, and shown with all. */
+    damage = db_prepare(s->state,
+                        "UPDATE job SET state = CASE seq / 20 % 4 WHEN 0 THEN '' WHEN 1 THEN 'dead'"
+                        " WHEN 2 THEN 'nonsense' ELSE 'zombie' END WHERE seq % 20 = 7",
+                        &err);
+    ck_assert_ok(damage && db_run(damage, &err), err);
+    for (size_t i = 0; i < JOBS; i++)
+        if (jobs[i]->seq % 20 == 7)
+            jobs[i]->state = JOB_STATE_COUNT;
     for (uint64_t round = 0; round < 3000; round++) {
         const uint64_t draw = rng_key(key, round);
         const struct job_filter f = {.state =

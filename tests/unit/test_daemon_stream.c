@@ -14,6 +14,7 @@
 #include "daemon/hosts.h"
 #include "daemon/lifecycle.h"
 #include "daemon/routes.h"
+#include "daemon/snapshot.h"
 #include "daemon/sse.h"
 #include "daemon/uplink.h"
 #include "proto/base/str.h"
@@ -181,7 +182,7 @@ START_TEST(a_snapshot_is_for_all_who_come_and_loses_no_event)
     struct event *first;
     struct daemon d;
 
-    rig_open(&d, "snapshots", 64);
+    rig_open(&d, "snapshots", 512);
     a = rig_serve(&d);
     comes(&d, &a, 0, 0);
     ck_assert_uint_eq(d.snapshots.n, 1);
@@ -194,15 +195,51 @@ START_TEST(a_snapshot_is_for_all_who_come_and_loses_no_event)
         events_publish(d.events, "log", "job_x", "default", "{}");
     comes(&d, &a, 0, 3);
     ck_assert_ptr_eq(d.snapshots.at[0].frame, first);
-    /* But not where the ring has lost some of that. */
-    for (int i = 0; i < 64; i++)
+    /* But not where that is a lot. */
+    for (int i = 0; i < 297; i++)
         events_publish(d.events, "log", "job_x", "default", "{}");
-    comes(&d, &a, 67, 0);
+    comes(&d, &a, 300, 0);
     d.snapshots.at[0].until_s = 0;
     events_publish(d.events, "log", "job_x", "default", "{}");
-    comes(&d, &a, 68, 0);
+    comes(&d, &a, 301, 0);
     ck_assert_uint_eq(d.snapshots.n, 1);
+    first = d.snapshots.at[0].frame;
+    d.untold++;
+    d.snapshots.at[0].until_s = 0;
+    comes(&d, &a, 301, 0);
+    ck_assert_ptr_ne(d.snapshots.at[0].frame, first);
     stop_http(&d);
+    rig_close(&d);
+}
+END_TEST
+
+START_TEST(a_project_has_a_snapshot_of_its_own)
+{
+    static const char *const projects[] = {"", "a", "b"};
+    struct daemon d;
+    struct job *jobs[3];
+
+    rig_open(&d, "own", 64);
+    for (size_t i = 0; i < ARRAY_LEN(projects); i++) {
+        jobs[i] = rig_job((int)i);
+        snprintf(jobs[i]->project, sizeof(jobs[i]->project), "%s", i ? projects[i] : "c");
+        daemon_add_active(&d, jobs[i]);
+    }
+    for (int twice = 0; twice < 2; twice++)
+        for (size_t i = 0; i < ARRAY_LEN(projects); i++) {
+            struct caller who = {.scope = SCOPE_READ};
+            struct event *e;
+
+            snprintf(who.project, sizeof(who.project), "%s", projects[i]);
+            e = snapshot_take(&d, &who, NULL, 0);
+            for (size_t k = 0; k < ARRAY_LEN(jobs); k++)
+                ck_assert_msg(!strstr(e->text, jobs[k]->id) == (i && i != k),
+                              "a token of \"%s\" sees %s", projects[i], e->text);
+            event_unref(e);
+        }
+    ck_assert_uint_eq(d.snapshots.n, 3);
+    snapshot_forget(&d);
+    ck_assert_uint_eq(d.snapshots.n, 0);
     rig_close(&d);
 }
 END_TEST
@@ -652,7 +689,8 @@ START_TEST(nonsense_costs_the_connection_only)
 END_TEST
 
 UNIT_MAIN(a_slow_reader_is_told_and_disturbs_nobody,
-          a_snapshot_is_for_all_who_come_and_loses_no_event, many_hear_everything_in_order,
-          heartbeats_tell_life_and_find_the_dead, requests_in_one_breath_are_all_answered,
-          it_stops_with_everything_open, only_the_attempts_own_rank_is_heard,
-          times_of_checkpoints_are_counted, nonsense_costs_the_connection_only)
+          a_snapshot_is_for_all_who_come_and_loses_no_event, a_project_has_a_snapshot_of_its_own,
+          many_hear_everything_in_order, heartbeats_tell_life_and_find_the_dead,
+          requests_in_one_breath_are_all_answered, it_stops_with_everything_open,
+          only_the_attempts_own_rank_is_heard, times_of_checkpoints_are_counted,
+          nonsense_costs_the_connection_only)
