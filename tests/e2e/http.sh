@@ -37,6 +37,8 @@ tag /api/v1/jobs
 list=$value
 stop_daemon
 start_daemon --header-timeout 2 --body-timeout 2
+listen_events "$tmp/living" "" # for its heartbeat
+since=$SECONDS
 api GET "$base" "If-None-Match: $etag"
 expect 304 "a tag from before a restart"
 api POST "$base:cancel" "If-None-Match: *"
@@ -163,6 +165,7 @@ while [ $((SECONDS - slept)) -le 8 ]; do pause 0.5; done
 got=$(wc -c <&"$slow")
 [ "$got" -gt 30000000 ] || fail "a slow reader got $got bytes of $(stat -c %s "$large")"
 exec {slow}>&-
+within 20 grep -q '^event: hb' "$tmp/living" || fail "no heartbeat in $((SECONDS - since)) s: $(cat "$tmp/living")"
 stop_daemon
 
 # -- Connections of one address --
