@@ -133,11 +133,11 @@ start_daemon() { # [OPTION]...
     try_daemon "$@" || fail "the daemon did not start"
 }
 
-# One that is not reaped is gone, too: a shell whose own end came while it waited reaps nobody any more.
+# One that is not reaped is gone, too, once its other threads are: a shell whose own end came while it waited reaps nobody.
 daemon_gone() {
-    local kind=
-    { read -r _ _ kind _ <"/proc/$daemon/stat"; } 2>/dev/null
-    [[ $kind != [RSDTtI] ]]
+    local stat
+    { read -r -a stat <"/proc/${daemon:-none}/stat"; } 2>/dev/null || return 0
+    [[ ${stat[2]} == Z && ${stat[19]} == 1 ]] # num_threads
 }
 
 # SIGTERM: it ends with status 0, soon.
