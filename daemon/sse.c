@@ -2,8 +2,6 @@
  * snapshot, unless it says by Last-Event-ID where it was and the ring still reaches back to there. */
 #include "daemon/sse.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* Objects of one size, close together. Whoever looks at each of thousands that lie anywhere in the heap mostly waits
- * for page tables: 10,000 objects of 100 bytes took 1.4 ms, of a pool 0.2.
+ * for page tables: the scheduler's walk over 10,000 active jobs took 2.1 ms, and 0.75 when those came from a pool
+ * (their struct job still lies anywhere).
  *
  * A zeroed pool is empty. Memory that was given back is for the pool's next objects; only pool_free returns it. */
 #ifndef PROTO_BASE_POOL_H
