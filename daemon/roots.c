@@ -24,7 +24,14 @@ void roots_open(struct daemon *d)
     d->roots = buf_take(&b);
 }
 
-/* Of STATE/jobs/ID/out/.. what is below STATE/jobs, and the ID; NULL for others: beside it lie tokens. */
+/* Of what is below STATE/jobs, ID/out/.. alone, and the ID: beside it lie tokens. */
+static bool names_result(const char *rest, char id[JOB_ID_SIZE])
+{
+    snprintf(id, JOB_ID_SIZE, "%s", rest);
+    return id_valid(id) && str_starts(rest + strlen(id), "/out/");
+}
+
+/* What of the path is below STATE/jobs; NULL where it names no result. */
 static const char *result_of(const struct daemon *d, const char *path, char id[JOB_ID_SIZE])
 {
     const char *rest = beneath_rest(d->state_dir, path);
@@ -32,8 +39,7 @@ static const char *result_of(const struct daemon *d, const char *path, char id[J
     if (!rest || !str_starts(rest, "jobs/"))
         return NULL;
     rest += strlen("jobs/");
-    snprintf(id, JOB_ID_SIZE, "%s", rest);
-    return id_valid(id) && str_starts(rest + strlen(id), "/out/") ? rest : NULL;
+    return names_result(rest, id) ? rest : NULL;
 }
 
 static bool lies_in(const char *folder, const char *path)
@@ -90,6 +96,48 @@ static bool stays_in_jobs(const struct daemon *d, const char *rest, struct error
     return ok;
 }
 
+/* Without links and `..` as far as it is there; behind that, as it is written. NULL: there, too, it has a `..`, which
+ * will lead elsewhere as soon as somebody makes what is before it. */
+static char *real_path(const char *path)
+{
+    char *head = str_dup(path), *real, *slash, *all;
+
+    while (!(real = realpath(head, NULL)) && (slash = strrchr(head, '/')))
+        *slash = '\0';
+    all = strstr(path + strlen(head), "/..")
+              ? NULL
+              : str_fmt("%s%s", real ? real : "", path + strlen(head));
+    free(head);
+    free(real);
+    return all;
+}
+
+/* Where everything may be read but what others have in the state: however the path leads there. */
+static bool is_nobody_elses(const struct daemon *d, const struct caller *who, const char *path,
+                            struct error *err)
+{
+    char *real = real_path(path), *jobs = str_path(d->state_dir, "jobs"),
+         *real_jobs = real_path(jobs);
+    const char *rest = real ? beneath_rest(real_jobs, real) : NULL;
+    char id[JOB_ID_SIZE];
+    bool ok;
+
+    if (!real)
+        ok = err_set(err, ERR_INVALID, "has a `..` behind what is not there, got \"%s\"", path);
+    else if (rest && names_result(rest, id))
+        ok = reach_job(d, who, id, err);
+    else
+        ok = (!rest && !beneath_rest(d->state_dir, real)) ||
+             err_set(err, ERR_INVALID,
+                     "lies in the daemon's own folder; of it, results of jobs may be named "
+                     "(%s/ID/out/..), got \"%s\"",
+                     jobs, path);
+    free(real);
+    free(jobs);
+    free(real_jobs);
+    return ok;
+}
+
 static bool lies_elsewhere(const opt_list *list, const char *path, struct error *err)
 {
     struct buf b = buf_new(0);
@@ -109,7 +157,7 @@ bool roots_check(const struct daemon *d, const struct caller *who, const char *p
     char id[JOB_ID_SIZE];
 
     if (!list->n)
-        return true;
+        return is_nobody_elses(d, who, path, err);
     result = result_of(d, path, id);
     if (result)
         return reach_job(d, who, id, err) && stays_in_jobs(d, result, err);

@@ -23,6 +23,7 @@
 #include "daemon/tokens.h"
 #include "daemon/webhooks.h"
 #include "proto/base/clock.h"
+#include "proto/base/file.h"
 #include "proto/base/rng.h"
 #include "proto/base/str.h"
 #include "proto/wire/audit.h"
@@ -743,6 +744,55 @@ START_TEST(what_is_read_is_the_projects_own_or_data)
 }
 END_TEST
 
+/* Where no folder is set, everything may be read but what is others', whatever way leads there. */
+START_TEST(without_roots_what_is_others_stays_theirs)
+{
+    static const struct {
+        const char *path, *says; /* below the folder of tests; NULL: it may be read */
+    } cases[] = {
+        {"data/train", NULL},
+        {"data/../train", "behind what is not there"},
+        {"open/../train", NULL},
+        {"open/jobs/job_00000000000000000000000001/out/best.safetensors", NULL},
+        {"open/jobs/job_00000000000000000000000002/out/best.safetensors", "there is no job"},
+        {"open/jobs/job_00000000000000000000000003/out/best.safetensors", "there is no job"},
+        {"short/jobs/job_00000000000000000000000001/out/best.safetensors", NULL},
+        {"short/jobs/job_00000000000000000000000002/out/best.safetensors", "there is no job"},
+        {"./open//jobs/./job_00000000000000000000000002/out/best.safetensors", "there is no job"},
+        {"open/jobs/../jobs/job_00000000000000000000000002/out/x", "there is no job"},
+        {"open/jobs/job_00000000000000000000000001/attempts/1/token", "own folder"},
+        {"open/jobs", "own folder"},
+        {"open", "own folder"},
+        {"open/token", "own folder"},
+        {"open/blobs/0", "own folder"},
+        {"short/token", "own folder"},
+        {"openly/token", NULL},
+    };
+    struct caller lab = {.project = "lab"};
+    char *jobs, *link = str_path(unit_dir(), "short"), *out;
+    struct shared s;
+    struct error err;
+
+    open_shared(&s, "open");
+    jobs = str_path(s.d.state_dir, "jobs");
+    out = str_path(jobs, "job_00000000000000000000000002/out");
+    ck_assert_int_eq(symlink(s.d.state_dir, link), 0);
+    ck_assert(file_make_dirs(out, 0700, &err));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char *path = str_path(unit_dir(), cases[i].path);
+        bool ok = roots_check(&s.d, &lab, path, &err);
+
+        ck_assert_msg(cases[i].says ? !ok && strstr(err.msg, cases[i].says) : ok, "case %zu: %s", i,
+                      ok ? "it may" : err.msg);
+        free(path);
+    }
+    free(jobs);
+    free(link);
+    free(out);
+    close_shared(&s);
+}
+END_TEST
+
 /* Of the job that stands in the way, one project tells the other no more than that it is there. */
 START_TEST(who_needs_a_job_is_not_told_to_others)
 {
@@ -1417,9 +1467,9 @@ UNIT_MAIN(a_token_opens_with_its_whole_secret, a_token_ends_and_says_why,
           a_session_is_never_admin_and_changes_nothing_alone, streams_end_with_their_token,
           nothing_exists_of_other_projects, what_is_the_projects_own_is_there,
           models_do_not_tell_of_others_jobs, a_job_goes_into_the_project_of_its_token,
-          what_is_read_is_the_projects_own_or_data, who_needs_a_job_is_not_told_to_others,
-          one_that_is_refused_leaves_the_others_of_its_group, news_reach_their_own_project_alone,
-          each_change_is_in_the_audit_log_with_its_caller,
+          what_is_read_is_the_projects_own_or_data, without_roots_what_is_others_stays_theirs,
+          who_needs_a_job_is_not_told_to_others, one_that_is_refused_leaves_the_others_of_its_group,
+          news_reach_their_own_project_alone, each_change_is_in_the_audit_log_with_its_caller,
           a_change_that_cannot_be_audited_is_not_made, a_commit_that_fails_leaves_no_row,
           a_trace_is_taken_up_if_it_is_one, a_row_says_of_which_trace_it_is,
           what_is_acknowledged_of_a_group_is_stored, every_change_of_a_row_breaks_the_chain_there,
