@@ -22,6 +22,8 @@ enum action {
     REMOVE
 };
 
+static const char *const moves[] = {"newest", NULL};
+
 struct call {
     struct daemon *daemon;
     enum action action;
@@ -162,7 +164,7 @@ static void done(struct request *r, void *arg)
         http_reply(r, 204, NULL, "", 0);
     } else {
         e->pinned = c->action == PIN;
-        reply_json(r, 200, entry_json(c, e));
+        reply_resource(r, 200, entry_json(c, e), moves);
     }
     call_free(c);
 }
@@ -199,8 +201,10 @@ static void looked(struct request *r, void *arg)
         reply_list(r, c);
     } else if (!c->one) {
         problem_reply(r, "not_found", NULL, "job %s has no checkpoint \"%.60s\"", c->job, c->name);
+    } else if (c->action != SHOW && !reply_may_change(r, entry_json(c, c->one), moves)) {
+        /* told */
     } else if (is_so(c)) {
-        reply_json(r, 200, entry_json(c, c->one));
+        reply_resource(r, 200, entry_json(c, c->one), moves);
     } else if (may(c, &c->err) && note(c, r, &c->err)) {
         http_work(r, carry_out, done, c);
         return;

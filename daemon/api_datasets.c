@@ -192,7 +192,7 @@ void api_dataset_get(struct daemon *d, struct request *r)
 
     if (!take_dataset(d, r, &set))
         return;
-    reply_json(r, 200, dataset_json(&set));
+    reply_resource(r, 200, dataset_json(&set), NULL);
     dataset_fini(&set);
 }
 
@@ -214,9 +214,11 @@ void api_dataset_delete(struct daemon *d, struct request *r)
 
     if (!take_dataset(d, r, &set))
         return;
-    if (remove_dataset(d, &set, &err))
-        http_reply(r, 204, NULL, "", 0);
-    else
-        problem_reply_error(r, &err);
+    if (reply_may_change(r, dataset_json(&set), NULL)) {
+        if (remove_dataset(d, &set, &err))
+            http_reply(r, 204, NULL, "", 0);
+        else
+            problem_reply_error(r, &err);
+    }
     dataset_fini(&set);
 }

@@ -98,6 +98,9 @@ static void add_member(const struct model *m, void *arg)
     js_push(all->list, model_json(all->store, m, all->only));
 }
 
+/* Jobs that use it come and go. */
+static const char *const moves[] = {"lineage", NULL};
+
 void api_model_get(struct daemon *d, struct request *r)
 {
     struct members all = {.store = d->store, .only = reach_only(&r->caller)};
@@ -127,7 +130,7 @@ void api_model_version(struct daemon *d, struct request *r)
 
     if (!take_model(d, r, &m))
         return;
-    reply_json(r, 200, model_json(d->store, &m, reach_only(&r->caller)));
+    reply_resource(r, 200, model_json(d->store, &m, reach_only(&r->caller)), moves);
     model_fini(&m);
 }
 
@@ -227,9 +230,11 @@ void api_model_delete(struct daemon *d, struct request *r)
 
     if (!take_model(d, r, &m))
         return;
-    if (remove_model(d, &m, &err))
-        http_reply(r, 204, NULL, "", 0);
-    else
-        problem_reply_error(r, &err);
+    if (reply_may_change(r, model_json(d->store, &m, reach_only(&r->caller)), moves)) {
+        if (remove_model(d, &m, &err))
+            http_reply(r, 204, NULL, "", 0);
+        else
+            problem_reply_error(r, &err);
+    }
     model_fini(&m);
 }

@@ -10,6 +10,8 @@
 #include "daemon/sched.h"
 #include "proto/base/mem.h"
 
+static const char *const moves[] = {"used_slot_s", "used_slots", "running", "waiting", NULL};
+
 void api_project_list(struct daemon *d, struct request *r)
 {
     struct json *j = js_new_object(), *items = js_new_array();
@@ -26,7 +28,7 @@ void api_project_get(struct daemon *d, struct request *r)
     const struct project *p = projects_find(d, r->params[0]);
 
     if (p)
-        reply_json(r, 200, project_json(d, (size_t)(p - d->projects.at)));
+        reply_resource(r, 200, project_json(d, (size_t)(p - d->projects.at)), moves);
     else
         problem_reply(r, "not_found", NULL, "there is no project %.100s", r->params[0]);
 }
@@ -110,21 +112,24 @@ static void put(struct daemon *d, struct request *r, const struct json *body)
     else if (!projects_put(d, &to, &err))
         problem_reply_error(r, &err);
     else
-        reply_json(r, 200, project_json(d, projects_index(d, to.name)));
+        reply_resource(r, 200, project_json(d, projects_index(d, to.name)), moves);
     problems_free(&p);
     sched_soon(d);
 }
 
 void api_project_put(struct daemon *d, struct request *r)
 {
+    const struct project *known;
+    struct json *body, *shown;
     struct error err;
-    struct json *body;
 
     if (!ref_check_name(r->params[0], &err)) {
         problem_reply(r, "invalid", NULL, "the name of a project: %s", err.msg);
         return;
     }
-    body = api_body(r, "a project");
+    known = projects_find(d, r->params[0]);
+    shown = known ? project_json(d, (size_t)(known - d->projects.at)) : NULL;
+    body = reply_may_change(r, shown, moves) ? api_body(r, "a project") : NULL;
     if (body)
         put(d, r, body);
     js_free(body);

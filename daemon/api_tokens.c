@@ -13,13 +13,18 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
+static const char *const moves[] = {"last_used_at", "old_secret_until", NULL};
+
 static void reply_token(struct request *r, int status, const struct token *t, const char *secret)
 {
     struct json *j = token_json(t, clock_wall_ms());
 
     if (secret)
         js_set(j, "token", js_new_string(secret));
-    reply_json(r, status, j);
+    if (status == 200 && !secret)
+        reply_resource(r, status, j, moves);
+    else
+        reply_json(r, status, j);
 }
 
 /* -- Making ------------------------------------------------------------------------------------ */
@@ -157,7 +162,7 @@ void api_token_revoke(struct daemon *d, struct request *r)
     struct token t;
     struct error err;
 
-    if (!take_token(d, r, &t))
+    if (!take_token(d, r, &t) || !reply_may_change(r, token_json(&t, clock_wall_ms()), moves))
         return;
     if (token_revoke(d, &t, &err))
         http_reply(r, 204, NULL, "", 0);
@@ -198,7 +203,8 @@ void api_token_rotate(struct daemon *d, struct request *r)
     struct token t;
     struct error err;
 
-    if (!take_token(d, r, &t) || !take_overlap(r, &overlap_s))
+    if (!take_token(d, r, &t) || !reply_may_change(r, token_json(&t, clock_wall_ms()), moves) ||
+        !take_overlap(r, &overlap_s))
         return;
     if (token_rotate(d, &t, overlap_s, secret, &err))
         reply_token(r, 200, &t, secret);

@@ -43,6 +43,8 @@ static struct json *ends(void)
     return states;
 }
 
+static const char *const moves[] = {"failure", "pending", NULL};
+
 /* The one that the address names, in *w. False when the answer was given. */
 static bool take_webhook(struct daemon *d, struct request *r, struct webhook *w)
 {
@@ -118,7 +120,7 @@ void api_webhook_get(struct daemon *d, struct request *r)
 
     if (!take_webhook(d, r, &w))
         return;
-    reply_json(r, 200, webhook_json(&w));
+    reply_resource(r, 200, webhook_json(&w), moves);
     webhook_fini(&w);
 }
 
@@ -155,11 +157,13 @@ void api_webhook_change(struct daemon *d, struct request *r)
 
     if (!take_webhook(d, r, &w))
         return;
-    body = body_read(r, "a change of a webhook", members, ARRAY_LEN(members));
+    body = reply_may_change(r, webhook_json(&w), moves)
+               ? body_read(r, "a change of a webhook", members, ARRAY_LEN(members))
+               : NULL;
     if (body) {
         change(&w, body);
         if (webhook_update(d->store, &w, &err))
-            reply_json(r, 200, webhook_json(&w));
+            reply_resource(r, 200, webhook_json(&w), moves);
         else
             problem_reply_error(r, &err);
         courier_soon(d);
@@ -175,10 +179,12 @@ void api_webhook_delete(struct daemon *d, struct request *r)
 
     if (!take_webhook(d, r, &w))
         return;
-    if (webhook_remove(d->store, &w, &err))
-        http_reply(r, 204, NULL, "", 0);
-    else
-        problem_reply_error(r, &err);
+    if (reply_may_change(r, webhook_json(&w), moves)) {
+        if (webhook_remove(d->store, &w, &err))
+            http_reply(r, 204, NULL, "", 0);
+        else
+            problem_reply_error(r, &err);
+    }
     webhook_fini(&w);
 }
 

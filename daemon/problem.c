@@ -35,7 +35,8 @@ const struct problem_kind problem_kinds[] = {
      "The resource was there, and has been removed for good (DELETE, or the retention of the "
      "daemon)."},
     {"precondition_failed", 412, "It has changed",
-     "The resource is no longer what the header If-Match says: read it again, and decide anew."},
+     "The resource is no longer what the header If-Match, or If-None-Match, says: read it again, "
+     "and decide anew."},
     {"precondition_required", 428, "Say what you have seen",
      "A change of this resource needs the header If-Match with the ETag that it had when it was "
      "read, so that it "

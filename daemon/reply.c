@@ -69,6 +69,51 @@ void reply_json_etag(struct request *r, int status, const char *etag, char *take
     free(take_text);
 }
 
+static void tag_of(const struct json *shown, const char *text, const char *const *moves,
+                   char etag[ETAG_SIZE])
+{
+    struct json *state = js_copy(shown);
+    char *settled;
+
+    for (; moves && *moves; moves++)
+        js_delete(state, *moves);
+    settled = js_text(state, JS_COMPACT);
+    etag_of_state(settled, text, strlen(text), etag);
+    free(settled);
+    js_free(state);
+}
+
+void reply_resource(struct request *r, int status, struct json *take_shown,
+                    const char *const *moves)
+{
+    char *text = js_text(take_shown, JS_COMPACT), etag[ETAG_SIZE];
+
+    tag_of(take_shown, text, moves, etag);
+    js_free(take_shown);
+    reply_json_etag(r, status, etag, text);
+}
+
+bool reply_may_change(struct request *r, struct json *take_shown, const char *const *moves)
+{
+    const char *is = http_header(r, "If-Match"), *is_not = http_header(r, "If-None-Match");
+    char *text = take_shown && (is || is_not) ? js_text(take_shown, JS_COMPACT) : NULL;
+    const char *wrong = NULL;
+    char etag[ETAG_SIZE];
+
+    if (text)
+        tag_of(take_shown, text, moves, etag);
+    js_free(take_shown);
+    if (is && !(text && etag_matches(is, strlen(is), etag)))
+        wrong = "If-Match";
+    else if (is_not && text && etag_matches(is_not, strlen(is_not), etag))
+        wrong = "If-None-Match";
+    if (wrong)
+        problem_reply(r, "precondition_failed", NULL, "%s: %.100s; %s%.500s", wrong,
+                      http_header(r, wrong), text ? "it is " : "there is none", text ? text : "");
+    free(text);
+    return !wrong;
+}
+
 bool reply_if_known(struct request *r, const struct reply_memory *m, const char *etag)
 {
     size_t i = 0;

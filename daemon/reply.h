@@ -13,6 +13,13 @@ void reply_json(struct request *r, int status, struct json *take_body);
 void reply_json_text(struct request *r, int status, char *take_text);
 /* The same with a tag of the caller's, after a change too. */
 void reply_json_etag(struct request *r, int status, const char *etag, char *take_text);
+/* What can be changed, with a tag of what it is; `moves` are the members that change by themselves, which whoever decides
+ * on a change need not have seen: it ends with NULL; NULL: none do. */
+void reply_resource(struct request *r, int status, struct json *take_shown,
+                    const char *const *moves);
+/* False, and 412 was answered, where the request is to be carried out on another state than this one (RFC 9110, 13.1.1:
+ * If-Match; 13.1.2: If-None-Match, mostly *). take_shown: what GET would show; NULL: there is none. */
+bool reply_may_change(struct request *r, struct json *take_shown, const char *const *moves);
 /* `type` as in the header; the bytes are copied. */
 void reply_bytes(struct request *r, int status, const char *type, const void *data, size_t len);
 /* Answers whose tag is known before they are made. Those of late are remembered, by tag and length (which 304 has to
