@@ -45,6 +45,7 @@ static void take_progress(struct view *v, const struct json *p)
     v->eta_s = js_real(js_get(p, "eta_s"), (double)NAN);
     v->phase[0] = '\0';
     take_text(v->phase, sizeof(v->phase), js_get(p, "phase"));
+    v->unheard = js_kind(js_get(p, "disconnected_since")) == JS_STRING;
 }
 
 void view_job(struct view *v, const struct json *job)
@@ -147,7 +148,9 @@ void view_progress(const struct view *v, bool bar, struct buf *b)
         if (isfinite(v->figure[i]))
             buf_fmt(b, "  %s %s", view_series[i].label,
                     out_real(view_series[i].digits, v->figure[i], text));
-    if (isfinite(v->eta_s) && !v->finished)
+    if (v->unheard && !v->finished)
+        buf_str(b, "  disconnected");
+    else if (isfinite(v->eta_s) && !v->finished)
         buf_fmt(b, "  ETA %s", out_duration(v->eta_s, text));
 }
 

@@ -31,6 +31,7 @@ struct view {
     int64_t step, total_steps, epoch, attempt;
     double eta_s;
     bool finished;
+    bool unheard;            /* the daemon has no contact with its ranks */
     bool sweep;              /* its steps are jobs */
     int64_t running, failed; /* of a sweep's jobs */
     int64_t figure_step[VIEW_FIGURES];

@@ -411,6 +411,7 @@ static void on_tick(uv_timer_t *t)
         if (!attempts_running(a))
             continue;
         announce_log(d, a);
+        uplink_look(d->uplink, a);
         if ((a->job->cancel_requested || is_over_time(d, a)) && !a->kill_at_ns)
             attempts_stop(d, a);
         else if (job_is_stopping(a->job) && !a->kill_at_ns)

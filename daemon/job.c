@@ -172,8 +172,10 @@ static void write_known(struct jw *w, const char *key, double v)
         jw_null(w, key);
 }
 
-static void write_progress(struct jw *w, const struct job_progress *p)
+static void write_progress(struct jw *w, const struct job *job)
 {
+    const struct job_progress *p = &job->progress;
+
     jw_begin_object(w, "progress");
     jw_int(w, "step", p->step);
     jw_int(w, "total_steps", p->total_steps);
@@ -181,6 +183,7 @@ static void write_progress(struct jw *w, const struct job_progress *p)
     write_known(w, "eta_s", p->eta_s);
     write_known(w, "images_per_s", p->images_per_s);
     jw_string(w, "phase", p->phase[0] ? p->phase : NULL);
+    write_time(w, "disconnected_since", job->unheard_ms);
     jw_end_object(w);
 }
 
@@ -283,7 +286,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     write_time(w, "not_before", job->not_before_ms);
     write_time(w, "planned_start", job->planned_ms);
     jw_real(w, "ran_s", (double)job->ran_ms / 1e3);
-    write_progress(w, &job->progress);
+    write_progress(w, job);
     write_time(w, "created_at", job->created_ms);
     write_time(w, "started_at", job->started_ms);
     write_time(w, "finished_at", job->finished_ms);
@@ -335,7 +338,7 @@ char *job_progress_text(const struct job *job)
 
     jw_begin_object(&w, NULL);
     jw_string(&w, "id", job->id);
-    write_progress(&w, &job->progress);
+    write_progress(&w, job);
     jw_end_object(&w);
     return buf_take(&b);
 }

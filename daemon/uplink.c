@@ -27,6 +27,9 @@ enum {
     FORMAT = 1, /* of what workers say: Hello.format */
     BACKLOG = 64,
     READ_BLOCK = 64 << 10,
+    UNHEARD_MS = 15000, /* three times the worker's heartbeat */
+    APART_MS =
+        3000, /* ranks that lost the connection come again sooner, and those that end have ended */
     IN_MAX = FRAME_MAX + FRAME_HEADER + READ_BLOCK
 };
 
@@ -177,9 +180,30 @@ bool uplink_checkpoint_job(struct uplink *u, struct active *a)
     return true;
 }
 
+void uplink_look(struct uplink *u, struct active *a)
+{
+    const int64_t now = clock_mono_ns();
+    int64_t silent_ms;
+    bool unheard;
+
+    if (a->job->state == JOB_STARTING)
+        return;
+    if (!a->heard_ns)
+        a->heard_ns = now; /* adopted */
+    silent_ms = (now - a->heard_ns) / 1000000;
+    unheard = silent_ms > (a->peer ? UNHEARD_MS : APART_MS);
+    if (unheard == (a->job->unheard_ms != 0))
+        return;
+    a->job->unheard_ms = unheard ? clock_wall_ms() - silent_ms : 0;
+    log_info("%s job=%s", unheard ? "ranks are not heard" : "ranks are heard again", a->job->id);
+    lifecycle_tell_text(u->daemon, "progress", a->job, job_progress_text(a->job));
+}
+
 void uplink_forget(struct uplink *u, struct active *a)
 {
     (void)u;
+    a->heard_ns = 0;
+    a->job->unheard_ms = 0;
     if (a->peer)
         peer_close(a->peer);
 }

@@ -17,6 +17,9 @@ void uplink_stop(struct uplink *u); /* NULL is fine */
 bool uplink_stop_job(struct uplink *u, struct active *a);
 /* Asks them for a checkpoint at a step boundary; false when they are not connected. */
 bool uplink_checkpoint_job(struct uplink *u, struct active *a);
+/* For each tick of a running attempt: says so when its ranks are not heard any more, and when they are again. They may
+ * well go on (service.md, 3.5): it is the shim that judges them. */
+void uplink_look(struct uplink *u, struct active *a);
 /* Closes the connection of an attempt that is over. */
 void uplink_forget(struct uplink *u, struct active *a);
 

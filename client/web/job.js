@@ -200,6 +200,7 @@ export class JobPage {
       p.total_steps > 0 && `step ${count(p.step)} of ${count(p.total_steps)}`,
       p.epoch > 0 && `epoch ${p.epoch}`,
       going && p.phase,
+      going && p.disconnected_since && "disconnected: its ranks are not heard, and may well go on",
     ].filter(Boolean).join(" · ") || "no steps yet");
     setText(this.rest, [
       going && Number.isFinite(p.images_per_s) && `${count(Math.round(p.images_per_s))} images/s`,

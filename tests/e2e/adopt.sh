@@ -11,6 +11,26 @@ lost_once() {
     [ "$(body '[.items[].lost] | tostring')" = "[true,false]" ]
 }
 
+# Ranks that are not heard are shown so, and have not failed.
+apart() {
+    [ "$(get "/api/v1/jobs/$id" '"\(.state) \(.progress.disconnected_since | type)"')" = "$1" ]
+}
+start_daemon
+submit "$spec"
+wait_steps "$id" 5
+kill_daemon
+stopped=$(attempt_pids)
+kill -STOP $stopped
+start_daemon
+within 20 apart "running string" || fail "ranks that are stopped: $text"
+ctl show "$id" | grep -q disconnected || fail "shown: $(ctl show "$id")"
+kill -CONT $stopped
+within 20 apart "running null" || apart "succeeded null" || fail "ranks that go on: $text"
+wait_state "$id" succeeded 60
+[ "$(get "/api/v1/jobs/$id" .attempt)" = 1 ] || fail "the attempt was lost: $text"
+stop_daemon
+rm -rf "$state"
+
 # A copy of the state on a machine that was booted again: its attempt is lost there, and goes on here.
 start_daemon
 submit "$spec"
