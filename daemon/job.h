@@ -95,8 +95,7 @@ struct job {
     int64_t failures[FAILURE_COUNT]; /* attempts that ended so, and were tried again (failure.h) */
     int64_t started_ms, finished_ms; /* 0: not yet */
     struct job_progress progress;
-    int64_t
-        unheard_ms; /* its ranks, which may well go on, have not been heard since; 0: they are heard */
+    int64_t unheard_ms; /* since then nothing is heard of its ranks, which may go on; 0: they are */
     struct job_origin origin;
     struct job_need *needs; /* n_needs of them */
     /* While yield_requested, and until it starts again: the job that has its slots; "": none. */

@@ -1,6 +1,7 @@
 /* Where the paths that users name may lie: among the results of jobs that exist for them, and below the folders of
- * --data-root; without any, everywhere but in what else the daemon's folder holds. Held against a job when it is submitted, and, because links can be made and folders renamed later, by the worker when it reads
- * (file.h, file_set_roots). */
+ * --data-root; without any, everywhere but in what else the daemon's folder holds. Held against a job when it is
+ * submitted, and, where there are such folders, because links can be made and folders renamed later, by the worker when
+ * it reads (file.h, file_set_roots). */
 #ifndef DAEMON_ROOTS_H
 #define DAEMON_ROOTS_H
 

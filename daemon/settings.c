@@ -69,7 +69,7 @@ static const struct opt rows[] = {
         "addresses that webhooks may reach although they are not public", .value = "ADDRESS/BITS"),
     OPT(struct settings, data_roots, OPT_MANY, "data-root",
         "folder in which data sets and weights that users name must lie, without symbolic links "
-        "below it; results of jobs may be named too (default: any folder)",
+        "below it; results of jobs may be named too (default: any folder but the daemon's own)",
         .value = "DIR"),
     OPT(struct settings, worker, OPT_TEXT, "worker",
         "the training program (default: distill-worker beside this program)", .value = "FILE"),

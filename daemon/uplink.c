@@ -28,8 +28,7 @@ enum {
     BACKLOG = 64,
     READ_BLOCK = 64 << 10,
     UNHEARD_MS = 15000, /* three times the worker's heartbeat */
-    APART_MS =
-        3000, /* ranks that lost the connection come again sooner, and those that end have ended */
+    APART_MS = 3000,    /* ranks that lost the connection come again sooner */
     IN_MAX = FRAME_MAX + FRAME_HEADER + READ_BLOCK
 };
 
