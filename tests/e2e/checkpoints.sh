@@ -75,7 +75,10 @@ runs_again() {
 }
 within 30 runs_again || fail "it does not run again: $text"
 wish "$id"
-[ "$(get "/api/v1/jobs/$id/checkpoints" '[.items[] | .name, .pinned] | tostring')" = "[\"$name\",false,\"$first\",true]" ] ||
+kept_two() { # the rotation comes after the new one
+    [ "$(get "/api/v1/jobs/$id/checkpoints" '[.items[] | .name, .pinned] | tostring')" = "[\"$name\",false,\"$first\",true]" ]
+}
+within 10 kept_two ||
     fail "with keep 1 and one that is pinned ($first, $second, $name): $text"
 change DELETE "$id" "$first" 409
 [[ $text == *'is pinned'* ]] || fail "a pinned one: $text"

@@ -69,7 +69,7 @@ same_metrics "$id"
     fail "history: $(get "/api/v1/jobs/$id/events" .)"
 
 # The job ends while nobody is there.
-submit '.train.epochs = 3'
+submit '.train.epochs = 20'
 wait_state "$id" running
 kill_daemon
 within 20 no_attempts || fail "the attempt does not end"
@@ -79,7 +79,7 @@ wait_state "$id" succeeded 5
 same_metrics "$id"
 
 # Everything dies at once, as in a power cut.
-submit '.train.epochs = 20 | .checkpoint = {every_steps: 3, every_epochs: null}'
+submit '.train.epochs = 60 | .checkpoint = {every_steps: 3, every_epochs: null}'
 wait_steps "$id" 7
 # shellcheck disable=SC2046
 kill -9 $(attempt_pids) "$daemon"
