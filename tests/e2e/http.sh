@@ -43,12 +43,13 @@ api GET "$base" "If-None-Match: $etag"
 expect 304 "a tag from before a restart"
 api POST "$base:cancel" "If-None-Match: *"
 problem 409 conflict "a condition on something else than reading"
-submit '.train.max_steps = 1'
+submit '.train.max_steps = 1 | .hold = true'
 api GET /api/v1/jobs "If-None-Match: $list"
 expect 200 "the list has changed"
 # Every visible change of a job has another tag.
 tag "/api/v1/jobs/$id"
 etag=$value
+verb "$id" release
 wait_state "$id" succeeded
 api GET "/api/v1/jobs/$id" "If-None-Match: $etag"
 expect 200 "the job has changed"
