@@ -31,11 +31,15 @@ wait_state "$id" succeeded 60
 stop_daemon
 rm -rf "$state"
 
-# A copy of the state on a machine that was booted again: its attempt is lost there, and goes on here.
+# A copy of the state on a machine that was booted again: its attempt is lost there, and goes on here. Its ranks stand
+# still until that is looked at.
 start_daemon
 submit "$spec"
 wait_steps "$id" 5
 before=$(attempt_pids)
+ranks=$(pids_of worker)
+# shellcheck disable=SC2086
+kill -STOP $ranks
 kill_daemon
 cp -a "$state" "$tmp/copy"
 jq '.boot_id = "00000000-0000-0000-0000-000000000000"' "$state/jobs/$id/attempts/1/attempt.json" \
@@ -46,6 +50,8 @@ within 20 lost_once || fail "an attempt of before a reboot: $text"
 [ "$(body '.items[0].message')" = "the machine was started again" ] || fail "its message: $text"
 state=$here
 [ "$(attempt_pids)" = "$before" ] || fail "strangers were harmed: $before; $(attempt_pids)"
+# shellcheck disable=SC2086
+kill -CONT $ranks
 state=$tmp/copy
 wait_state "$id" succeeded 60
 same_metrics "$id"

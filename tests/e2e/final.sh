@@ -6,7 +6,7 @@ spec='.train.epochs = 20 | .checkpoint = {every_steps: 3, every_epochs: null}'
 start_daemon
 
 # Attempts are counted.
-submit "$spec | .retry.max_attempts = 1"
+submit "$long | .retry.max_attempts = 1"
 within 20 has_steps "$id" 1 || fail "no progress"
 kill -9 "$(pid_of_rank 0)"
 wait_state "$id" failed

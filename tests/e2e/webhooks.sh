@@ -58,7 +58,7 @@ second=$(sed -n 's/^id: *//p' "$tmp/added")
 hooks disable "$hook" || fail "disabling"
 sed -n 's/^secret: *//p' "$tmp/added" >"$inbox/secret"
 echo 503 >"$inbox/answer"
-submit '.train.epochs = 200'
+submit "$long"
 within 20 got 3 || fail "no try"
 echo 302 >"$inbox/answer"
 within 20 got 4 || fail "no second try"

@@ -10,7 +10,7 @@ const TEACHER = { kind: "train", data: DATA, student: { model: "resnet14" },
   train: { epochs: 1, batch: 64, max_steps: 2 } };
 const STUDENT = { kind: "distill", data: DATA, student: { model: "resnet8" },
   losses: [{ kind: "ce" }, { kind: "kd", ramp_epochs: 2 }, { kind: "nd", weight: 2 }],
-  train: { epochs: 12, batch: 16, lanes: 2 }, resources: { ranks: 2 } };
+  train: { epochs: 24, batch: 16, lanes: 2 }, resources: { ranks: 2 } };
 
 const LOSS = "train loss/total";
 
