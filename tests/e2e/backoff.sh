@@ -62,13 +62,13 @@ verb "$id" cancel
 wait_state "$id" cancelled
 
 # When the time has come the job goes on.
-post_job "$(jq -c '.retry = {max_attempts: 3, backoff_s: 2, backoff_max_s: 3}' <<<"$spec")"
+post_job "$(jq -c '.retry = {max_attempts: 3, backoff_s: 5, backoff_max_s: 6}' <<<"$spec")"
 id=$(body .id)
 strike
 until=$(get "/api/v1/jobs/$id" .not_before)
 wait_state "$id" running
 says "/api/v1/jobs/$id" .not_before null "it runs, and still waits"
-[ "$(get "/api/v1/jobs/$id/attempts" '.items[1].started_at')" \> "$until" ] || fail "it did not wait until $until"
+! [ "$(get "/api/v1/jobs/$id/attempts" '.items[1].started_at')" \< "$until" ] || fail "it did not wait until $until"
 verb "$id" cancel
 wait_state "$id" cancelled
 

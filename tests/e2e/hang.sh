@@ -4,7 +4,7 @@
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 # A rank under a sanitizer takes long to end, too.
-stall_s=$((PATIENCE > 3 ? 8 : 2))
+stall_s=$((PATIENCE > 3 ? 8 : 5))
 spec=".train.epochs = 6 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} | .watchdog.stall_s = $stall_s"
 start_daemon
 submit "$spec | .name = \"calm\""

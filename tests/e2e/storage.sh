@@ -19,8 +19,8 @@ submit
 first=$id
 coproc HOLD { sqlite3 "$state/state.db"; }
 hold=$HOLD_PID
-printf 'BEGIN IMMEDIATE;\nSELECT 1;\n' >&"${HOLD[1]}"
-read -r -t 10 -u "${HOLD[0]}" _ || fail "the database cannot be held"
+printf '.timeout 10000\nBEGIN IMMEDIATE;\nSELECT 1;\n' >&"${HOLD[1]}"
+read -r -t 20 -u "${HOLD[0]}" _ || fail "the database cannot be held"
 post_job "$(job)"
 problem 503 storage_busy "a submission while the database is held"
 api GET /readyz

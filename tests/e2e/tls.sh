@@ -28,7 +28,7 @@ chmod 644 "$tmp/open.key"
 refused "everybody can read it" --tls-certificate "$tmp/here.pem" --tls-key "$tmp/open.key"
 
 # -- Requests, streams, files --
-start_daemon --tls-certificate "$tmp/here.pem" --tls-key "$tmp/here.key" --header-timeout 1
+start_daemon --tls-certificate "$tmp/here.pem" --tls-key "$tmp/here.key" --header-timeout 3
 [[ $url == https://127.0.0.1:* ]] || fail "the address: $url"
 tls=(--cacert "$tmp/here.pem")
 curl_api GET /api/v1/version "${tls[@]}"
