@@ -349,10 +349,10 @@ START_TEST(a_rank_that_hears_nothing_ends)
     struct line l = {.rank = 0};
     double began;
 
-    start_rank(&l, "tcp", "right", 1, wait_for_ever);
+    start_rank(&l, "tcp", "right", 3, wait_for_ever);
     serve(&l, stands_at_step_7);
     began = clock_mono_s(); /* from now on nobody answers */
-    end_line(&l, 75, "no word from the shim for 1 s");
+    end_line(&l, 75, "no word from the shim for 3 s");
     ck_assert(clock_mono_s() - began > 0.5);
 }
 END_TEST
@@ -378,11 +378,11 @@ START_TEST(a_rank_that_was_away_writes_nothing)
     struct line l = {.rank = 0};
     int status;
 
-    start_rank(&l, "tcp", "right", 1, write_after_a_sleep);
+    start_rank(&l, "tcp", "right", 3, write_after_a_sleep);
     serve(&l, is_known);
     ck_assert_int_eq(waitpid(l.rank, &status, WUNTRACED), l.rank);
     ck_assert(WIFSTOPPED(status));
-    usleep(1500000);
+    usleep(4500000);
     kill(l.rank, SIGCONT);
     end_late(&l, "no word from the shim");
 }
