@@ -62,7 +62,7 @@ for release in "$srcdir"/tests/e2e/upgrade/*/; do
     [ "$(get "/api/v1/jobs/$id" .progress.step)" -gt 0 ] || fail "$name: no progress: $text"
     verb "$id" cancel
     wait_state "$id" cancelled
-    player_gone || fail "$name: the shim goes on"
+    within 5 player_gone || fail "$name: the shim goes on"
     [ "$(attempts '[.attempt, .lost, .status]')" = "[[1,false,$(jq .status "$release/running/exit.json")]]" ] ||
         fail "$name: the end: $text"
     stop_daemon
@@ -93,7 +93,7 @@ state_is "$id" running || fail "a job of a later release is $now"
 [ "$(attempts '[.attempt, .lost]')" = '[[1,false]]' ] || fail "attempts of a later release: $text"
 verb "$id" cancel
 wait_state "$id" cancelled
-player_gone || fail "a shim of a later release was not told to stop"
+within 5 player_gone || fail "a shim of a later release was not told to stop"
 [[ $(attempts .message) == *"exit.json was written by a newer release (format 9"* ]] || fail "its end: $text"
 has_all_points || fail "metrics of a later release's attempt are not read at its end"
 stop_daemon

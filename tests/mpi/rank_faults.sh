@@ -11,7 +11,7 @@ J
 must 1 train "$tmp/job.json" --out "$tmp/whole"
 
 no_process() { # WHAT
-    for _ in $(seq 100); do
+    for _ in $(seq $((100 * ${PATIENCE:-3}))); do
         pgrep -f "distill-worker train $tmp" >/dev/null || return 0
         sleep 0.05
     done
@@ -75,10 +75,11 @@ same "$tmp/diverged1" "$tmp/diverged2" "diverged"
 line=$(mpirun_line 2 train "$tmp/job.json" --out "$tmp/killed")
 DISTILLD_FAULT=rank:1,step:3,kind:spin bash -c "exec $line" >"$tmp/log" 2>&1 &
 pid=$!
-for _ in $(seq 200); do
+for _ in $(seq $((200 * ${PATIENCE:-3}))); do
     [ -e "$tmp/killed/checkpoints/step-000000002.json" ] && break
     sleep 0.05
 done
+[ -e "$tmp/killed/checkpoints/step-000000002.json" ] || fail "killed: no checkpoint: $(cat "$tmp/log")"
 for worker_pid in $(pgrep -f "distill-worker train $tmp/job.json --out $tmp/killed"); do
     tr '\0' '\n' <"/proc/$worker_pid/environ" 2>/dev/null | grep -qxE '(OMPI_COMM_WORLD|PMI)_RANK=1' &&
         kill -9 "$worker_pid"
