@@ -25,7 +25,21 @@ steps_go_on() { # ID
     within 20 has_steps "$1" $((n + 2)) || fail "no more steps $2"
 }
 
-start_daemon
+# What libfaketime leaves of a process that was killed.
+faked=()
+forget() {
+    local pid
+    for pid in "${faked[@]}"; do
+        rm -f "/dev/shm/faketime_shm_$pid" "/dev/shm/sem.faketime_sem_$pid"
+    done
+}
+at_end=forget
+start_faked() {
+    start_daemon
+    faked+=("$daemon")
+}
+
+start_faked
 spec=$(job "$long | .time_limit_s = 3600")
 payload=$spec
 api POST /api/v1/jobs 'Content-Type: application/json' 'Idempotency-Key: "first"'
@@ -51,7 +65,7 @@ state_is "$first" running || fail "the first job is $now"
 
 # A daemon that was killed comes back into a day that has been.
 kill_daemon
-start_daemon
+start_faked
 state_is "$first" running || fail "the first job is $now after a restart"
 steps_go_on "$first" "after a restart"
 submit '.resources.ranks = 1 | .hold = true'
