@@ -6,7 +6,7 @@ start_daemon
 listen_events "$tmp/all" ""
 stream=$!
 within 20 grep -qs '^event: snapshot' "$tmp/all" || fail "the stream does not begin"
-job '.train.epochs = 2' >"$tmp/job.json"
+job '.train.epochs = 12' >"$tmp/job.json"
 
 # The id and nothing else on standard output.
 id=$(ctl submit "$tmp/job.json" 2>"$tmp/err") || fail "submit: $(cat "$tmp/err")"
@@ -20,7 +20,7 @@ wait $one || fail "the stream of one job does not end with it"
 
 api GET "/api/v1/jobs/$id"
 [ "$(body '[.kind, .name, .attempt, .ranks, .reason, .progress.step, .progress.total_steps] | tostring')" = \
-    '["train","e2e",1,2,null,8,8]' ] || fail "job: $text"
+    '["train","e2e",1,2,null,48,48]' ] || fail "job: $text"
 [ "$(body '.created_at <= .started_at and .started_at <= .finished_at')" = true ] || fail "times: $text"
 [ "$(body .spec.optimizer.momentum)" != null ] || fail "the spec is not normalised"
 diff <(body .result | jq -S .) <(jq -S . "$state/jobs/$id/out/result.json") || fail "result differs from result.json"
@@ -431,7 +431,7 @@ api GET '/api/v1/jobs?name=rare' "If-None-Match: $value"
 
 # A batch of sweeps, each of whose values is tried, takes a while, which is not that of others; a daemon that is to end
 # does not wait for it.
-job | jq -c '{jobs: [range(40) as $i | .sweep = {grid: [{field: "train.seed", values: [range(2000)]}]}]}' >"$tmp/sweeps.json"
+job | jq -c '{jobs: [range(120) as $i | .sweep = {grid: [{field: "train.seed", values: [range(2000)]}]}]}' >"$tmp/sweeps.json"
 n=$(jobs_now)
 curl -sS --max-time $((60 * $PATIENCE)) -o "$tmp/sweeps" -w '%{http_code}' -H @- -H 'Content-Type: application/json' \
     --data-binary "@$tmp/sweeps.json" "$url/api/v1/jobs:batch" <<<"Authorization: Bearer $token" >"$tmp/code" 2>/dev/null &
