@@ -20,6 +20,8 @@ for mount in $(awk '$3 == "cgroup2" || $3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/
 done
 [ -n "${group:-}" ] || { echo "SKIP: no cgroup with a memory limit can be made here (needs root and the memory controller)"; exit 77; }
 at_end="rmdir $group"
+# What is swapped out does not count: where there is swap, nobody would be ended.
+[ ! -w "$group/memory.swap.max" ] || echo 0 >"$group/memory.swap.max"
 
 cat >"$tmp/worker" <<W
 #!/bin/bash

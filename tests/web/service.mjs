@@ -106,7 +106,12 @@ export class Service {
   signalRanks(id, signal) {
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name)))
       if (isRank(pid, id))
-        process.kill(Number(pid), signal);
+        try {
+          process.kill(Number(pid), signal);
+        } catch (error) {
+          if (error.code !== "ESRCH") /* it has just ended */
+            throw error;
+        }
   }
 
   job(id) {
