@@ -4,9 +4,11 @@
 . "${srcdir:?}/tests/mpi/lib.sh" || exit 99
 [ -d "$SHARED/data" ] || { echo "SKIP: needs ../shared (CIFAR-100 and a teacher)"; exit 77; }
 
+# Not two at once: on a fresh machine it writes what another one reads.
+data=$(flock "$SHARED/data/unpack" "$SHARED/data/unpack") || fail "data/unpack"
 for form in safetensors pth; do
     cat >"$tmp/job.json" <<J
-{"kind":"eval","name":"teacher","data":{"source":"cifar100:$("$SHARED/data/unpack")/cifar-100-binary"},
+{"kind":"eval","name":"teacher","data":{"source":"cifar100:$data/cifar-100-binary"},
  "student":{"model":"resnet20","weights":"$SHARED/teachers/resnet20-cifar100.$form"},
  "train":{"batch":256}}
 J
