@@ -124,8 +124,18 @@ void api_webhook_get(struct daemon *d, struct request *r)
     webhook_fini(&w);
 }
 
-/* Enabled again, it is as if it had not failed. */
-static void change(struct webhook *w, const struct json *body)
+static bool refuse_without_states(struct request *r, const struct webhook *w)
+{
+    struct problems p = {0};
+
+    problems_add(&p, "#/states", "expected names of job states, got none; %s", w->failure);
+    problem_reply(r, "invalid", &p, "a webhook that is damaged");
+    problems_free(&p);
+    return false;
+}
+
+/* Enabled again, it is as if it had not failed. False when the answer was given. */
+static bool change(struct request *r, struct webhook *w, const struct json *body)
 {
     const struct json *url = js_get(body, "url"), *states = js_get(body, "states");
 
@@ -137,11 +147,14 @@ static void change(struct webhook *w, const struct json *body)
         js_free(w->states);
         w->states = js_copy(states);
     }
+    if (!w->states)
+        return refuse_without_states(r, w);
     w->enabled = js_bool(js_get(body, "enabled"), w->enabled);
     if (w->enabled) {
         free(w->failure);
         w->failure = NULL;
     }
+    return true;
 }
 
 void api_webhook_change(struct daemon *d, struct request *r)
@@ -160,8 +173,7 @@ void api_webhook_change(struct daemon *d, struct request *r)
     body = reply_may_change(r, webhook_json(&w), moves)
                ? body_read(r, "a change of a webhook", members, ARRAY_LEN(members))
                : NULL;
-    if (body) {
-        change(&w, body);
+    if (body && change(r, &w, body)) {
         if (webhook_update(d->store, &w, &err))
             reply_resource(r, 200, webhook_json(&w), moves);
         else

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/db.h"
+#include "daemon/row.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
 
@@ -18,18 +18,16 @@ void dataset_fini(struct dataset *set)
     *set = (struct dataset){.seq = 0};
 }
 
-static struct json *json_of(const char *text)
-{
-    return js_parse(text, strlen(text), NULL);
-}
-
 static void read_dataset(struct db_stmt *q, struct dataset *set)
 {
+    char what[REF_NAME_SIZE + 16];
+
+    snprintf(what, sizeof(what), "dataset %s", db_text(q, 1));
     *set = (struct dataset){.seq = db_int(q, 0),
                             .source = str_dup(db_text(q, 2)),
                             .created_ms = db_int(q, 4),
-                            .labels = json_of(db_text(q, 5)),
-                            .manifest = json_of(db_text(q, 6))};
+                            .labels = row_json(q, 5, "labels", JS_OBJECT, what),
+                            .manifest = row_json(q, 6, "manifest", JS_OBJECT, what)};
     snprintf(set->name, sizeof(set->name), "%s", db_text(q, 1));
     snprintf(set->sha256, sizeof(set->sha256), "%s", db_text(q, 3));
 }
@@ -118,7 +116,7 @@ struct json *dataset_json(const struct dataset *set)
     js_set(j, "source", js_new_string(set->source));
     js_set(j, "sha256", js_new_string(set->sha256));
     js_set(j, "created_at", js_new_string(clock_text(set->created_ms, when)));
-    js_set(j, "labels", js_copy(set->labels));
-    js_set(j, "manifest", js_copy(set->manifest));
+    js_set(j, "labels", row_json_shown(set->labels));
+    js_set(j, "manifest", row_json_shown(set->manifest));
     return j;
 }

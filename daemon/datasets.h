@@ -12,7 +12,7 @@ struct dataset {
     char *source;
     char sha256[SHA256_HEX]; /* of the content, as the manifest has it */
     int64_t created_ms;
-    struct json *labels, *manifest;
+    struct json *labels, *manifest; /* NULL, of one that is stored: its row is damaged */
 };
 
 void dataset_fini(struct dataset *s);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/db.h"
+#include "daemon/row.h"
 #include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -31,13 +31,14 @@ char *model_title(const struct model *m)
 
 static void read_model(struct db_stmt *q, struct model *m)
 {
-    const char *about = db_text(q, 9);
+    char what[REF_NAME_SIZE + 32];
 
+    snprintf(what, sizeof(what), "model %s@%" PRId64, db_text(q, 1), db_int(q, 2));
     *m = (struct model){.seq = db_int(q, 0),
                         .version = db_int(q, 2),
                         .size = db_int(q, 6),
                         .created_ms = db_int(q, 7),
-                        .about = js_parse(about, strlen(about), NULL)};
+                        .about = row_json(q, 9, "about", JS_OBJECT, what)};
     snprintf(m->name, sizeof(m->name), "%s", db_text(q, 1));
     snprintf(m->kind, sizeof(m->kind), "%s", db_text(q, 3));
     snprintf(m->sha256, sizeof(m->sha256), "%s", db_text(q, 4));
@@ -354,9 +355,7 @@ static void copy_members(struct json *to, const struct json *about, const char *
                          size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct json *value = js_get(about, names[i]);
-
-        js_set(to, names[i], value ? js_copy(value) : js_new_null());
+        js_set(to, names[i], row_json_shown(js_get(about, names[i])));
     }
 }
 

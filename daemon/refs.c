@@ -18,7 +18,7 @@ struct target {
     char sha256[SHA256_HEX];
     char *pinned;            /* as the spec has it */
     char *plain;             /* as the worker has it */
-    char *architecture;      /* of a model, */
+    char *architecture;      /* of a model; "": its row is damaged, */
     struct json *mean, *std; /* and how it wants its images; JSON null where that is not known */
 };
 
@@ -97,9 +97,13 @@ static void take_architecture(struct json *object, const struct field *f, const 
     const char *said = js_string(js_get(object, "model"), NULL);
     char *pointer = str_fmt("#/%s/model", f->object);
 
-    if (js_kind(js_get(object, "model")) == JS_NULL)
+    if (!*t->architecture && !said)
+        problems_add(p, pointer,
+                     "expected the architecture of %s, whose row in state.db is damaged",
+                     t->pinned);
+    else if (js_kind(js_get(object, "model")) == JS_NULL)
         js_set(object, "model", js_new_string(t->architecture));
-    else if (said && strcmp(said, t->architecture) != 0)
+    else if (said && *t->architecture && strcmp(said, t->architecture) != 0)
         problems_add(p, pointer, "is \"%s\", but %s is a %s", said, t->pinned, t->architecture);
     free(pointer);
 }

@@ -327,6 +327,7 @@ bool store_job_written(struct store *s, const char *id, char **out, struct error
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err)
 {
     struct db_stmt *q = db_prepare(s->state, "SELECT state FROM job WHERE id=?", err);
+    enum job_state state;
     struct purged was;
     enum db_result got;
 
@@ -335,7 +336,7 @@ bool store_job_state(struct store *s, const char *id, enum job_state *out, struc
     db_bind_text(q, 1, id);
     got = db_step(q, err);
     if (got == DB_ROW)
-        ASSERT(job_state_parse(db_text(q, 0), out));
+        *out = job_state_parse(db_text(q, 0), &state) ? state : JOB_FAILED; /* as it is shown */
     db_reset(q);
     if (got != DB_DONE)
         return got == DB_ROW;
@@ -434,7 +435,8 @@ enum jobs_among store_jobs_among(const struct job_filter *f)
     "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and                     \
         " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
         " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR"                                        \
-        " EXISTS(SELECT 1 FROM json_each(spec, '$.labels') WHERE key=?5 AND value=?6))"           \
+        " EXISTS(SELECT 1 FROM json_each(CASE WHEN json_valid(spec) THEN spec ELSE '{}' END,"     \
+        " '$.labels') WHERE key=?5 AND value=?6))"                                                \
         " ORDER BY seq DESC LIMIT ?2"
 #define OF_PROJECT "seq < ?1 AND sweep IS ?8 AND project=?11 AND "
 #define IS_OVER    "state IN ('succeeded','failed','cancelled')"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/db.h"
+#include "daemon/row.h"
 #include "proto/base/clock.h"
 #include "proto/base/hmac.h"
 #include "proto/base/rng.h"
@@ -29,11 +29,20 @@ void webhook_fini(struct webhook *w)
     *w = (struct webhook){.seq = 0};
 }
 
+/* Whom nobody could tell what it is told of. */
+static void set_aside(struct webhook *w)
+{
+    w->enabled = false;
+    free(w->failure);
+    w->failure = str_dup("its row in state.db is damaged: nobody knows of which states it is told; "
+                         "give them again");
+}
+
 static void read_webhook(struct db_stmt *q, struct webhook *w)
 {
     *w = (struct webhook){.seq = db_int(q, 0),
                           .url = str_dup(db_text(q, 2)),
-                          .states = js_parse(db_text(q, 4), strlen(db_text(q, 4)), NULL),
+                          .states = row_json(q, 4, "states", JS_ARRAY, db_text(q, 1)),
                           .enabled = db_int(q, 5),
                           .failure = db_is_null(q, 6) ? NULL : str_dup(db_text(q, 6)),
                           .created_ms = db_int(q, 7),
@@ -41,6 +50,8 @@ static void read_webhook(struct db_stmt *q, struct webhook *w)
     snprintf(w->id, sizeof(w->id), "%s", db_text(q, 1));
     snprintf(w->secret, sizeof(w->secret), "%s", db_text(q, 3));
     snprintf(w->project, sizeof(w->project), "%s", db_text(q, 9));
+    if (!w->states)
+        set_aside(w);
 }
 
 bool webhook_add(struct store *s, struct webhook *w, struct error *err)
@@ -182,7 +193,7 @@ struct json *webhook_json(const struct webhook *w)
 
     js_set(j, "id", js_new_string(w->id));
     js_set(j, "url", js_new_string(w->url));
-    js_set(j, "states", js_copy(w->states));
+    js_set(j, "states", w->states ? js_copy(w->states) : js_new_array());
     js_set(j, "project", w->project[0] ? js_new_string(w->project) : js_new_null());
     js_set(j, "enabled", js_new_bool(w->enabled));
     js_set(j, "failure", w->failure ? js_new_string(w->failure) : js_new_null());
@@ -211,13 +222,17 @@ char *webhook_secret_text(const struct webhook *w)
 
 /* -- Messages ------------------------------------------------------------------------------------- */
 
+/* A damaged one is set aside here as where rows are read. */
+#define IS_ON(w) \
+    w "enabled AND CASE WHEN json_valid(" w "states) THEN json_type(" w "states)='array' END"
+
 /* Where they come from: the webhooks that get one. */
 #define INSERT_MESSAGES                                                          \
     "INSERT INTO delivery(event, job, type, body, created_ms, next_ms, webhook)" \
     " SELECT ?1, ?2, ?3, ?4, ?5, ?5, seq FROM webhook WHERE "
-#define IS_TOLD                              \
-    "enabled AND (project='' OR project=?7)" \
-    " AND EXISTS(SELECT 1 FROM json_each(states) WHERE value=?6)"
+#define IS_TOLD                                           \
+    "(project='' OR project=?7) AND EXISTS(SELECT 1 FROM" \
+    " json_each(CASE WHEN " IS_ON("") " THEN states ELSE '[]' END) WHERE value=?6)"
 
 static char *message_text(const char *type, uint64_t event, int64_t now_ms, struct json *take_data)
 {
@@ -270,7 +285,7 @@ static bool is_told(struct store *s, const struct job *j, bool *out, struct erro
 bool deliveries_wanted(struct store *s, bool *out, struct error *err)
 {
     struct db_stmt *q =
-        db_prepare(store_state(s), "SELECT 1 FROM webhook WHERE enabled LIMIT 1", err);
+        db_prepare(store_state(s), "SELECT 1 FROM webhook WHERE " IS_ON("") " LIMIT 1", err);
     enum db_result got = q ? db_step(q, err) : DB_FAILED;
 
     *out = got == DB_ROW;
@@ -342,7 +357,7 @@ static bool each_delivery(struct db_stmt *q, delivery_fn fn, void *arg, struct e
 /* The message of each webhook that comes first. */
 #define FIRST_MESSAGES                                                                     \
     " FROM webhook w JOIN delivery m ON m.id=(SELECT id FROM delivery WHERE webhook=w.seq" \
-    " AND state='pending' ORDER BY next_ms, id LIMIT 1) WHERE w.enabled"
+    " AND state='pending' ORDER BY next_ms, id LIMIT 1) WHERE " IS_ON("w.")
 
 bool deliveries_due(struct store *s, int64_t now_ms, delivery_fn fn, void *arg, struct error *err)
 {

@@ -17,8 +17,8 @@ struct webhook {
     int64_t seq; /* order of registration; 0: there is none */
     char id[WEBHOOK_ID_SIZE];
     char *url;
-    struct json *states;         /* that it is told of: an array of names */
-    char secret[SECRET_SIZE];    /* the key of signatures in hexadecimal */
+    struct json *states;      /* that it is told of: an array of names. NULL: its row is damaged */
+    char secret[SECRET_SIZE]; /* the key of signatures in hexadecimal */
     char project[REF_NAME_SIZE]; /* it is told of no other's jobs; "": of all */
     bool enabled;
     char *failure; /* why the daemon disabled it; NULL */

@@ -55,6 +55,53 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     cp "$tmp/whole.db" "$state/state.db"
 done
 
+# -- So is what else a row has in JSON: it is shown without it, and disturbs nothing --
+cp "$state/state.db" "$tmp/whole.db"
+start_daemon
+send() { # METHOD PATH JSON
+    local payload=$3
+    api "$1" "$2" 'Content-Type: application/json'
+}
+send POST /api/v1/webhooks '{"url": "https://example.org/hook", "states": ["queued"]}'
+expect 201 "a webhook"
+hook=$(body .id)
+send POST /api/v1/datasets '{"name": "tiny", "source": "procedural:classes=4,train=64,test=32,seed=3"}'
+expect 201 "a data set"
+submit '.labels = {of: "third"}'
+third=$id
+stop_daemon
+sqlite3 "$state/state.db" "UPDATE webhook SET states='[\"que'; UPDATE dataset SET labels='{bad', manifest='[1';
+    INSERT INTO model(name, version, kind, sha256, tensors_sha256, size, created_ms, about)
+        VALUES('old', 1, 'upload', '$(printf 'a%.0s' {1..64})', '', 1, 1, '{\"arch');
+    UPDATE job SET spec='{' WHERE id='$second'" || fail "damaging rows"
+start_daemon
+submit '.data.source = "dataset:tiny"'
+verb "$id" cancel
+api GET /api/v1/webhooks
+expect 200 "webhooks with a damaged row"
+[ "$(body '.items[0] | "\(.enabled) \(.states) \(.failure)"')" = "false [] its row in state.db is damaged: nobody knows of which states it is told; give them again" ] ||
+    fail "a damaged webhook: $text"
+grep -q "a damaged row is set aside row=\"$hook\"" "$tmp/daemon.log" || fail "no word about the webhook"
+send PATCH "/api/v1/webhooks/$hook" '{"enabled": true}'
+problem 422 invalid "a damaged webhook that is enabled"
+send PATCH "/api/v1/webhooks/$hook" '{"enabled": true, "states": ["cancelled"]}'
+expect 200 "mending a webhook"
+[ "$(body '"\(.enabled) \(.states) \(.failure)"')" = 'true ["cancelled"] null' ] || fail "a mended webhook: $text"
+for path in /api/v1/datasets /api/v1/datasets/tiny; do
+    api GET $path
+    expect 200 "$path with a damaged row"
+    [ "$(body '.items[0] // . | "\(.labels) \(.manifest)"')" = "null null" ] || fail "a damaged data set: $text"
+done
+api GET /api/v1/models/old
+expect 200 "a damaged model"
+[ "$(body '.versions[0].architecture // "null"')" = null ] || fail "a damaged model: $text"
+post_job "$(job '.kind = "distill" | .teacher = {weights: "model:old"} | .losses = [{kind: "ce"}, {kind: "kd"}]')"
+problem 422 invalid "a job whose teacher is damaged"
+[[ $text == *'whose row in state.db is damaged'* ]] || fail "a job whose teacher is damaged: $text"
+[ "$(get '/api/v1/jobs?label=of:third' '[.items[].id] | join(",")')" = "$third" ] || fail "jobs with a label, one of them damaged: $text"
+stop_daemon
+cp "$tmp/whole.db" "$state/state.db"
+
 # -- A file from a newer program, and a damaged one, are refused with a sentence; the file stays as it is --
 refused() { # TEXT
     cp "$state/state.db" "$tmp/before.db"
