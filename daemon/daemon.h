@@ -87,6 +87,7 @@ struct daemon {
     uv_timer_t hourly;    /* main.c: forgets what is old */
     uint64_t beats;       /* heartbeats so far */
     int64_t started_ms;
+    bool ready; /* and whoever started it knows */
     bool stopping;
     bool broken;               /* the disk has failed: it ends, as soon as answers are given */
     struct error failure;      /* code not ERR_NONE: why it ends, although it has started */

@@ -3,11 +3,13 @@
 
 #include <string.h>
 
+#include "proto/base/file.h"
 #include "proto/base/str.h"
 
 #define SPACE " \t\r"
 
 enum {
+    FILE_MAX = 1 << 20,
     SLOTS_MAX = 65536,
     NAME_MAX_LENGTH = 255
 };
@@ -80,4 +82,16 @@ bool hostfile_parse(const char *path, char *text, hostfile_list *out, struct err
         if (!take_line(path, ++number, line, out, err))
             return false;
     return out->n > 0 || err_set(err, ERR_INVALID, "%s: names no host", path);
+}
+
+bool hostfile_read(const char *path, struct buf *text, hostfile_list *out, struct error *err)
+{
+    *text = buf_new(FILE_MAX);
+    if (!file_read(path, text, err)) {
+        err_named_file(err);
+        return err_wrap(err, "--hostfile");
+    }
+    return (strlen(buf_text(text)) == text->len ||
+            err_set(err, ERR_INVALID, "%s: has a NUL byte", path)) &&
+           hostfile_parse(path, text->data, out, err);
 }

@@ -10,13 +10,8 @@
 #include "daemon/probe.h"
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
-#include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/str.h"
-
-enum {
-    FILE_MAX = 1 << 20
-};
 
 struct host {
     char *name;
@@ -42,12 +37,9 @@ static void add(struct daemon *d, const char *name, int64_t slots)
 
 static bool read_file(struct daemon *d, struct error *err)
 {
-    struct buf text = buf_new(FILE_MAX);
+    struct buf text;
     hostfile_list lines = {0};
-    bool ok = file_read(d->settings.hostfile, &text, err) &&
-              (strlen(buf_text(&text)) == text.len ||
-               err_set(err, ERR_INVALID, "%s: has a NUL byte", d->settings.hostfile)) &&
-              hostfile_parse(d->settings.hostfile, text.data, &lines, err);
+    bool ok = hostfile_read(d->settings.hostfile, &text, &lines, err);
 
     d->settings.slots = 0;
     for (size_t i = 0; ok && i < lines.n; i++) {

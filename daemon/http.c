@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "daemon/http_parts.h"
 
+#include <gnutls/gnutls.h>
 #include <limits.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -11,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/tls.h"
 #include "proto/base/clock.h"
 #include "proto/base/crew.h"
 #include "proto/base/mem.h"
@@ -144,6 +146,16 @@ static enum MHD_Result on_accept(void *arg, const struct sockaddr *peer, socklen
     return conns_admit(&h->conns, peer) ? MHD_YES : MHD_NO;
 }
 
+/* What libmicrohttpd was started with counts only until it is set anew: both for each connection. */
+static void set_up(struct http *h, struct MHD_Connection *c)
+{
+    MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)conns_idle_s(&h->conns));
+    if (h->pairs.n)
+        gnutls_credentials_set(
+            MHD_get_connection_info(c, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session,
+            GNUTLS_CRD_CERTIFICATE, h->pairs.at[h->pairs.n - 1].credentials);
+}
+
 static void on_connection(void *arg, struct MHD_Connection *c, void **conn,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -156,6 +168,7 @@ static void on_connection(void *arg, struct MHD_Connection *c, void **conn,
             conns_add(&h->conns, fd,
                       MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
                       http_now_ms());
+        set_up(h, c);
     } else {
         conns_remove(*conn);
         *conn = NULL;
@@ -258,8 +271,12 @@ static void on_log(void *arg, const char *fmt, va_list ap)
 
 static void release(struct http *h)
 {
-    if (--h->open_handles == 0)
-        free(h);
+    if (--h->open_handles > 0)
+        return;
+    for (size_t i = 0; i < h->pairs.n; i++)
+        tls_unload(&h->pairs.at[i]);
+    vec_free(&h->pairs);
+    free(h);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -356,6 +373,20 @@ void http_set_limits(struct http *h, const struct http_limits *limits)
 {
     h->body_bytes = limits->body_bytes;
     h->conns.limits = limits->connections;
+}
+
+bool http_set_tls(struct http *h, struct http_tls *take)
+{
+    const struct http_tls *now = h->pairs.n ? &h->pairs.at[h->pairs.n - 1] : NULL;
+
+    if (now && strcmp(now->certificate, take->certificate) == 0 &&
+        strcmp(now->key, take->key) == 0) {
+        tls_unload(take);
+        return false;
+    }
+    vec_push(&h->pairs, *take);
+    *take = (struct http_tls){.certificate = NULL};
+    return true;
 }
 
 /* Lets answers come to their end, and streams say their last words. */

@@ -26,15 +26,16 @@ enum {
     HTTP_PEER_SIZE = 48
 };
 
-/* Texts in PEM form, which are needed for the start only. */
+/* Texts in PEM form, and GnuTLS's credentials of both (tls.h). */
 struct http_tls {
     char *certificate, *key;
+    void *credentials;
 };
 
 struct http_limits {
     size_t body_bytes;
     struct conn_limits connections;
-    const struct http_tls *tls; /* NULL: without TLS */
+    const struct http_tls *tls; /* NULL: without TLS; for the start, which http_set_tls follows */
 };
 
 struct http;
@@ -77,6 +78,8 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
                         const struct http_service *service, void *arg, struct error *err);
 /* For requests and connections from now on. */
 void http_set_limits(struct http *h, const struct http_limits *limits);
+/* The same. Takes what it points to; false: it is what counts already. */
+bool http_set_tls(struct http *h, struct http_tls *take);
 /* Takes no more connections; waits for work; finishes answers, as far as their readers take them within a moment, and
  * streams, whose readers are asked until they have nothing more. The handles are closed when the loop has
  * run once more. */

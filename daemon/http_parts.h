@@ -24,7 +24,8 @@ struct http {
     unsigned sweeps; /* so far */
     bool stopping;
     bool tls;
-    char said[200]; /* by libmicrohttpd, the last time */
+    VEC(struct http_tls) pairs; /* the last one counts; connections may use the others */
+    char said[200];             /* by libmicrohttpd, the last time */
     const struct http_service *service;
     void *arg;
     size_t body_bytes;

@@ -151,7 +151,10 @@ static bool open_http(struct daemon *d, struct error *err)
     if (!s->tls_certificate && !s->tls_key)
         return serve_on(d, NULL, err);
     ok = tls_load(s->tls_certificate, s->tls_key, &tls, err) && serve_on(d, &tls, err);
-    tls_unload(&tls);
+    if (ok)
+        http_set_tls(d->http, &tls);
+    else
+        tls_unload(&tls);
     return ok;
 }
 
@@ -218,6 +221,7 @@ static void on_abilities(struct daemon *d, const struct error *err)
     heap_be_thrifty(false);
     log_info("distilld " PACKAGE_VERSION " is ready address=%s state=%s slots=%lld jobs=%zu",
              d->address, d->state_dir, (long long)d->settings.slots, d->active.n);
+    d->ready = true;
     notify("READY=1");
 }
 
@@ -258,26 +262,55 @@ struct reload {
     char **argv;
 };
 
+/* Connections keep the pair that they began with. */
+static bool reload_tls(struct daemon *d, const struct settings *fresh, struct error *err)
+{
+    struct http_tls tls;
+
+    if (!fresh->tls_certificate || !d->settings.tls_certificate)
+        return true; /* it waits: settings_take */
+    if (!tls_load(fresh->tls_certificate, fresh->tls_key, &tls, err))
+        return false;
+    if (http_set_tls(d->http, &tls))
+        log_info("the certificate was read again");
+    return true;
+}
+
+static bool reload(struct daemon *d, struct settings *fresh, struct error *err)
+{
+    struct http_limits limits;
+
+    settings_complete(fresh);
+    if (!settings_check(fresh, err) || !reload_tls(d, fresh, err) ||
+        !settings_set_log_level(fresh, err))
+        return false;
+    settings_take(&d->settings, fresh);
+    limits = http_limits_of(&d->settings);
+    http_set_limits(d->http, &limits);
+    http_set_limits(d->local, &limits);
+    return true;
+}
+
 /* A file with a mistake changes nothing. */
 static void on_reload(uv_signal_t *signal_handle, int number)
 {
     const struct reload *r = signal_handle->data;
     struct daemon *d = r->daemon;
     struct settings fresh = {0};
-    struct http_limits limits;
     struct error err = {0};
 
     (void)number;
-    if (d->http && settings_read(&fresh, r->argc, r->argv, &err) &&
-        settings_set_log_level(&fresh, &err)) {
-        settings_take(&d->settings, &fresh);
-        limits = http_limits_of(&d->settings);
-        http_set_limits(d->http, &limits);
+    if (d->stopping)
+        return;
+    if (d->ready)
+        notify_reloading();
+    if (settings_read(&fresh, r->argc, r->argv, &err) && reload(d, &fresh, &err))
         log_info("the configuration was read again");
-    } else {
+    else
         log_error("the configuration stays as it was error=\"%s\"", err.msg);
-    }
     settings_free(&fresh);
+    if (d->ready)
+        notify("READY=1");
 }
 
 /* -- Stop -------------------------------------------------------------------------------------- */
@@ -419,8 +452,10 @@ int main(int argc, char **argv)
         puts("distilld " PACKAGE_VERSION);
     } else if (ok) {
         settings_complete(&s);
-        ok = settings_check(&s, &err) &&
-             (s.check_config ? settings_try(&s, &err) : serve(&s, argc, argv, &broken, &err));
+        ok = settings_check(&s, &err) && settings_set_log_level(&s, &err) &&
+             (s.check_config || serve(&s, argc, argv, &broken, &err));
+        if (ok && s.check_config)
+            puts("distilld: the configuration is good");
     }
     if (!ok)
         fprintf(stderr, "distilld: %s\n%s", err.msg,

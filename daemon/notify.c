@@ -1,6 +1,7 @@
 #include "daemon/notify.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "proto/base/clock.h"
 #include "proto/base/log.h"
+#include "proto/base/str.h"
 
 void notify(const char *state)
 {
@@ -29,4 +32,12 @@ void notify(const char *state)
                  strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+void notify_reloading(void)
+{
+    char *text = str_fmt("RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_mono_ns() / 1000);
+
+    notify(text);
+    free(text);
 }

@@ -5,5 +5,7 @@
 
 /* "READY=1", "STOPPING=1", ... */
 void notify(const char *state);
+/* RELOADING=1, with the time that systemd asks for: READY=1 is to follow. */
+void notify_reloading(void);
 
 #endif

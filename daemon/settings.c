@@ -1,13 +1,19 @@
 #include "daemon/settings.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/cores.h"
+#include "daemon/hostfile.h"
 #include "daemon/listener.h"
+#include "daemon/netblock.h"
+#include "daemon/tls.h"
+#include "daemon/uplink.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
@@ -142,7 +148,7 @@ void settings_help(void)
         "\nSIGHUP reads the file again; these take effect at once, others at the next start:\n");
     for (size_t i = 0; i < ARRAY_LEN(reloadable); i++)
         buf_fmt(&b, "%s%s", i ? ", " : "  ", reloadable[i]);
-    buf_str(&b, ".\n");
+    buf_str(&b, ";\nand a certificate and key that are others by then, for new connections.\n");
     fputs(buf_text(&b), stdout);
     buf_free(&b);
 }
@@ -223,26 +229,159 @@ void settings_free(struct settings *s)
 
 /* -- Checking ---------------------------------------------------------------------------------- */
 
+static const char *text_at(const struct settings *s, const struct opt *o)
+{
+    const char *const *text = (const void *)((const char *)s + o->offset);
+
+    return *text;
+}
+
+static const opt_list *list_at(const struct settings *s, const struct opt *o)
+{
+    return (const void *)((const char *)s + o->offset);
+}
+
+/* A setting that nobody gives is NULL. */
+static bool check_given(const struct settings *s, struct error *err)
+{
+    bool empty = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct opt *o = &rows[i];
+
+        if (o->kind == OPT_TEXT)
+            empty = text_at(s, o) && !text_at(s, o)[0];
+        for (size_t k = 0; o->kind == OPT_MANY && !empty && k < list_at(s, o)->n; k++)
+            empty = !list_at(s, o)->at[k][0];
+        if (empty)
+            return err_set(err, ERR_INVALID, "--%s: expected %s, got nothing", o->name, o->value);
+    }
+    return true;
+}
+
+static bool check_listen(const struct settings *s, struct error *err)
+{
+    char host[LISTENER_HOST];
+    const char *port;
+
+    return listener_parse(s->listen, host, &port, err);
+}
+
+/* With --hostfile only: nobody else asks for them. */
+static bool check_network(const struct settings *s, struct error *err)
+{
+    struct sockaddr_in a;
+    struct netblock b;
+
+    return (!s->advertise || uplink_address(s->advertise, &a, err)) &&
+           (!s->network || netblock_parse(s->network, &b, err) || err_wrap(err, "--network"));
+}
+
 static bool check_hosts(const struct settings *s, struct error *err)
 {
-    if (s->hostfile && s->slots)
+    struct buf text;
+    hostfile_list lines = {0};
+    bool ok;
+
+    if (!s->hostfile)
+        return true;
+    if (s->slots)
         return err_set(err, ERR_INVALID, "--slots: --hostfile says how many there are");
-    return !s->hostfile || s->advertise ||
-           err_set(err, ERR_INVALID,
-                   "--hostfile needs --advertise ADDRESS: where hosts reach this one");
+    if (!s->advertise)
+        return err_set(err, ERR_INVALID,
+                       "--hostfile needs --advertise ADDRESS: where hosts reach this one");
+    ok = hostfile_read(s->hostfile, &text, &lines, err);
+    vec_free(&lines);
+    buf_free(&text);
+    return ok;
+}
+
+/* Which is taken apart at its spaces. */
+static bool check_agent(const struct settings *s, struct error *err)
+{
+    return s->launch_agent[strspn(s->launch_agent, " ")] ||
+           err_set(err, ERR_INVALID, "--launch-agent: expected COMMAND, got only spaces");
+}
+
+/* As Host has it, without the port and without the brackets of IPv6. */
+static bool is_host(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "-._";
+    struct in6_addr a;
+
+    return !name[strspn(name, allowed)] || inet_pton(AF_INET6, name, &a) == 1;
+}
+
+static bool check_names(const struct settings *s, struct error *err)
+{
+    for (size_t i = 0; i < s->hosts.n; i++)
+        if (!is_host(s->hosts.at[i]))
+            return err_set(err, ERR_INVALID,
+                           "--host: expected a name or an address alone, as train.example.org, got "
+                           "\"%s\"",
+                           s->hosts.at[i]);
+    return true;
+}
+
+static bool check_webhooks(const struct settings *s, struct error *err)
+{
+    struct netblock b;
+
+    for (size_t i = 0; i < s->webhook_networks.n; i++)
+        if (!netblock_parse(s->webhook_networks.at[i], &b, err))
+            return err_wrap(err, "--webhook-network");
+    return true;
 }
 
 static bool check_roots(const struct settings *s, struct error *err)
 {
-    for (size_t i = 0; i < s->data_roots.n; i++)
-        if (s->data_roots.at[i][0] != '/' || strchr(s->data_roots.at[i], ':'))
+    for (size_t i = 0; i < s->data_roots.n; i++) {
+        const char *root = s->data_roots.at[i];
+        struct stat st;
+
+        if (root[0] != '/' || strchr(root, ':'))
             return err_set(err, ERR_INVALID,
                            "--data-root: expected an absolute path without a colon, got \"%s\"",
-                           s->data_roots.at[i]);
+                           root);
+        if (stat(root, &st) != 0)
+            return err_set(err, ERR_INVALID, "--data-root: expected a folder, but %s: %s", root,
+                           strerror(errno));
+        if (!S_ISDIR(st.st_mode))
+            return err_set(err, ERR_INVALID, "--data-root: expected a folder, %s is none", root);
+    }
     return true;
 }
 
-bool settings_set_log_level(const struct settings *s, struct error *err)
+static bool is_program(const char *option, const char *path, struct error *err)
+{
+    struct stat st;
+
+    if (access(path, X_OK) != 0)
+        return err_set(err, ERR_INVALID, "%s: expected a program, but %s cannot be run: %s", option,
+                       path, strerror(errno));
+    return (stat(path, &st) == 0 && S_ISREG(st.st_mode)) ||
+           err_set(err, ERR_INVALID, "%s: expected a program, %s is no regular file", option, path);
+}
+
+static bool check_programs(const struct settings *s, struct error *err)
+{
+    return is_program("--worker", s->worker, err) && is_program("--shim", s->shim, err);
+}
+
+static bool check_tls(const struct settings *s, struct error *err)
+{
+    struct http_tls tls;
+    bool ok = true;
+
+    if (s->tls_certificate || s->tls_key) {
+        ok = tls_load(s->tls_certificate, s->tls_key, &tls, err);
+        tls_unload(&tls);
+    }
+    return ok;
+}
+
+static bool read_level(const struct settings *s, enum log_level *out, struct error *err)
 {
     static const struct {
         const char *name;
@@ -255,35 +394,47 @@ bool settings_set_log_level(const struct settings *s, struct error *err)
 
     for (size_t i = 0; i < ARRAY_LEN(levels); i++)
         if (strcmp(levels[i].name, s->log_level) == 0) {
-            log_set_level(levels[i].level);
+            *out = levels[i].level;
             return true;
         }
     return table_unknown(t, "log level", s->log_level, err);
 }
 
-bool settings_check(const struct settings *s, struct error *err)
+static bool check_level(const struct settings *s, struct error *err)
 {
-    return check_hosts(s, err) && check_roots(s, err) && settings_set_log_level(s, err);
+    enum log_level level;
+
+    return read_level(s, &level, err);
 }
 
-bool settings_try(const struct settings *s, struct error *err)
+bool settings_check(const struct settings *s, struct error *err)
 {
-    const char *const programs[] = {s->worker, s->shim};
-    char host[LISTENER_HOST];
-    const char *port;
+    static bool (*const checks[])(const struct settings *s, struct error *err) = {
+        check_given, check_level,    check_listen, check_hosts,    check_network, check_agent,
+        check_names, check_webhooks, check_roots,  check_programs, check_tls,
+    };
 
-    for (size_t i = 0; i < ARRAY_LEN(programs); i++)
-        if (access(programs[i], X_OK) != 0)
-            return err_set(err, ERR_INVALID, "%s cannot be run: %s", programs[i], strerror(errno));
-    if (s->hostfile && access(s->hostfile, R_OK) != 0)
-        return err_set(err, ERR_INVALID, "--hostfile %s: %s", s->hostfile, strerror(errno));
-    if (!listener_parse(s->listen, host, &port, err))
-        return false;
-    puts("distilld: the configuration is good");
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++)
+        if (!checks[i](s, err))
+            return false;
     return true;
 }
 
 /* -- SIGHUP ------------------------------------------------------------------------------------ */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool same_list(const opt_list *a, const opt_list *b)
+{
+    size_t i = 0;
+
+    while (i < a->n && i < b->n && strcmp(a->at[i], b->at[i]) == 0)
+        i++;
+    return i == a->n && i == b->n;
+}
 
 /* As the table says where it lies. */
 static bool same_value(const struct opt *o, const struct settings *a, const struct settings *b)
@@ -293,13 +444,9 @@ static bool same_value(const struct opt *o, const struct settings *a, const stru
     switch (o->kind) {
     case OPT_INT: return memcmp(x, y, sizeof(int64_t)) == 0;
     case OPT_REAL: return memcmp(x, y, sizeof(double)) == 0;
-    case OPT_TEXT: {
-        const char *const *s = (const void *)x, *const *t = (const void *)y;
-
-        /* What neither names has been completed at the start. */
-        return !*t || (*s && strcmp(*s, *t) == 0);
-    }
-    default: return true;
+    case OPT_TEXT: return same_text(text_at(a, o), text_at(b, o));
+    case OPT_MANY: return same_list(list_at(a, o), list_at(b, o));
+    default: return memcmp(x, y, sizeof(bool)) == 0;
     }
 }
 
@@ -312,12 +459,31 @@ static bool is_reloadable(const char *name)
     return i < ARRAY_LEN(reloadable);
 }
 
+/* The slots of a hostfile are known only once that was read; TLS goes on, with another certificate. */
+static bool waits(const struct opt *o, const struct settings *now, const struct settings *fresh)
+{
+    if (strcmp(o->name, "slots") == 0)
+        return !now->hostfile && !fresh->hostfile;
+    if (str_starts(o->name, "tls-"))
+        return !now->tls_certificate || !fresh->tls_certificate;
+    return !is_reloadable(o->name);
+}
+
 static void say_what_waits(const struct settings *now, const struct settings *fresh)
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (!is_reloadable(rows[i].name) && !same_value(&rows[i], now, fresh) &&
-            (strcmp(rows[i].name, "slots") != 0 || fresh->slots))
+        if (waits(&rows[i], now, fresh) && !same_value(&rows[i], now, fresh))
             log_warn("a setting takes effect at the next start setting=%s", rows[i].name);
+}
+
+bool settings_set_log_level(const struct settings *s, struct error *err)
+{
+    enum log_level level;
+
+    if (!read_level(s, &level, err))
+        return false;
+    log_set_level(level);
+    return true;
 }
 
 void settings_take(struct settings *s, const struct settings *fresh)

@@ -29,13 +29,12 @@ void settings_free(struct settings *s);
 /* What was left open: programs beside this one, all cores of this host. */
 void settings_complete(struct settings *s);
 
-/* Whether they fit together. The level of the log counts from then on. */
+/* Whether a daemon can be started with them, as far as that can be told without starting one: what each of them names is
+ * there and can be read. They are complete. */
 bool settings_check(const struct settings *s, struct error *err);
 bool settings_set_log_level(const struct settings *s, struct error *err);
-/* --check-config: what else can be told without starting. That all is good is said on standard output. */
-bool settings_try(const struct settings *s, struct error *err);
 
-/* What SIGHUP changes; the log names what else differs and must wait for the next start. */
+/* Both complete. What SIGHUP changes; the log names what else differs and must wait for the next start. */
 void settings_take(struct settings *s, const struct settings *fresh);
 
 /* On standard output. */

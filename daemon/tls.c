@@ -2,6 +2,7 @@
 #include "daemon/tls.h"
 
 #include <errno.h>
+#include <gnutls/gnutls.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,6 +41,25 @@ static bool is_private(const char *path, struct error *err)
                    (unsigned)st.st_mode & 0777);
 }
 
+/* What sessions need of both. */
+static bool make_credentials(const char *certificate, const char *key, struct http_tls *t,
+                             struct error *err)
+{
+    const gnutls_datum_t pair[] = {
+        {(unsigned char *)t->certificate, (unsigned)strlen(t->certificate)},
+        {(unsigned char *)t->key, (unsigned)strlen(t->key)}};
+    gnutls_certificate_credentials_t c;
+    int code = gnutls_certificate_allocate_credentials(&c);
+
+    if (code == 0) {
+        t->credentials = c;
+        code = gnutls_certificate_set_x509_key_mem2(c, &pair[0], &pair[1], GNUTLS_X509_FMT_PEM,
+                                                    NULL, 0);
+    }
+    return code >= 0 || err_set(err, ERR_INVALID, "--tls-certificate %s with --tls-key %s: %s",
+                                certificate, key, gnutls_strerror(code));
+}
+
 bool tls_load(const char *certificate, const char *key, struct http_tls *out, struct error *err)
 {
     *out = (struct http_tls){.certificate = NULL};
@@ -50,7 +70,7 @@ bool tls_load(const char *certificate, const char *key, struct http_tls *out, st
         return false;
     out->certificate = read_pem("--tls-certificate", certificate, err);
     out->key = out->certificate ? read_pem("--tls-key", key, err) : NULL;
-    if (out->key)
+    if (out->key && make_credentials(certificate, key, out, err))
         return true;
     tls_unload(out);
     return false;
@@ -62,5 +82,7 @@ void tls_unload(struct http_tls *t)
         explicit_bzero(t->key, strlen(t->key));
     free(t->key);
     free(t->certificate);
+    if (t->credentials)
+        gnutls_certificate_free_credentials(t->credentials);
     *t = (struct http_tls){.certificate = NULL};
 }

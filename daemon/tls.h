@@ -4,7 +4,7 @@
 
 #include "daemon/http.h"
 
-/* Reads both files; a key that everybody can read is refused. */
+/* Reads both files. A key that everybody can read is refused, and one that is not the certificate's. */
 bool tls_load(const char *certificate, const char *key, struct http_tls *out, struct error *err);
 /* The key is overwritten first. */
 void tls_unload(struct http_tls *t);

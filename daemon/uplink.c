@@ -442,21 +442,32 @@ static bool publish_port(struct uplink *u, struct error *err)
     return ok;
 }
 
+static bool not_here(const char *address, int code, struct error *err)
+{
+    return err_set(err, ERR_INVALID,
+                   "--advertise: expected an IPv4 address of this host, got \"%s\": %s", address,
+                   uv_strerror(code));
+}
+
+bool uplink_address(const char *text, struct sockaddr_in *out, struct error *err)
+{
+    int code = uv_ip4_addr(text, 0, out);
+
+    return code == 0 || not_here(text, code, err);
+}
+
 static bool bind_network(struct uplink *u, struct error *err)
 {
     const char *address = u->daemon->settings.advertise;
     struct sockaddr_in a;
-    int code = uv_ip4_addr(address, 0, &a);
+    int code;
 
-    if (code == 0)
-        code = uv_tcp_bind(&u->listener.tcp, (const struct sockaddr *)&a, 0);
+    if (!uplink_address(address, &a, err))
+        return false;
+    code = uv_tcp_bind(&u->listener.tcp, (const struct sockaddr *)&a, 0);
     if (code == 0)
         code = uv_listen(&u->listener.stream, BACKLOG, on_connection);
-    if (code != 0)
-        return err_set(err, ERR_INVALID,
-                       "--advertise: expected an IPv4 address of this host, got \"%s\": %s",
-                       address, uv_strerror(code));
-    return publish_port(u, err);
+    return code == 0 ? publish_port(u, err) : not_here(address, code, err);
 }
 
 struct uplink *uplink_start(struct daemon *d, struct error *err)

@@ -4,10 +4,15 @@
 #ifndef DAEMON_UPLINK_H
 #define DAEMON_UPLINK_H
 
+#include <netinet/in.h>
+
 #include "daemon/daemon.h"
 
 #define UPLINK_SOCKET  "uplink.sock"
 #define UPLINK_ADDRESS "uplink.address" /* HOST:PORT */
+
+/* That of --advertise. */
+bool uplink_address(const char *text, struct sockaddr_in *out, struct error *err);
 
 struct uplink *uplink_start(struct daemon *d, struct error *err);
 void uplink_stop(struct uplink *u); /* NULL is fine */

@@ -23,7 +23,7 @@ quietly() { # WHAT COMMAND...
 }
 
 build_packages="gcc libc6-dev make autoconf automake pkg-config libopenmpi-dev openmpi-bin libdnnl-dev
-    libmicrohttpd-dev libuv1-dev libsqlite3-dev libjansson-dev libprotobuf-c-dev
+    libmicrohttpd-dev libgnutls28-dev libuv1-dev libsqlite3-dev libjansson-dev libprotobuf-c-dev
     protobuf-c-compiler libcurl4-openssl-dev libyaml-dev nettle-dev libturbojpeg0-dev
     libpng-dev zlib1g-dev libmimalloc-dev check"
 

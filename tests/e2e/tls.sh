@@ -22,7 +22,7 @@ refused "--tls-certificate goes with --tls-key" --tls-certificate "$tmp/here.pem
 refused "--tls-key goes with --tls-certificate" --tls-key "$tmp/here.key"
 refused "--tls-certificate: open $tmp/none" --tls-certificate "$tmp/none" --tls-key "$tmp/here.key"
 refused "expected a file in PEM form" --tls-certificate "$tmp/openssl" --tls-key "$tmp/here.key"
-refused "the HTTPS server cannot be started" --tls-certificate "$tmp/here.pem" --tls-key "$tmp/elsewhere.key"
+refused "The certificate and the given key do not match" --tls-certificate "$tmp/here.pem" --tls-key "$tmp/elsewhere.key"
 cp "$tmp/here.key" "$tmp/open.key"
 chmod 644 "$tmp/open.key"
 refused "everybody can read it" --tls-certificate "$tmp/here.pem" --tls-key "$tmp/open.key"
@@ -65,6 +65,22 @@ expect 200 "beside a silent connection"
 read -r -t $((10 * PATIENCE)) -u "$mute" line
 [ $? -le 128 ] || fail "a silent connection is kept"
 exec {mute}>&-
+
+# -- SIGHUP: another pair counts for new connections; one that is broken changes nothing --
+said() { grep -qF "$1" "$tmp/daemon.log"; }
+cp "$tmp/here.pem" "$tmp/old.pem"
+certify here 127.0.0.1
+kill -HUP "$daemon"
+within 10 said 'the certificate was read again' || fail "no word of another certificate"
+curl_api GET /api/v1/version --cacert "$tmp/here.pem"
+expect 200 "with the new certificate"
+curl -sS --max-time 5 --cacert "$tmp/old.pem" "$url/healthz" >"$tmp/said" 2>&1 && fail "the old certificate is shown still"
+kill -0 $stream || fail "a stream has ended with the old certificate"
+cp "$tmp/elsewhere.key" "$tmp/here.key"
+kill -HUP "$daemon"
+within 10 said 'the configuration stays as it was error="--tls-certificate' || fail "no word of a broken pair"
+curl_api GET /api/v1/version --cacert "$tmp/here.pem"
+expect 200 "after a broken pair"
 
 stop_daemon
 wait $stream || fail "the stream was not closed properly"
