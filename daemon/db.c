@@ -1,11 +1,15 @@
 /* Opening a file: its connections, its schema, and what becomes of a failure. */
 #include "daemon/db_parts.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "proto/base/log.h"
 #include "proto/base/str.h"
 
 enum {
@@ -229,6 +233,30 @@ static bool is_new(const char *path)
     return stat(path, &st) != 0 || st.st_size == 0;
 }
 
+void db_create_private(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd); /* of one that is open already it would drop SQLite's locks */
+}
+
+/* One from a time when others could read it. */
+static void make_private(const char *path)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    struct stat st;
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        char *file = str_fmt("%s%s", path, suffixes[i]);
+
+        if (stat(file, &st) == 0 && (st.st_mode & 077) && chmod(file, 0600) != 0)
+            log_warn("others can read what is for the daemon alone file=%s error=\"%s\"", file,
+                     strerror(errno));
+        free(file);
+    }
+}
+
 static bool sync_file(struct db *db, int which, struct error *err)
 {
     return db_sync_handle(db->handle, which) == SQLITE_OK ||
@@ -268,9 +296,15 @@ struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *
 {
     struct db *db = NEW(struct db);
     const bool new = is_new(path);
+    bool ok = false;
 
     db->path = str_dup(path);
-    if (open_handle(db, SQLITE_OPEN_CREATE, err) && prepare(db, sync, schema, new, err)) {
+    db_create_private(path);
+    if (open_handle(db, SQLITE_OPEN_CREATE, err)) {
+        make_private(path); /* before a log is made, which gets the same mode */
+        ok = prepare(db, sync, schema, new, err);
+    }
+    if (ok) {
         sqlite3_wal_hook(db->handle, db_on_wal, db);
         db_note_success(db);
         return db;

@@ -27,7 +27,7 @@ struct db_schema {
 
 /* Opens or makes the file and brings its schema up to date, in one transaction; the file records where it is. Before a
  * file that holds something is changed so, a copy of it is made, PATH.before-N of schema N. A file from a newer program,
- * or one that is damaged, is refused with ERR_DATA. */
+ * or one that is damaged, is refused with ERR_DATA. Only its owner can read it, and copies of it. */
 struct db *db_open(const char *path, enum db_sync sync, const struct db_schema *schema,
                    struct error *err);
 /* Only for reading, what is committed of a file that is open as above already. Any thread, which then is the only one

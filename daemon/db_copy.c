@@ -100,6 +100,7 @@ bool db_copy(const char *from, const char *path, struct error *err)
     bool ok;
 
     unlink(tmp); /* of a copy that was cut short */
+    db_create_private(tmp);
     ok = db_reader_init(&db, from, err) && vacuum_into(&db, tmp, err) &&
          put_in_place(tmp, path, err);
     db_reader_fini(&db);

@@ -45,6 +45,8 @@ struct db {
 /* False, with what SQLite says of the connection's last call, which db_trouble then has, too. */
 bool db_fail(struct db *db, struct error *err);
 bool db_fail_broken(const struct db *db, struct error *err);
+/* An empty file that only its owner can read, if there is none: webhooks' keys will stand in it. */
+void db_create_private(const char *path);
 bool db_fail_damaged(const struct db *db, const char *how, struct error *err);
 void db_note_failure(struct db *db, int extended, const char *how);
 void db_note_success(struct db *db);

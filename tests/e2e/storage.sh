@@ -36,6 +36,22 @@ expect 200 "/readyz afterwards"
 [ "$(ids | wc -l)" = 2 ] || fail "a refused submission is in the list: $(ids)"
 stop_daemon
 
+# -- Only the daemon's user reads the databases, whoever else may look into the folder, also those of an earlier daemon --
+chmod 755 "$state"
+chmod 644 "$state/state.db" "$state/metrics.db"
+start_daemon
+ctl backup >"$tmp/said" 2>&1 || within 10 ctl backup >"$tmp/said" 2>&1 || fail "no copy: $(cat "$tmp/said")"
+modes=$(find "$state" -name '*.db*' -printf '%m %P\n' | sort -k2)
+[ "$modes" = "600 backup/state.db
+600 metrics.db
+600 metrics.db-shm
+600 metrics.db-wal
+600 state.db
+600 state.db-shm
+600 state.db-wal" ] || fail "modes: $modes"
+stop_daemon
+rm -r "$state/backup"
+
 # -- A damaged row is set aside; the others go on --
 for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     cp "$state/state.db" "$tmp/whole.db"
