@@ -123,6 +123,7 @@ void api_node_get(struct daemon *d, struct request *r);
 void api_node_drain(struct daemon *d, struct request *r);
 void api_node_resume(struct daemon *d, struct request *r);
 void api_session(struct daemon *d, struct request *r);
+void api_session_end(struct daemon *d, struct request *r);
 void api_healthz(struct daemon *d, struct request *r);
 void api_readyz(struct daemon *d, struct request *r);
 void api_problem(struct daemon *d, struct request *r);

@@ -43,19 +43,33 @@ void api_version(struct daemon *d, struct request *r)
     reply_json(r, 200, j);
 }
 
+/* cookie NULL: with err. */
+static void reply_cookie(struct request *r, char *take_cookie, const struct error *err)
+{
+    if (!take_cookie) {
+        problem_reply_error(r, err);
+        return;
+    }
+    http_add_header(r, "Set-Cookie", take_cookie);
+    http_add_header(r, "Cache-Control", "no-store");
+    http_reply(r, 204, NULL, "", 0);
+    free(take_cookie);
+}
+
 void api_session(struct daemon *d, struct request *r)
 {
     struct error err;
     char *cookie = auth_open_session(d, r, &err);
 
-    if (!cookie) {
-        problem_reply_error(r, &err);
-        return;
-    }
-    http_add_header(r, "Set-Cookie", cookie);
-    http_add_header(r, "Cache-Control", "no-store");
-    http_reply(r, 204, NULL, "", 0);
-    free(cookie);
+    reply_cookie(r, cookie, &err);
+}
+
+void api_session_end(struct daemon *d, struct request *r)
+{
+    struct error err;
+    char *cookie = auth_end_session(d, r, &err);
+
+    reply_cookie(r, cookie, &err);
 }
 
 void api_healthz(struct daemon *d, struct request *r)

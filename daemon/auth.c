@@ -160,6 +160,12 @@ bool auth_check(struct daemon *d, struct request *r, enum access access, struct 
     return identify(d, r, &r->caller, err) && may(r, access, err);
 }
 
+static char *cookie(const struct daemon *d, const char *value, int seconds)
+{
+    return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s", value, seconds,
+                   d->settings.tls_certificate ? "; Secure" : "");
+}
+
 char *auth_open_session(struct daemon *d, const struct request *r, struct error *err)
 {
     char secret[SECRET_SIZE], hex[SHA256_HEX];
@@ -169,6 +175,14 @@ char *auth_open_session(struct daemon *d, const struct request *r, struct error 
     sha256_of(secret, strlen(secret), hex);
     if (!session_add(d, hex, &r->caller, ends, err))
         return NULL;
-    return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s", secret, SESSION_S,
-                   d->settings.tls_certificate ? "; Secure" : "");
+    return cookie(d, secret, SESSION_S);
+}
+
+char *auth_end_session(struct daemon *d, const struct request *r, struct error *err)
+{
+    if (!r->caller.session) {
+        err_set(err, ERR_INVALID, "expected the cookie of a session, got none that counts");
+        return NULL;
+    }
+    return session_end(d, &r->caller, err) ? cookie(d, "", 0) : NULL;
 }

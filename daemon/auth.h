@@ -24,5 +24,7 @@ bool auth_check(struct daemon *d, struct request *r, enum access access, struct 
 
 /* Opens a session for the request's caller: the value of Set-Cookie; free(). NULL with err. */
 char *auth_open_session(struct daemon *d, const struct request *r, struct error *err);
+/* Ends that of the request: the same, of a cookie that is over. ERR_INVALID: it has none. */
+char *auth_end_session(struct daemon *d, const struct request *r, struct error *err);
 
 #endif

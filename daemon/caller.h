@@ -31,7 +31,7 @@ struct caller {
     char id[CALLER_ID_SIZE]; /* of the token, TOKEN_ROOT, or "uid:N"; "": nobody */
     enum scope scope;
     char project[REF_NAME_SIZE]; /* nothing of others exists for it (reach.h); "": it sees all */
-    bool session;                /* a browser's, that was given for the token */
+    int64_t session;             /* the row of a browser's, that was given for the token; 0: none */
     bool local;                  /* a user of this machine, by the UNIX socket, without a token */
     char secret[SHA256_HEX];     /* which of the token's secrets was shown */
     int64_t expires_ms;

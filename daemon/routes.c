@@ -92,6 +92,7 @@ const struct route routes[] = {
     {"POST", "/api/v1/nodes/{name}:resume", ACCESS_OPERATE, REACH_ALL, api_node_resume, 200},
     {"GET", "/api/v1/version", ACCESS_READ, REACH_SHARED, api_version, 0},
     {"POST", "/api/v1/session", ACCESS_TOKEN, REACH_SHARED, api_session, 204},
+    {"DELETE", "/api/v1/session", ACCESS_READ, REACH_SHARED, api_session_end, 204},
     {"GET", "/api/v1/tokens", ACCESS_ADMIN, REACH_ALL, api_token_list, 0},
     {"POST", "/api/v1/tokens", ACCESS_ADMIN, REACH_ALL, api_token_create, 201},
     {"GET", "/api/v1/tokens/{id}", ACCESS_ADMIN, REACH_ALL, api_token_get, 0},

@@ -232,6 +232,22 @@ bool token_check(struct daemon *d, const char *text, struct caller *who, struct 
     return true;
 }
 
+/* Rows may be used again: what it was given for is asked, too. */
+static bool session_is_open(struct daemon *d, const struct caller *who)
+{
+    struct db_stmt *q =
+        db_prepare(store_state(d->store), "SELECT 1 FROM session WHERE rowid=? AND secret=?", NULL);
+    bool is;
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, who->session);
+    db_bind_text(q, 2, who->secret);
+    is = db_step(q, NULL) == DB_ROW;
+    db_reset(q);
+    return is;
+}
+
 /* Asked of each stream with each event: the state is read only after a change. */
 bool token_holds(struct daemon *d, struct caller *who)
 {
@@ -241,7 +257,7 @@ bool token_holds(struct daemon *d, struct caller *who)
     if (!t || who->local)
         return true;
     if (who->seen != t->changes) {
-        if (!look_up(d, who, now, NULL))
+        if (!look_up(d, who, now, NULL) || (who->session && !session_is_open(d, who)))
             return false;
         who->seen = t->changes;
         who->expires_ms = expires < who->expires_ms ? expires : who->expires_ms;
@@ -303,11 +319,11 @@ bool session_check(struct daemon *d, const char *sha256, struct caller *who)
 {
     struct db_stmt *q =
         db_prepare(store_state(d->store),
-                   "SELECT token, secret, expires_ms FROM session WHERE sha256=?", NULL);
+                   "SELECT token, secret, expires_ms, rowid FROM session WHERE sha256=?", NULL);
     int64_t now = clock_wall_ms(), expires = 0;
     bool ok;
 
-    *who = (struct caller){.session = true};
+    *who = (struct caller){.scope = SCOPE_NONE};
     if (!q)
         return false;
     db_bind_text(q, 1, sha256);
@@ -315,6 +331,7 @@ bool session_check(struct daemon *d, const char *sha256, struct caller *who)
         snprintf(who->id, sizeof(who->id), "%s", db_text(q, 0));
         snprintf(who->secret, sizeof(who->secret), "%s", db_text(q, 1));
         expires = db_int(q, 2);
+        who->session = db_int(q, 3);
     }
     db_reset(q);
     ok = expires > now && look_up(d, who, now, NULL);
@@ -323,6 +340,19 @@ bool session_check(struct daemon *d, const char *sha256, struct caller *who)
     else if (expires < who->expires_ms)
         who->expires_ms = expires;
     return ok;
+}
+
+bool session_end(struct daemon *d, const struct caller *who, struct error *err)
+{
+    struct db_stmt *q = db_prepare(store_state(d->store), "DELETE FROM session WHERE rowid=?", err);
+
+    if (!q)
+        return false;
+    db_bind_int(q, 1, who->session);
+    if (!db_run(q, err))
+        return false;
+    note_change(d);
+    return true;
 }
 
 /* -- The table --------------------------------------------------------------------------------- */

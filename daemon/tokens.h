@@ -54,5 +54,7 @@ struct json *token_json(const struct token *t, int64_t now_ms);
 bool session_add(struct daemon *d, const char *sha256, const struct caller *who, int64_t expires_ms,
                  struct error *err);
 bool session_check(struct daemon *d, const char *sha256, struct caller *who);
+/* That of the caller, and what was opened with it. */
+bool session_end(struct daemon *d, const struct caller *who, struct error *err);
 
 #endif

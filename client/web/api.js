@@ -56,6 +56,10 @@ export async function openSession(token) {
   await request("/session", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
 }
 
+export async function endSession() {
+  await request("/session", { method: "DELETE", headers: { "X-Distilld-Request": "dashboard" } });
+}
+
 /* Whether the daemon knows this browser no longer. */
 export function isRefused(error) {
   return error.status === 401 || error.status === 403;

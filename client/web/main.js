@@ -1,5 +1,5 @@
 /* The page: session, stream, routes. */
-import { getJson, isRefused, openSession } from "./api.js";
+import { endSession, getJson, isRefused, openSession } from "./api.js";
 import { haveCharts, loadCharts } from "./chart.js";
 import { setText } from "./dom.js";
 import { JobPage } from "./job.js";
@@ -21,6 +21,7 @@ const RETRY_MS = 2000;
 const store = new Store();
 const view = document.getElementById("view");
 const badge = document.getElementById("badge");
+const signOut = document.getElementById("signout");
 let stream = null, page = null;
 
 function present(next) {
@@ -63,6 +64,7 @@ function showStatus(status, text) {
 function signIn(why) {
   stream?.close();
   stream = null;
+  signOut.hidden = true;
   showStatus("stale", "no session");
   present(new SignInPage(start, why));
 }
@@ -78,6 +80,7 @@ function openStream() {
     status: showStatus,
     refused: () => signIn(),
   });
+  signOut.hidden = false;
 }
 
 /* With a session, or to find out whether there is one. */
@@ -126,6 +129,17 @@ function go() {
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   view.focus();
+});
+signOut.addEventListener("click", async () => {
+  try {
+    await endSession();
+    signIn("You have signed out.");
+  } catch (error) {
+    if (isRefused(error))
+      signIn();
+    else
+      showStatus("stale", error.message);
+  }
 });
 addEventListener("hashchange", go);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page?.restyle?.());

@@ -46,6 +46,31 @@ http POST "/api/v1/jobs/$id:cancel" "Cookie: $cookie" 'X-Distilld-Request: 1'
 expect 202 "a write from our page"
 wait_state "$id" cancelled
 
+# It can be ended, by our own pages; what it has opened ends with it, and the token's other sessions go on.
+stream_ended() {
+    ! kill -0 $stream 2>/dev/null
+}
+api POST /api/v1/session
+header set-cookie
+left=${value%%;*}
+curl -sSN --max-time $((60 * PATIENCE)) -o "$tmp/events" -H @- "$url/api/v1/events" <<<"Cookie: $left" &
+stream=$!
+within 5 grep -qs '^event: snapshot' "$tmp/events" || fail "no stream for a session"
+http DELETE /api/v1/session "Cookie: $left"
+problem 403 forbidden "the end of a session without our header"
+api DELETE /api/v1/session
+problem 422 invalid "the end of no session"
+[[ $text == *'expected the cookie of a session'* ]] || fail "the end of no session: $text"
+http DELETE /api/v1/session "Cookie: $left" 'X-Distilld-Request: 1'
+expect 204 "the end of a session"
+header set-cookie
+[[ "$value;" == "${left%%=*}=; "*"; Max-Age=0; HttpOnly;"* ]] || fail "the cookie stays: $value"
+within 5 stream_ended || fail "the stream of a session that has ended goes on"
+http GET /api/v1/jobs "Cookie: $left"
+problem 401 unauthorized "a session that has ended"
+http GET /api/v1/jobs "Cookie: $cookie"
+expect 200 "another session of the same token"
+
 # -- Tokens by name, scope and end --
 made() { # NAME [OPTION]...: its id in $made; its secret in the file NAME
     ctl --json token create "$@" >"$tmp/made" || fail "token create $*"
@@ -121,10 +146,6 @@ stream=$!
 within 5 grep -qs '^event: snapshot' "$tmp/events" || fail "no stream for a reader"
 ctl token revoke "$reader" || fail "token revoke"
 ctl token revoke "$reader" || fail "revoking twice"
-stream_ended() {
-    ! kill -0 $stream 2>/dev/null
-}
-began=$SECONDS
 within 5 stream_ended || fail "the stream of a revoked token goes on"
 http GET /api/v1/jobs "Cookie: $theirs"
 problem 401 unauthorized "the session of a revoked token"
