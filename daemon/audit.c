@@ -29,25 +29,29 @@ struct audit {
 
 /* -- Rows -------------------------------------------------------------------------------------- */
 
-static struct json *make_row(struct daemon *d, const struct request *r, int64_t seq, int status)
+/* Whose change it is; request NULL: the daemon's own. */
+struct entry {
+    const struct request *request;
+    const char *caller, *address, *method, *path, *subject;
+    int status;
+};
+
+static struct json *make_row(const struct entry *e, int64_t seq)
 {
-    char when[CLOCK_TEXT], peer[HTTP_PEER_SIZE];
-    char *path = str_fmt("%.*s", PATH_MAX_BYTES, r->path);
-    char *caller = str_fmt("%s%s", r->caller.id, r->caller.session ? ":session" : "");
+    const char *trace = e->request ? e->request->trace : "";
+    char when[CLOCK_TEXT];
     struct json *row = js_new_object();
 
     js_set(row, "seq", js_new_int(seq));
     js_set(row, "at", js_new_string(clock_text(clock_wall_ms(), when)));
-    js_set(row, "caller", js_new_string(caller));
-    js_set(row, "address", js_new_string(http_peer(r, peer)));
-    js_set(row, "method", js_new_string(r->method));
-    js_set(row, "path", js_new_string(path));
-    js_set(row, "status", js_new_int(status));
-    js_set(row, "request", js_new_string(r->id));
-    js_set(row, "subject", js_new_string(d->audit->subject));
-    js_set(row, "trace", r->trace[0] ? js_new_string(r->trace) : js_new_null());
-    free(caller);
-    free(path);
+    js_set(row, "caller", js_new_string(e->caller));
+    js_set(row, "address", js_new_string(e->address));
+    js_set(row, "method", js_new_string(e->method));
+    js_set(row, "path", js_new_string(e->path));
+    js_set(row, "status", js_new_int(e->status));
+    js_set(row, "request", js_new_string(e->request ? e->request->id : ""));
+    js_set(row, "subject", js_new_string(e->subject));
+    js_set(row, "trace", trace[0] ? js_new_string(trace) : js_new_null());
     return row;
 }
 
@@ -72,7 +76,7 @@ static bool insert(struct daemon *d, const struct json *row, const char *hash, s
     return db_run(q, err);
 }
 
-static bool append(struct daemon *d, struct request *r, int status, struct error *err)
+static bool append_entry(struct daemon *d, const struct entry *e, struct error *err)
 {
     struct audit_head head;
     char hash[SHA256_HEX];
@@ -81,11 +85,33 @@ static bool append(struct daemon *d, struct request *r, int status, struct error
 
     if (!audit_last(d, &head, err))
         return false;
-    row = make_row(d, r, head.seq + 1, status);
+    row = make_row(e, head.seq + 1);
     audit_hash(head.hash, row, hash);
     ok = insert(d, row, hash, err);
     js_free(row);
     return ok || err_wrap(err, "the audit log");
+}
+
+static bool append(struct daemon *d, struct request *r, int status, struct error *err)
+{
+    char peer[HTTP_PEER_SIZE];
+    char *path = str_fmt("%.*s", PATH_MAX_BYTES, r->path);
+    char *caller = str_fmt("%s%s", r->caller.id, r->caller.session ? ":session" : "");
+    const struct entry e = {r,     caller, http_peer(r, peer), r->method, path, d->audit->subject,
+                            status};
+    bool ok = append_entry(d, &e, err);
+
+    free(caller);
+    free(path);
+    return ok;
+}
+
+bool audit_own(struct daemon *d, const char *method, const char *path, int status,
+               const char *subject, struct error *err)
+{
+    const struct entry e = {NULL, "distilld", "", method, path, subject, status};
+
+    return append_entry(d, &e, err);
 }
 
 bool audit_last(struct daemon *d, struct audit_head *out, struct error *err)

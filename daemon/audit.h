@@ -25,6 +25,10 @@ bool audit_note(struct daemon *d, struct request *r, const char *subject, struct
 /* A change that was refused to somebody who is known. */
 void audit_refusal(struct daemon *d, struct request *r, int status);
 
+/* What the daemon has tried by itself: caller "distilld", no address. Within a transaction. */
+bool audit_own(struct daemon *d, const char *method, const char *path, int status,
+               const char *subject, struct error *err);
+
 struct audit_head {
     int64_t seq; /* 0: there is none yet */
     char hash[SHA256_HEX];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/audit.h"
 #include "daemon/netblock.h"
 #include "daemon/post.h"
 #include "daemon/webhooks.h"
@@ -17,7 +18,10 @@ enum {
     AT_ONCE = 16,
     KEPT_MS = 7 * 24 * 3600 * 1000,
     REST_MS = 1000, /* when the state cannot be written: what was sent would go out again at once */
-    GONE = 410
+    FORBIDDEN = 403,
+    GONE = 410,
+    BUSY = 429,
+    AWAY = 503
 };
 
 /* A message under way. */
@@ -67,10 +71,10 @@ static bool disable(struct daemon *d, const char *id, struct error *err)
     return ok;
 }
 
-static void judge(struct delivery *m, int status, const char *message)
+static void judge(struct delivery *m, int status, int64_t wait_s, const char *message)
 {
     int64_t now = clock_wall_ms();
-    bool well = status >= 200 && status < 300;
+    bool well = status >= 200 && status < 300, later = status == BUSY || status == AWAY;
     uint64_t seed;
 
     secret_bytes(&seed, sizeof(seed));
@@ -81,18 +85,35 @@ static void judge(struct delivery *m, int status, const char *message)
                : status == GONE || m->tries >= WEBHOOK_TRIES ? "dead"
                                                              : "pending";
     m->done_ms = strcmp(m->state, "pending") == 0 ? 0 : now;
-    m->next_ms = now + delivery_delay_ms(m->tries, seed);
+    m->next_ms = now + delivery_delay_ms(m->tries, later ? wait_s : 0, seed);
 }
 
-static void on_done(int status, const struct error *why, void *arg)
+/* An attempt at reaching what is out of bounds, once for each message. */
+static bool note_blocked(struct daemon *d, const struct errand *e, const struct error *why,
+                         struct error *err)
+{
+    char *path = str_fmt("/api/v1/webhooks/%s", e->webhook), *what;
+    bool ok;
+
+    what = str_fmt("%.*s", (int)strcspn(why->msg, ";"), why->msg);
+    ok = audit_own(d, "POST", path, FORBIDDEN, what, err);
+    free(what);
+    free(path);
+    return ok;
+}
+
+static void on_done(int status, int64_t wait_s, const struct error *why, void *arg)
 {
     struct errand *e = arg;
     struct daemon *d = e->d;
     struct error err;
+    bool blocked;
 
-    judge(&e->m, status, why->msg);
+    judge(&e->m, status, wait_s, why->msg);
+    blocked = status == 0 && why->code == ERR_FORBIDDEN && e->m.tries == 1;
     /* What cannot be stored is delivered again. */
     if (!store_begin(d->store, &err) || !delivery_update(d->store, &e->m, &err) ||
+        (blocked && !note_blocked(d, e, why, &err)) ||
         (status == GONE && !disable(d, e->webhook, &err)) || !store_commit(d->store, &err)) {
         store_rollback(d->store);
         log_error("a delivery is not recorded webhook=%s error=\"%s\"", e->webhook, err.msg);
@@ -137,7 +158,7 @@ static void send_signed(struct daemon *d, const struct webhook *w, const struct 
     struct error err;
 
     if (!post_send(d->courier->posts, &post, on_done, e, &err))
-        on_done(0, &err, e);
+        on_done(0, 0, &err, e);
     for (size_t i = 0; i < ARRAY_LEN(headers); i++)
         free(headers[i]);
     free(id);

@@ -146,8 +146,10 @@ static void free_transfer(struct transfer *r)
 static void finish(struct transfer *r, CURLcode code)
 {
     struct error err = {0};
+    curl_off_t wait_s = 0;
     long status = 0;
 
+    r->posts->curl->easy_getinfo(r->easy, CURLINFO_RETRY_AFTER, &wait_s);
     r->posts->curl->easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
         status = 0;
@@ -158,7 +160,7 @@ static void finish(struct transfer *r, CURLcode code)
     } else {
         snprintf(err.msg, sizeof(err.msg), "%s", buf_text(&r->answer));
     }
-    r->done((int)status, &err, r->arg);
+    r->done((int)status, wait_s, &err, r->arg);
     free_transfer(r);
 }
 

@@ -25,8 +25,9 @@ struct post {
     const char *body; /* JSON */
 };
 
-/* status 0: there was no answer, and err says why. Else err.msg is how the answer's body begins. */
-typedef void (*post_done)(int status, const struct error *err, void *arg);
+/* status 0: there was no answer, and err says why; ERR_FORBIDDEN is the guard's. Else err.msg is how the answer's body
+ * begins. wait_s: Retry-After; 0: there was none. */
+typedef void (*post_done)(int status, int64_t wait_s, const struct error *err, void *arg);
 
 /* What `post` points to is copied. `done` is called once, later, unless posts_free comes first. False: it cannot be sent,
  * and will not be called. */

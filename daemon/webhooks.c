@@ -472,12 +472,14 @@ struct json *delivery_json(const struct delivery *m)
     return j;
 }
 
-int64_t delivery_delay_ms(int64_t tries, uint64_t seed)
+int64_t delivery_delay_ms(int64_t tries, int64_t wait_s, uint64_t seed)
 {
+    const int64_t asked = wait_s < DELAY_MAX_MS / 1000 ? wait_s * 1000 : DELAY_MAX_MS;
     int64_t delay = DELAY_MS;
 
     for (int64_t i = 1; i < tries && delay < DELAY_MAX_MS; i++)
         delay *= 2;
     delay = delay < DELAY_MAX_MS ? delay : DELAY_MAX_MS;
-    return (int64_t)((double)delay * (0.8 + 0.4 * rng_uniform(seed, (uint64_t)tries)));
+    delay = (int64_t)((double)delay * (0.8 + 0.4 * rng_uniform(seed, (uint64_t)tries)));
+    return delay > asked ? delay : asked;
 }

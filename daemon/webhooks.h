@@ -83,7 +83,7 @@ bool deliveries_forget(struct store *s, int64_t before_ms, struct error *err);
 struct json *delivery_json(const struct delivery *m);
 
 /* How long after the try of that number, counted from 1, the next one follows: a second, doubled up to an hour,
- * and a fifth of it more or less, by the seed. */
-int64_t delivery_delay_ms(int64_t tries, uint64_t seed);
+ * and a fifth of it more or less, by the seed; no sooner than the receiver has asked for (wait_s), up to an hour. */
+int64_t delivery_delay_ms(int64_t tries, int64_t wait_s, uint64_t seed);
 
 #endif

@@ -31,6 +31,8 @@ const server = createServer((request, response) => {
       return void request.socket.destroy();
     if (status === 302)
       response.setHeader("Location", `http://127.0.0.1:${server.address().port}/elsewhere`);
+    if (status === 429)
+      response.setHeader("Retry-After", "1000");
     response.writeHead(status).end(status < 300 ? "" : "not now");
   });
 });

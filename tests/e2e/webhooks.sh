@@ -36,6 +36,9 @@ refused() {
 }
 within 20 refused || fail "it is not refused: $(hooks deliveries "$hook")"
 got 1 && fail "a message reached this host"
+[ "$(get '/api/v1/audit?page_size=100' '[.items[] | select(.caller == "distilld") | "\(.path) \(.status) \(.subject)"] | join(",")')" = \
+    "/api/v1/webhooks/$hook 403 127.0.0.1 is not a public address" ] || fail "what was blocked is not audited, once: $(ctl audit --json 2>&1 | head -c 600)"
+ctl audit --verify >"$tmp/said" || fail "the audit log: $(cat "$tmp/said")"
 hooks show "$hook" | grep -q whsec_ && fail "the secret is shown again"
 grep -q "$(cut -c7-20 "$inbox/secret")" "$tmp/daemon.log" && fail "the secret is in the log"
 
@@ -87,6 +90,16 @@ within 20 gone || fail "410 does not disable: $(hooks show "$second")"
 [ "$(hooks deliveries "$second" --json | jq -r '.items[-1] | "\(.state) \(.status)"')" = "dead 410" ] || fail "$(hooks deliveries "$second")"
 hooks redeliver "$second" 999999 2>"$tmp/err" && fail "there is no such delivery"
 grep -q "no delivery 999999" "$tmp/err" || fail "$(cat "$tmp/err")"
+# Whoever asks for a pause gets it.
+echo 429 >"$inbox/answer"
+hooks add "$to" >"$tmp/added" || fail "adding: $(cat "$tmp/added")"
+third=$(sed -n 's/^id: *//p' "$tmp/added")
+hooks test "$third" || fail "a test"
+paused() {
+    hooks deliveries "$third" --json | jq -e '.items[0] | .status == 429 and (.next_at | sub("\\.[0-9]+Z"; "Z") | fromdate) > now + 500' >/dev/null
+}
+within 20 paused || fail "Retry-After is not heeded: $(hooks deliveries "$third" --json)"
+hooks rm "$third" || fail "removing"
 hooks rm "$second" && hooks rm "$hook" || fail "removing"
 [ "$(hooks --json | jq '.items | length')" = 0 ] || fail "$(hooks)"
 

@@ -138,13 +138,21 @@ START_TEST(pauses_grow_to_an_hour_and_last_a_day)
 
     for (int64_t t = 1; t < WEBHOOK_TRIES; t++) {
         int64_t most = t <= 12 ? 1000 << (t - 1) : 3600 * 1000;
-        int64_t delay = delivery_delay_ms(t, 7);
+        int64_t delay = delivery_delay_ms(t, 0, 7);
 
         ck_assert_msg(delay >= most * 8 / 10 - 1 && delay <= most * 12 / 10, "try %lld: %lld",
                       (long long)t, (long long)delay);
         all += delay;
     }
     ck_assert(all > 20 * 3600 * 1000LL && all < 28 * 3600 * 1000LL);
+}
+END_TEST
+
+START_TEST(a_receiver_may_ask_for_a_pause_up_to_an_hour)
+{
+    ck_assert_int_eq(delivery_delay_ms(1, 60, 7), 60 * 1000);
+    ck_assert_int_eq(delivery_delay_ms(1, INT64_MAX, 7), 3600 * 1000);
+    ck_assert_int_eq(delivery_delay_ms(8, 1, 7), delivery_delay_ms(8, 0, 7));
 }
 END_TEST
 
@@ -274,5 +282,5 @@ END_TEST
 
 UNIT_MAIN(only_public_addresses_are_reached, blocks_are_read_or_refused,
           signatures_are_those_of_the_rfcs, pauses_grow_to_an_hour_and_last_a_day,
-          the_outbox_has_what_was_asked_for_in_order,
+          a_receiver_may_ask_for_a_pause_up_to_an_hour, the_outbox_has_what_was_asked_for_in_order,
           what_cannot_be_recorded_is_not_sent_again_at_once)
