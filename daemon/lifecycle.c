@@ -586,17 +586,47 @@ bool lifecycle_edit(struct daemon *d, const char *id, const struct job_edit *e, 
     return ok;
 }
 
+struct load {
+    struct daemon *daemon;
+    VEC(struct job *) damaged; /* set aside: they are final */
+};
+
 static void load_one(struct job *take_job, void *arg)
 {
-    if (job_is_final(take_job->state)) /* set aside: damaged */
-        job_destroy(take_job);
+    struct load *l = arg;
+
+    if (job_is_final(take_job->state))
+        vec_push(&l->damaged, take_job);
     else
-        daemon_add_active(arg, take_job);
+        daemon_add_active(l->daemon, take_job);
+}
+
+/* Filters, counts and quotas ask the rows: they are to have the state that is shown. The reason that is stored is read only
+ * once somebody has mended the row; then it can be run again. */
+static bool store_damaged(struct load *l, struct error *err)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < l->damaged.n; i++) {
+        struct job *j = l->damaged.at[i];
+        struct reason aside;
+
+        reason_set(&aside, "set_aside", "%s", "its row in state.db was damaged");
+        job_explain(j, &aside);
+        j->finished_ms = j->finished_ms ? j->finished_ms : clock_wall_ms();
+        ok = ok && store_job_update(l->daemon->store, j, err);
+        job_destroy(j);
+    }
+    vec_free(&l->damaged);
+    return ok;
 }
 
 bool lifecycle_load(struct daemon *d, struct error *err)
 {
-    if (!projects_load(d, err) || !store_jobs_active(d->store, load_one, d, err))
+    struct load load = {.daemon = d};
+    bool ok = projects_load(d, err) && store_jobs_active(d->store, load_one, &load, err);
+
+    if (!store_damaged(&load, ok ? err : NULL) || !ok)
         return false;
     for (size_t i = 0; i < d->active.n; i++)
         if (!needs_look(d, d->active.at[i]->job, err))

@@ -61,6 +61,8 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     expect 200 "the list with $damage"
     [ "$(body '[.items[] | "\(.id) \(.state)"] | sort | join(",")')" = "$first failed,$second queued" ] ||
         fail "with $damage: $(body '.items[] | "\(.id) \(.state) \(.reason)"')"
+    [ "$(get '/api/v1/jobs?state=queued' '[.items[].id] | join(",")')" = "$second" ] || fail "queued with $damage: $text"
+    [ "$(get /api/v1/projects/default .waiting)" = 1 ] || fail "waiting with $damage: $text"
     [ "$(get '/api/v1/jobs?project=default' '.items | length')" = 2 ] || fail "with $damage: its project has $text"
     grep -q "a damaged row is set aside job=$first" "$tmp/daemon.log" || fail "no word about $damage"
     api GET "/api/v1/jobs/$first"
