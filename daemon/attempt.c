@@ -96,6 +96,7 @@ bool attempt_write_exit(const char *dir, const struct attempt_exit *e, struct er
     js_set(j, "message", js_new_string(e->message));
     js_set(j, "ended_at", js_new_string(clock_text(clock_wall_ms(), now)));
     js_set(j, "ended_ms", js_new_int(clock_wall_ms()));
+    js_set(j, "ended_boot_ms", js_new_int((int64_t)(1e3 * clock_boot_s())));
     return write_record(dir, "exit.json", j, err);
 }
 
@@ -112,6 +113,7 @@ bool attempt_read_exit(const char *dir, struct attempt_exit *e, struct error *er
         .lost = js_bool(js_get(j, "lost"), false),
         .class = failure_parse(js_string(js_get(j, "class"), "")),
         .ended_ms = js_int(js_get(j, "ended_ms"), 0),
+        .ended_boot_ms = js_int(js_get(j, "ended_boot_ms"), 0),
     };
     snprintf(e->message, sizeof(e->message), "%s", js_string(js_get(j, "message"), ""));
     js_free(j);

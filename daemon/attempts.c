@@ -42,17 +42,42 @@ bool attempts_running(const struct active *a)
 
 /* -- Time -------------------------------------------------------------------------------------- */
 
-/* By the monotonic clock; that of an attempt which an earlier run of the daemon began, from when it did. */
+static bool was_before_reboot(const struct attempt_owner *owner)
+{
+    char boot[HOST_BOOT_SIZE];
+
+    host_boot_id(boot);
+    return owner->shim.pid && strcmp(owner->shim.boot_id, boot) != 0;
+}
+
+/* How long ago an earlier run of the daemon began it. The wall clock may have been set since, and is asked only where the
+ * boot of the attempt is over. One that has no record yet has only begun. */
+static int64_t age_ms(const struct daemon *d, const struct job *j)
+{
+    char *dir = daemon_attempt_path(d, j);
+    struct attempt_owner owner;
+    struct error err;
+    const bool known = attempt_read_owner(dir, &owner, &err);
+    int64_t began = known && !was_before_reboot(&owner) ? process_started_ms(&owner.shim) : 0;
+    int64_t now = (int64_t)(1e3 * clock_boot_s());
+
+    free(dir);
+    if (!known && err.code == ERR_NOT_FOUND)
+        return 0;
+    if (!began) {
+        began = store_attempt_started_ms(d->store, j->id, j->attempt);
+        now = clock_wall_ms();
+    }
+    return began && now > began ? now - began : 0;
+}
+
+/* By the monotonic clock. */
 int64_t attempts_lasted_ms(const struct daemon *d, struct active *a)
 {
     const int64_t now = clock_mono_ns();
 
-    if (!a->since_ns) {
-        int64_t began = store_attempt_started_ms(d->store, a->job->id, a->job->attempt);
-        int64_t ms = began ? clock_wall_ms() - began : 0;
-
-        a->since_ns = now - (ms > 0 ? ms : 0) * 1000000;
-    }
+    if (!a->since_ns)
+        a->since_ns = now - age_ms(d, a->job) * 1000000;
     return (now - a->since_ns) / 1000000;
 }
 
@@ -83,13 +108,32 @@ static int64_t wrote_ms(const struct daemon *d, const struct job *j)
     return last;
 }
 
+/* As its records say, whose times are of one boot; negative: they do not. */
+static int64_t recorded_ms(const struct daemon *d, const struct job *j,
+                           const struct attempt_exit *e)
+{
+    char *dir = daemon_attempt_path(d, j);
+    struct attempt_owner owner;
+    int64_t began = !e->lost && e->ended_boot_ms && attempt_read_owner(dir, &owner, NULL)
+                        ? process_started_ms(&owner.shim)
+                        : 0;
+
+    free(dir);
+    return began ? e->ended_boot_ms - began : -1;
+}
+
 /* The same of an attempt that is over. While no daemon looked (or no machine ran) it may have ended long ago: as
  * its record says, or, if nobody saw that, when it last wrote something. */
 static int64_t had_lasted_ms(const struct daemon *d, struct active *a, const struct attempt_exit *e)
 {
-    int64_t lasted = attempts_lasted_ms(d, a), ended = e->lost ? wrote_ms(d, a->job) : e->ended_ms;
-    int64_t began;
+    int64_t lasted = attempts_lasted_ms(d, a), recorded, ended, began;
 
+    if (!a->inherited)
+        return lasted;
+    recorded = recorded_ms(d, a->job, e);
+    if (recorded >= 0)
+        return recorded;
+    ended = e->lost ? wrote_ms(d, a->job) : e->ended_ms;
     if (!ended || ended >= d->started_ms)
         return lasted;
     began = store_attempt_started_ms(d->store, a->job->id, a->job->attempt);
@@ -102,14 +146,6 @@ static bool is_over_time(const struct daemon *d, struct active *a)
 }
 
 /* -- The end ----------------------------------------------------------------------------------- */
-
-static bool was_before_reboot(const struct attempt_owner *owner)
-{
-    char boot[HOST_BOOT_SIZE];
-
-    host_boot_id(boot);
-    return owner->shim.pid && strcmp(owner->shim.boot_id, boot) != 0;
-}
 
 /* Ends what is left of an attempt, and describes that as its end. False: not all of it is gone yet.
  * Processes of before a reboot are, whatever may look like them now. */
@@ -320,6 +356,7 @@ void attempts_launch(struct daemon *d, struct active *a)
 
     a->log_bytes = 0;
     a->since_ns = clock_mono_ns();
+    a->inherited = false;
     a->child = launch_start(d, a->job, on_ended, &err);
     if (a->child)
         return;
@@ -464,8 +501,10 @@ static void meet_shim(struct daemon *d, const struct job *j)
 void attempts_watch(struct daemon *d)
 {
     for (size_t i = 0; i < d->active.n; i++)
-        if (attempts_running(d->active.at[i]))
+        if (attempts_running(d->active.at[i])) {
+            d->active.at[i]->inherited = true;
             meet_shim(d, d->active.at[i]->job);
+        }
     d->tick.data = d;
     uv_timer_start(&d->tick, on_tick, SOON_MS, TICK_MS);
 }

@@ -30,6 +30,7 @@ struct active {
     int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;  /* of rank 0's log, when it was last announced */
     bool all_redone;    /* of a sweep: what earlier attempts left undone is in the queue again */
+    bool inherited;     /* an earlier run of the daemon began its attempt */
     bool busy;          /* it is in d->busy */
 };
 

@@ -37,6 +37,13 @@ out:
     return ok;
 }
 
+int64_t process_started_ms(const struct process *p)
+{
+    const double s = (double)p->start_time / (double)sysconf(_SC_CLK_TCK);
+
+    return s < 1e12 ? (int64_t)(1e3 * s) : 0;
+}
+
 bool process_identify(pid_t pid, struct process *out)
 {
     *out = (struct process){.pid = pid};

@@ -19,6 +19,9 @@ struct process {
     char boot_id[HOST_BOOT_SIZE];
 };
 
+/* Milliseconds from the boot to its start, by the clock that clock_boot_s reads and nobody sets; 0: not known. */
+int64_t process_started_ms(const struct process *p);
+
 /* False when there is no such process. */
 bool process_identify(pid_t pid, struct process *out);
 /* Sends the signal if p is still that process; false when it is gone. */

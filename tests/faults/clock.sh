@@ -1,6 +1,7 @@
 #!/bin/bash
-# The host's clock jumps a day ahead, and then two back, under a daemon with a running job: nothing is over time
-# that ran for seconds, identifiers and events keep their order, tokens and retried requests stay valid.
+# The host's clock jumps a day ahead, and then two back, under a daemon with a running job and while none is there: nothing
+# is over time that ran for seconds, or charged for more; identifiers and events keep their order, tokens and retried
+# requests stay valid.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 faketime=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
@@ -9,9 +10,13 @@ faketime=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
 echo +0 >"$tmp/time"
 under=(env "LD_PRELOAD=$faketime" "FAKETIME_TIMESTAMP_FILE=$tmp/time" FAKETIME_NO_CACHE=1 DONT_FAKE_MONOTONIC=1)
 
+set_clock() { # +SECONDS or -SECONDS, from the real time
+    echo "$1" >"$tmp/time.new" && mv "$tmp/time.new" "$tmp/time"
+}
+
 jump() { # +SECONDS or -SECONDS, from the real time
     local off
-    echo "$1" >"$tmp/time.new" && mv "$tmp/time.new" "$tmp/time"
+    set_clock "$1"
     api GET /healthz
     header date
     off=$(($(date -d "$value" +%s) - $(date +%s) - $1))
@@ -63,19 +68,26 @@ done
 [ "$(get /api/v1/jobs '[.items[].id] | reverse | join(" ")')" = "${ids[*]}" ] || fail "the list is not in order: $text"
 state_is "$first" running || fail "the first job is $now"
 
-# A daemon that was killed comes back into a day that has been.
-kill_daemon
-start_faked
-state_is "$first" running || fail "the first job is $now after a restart"
-steps_go_on "$first" "after a restart"
-submit '.resources.ranks = 1 | .hold = true'
-[[ $id > ${ids[-1]} ]] || fail "$id is not after ${ids[-1]}"
+# A daemon that was killed comes back into a day that has been, and into one that is to come.
+for seconds in -86400 +86400; do
+    kill_daemon
+    set_clock "$seconds"
+    start_faked
+    jump "$seconds"
+    steps_go_on "$first" "after a restart at $seconds s"
+    state_is "$first" running || fail "the first job is $now after a restart at $seconds s: $text"
+    submit '.resources.ranks = 1 | .hold = true'
+    [[ $id > ${ids[-1]} ]] || fail "$id is not after ${ids[-1]}"
+    ids+=("$id")
+done
 jump +0
-for i in "${ids[@]}" "$id"; do
+for i in "${ids[@]}"; do
     verb "$i" cancel
 done
 wait_state "$first" cancelled
 [ "$(get "/api/v1/jobs/$first" .attempt)" = 1 ] || fail "the job was started again: $text"
+used=$(get /api/v1/projects/default '.used_slot_s < 7200')
+[ "$used" = true ] || fail "what its project has used: $text"
 kill $listener 2>/dev/null
 frames "$tmp/events" | awk '$1 != 0 { if ($1 <= last) exit 1; last = $1 }' || fail "events are not in order"
 frames "$tmp/events" | grep -q " state " || fail "no events"

@@ -9,6 +9,7 @@
 #include "daemon/attempt.h"
 #include "daemon/lastwords.h"
 #include "daemon/mpirun.h"
+#include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/str.h"
 #include "tests/unit/unit.h"
@@ -203,11 +204,31 @@ START_TEST(records_read_back)
     ck_assert(got.status == 65 && got.signal == 0 && got.stopped && !got.lost);
     ck_assert_int_eq(got.class, FAILURE_HANG);
     ck_assert_str_eq(got.message, e.message);
+    ck_assert(got.ended_boot_ms > 0 && got.ended_boot_ms <= (int64_t)(1e3 * clock_boot_s()));
     ck_assert_ok(attempt_write_owner(unit_dir(), "job_x.3", &o, &err), err);
     ck_assert_ok(attempt_read_owner(unit_dir(), &owner, &err), err);
     ck_assert(owner.shim.pid == o.shim.pid && owner.shim.start_time == o.shim.start_time);
     ck_assert_str_eq(owner.shim.boot_id, o.shim.boot_id);
     ck_assert_str_eq(owner.cgroup, o.cgroup);
+}
+END_TEST
+
+START_TEST(the_age_of_a_process_needs_no_clock_that_is_set)
+{
+    const int64_t before = (int64_t)(1e3 * clock_boot_s());
+    struct process p;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        for (;;)
+            pause();
+    ck_assert(process_identify(pid, &p));
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    /* It is counted in ticks of 10 ms. */
+    ck_assert_int_ge(process_started_ms(&p), before - 10);
+    ck_assert_int_le(process_started_ms(&p), (int64_t)(1e3 * clock_boot_s()));
+    ck_assert_int_eq(process_started_ms(&(struct process){.start_time = UINT64_MAX}), 0);
 }
 END_TEST
 
@@ -266,4 +287,5 @@ END_TEST
 UNIT_MAIN(mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
           last_words_are_the_ranks_own, finds_processes_by_their_attempt,
           signals_only_the_process_that_was_meant, records_read_back,
+          the_age_of_a_process_needs_no_clock_that_is_set,
           records_of_other_releases_are_read_or_refused, the_lock_tells_whether_a_shim_lives)
