@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "daemon/failure.h"
 #include "daemon/ids.h"
@@ -150,6 +151,11 @@ static inline int64_t job_slots(const struct job *j)
 
 /* The code of a job whose row cannot be read. */
 #define REASON_DAMAGED "damaged"
+
+static inline bool job_is_damaged(const struct job *j)
+{
+    return strcmp(j->reason.code, REASON_DAMAGED) == 0;
+}
 
 bool job_kind_known(const char *kind);
 /* Its attempt was asked to stop so that another one goes on, now or later. */

@@ -293,7 +293,7 @@ static bool can_run_again(struct daemon *d, const struct job *j, struct error *e
 {
     char *spec;
 
-    if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
+    if (job_is_damaged(j))
         return err_set(err, ERR_CONFLICT, "%s; it cannot be run again", job_why(j));
     if (!job_fsm_find(j->state, EV_RETRY))
         return err_set(err, ERR_CONFLICT, "job %s succeeded; there is nothing to run again", j->id);
@@ -567,7 +567,7 @@ static bool edit(struct daemon *d, struct job *j, struct json *spec, const struc
 
 static bool may_be_edited(const struct job *j, const struct job_edit *e, struct error *err)
 {
-    if (strcmp(j->reason.code, REASON_DAMAGED) == 0)
+    if (job_is_damaged(j))
         return err_set(err, ERR_CONFLICT, "%s; it cannot be changed", job_why(j));
     return !job_is_final(j->state) || !e->has_priority || e->priority == j->priority ||
            err_set(err, ERR_CONFLICT, "job %s is %s, and has no place in the queue any more", j->id,

@@ -182,7 +182,8 @@ struct job *purge_look(struct daemon *d, const char *id, const struct named *n, 
 
 bool purge_store(struct daemon *d, const struct job *j, const char *cause, struct error *err)
 {
-    struct purged p = {.seq = j->seq, .state = j->state, .at_ms = clock_wall_ms()};
+    struct purged p = {
+        .seq = j->seq, .state = j->state, .damaged = job_is_damaged(j), .at_ms = clock_wall_ms()};
 
     memcpy(p.id, j->id, sizeof(p.id));
     memcpy(p.name, j->name, sizeof(p.name));

@@ -42,7 +42,7 @@ bool store_job_edit(struct store *s, const struct job *j, struct error *err);
 struct job *store_job_get(struct store *s, const char *id, struct error *err);
 /* The spec as it was sent; of a job that nobody sent, or that came before such were kept, the normalised one; free(). */
 bool store_job_written(struct store *s, const char *id, char **out, struct error *err);
-/* The last state also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
+/* The last state also of one that was removed; of a damaged row as it is shown: failed. ERR_NOT_FOUND: there never was such a job. */
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err);
 /* Also of one that was removed. ERR_NOT_FOUND: there never was such a job. */
 bool store_job_project(struct store *s, const char *id, char out[REF_NAME_SIZE], struct error *err);
@@ -81,9 +81,10 @@ struct purged {
     int64_t seq; /* that the job had */
     char id[JOB_ID_SIZE], name[132], cause[64];
     enum job_state state;
+    bool damaged; /* its row was */
     int64_t at_ms;
 };
-/* Within a transaction. ERR_CONFLICT: the job is not over, or not there. */
+/* Within a transaction. ERR_CONFLICT: the job is not over, nor damaged, or not there. */
 bool store_purge(struct store *s, const struct purged *p, struct error *err);
 /* ERR_NOT_FOUND */
 bool store_purged_find(struct store *s, const char *id, struct purged *out, struct error *err);

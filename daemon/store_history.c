@@ -177,10 +177,11 @@ bool store_events(struct store *s, const char *job,
 bool store_first_event_id(struct store *s, uint64_t *out, struct error *err)
 {
     /* Rows count too: when the reservation could not be stored, history may be ahead of it. */
-    struct db_stmt *q = db_prepare(s->state,
-                                   "SELECT max(value, (SELECT coalesce(max(id), 0) + 1 FROM event))"
-                                   " FROM counter WHERE name='event'",
-                                   err);
+    struct db_stmt *q =
+        db_prepare(s->state,
+                   "SELECT max(1, value, (SELECT coalesce(max(id), 0) + 1 FROM event))"
+                   " FROM counter WHERE name='event'",
+                   err);
     enum db_result got = q ? db_step(q, err) : DB_FAILED;
 
     *out = got == DB_ROW ? (uint64_t)db_int(q, 0) : 1;

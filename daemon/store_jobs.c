@@ -193,6 +193,12 @@ static void count_made(struct store *s, struct job *j)
     job_sweep_count(j);
 }
 
+/* What is computed with must not overflow. */
+static bool is_within(int64_t value, int64_t least)
+{
+    return value >= least && value <= INT32_MAX;
+}
+
 /* What no daemon has written; NULL when all is well. Sets the state. */
 static const char *what_is_wrong(struct db_stmt *q, struct job *j)
 {
@@ -202,8 +208,9 @@ static const char *what_is_wrong(struct db_stmt *q, struct job *j)
         return "its kind is none";
     if (!id_valid(j->id))
         return "its id is none";
-    if (j->ranks < 1 || j->threads < 1 || j->attempt < 0)
-        return "its ranks, threads or attempts are out of range";
+    if (!is_within(j->ranks, 1) || !is_within(j->threads, 1) || !is_within(j->attempt, 0) ||
+        !is_within(j->attempt_ranks, 0) || !is_within(j->priority, INT32_MIN))
+        return "its ranks, threads, attempts or priority are out of range";
     return db_int(q, 33) ? NULL : "its spec is no JSON";
 }
 
@@ -326,23 +333,13 @@ bool store_job_written(struct store *s, const char *id, char **out, struct error
 
 bool store_job_state(struct store *s, const char *id, enum job_state *out, struct error *err)
 {
-    struct db_stmt *q = db_prepare(s->state, "SELECT state FROM job WHERE id=?", err);
-    enum job_state state;
+    struct job *j = store_job_get(s, id, err);
     struct purged was;
-    enum db_result got;
 
-    if (!q)
+    if (!j && (err->code != ERR_GONE || !store_purged_find(s, id, &was, err)))
         return false;
-    db_bind_text(q, 1, id);
-    got = db_step(q, err);
-    if (got == DB_ROW)
-        *out = job_state_parse(db_text(q, 0), &state) ? state : JOB_FAILED; /* as it is shown */
-    db_reset(q);
-    if (got != DB_DONE)
-        return got == DB_ROW;
-    if (!store_purged_find(s, id, &was, err))
-        return false;
-    *out = was.state;
+    *out = j ? j->state : was.state;
+    job_destroy(j);
     return true;
 }
 
@@ -430,13 +427,18 @@ enum jobs_among store_jobs_among(const struct job_filter *f)
     return f->kind || f->name || f->label || f->project || f->only ? JOBS_AMONG_ALL : JOBS_AT_HAND;
 }
 
+/* Few specs have the label's value anywhere, which is cheaper to see than what they say; a value that JSON may write in
+ * another way is not looked for. Of damaged ones nothing can be said. */
+#define HAS_LABEL                                                      \
+    "CASE WHEN instr(spec, ?6)=0 AND ?6 NOT GLOB '*[^-A-Za-z0-9_.:]*'" \
+    " THEN 0 WHEN json_valid(spec) THEN EXISTS(SELECT 1 FROM"          \
+    " json_each(spec, '$.labels') WHERE key=?5 AND value=?6) ELSE 0 END"
+
 /* Several texts, because an index serves only plain comparisons; job_over, only beside its own words. */
 #define PAGE_SQL(and)                                                                             \
     "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and                     \
         " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
-        " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR"                                        \
-        " EXISTS(SELECT 1 FROM json_each(CASE WHEN json_valid(spec) THEN spec ELSE '{}' END,"     \
-        " '$.labels') WHERE key=?5 AND value=?6))"                                                \
+        " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR " HAS_LABEL ")"                         \
         " ORDER BY seq DESC LIMIT ?2"
 #define OF_PROJECT "seq < ?1 AND sweep IS ?8 AND project=?11 AND "
 #define IS_OVER    "state IN ('succeeded','failed','cancelled')"

@@ -49,11 +49,13 @@ static bool keep_event_ids(struct store *s, struct error *err)
 
 bool store_purge(struct store *s, const struct purged *p, struct error *err)
 {
-    static const char *const sqls[] = {
+    const char *const sqls[] = {
         "DELETE FROM attempt WHERE job=?",
         "DELETE FROM event WHERE job=?",
         "DELETE FROM job_use WHERE job=?",
-        "DELETE FROM job WHERE id=? AND state IN ('succeeded','failed','cancelled')",
+        /* What a damaged row says of its state counts for nothing. */
+        p->damaged ? "DELETE FROM job WHERE id=?"
+                   : "DELETE FROM job WHERE id=? AND state IN ('succeeded','failed','cancelled')",
     };
 
     if (!keep_event_ids(s, err) || !leave_row(s, p, err))

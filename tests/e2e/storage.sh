@@ -69,6 +69,27 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     [[ $text == *'"damaged"'*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"
     api POST "/api/v1/jobs/$first:retry"
     problem 409 conflict "running a damaged job again"
+    # One that names it: it starts when that is over, which it is, also when the daemon starts.
+    submit ".hold = true | .labels = {a: \"b-1\", c: \"\\\"\"} | .depends_on = [{job: \"$first\", when: \"finished\"}]"
+    names=$id
+    submit ".depends_on = [{job: \"$first\", when: \"succeeded\"}]"
+    wait_state "$id" cancelled
+    stop_daemon
+    start_daemon
+    api GET "/api/v1/jobs/$names"
+    [ "$(body '.state + " " + .reason.code')" = "queued held" ] || fail "a job that names one with $damage: $text"
+    for label in a:b-1 c:%22; do
+        api GET "/api/v1/jobs?label=$label"
+        expect 200 "the jobs of a label with $damage"
+        [ "$(body '[.items[].id] | tostring')" = "[\"$names\"]" ] || fail "the jobs of label $label with $damage: $text"
+    done
+    api DELETE "/api/v1/jobs/$first"
+    problem 409 conflict "removing a damaged job that another one names"
+    verb "$names" cancel
+    api DELETE "/api/v1/jobs/$first"
+    expect 202 "removing a damaged job"
+    api GET "/api/v1/jobs/$first"
+    problem 410 gone "a damaged job that was removed"
     stop_daemon
     cp "$tmp/whole.db" "$state/state.db"
 done
