@@ -31,7 +31,9 @@ enum {
     SOON_MS = 50,
     LEASE_MARGIN_S = 1,
     STOP_GRACE_S = 15, /* a step may take that long */
-    RECONNECT_S = 1,   /* a rank 0 that is not connected should be by then */
+    PUT_DOWN_S = 5,    /* until processes that were killed are gone, as a rule far less */
+    PUT_DOWN_STEP_US = 20000,
+    RECONNECT_S = 1, /* a rank 0 that is not connected should be by then */
     RESULT_MAX = 1 << 20
 };
 
@@ -233,6 +235,33 @@ static bool find_end(struct daemon *d, struct active *a, const char *dir, struct
         ok = read_nothing(err, e);
     close(lock);
     return ok;
+}
+
+/* Of an attempt whose shim may be alive: it goes first, and its lock with it. */
+static bool end_now(struct daemon *d, struct active *a, const char *dir, struct error *err)
+{
+    struct attempt_exit e;
+
+    return find_end(d, a, dir, &e, err) ||
+           (err->code == ERR_CONFLICT && end_processes(dir, a->job, &e, err) &&
+            find_end(d, a, dir, &e, err));
+}
+
+void attempts_put_down(struct daemon *d, const struct job *j)
+{
+    const int64_t until = clock_mono_ns() + PUT_DOWN_S * INT64_C(1000000000);
+    struct job here = *j;
+    struct active a = {.job = &here};
+    char *dir = daemon_attempt_path(d, j);
+    struct error err;
+    bool over;
+
+    here.placement = NULL; /* ranks elsewhere end themselves when they miss their shim */
+    while (!(over = end_now(d, &a, dir, &err)) && clock_mono_ns() < until)
+        usleep(PUT_DOWN_STEP_US);
+    if (!over)
+        log_error("an attempt of a damaged job may go on job=%s error=\"%s\"", j->id, err.msg);
+    free(dir);
 }
 
 static struct json *read_result(struct daemon *d, const char *id, struct error *err)

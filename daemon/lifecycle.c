@@ -595,10 +595,14 @@ static void load_one(struct job *take_job, void *arg)
 {
     struct load *l = arg;
 
-    if (job_is_final(take_job->state))
-        vec_push(&l->damaged, take_job);
-    else
+    if (!job_is_final(take_job->state)) {
         daemon_add_active(l->daemon, take_job);
+        return;
+    }
+    /* Nobody would look after what runs of it, nor count its slots. */
+    if (take_job->attempt > 0 && id_valid(take_job->id))
+        attempts_put_down(l->daemon, take_job);
+    vec_push(&l->damaged, take_job);
 }
 
 /* Filters, counts and quotas ask the rows: they are to have the state that is shown. The reason that is stored is read only

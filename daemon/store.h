@@ -53,7 +53,7 @@ bool store_last_job_id(struct store *s, char out[JOB_ID_SIZE], struct error *err
 int64_t store_last_job(struct store *s);
 
 typedef void (*store_job_fn)(struct job *take_job, void *arg);
-/* Jobs that are not final, oldest first. */
+/* Jobs that are not final, oldest first; with them damaged rows that say so, or whose state is none, as failed. */
 bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err);
 /* Which jobs are meant: NULL, and JOB_STATE_COUNT, stand for any. */
 struct job_filter {

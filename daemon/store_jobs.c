@@ -401,10 +401,15 @@ static bool each_job(struct store *s, struct db_stmt *q, store_job_fn fn, void *
 
 bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error *err)
 {
-    struct db_stmt *q = db_prepare(s->state,
-                                   "SELECT " JOB_COLUMNS " FROM job WHERE state IN"
-                                   " ('queued','starting','running') ORDER BY seq",
-                                   err);
+    /* By ranges, as ACTIVE below: also those whose state is none. */
+    struct db_stmt *q =
+        db_prepare(s->state,
+                   "SELECT " JOB_COLUMNS " FROM job WHERE seq IN ("
+                   "SELECT seq FROM job WHERE state < 'cancelled' UNION ALL "
+                   "SELECT seq FROM job WHERE state > 'cancelled' AND state < 'failed' UNION ALL "
+                   "SELECT seq FROM job WHERE state > 'failed' AND state < 'succeeded' UNION ALL "
+                   "SELECT seq FROM job WHERE state > 'succeeded') ORDER BY seq",
+                   err);
 
     return q && each_job(s, q, fn, arg, err);
 }

@@ -94,6 +94,31 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     cp "$tmp/whole.db" "$state/state.db"
 done
 
+# -- That of a job that runs: what runs of it is ended before its slots are given to others --
+for damage in "spec='{\"kind\":'" "state='nonsense'"; do
+    start_daemon
+    api POST /api/v1/queue:resume
+    verb "$first" cancel
+    verb "$second" cancel
+    submit "$long"
+    damaged=$id
+    wait_steps "$damaged" 1
+    kill_daemon
+    before=$(attempt_pids)
+    [ -n "$before" ] || fail "a running job has no processes"
+    sqlite3 "$state/state.db" "UPDATE job SET $damage WHERE id='$damaged'" || fail "damaging a row"
+    start_daemon
+    for pid in $before; do
+        ! grep -qx "$pid" <(attempt_pids) || fail "process $pid of a job with $damage goes on"
+    done
+    submit '.train.max_steps = 1'
+    wait_state "$id" succeeded
+    api GET "/api/v1/jobs/$damaged"
+    [ "$(body '.state + " " + .reason.code')" = "failed damaged" ] || fail "a job that ran, with $damage: $text"
+    stop_daemon
+    cp "$tmp/whole.db" "$state/state.db"
+done
+
 # -- So is what else a row has in JSON: it is shown without it, and disturbs nothing --
 cp "$state/state.db" "$tmp/whole.db"
 start_daemon
