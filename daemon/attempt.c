@@ -92,6 +92,7 @@ bool attempt_write_exit(const char *dir, const struct attempt_exit *e, struct er
     js_set(j, "signal", js_new_int(e->signal));
     js_set(j, "stopped", js_new_bool(e->stopped));
     js_set(j, "lost", js_new_bool(e->lost));
+    js_set(j, "unbegun", js_new_bool(e->unbegun));
     js_set(j, "class", js_new_string(failure_name(e->class)));
     js_set(j, "message", js_new_string(e->message));
     js_set(j, "ended_at", js_new_string(clock_text(clock_wall_ms(), now)));
@@ -111,6 +112,7 @@ bool attempt_read_exit(const char *dir, struct attempt_exit *e, struct error *er
         .signal = (int)js_int(js_get(j, "signal"), 0),
         .stopped = js_bool(js_get(j, "stopped"), false),
         .lost = js_bool(js_get(j, "lost"), false),
+        .unbegun = js_bool(js_get(j, "unbegun"), false),
         .class = failure_parse(js_string(js_get(j, "class"), "")),
         .ended_ms = js_int(js_get(j, "ended_ms"), 0),
         .ended_boot_ms = js_int(js_get(j, "ended_boot_ms"), 0),

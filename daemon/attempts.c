@@ -189,6 +189,18 @@ static bool end_everywhere(struct daemon *d, struct active *a, const char *dir,
            err_set(err, ERR_CONFLICT, "ranks on other hosts may be alive yet");
 }
 
+/* The daemon that was to start it ended too early, or its shim was too young: it runs nothing before it has said who it
+ * is, and nothing any more once there is a record of the end. Of a shim of our own which fails so, the cause may be the
+ * shim's, so that counts. */
+static bool never_began(const struct active *a, const char *dir)
+{
+    struct attempt_owner owner;
+    struct error err;
+
+    return a->inherited && a->job->state == JOB_STARTING &&
+           !attempt_read_owner(dir, &owner, &err) && err.code == ERR_NOT_FOUND;
+}
+
 /* Nobody wrote a record: the shim was killed, or never came to life. Under the lock the attempt's
  * processes are ended, and only when none is left the record is written. False: not yet. */
 static bool bury(struct daemon *d, struct active *a, const char *dir, struct attempt_exit *e,
@@ -198,6 +210,7 @@ static bool bury(struct daemon *d, struct active *a, const char *dir, struct att
 
     if (!end_everywhere(d, a, dir, e, err))
         return false;
+    e->unbegun = never_began(a, dir);
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
     free(session_dir);

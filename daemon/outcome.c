@@ -164,6 +164,12 @@ struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
     if (j->cancel_requested || (!e->lost && e->status == STATUS_CANCELLED)) {
         o.event = EV_STOPPED;
         reason_set(&o.why, "cancelled", "%s", "cancelled by a user");
+    } else if (e->unbegun) {
+        o.event = EV_YIELDED;
+        reason_set(&o.why, "not_begun",
+                   "attempt %" PRId64
+                   ": the daemon ended before anything of it ran; it does not count",
+                   j->attempt);
     } else if (is_yield(e, j) && !time_is_over(j)) {
         o.event = EV_YIELDED;
         say_yielded(j, &o.why);

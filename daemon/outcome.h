@@ -17,7 +17,7 @@ struct outcome {
  * SIGUSR1) is no failure. What the shim found out by itself goes before the status. Ends of a class that has
  * more attempts left in the policy are tried again; j->failures counts those before this one. A job that a
  * user has cancelled is cancelled however its attempt ended, unless it got done. One whose time is over
- * (j->ran_ms has this attempt in it) is not tried again. */
+ * (j->ran_ms has this attempt in it) is not tried again. One of which nothing ran costs nothing. */
 struct outcome outcome_of(const struct attempt_exit *e, const struct job *j,
                           const struct retry_policy *policy);
 

@@ -91,3 +91,27 @@ api GET "/api/v1/jobs/$id/attempts"
 [ "$(resumed_from "$id" 2)" -ge 3 ] || fail "attempt 2 began at $(resumed_from "$id" 2)"
 same_metrics "$id"
 stop_daemon
+
+# Killed before the shim has done anything: that costs the job nothing, and a shim that is late finds the attempt over.
+cat >"$tmp/shim" <<END
+#!/bin/bash
+until [ -e "$tmp/go" ]; do sleep 0.1; done
+exec "$builddir/distill-shim" "\$@"
+END
+chmod +x "$tmp/shim"
+start_daemon --shim "$tmp/shim"
+submit '.train.max_steps = 1 | .retry.max_attempts = 1'
+wait_state "$id" starting
+kill_daemon
+start_daemon --shim "$tmp/shim"
+began_again() {
+    [ "$(get "/api/v1/jobs/$id" '[.state, .attempt] | tostring')" = '["starting",2]' ]
+}
+within 20 began_again || fail "a job of which nothing ran: $text"
+late=$(DISTILLD_ATTEMPT=$id.1 "$builddir/distill-shim" --attempt "$state/jobs/$id/attempts/1" --out "$tmp/late" -- true 2>&1)
+[[ $late == *"attempt $id.1 is over"* ]] || fail "a late shim: $late"
+: >"$tmp/go"
+wait_state "$id" succeeded
+[ "$(get "/api/v1/jobs/$id" '[.attempt, .failures] | tostring')" = '[2,{}]' ] || fail "an attempt of which nothing ran counts: $text"
+[[ $(get "/api/v1/jobs/$id/events" '[.items[].code] | join(" ")') == *not_begun* ]] || fail "history: $text"
+stop_daemon

@@ -190,6 +190,7 @@ START_TEST(records_read_back)
 {
     struct attempt_exit e = {.status = 65,
                              .stopped = true,
+                             .unbegun = true,
                              .class = FAILURE_HANG,
                              .message = "a \"word\"\n"},
                         got;
@@ -201,7 +202,7 @@ START_TEST(records_read_back)
     ck_assert_int_eq(err.code, ERR_NOT_FOUND);
     ck_assert_ok(attempt_write_exit(unit_dir(), &e, &err), err);
     ck_assert_ok(attempt_read_exit(unit_dir(), &got, &err), err);
-    ck_assert(got.status == 65 && got.signal == 0 && got.stopped && !got.lost);
+    ck_assert(got.status == 65 && got.signal == 0 && got.stopped && !got.lost && got.unbegun);
     ck_assert_int_eq(got.class, FAILURE_HANG);
     ck_assert_str_eq(got.message, e.message);
     ck_assert(got.ended_boot_ms > 0 && got.ended_boot_ms <= (int64_t)(1e3 * clock_boot_s()));
