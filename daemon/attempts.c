@@ -353,6 +353,7 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
     if (o.event == EV_AGAIN) {
         a->job->failures[o.failure]++;
         a->job->not_before_ms = o.wait_ms ? now + o.wait_ms : 0;
+        a->pause_until_ns = o.wait_ms ? clock_mono_ns() + o.wait_ms * 1000000 : 0;
     }
     a->since_ns = 0;
     if (lifecycle_apply(d, a, o.event, o.event == EV_DONE ? NULL : &o.why, err))

@@ -26,11 +26,15 @@ struct active {
     int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
                                  not known yet */
     int64_t since_ns;   /* of the monotonic clock: its attempt began; 0: not known yet */
+    /* No attempt starts before it; of the monotonic clock, as a wall clock may be set meanwhile. */
+    int64_t pause_until_ns;
     int64_t kill_at_ns; /* when ranks that were asked to stop get a signal; 0: never */
     int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;  /* of rank 0's log, when it was last announced */
     bool all_redone;    /* of a sweep: what earlier attempts left undone is in the queue again */
     bool inherited;     /* an earlier run of the daemon began its attempt */
+    bool unprepared;    /* what its newest start needs could not be made */
+    uint8_t unstarted;  /* so many starts in a row failed so */
     bool busy;          /* it is in d->busy */
 };
 

@@ -69,3 +69,8 @@ int64_t retry_delay_ms(const struct retry_policy *p, const int64_t count[FAILURE
     delay = fmin(p->backoff_max_s, p->backoff_s * pow(2, fmin((double)n - 1, 1000)));
     return (int64_t)(1e3 * delay * (1 + spread * (2 * rng_uniform(seed, (uint64_t)n) - 1)));
 }
+
+int64_t retry_longest_ms(const char *spec)
+{
+    return (int64_t)(1e3 * (1 + spread) * retry_policy_of(spec).backoff_max_s);
+}

@@ -40,4 +40,7 @@ struct retry_policy retry_policy_of(const char *spec);
 int64_t retry_delay_ms(const struct retry_policy *p, const int64_t count[FAILURE_COUNT],
                        uint64_t seed);
 
+/* No pause of a job with this spec (JSON text) is longer. */
+int64_t retry_longest_ms(const char *spec);
+
 #endif

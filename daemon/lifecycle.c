@@ -116,11 +116,13 @@ bool lifecycle_submit(struct daemon *d, struct job *take_job, struct error *err)
 }
 
 /* The attempt that EV_START opens: its number, and the secret of its rank 0. */
-static bool open_attempt(struct daemon *d, const struct job *j, int64_t now, struct error *err)
+static bool open_attempt(struct daemon *d, struct active *a, int64_t now, struct error *err)
 {
+    const struct job *j = a->job;
     char token[SECRET_SIZE], hex[SHA256_HEX];
 
-    if (!launch_prepare(d, j, token, err))
+    a->unprepared = !launch_prepare(d, j, token, err);
+    if (a->unprepared)
         return false;
     sha256_of(token, strlen(token), hex);
     return store_attempt_add(d->store, j->id, j->attempt, now, hex, j->placement, err);
@@ -172,12 +174,12 @@ static void change(struct job *j, enum job_event event, const struct reason *rea
         j->progress.eta_s = j->progress.images_per_s = -1;
 }
 
-static bool store_change(struct daemon *d, const struct active *a, enum job_event event,
-                         int64_t now, struct error *err)
+static bool store_change(struct daemon *d, struct active *a, enum job_event event, int64_t now,
+                         struct error *err)
 {
     const struct job *j = a->job;
     bool ok = store_begin(d->store, err) && store_job_update(d->store, j, err) &&
-              (event != EV_START || open_attempt(d, j, now, err)) &&
+              (event != EV_START || open_attempt(d, a, now, err)) &&
               (!a->used_slot_ms || projects_charge(d, a->project, a->used_slot_ms, now, err)) &&
               note_change(d, j, events_next_id(d->events), now, err) && store_commit(d->store, err);
 
@@ -586,6 +588,21 @@ bool lifecycle_edit(struct daemon *d, const char *id, const struct job_edit *e, 
     return ok;
 }
 
+/* A pause goes on over a restart; no longer than any of its policy, whatever became of the wall clock meanwhile. */
+static void go_on_pausing(struct active *a)
+{
+    struct job *j = a->job;
+    const int64_t now = clock_wall_ms(), left = j->not_before_ms - now;
+    int64_t most;
+
+    if (j->state != JOB_QUEUED || left <= 0)
+        return;
+    most = retry_longest_ms(j->spec);
+    if (left > most)
+        j->not_before_ms = now + most;
+    a->pause_until_ns = clock_mono_ns() + (left < most ? left : most) * 1000000;
+}
+
 struct load {
     struct daemon *daemon;
     VEC(struct job *) damaged; /* set aside: they are final */
@@ -596,7 +613,7 @@ static void load_one(struct job *take_job, void *arg)
     struct load *l = arg;
 
     if (!job_is_final(take_job->state)) {
-        daemon_add_active(l->daemon, take_job);
+        go_on_pausing(daemon_add_active(l->daemon, take_job));
         return;
     }
     /* Nobody would look after what runs of it, nor count its slots. */

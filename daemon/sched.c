@@ -23,9 +23,9 @@ enum {
      * would be thousands of passes. So they take a twentieth of the time, but for a sweep that fills free slots: it asks for
      * the next pass in each. */
     REST = 19,
-    AHEAD = 32,                         /* jobs, of a walk over all of them */
-    PLAN_TOLD_MS = 2000,                /* so much later or sooner is news */
-    PAUSE_MAX_MS = 2 * 24 * 3600 * 1000 /* of any policy (validate.c), spread included */
+    AHEAD = 32,          /* jobs, of a walk over all of them */
+    PLAN_TOLD_MS = 2000, /* so much later or sooner is news */
+    REST_DOUBLED = 5     /* a start that cannot be prepared is tried again after 1 s, 2 s .. 32 s */
 };
 
 static void say_quota(const struct daemon *d, const struct active *a, struct reason *why)
@@ -87,17 +87,18 @@ static void explain(struct daemon *d, struct active *a, size_t ahead, bool over_
     lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
-/* Between two attempts; its reason says why and until when. It holds nobody back meanwhile. A clock that was set
- * back must not make it wait for ever. */
-static bool pauses(const struct job *j, int64_t now_ms)
+/* Between two attempts, or two tries of a start; its reason says why. It holds nobody back meanwhile. */
+static bool pauses(const struct active *a)
 {
-    return j->not_before_ms > now_ms && j->not_before_ms - now_ms <= PAUSE_MAX_MS;
+    return a->pause_until_ns && clock_mono_ns() < a->pause_until_ns;
 }
 
-static bool stands_in_line(const struct job *j, int64_t now_ms)
+static bool stands_in_line(const struct active *a)
 {
+    const struct job *j = a->job;
+
     return j->state == JOB_QUEUED && !job_is_sweep(j) && !j->hold_requested &&
-           (!j->n_needs || needs_verdict(j) == NEEDS_MET) && !pauses(j, now_ms);
+           (!j->n_needs || needs_verdict(j) == NEEDS_MET) && !pauses(a);
 }
 
 static int by_seq(const void *a, const void *b)
@@ -127,7 +128,7 @@ void sched_explain(struct daemon *d, struct active *a)
     struct reason why;
     bool looked_at, over_quota;
 
-    if (ahead < TOLD || ahead == d->line.n || !stands_in_line(a->job, clock_wall_ms()))
+    if (ahead < TOLD || ahead == d->line.n || !stands_in_line(a))
         return;
     looked_at = ahead < d->plans.n;
     over_quota = looked_at ? d->plans.at[ahead] < 0 : d->projects.at[a->project].closed;
@@ -148,18 +149,47 @@ static void explain_hold(struct daemon *d, struct job *j)
     lifecycle_tell_text(d, "state", j, job_text(j, false));
 }
 
+/* It keeps waiting, but says for what. Where the job's own files are at fault, it rests for longer each time, so that those
+ * behind it start; what the store lacks they would lack, too. */
+static void put_off(struct daemon *d, struct active *a, unsigned tries, const struct error *err)
+{
+    const unsigned rest_s = a->unprepared ? 1U << (tries < REST_DOUBLED ? tries : REST_DOUBLED) : 1;
+    struct reason why;
+
+    if (a->unprepared) {
+        a->unstarted = (uint8_t)(tries < REST_DOUBLED ? tries + 1 : tries);
+        a->pause_until_ns = clock_mono_ns() + rest_s * INT64_C(1000000000);
+    }
+    reason_set(&why, "cannot_start",
+               "cannot be started: %s; starts once that is mended (tried again after %u s)",
+               err->msg, rest_s);
+    if (strcmp(why.message, job_why(a->job)) == 0)
+        return;
+    log_error("a job cannot be started yet job=%s error=\"%s\"", a->job->id, err->msg);
+    job_explain(a->job, &why);
+    a->job->planned_ms = 0;
+    lifecycle_tell_text(d, "state", a->job, job_text(a->job, false));
+}
+
 static void start(struct daemon *d, struct active *a, const struct queue_job *q)
 {
-    const int64_t before = a->job->ranks;
+    char *placement = a->job->placement;
+    const int64_t ranks = a->job->ranks;
+    const unsigned tries = a->unstarted;
     struct error err;
 
-    free(a->job->placement);
     a->job->placement = hosts_placement(d, q->given);
     a->job->ranks = q->ranks;
-    if (lifecycle_apply(d, a, EV_START, NULL, &err))
+    a->unstarted = 0;
+    a->unprepared = false;
+    if (lifecycle_apply(d, a, EV_START, NULL, &err)) {
+        free(placement);
         return;
-    a->job->ranks = before;
-    log_error("a job cannot be started yet error=\"%s\"", err.msg);
+    }
+    free(a->job->placement);
+    a->job->placement = placement;
+    a->job->ranks = ranks;
+    put_off(d, a, tries, &err);
 }
 
 static int64_t max64(int64_t a, int64_t b)
@@ -301,7 +331,7 @@ static void take_active(struct daemon *d, struct look *l)
         if (j->hold_requested && j->state == JOB_QUEUED) {
             if (!l->asked)
                 explain_hold(d, j);
-        } else if (stands_in_line(j, l->now_ms)) {
+        } else if (stands_in_line(a)) {
             take_project(d, l, a->project);
             vec_push(&l->places, (struct queue_place){
                                      .arrived_ms = j->created_ms,

@@ -119,6 +119,25 @@ for damage in "spec='{\"kind\":'" "state='nonsense'"; do
     cp "$tmp/whole.db" "$state/state.db"
 done
 
+# -- A job whose start cannot be prepared says so, lets others pass, and starts when that is mended --
+start_daemon
+verb "$first" cancel
+verb "$second" cancel
+submit '.train.max_steps = 1 | .retry.max_attempts = 1'
+stuck=$id
+mkdir -p "$state/jobs/$stuck" && : >"$state/jobs/$stuck/out"
+submit '.train.max_steps = 1'
+api POST /api/v1/queue:resume
+wait_state "$id" succeeded
+api GET "/api/v1/jobs/$stuck"
+[[ $(body '[.state, .attempt, .reason.code, .reason.message] | join(" ")') == "queued 0 cannot_start cannot be started: "*"jobs/$stuck/out"*"tried again after "* ]] ||
+    fail "a job that cannot be started: $text"
+rm "$state/jobs/$stuck/out"
+wait_state "$stuck" succeeded 40
+[ "$(get "/api/v1/jobs/$stuck" '[.attempt, .failures] | tostring')" = '[1,{}]' ] || fail "a start that could not be prepared counts: $text"
+stop_daemon
+cp "$tmp/whole.db" "$state/state.db"
+
 # -- So is what else a row has in JSON: it is shown without it, and disturbs nothing --
 cp "$state/state.db" "$tmp/whole.db"
 start_daemon

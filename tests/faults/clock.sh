@@ -1,7 +1,7 @@
 #!/bin/bash
 # The host's clock jumps a day ahead, and then two back, under a daemon with a running job and while none is there: nothing
 # is over time that ran for seconds, or charged for more; identifiers and events keep their order, tokens and retried
-# requests stay valid.
+# requests stay valid; a pause is as long as it was said to be.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 faketime=$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1)
@@ -88,6 +88,25 @@ wait_state "$first" cancelled
 [ "$(get "/api/v1/jobs/$first" .attempt)" = 1 ] || fail "the job was started again: $text"
 used=$(get /api/v1/projects/default '.used_slot_s < 7200')
 [ "$used" = true ] || fail "what its project has used: $text"
+
+# A pause between two attempts is no longer for a clock that was set back, also while no daemon was there.
+goes_on() { # ID ATTEMPT
+    [ "$(get "/api/v1/jobs/$1" '[.state, .attempt] | tostring')" = "[\"running\",$2]" ]
+}
+submit "$long | .retry = {max_attempts: 5, backoff_s: 2, backoff_max_s: 4}"
+for attempt in 1 2; do
+    within 20 goes_on "$id" $attempt || fail "attempt $attempt: $text"
+    wait_steps "$id" 2
+    # shellcheck disable=SC2046
+    kill -9 $(pids_of mpirun)
+    wait_state "$id" queued
+    [ $attempt -eq 1 ] || kill_daemon
+    set_clock $((-86400 * attempt))
+    [ $attempt -eq 1 ] || start_daemon
+done
+within 20 goes_on "$id" 3 || fail "the pause after attempt 2: $text"
+verb "$id" cancel
+wait_state "$id" cancelled
 kill $listener 2>/dev/null
 frames "$tmp/events" | awk '$1 != 0 { if ($1 <= last) exit 1; last = $1 }' || fail "events are not in order"
 frames "$tmp/events" | grep -q " state " || fail "no events"
