@@ -31,15 +31,44 @@ enum {
 static void say_quota(const struct daemon *d, const struct active *a, struct reason *why)
 {
     const struct project *p = &d->projects.at[a->project];
+    const int64_t slots = job_slots(a->job);
     int64_t used = 0;
 
     for (size_t i = 0; i < d->busy.n; i++)
         if (d->busy.at[i]->project == a->project && attempts_running(d->busy.at[i]))
             used += job_slots(d->busy.at[i]->job);
-    reason_set(why, "waiting_for_quota",
-               "needs %" PRId64 " slots of project %s, whose jobs have %" PRId64 " of the %" PRId64
-               " that they may have at once",
-               job_slots(a->job), p->name, used, p->quota_slots);
+    if (slots > p->quota_slots)
+        reason_set(why, "unsatisfiable_now",
+                   "needs %" PRId64 " slots, more than the %" PRId64
+                   " that project %s may have at once; starts when that is raised, or with fewer "
+                   "ranks",
+                   slots, p->quota_slots, p->name);
+    else
+        reason_set(why, "waiting_for_quota",
+                   "needs %" PRId64 " slots of project %s, whose jobs have %" PRId64
+                   " of the %" PRId64 " that they may have at once%s",
+                   slots, p->name, used, p->quota_slots,
+                   used + slots > p->quota_slots
+                       ? ""
+                       : "; the rest is kept for jobs of the project that are ahead");
+}
+
+/* Whether it fits on the hosts that are there now, if nothing else runs; if not, says so. */
+static bool could_fit(const struct daemon *d, const struct job *j, const char *down,
+                      struct reason *why)
+{
+    struct place_host *hosts = hosts_free(d);
+    const int64_t room = place_capacity(hosts, hosts_count(d), j->threads);
+
+    free(hosts);
+    if (job_least(j) <= room)
+        return true;
+    reason_set(why, "unsatisfiable_now",
+               "needs %" PRId64 " ranks x %" PRId64 " threads, and there is room for %" PRId64
+               " such ranks on all hosts together (%" PRId64
+               " slots%s); starts when there are more slots, or with fewer ranks",
+               job_least(j), j->threads, room, d->settings.slots, down);
+    return false;
 }
 
 void sched_say_why(const struct daemon *d, const struct active *a, size_t ahead, bool over_quota,
@@ -61,6 +90,8 @@ void sched_say_why(const struct daemon *d, const struct active *a, size_t ahead,
         return;
     }
     hosts_describe_closed(d, down, sizeof(down));
+    if (!could_fit(d, j, down, why))
+        return;
     if (job_most(j) > job_least(j))
         snprintf(more, sizeof(more), " to %" PRId64, job_most(j));
     if (ahead == 0 && free_slots >= job_slots(j))

@@ -164,4 +164,30 @@ said "$victim" '[.attempt, .failures] | tostring' '[2,{}]' "a job that was preem
 wait_state "$equal" succeeded
 [[ ! $(get "/api/v1/jobs/$equal" .started_at) < $(get "/api/v1/jobs/$victim" .finished_at) ]] ||
     fail "a job of the same priority was preempted, or lost its place"
+
+# Of a project whose quota has room, the job ahead is named as the reason; one that fits no quota or host any more says so.
+ctl projects lab --slots 2 --queued 9 --weight 2 >"$tmp/projects" || fail "distillctl projects"
+submit "$long | .resources.ranks = 1 | .project = \"lab\""
+one=$id
+wait_state "$one" running
+submit '.project = "lab"'
+wide=$id
+submit '.resources.ranks = 1 | .project = "lab"'
+narrow=$id
+within 5 waits_for "$narrow" waiting_for_quota || fail "a job behind one of its project: $text"
+said "$narrow" .reason.message 'needs 1 slots of project lab, whose jobs have 1 of the 2 that they may have at once; the rest is kept for jobs of the project that are ahead' "reason"
+ctl projects lab --slots 1 --queued 9 --weight 2 >"$tmp/projects" || fail "distillctl projects"
+within 5 waits_for "$wide" unsatisfiable_now || fail "a job beyond its quota: $text"
+said "$wide" .reason.message 'needs 2 slots, more than the 1 that project lab may have at once; starts when that is raised, or with fewer ranks' "reason"
+submit '.hold = true'
+wide_too=$id
+for id in "$narrow" "$one"; do
+    verb "$id" cancel
+done
+wait_state "$one" cancelled
+stop_daemon
+start_daemon --slots 1
+post "$wide_too" release 202
+within 5 waits_for "$wide_too" unsatisfiable_now || fail "a job that fits nowhere: $text"
+said "$wide_too" .reason.message 'needs 2 ranks x 1 threads, and there is room for 1 such ranks on all hosts together (1 slots); starts when there are more slots, or with fewer ranks' "reason"
 stop_daemon
