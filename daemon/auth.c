@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "daemon/secret.h"
@@ -14,40 +15,21 @@
 #define COOKIE "distilld_session"
 
 enum {
-    SESSION_S = 30 * 24 * 3600,
-    HOST_MAX = 256
+    SESSION_S = 30 * 24 * 3600
 };
-
-/* The name in "name", "name:port" or "[address]:port". */
-static bool host_name(const char *header, char name[HOST_MAX])
-{
-    const char *start = header, *end;
-
-    if (*header == '[') {
-        start++;
-        end = strchr(start, ']');
-    } else {
-        end = start + strcspn(start, ":");
-    }
-    if (!end || end == start || end - start >= HOST_MAX)
-        return false;
-    memcpy(name, start, (size_t)(end - start));
-    name[end - start] = '\0';
-    return true;
-}
 
 static bool host_allowed(const struct daemon *d, const char *header)
 {
     static const char *const loopback[] = {"127.0.0.1", "localhost", "::1"};
-    char name[HOST_MAX];
+    char name[HTTP_HOST_SIZE];
 
-    if (!header || !host_name(header, name))
+    if (!header || !http_host_name(header, name))
         return false;
     for (size_t i = 0; i < ARRAY_LEN(loopback); i++)
-        if (strcmp(name, loopback[i]) == 0)
+        if (strcasecmp(name, loopback[i]) == 0)
             return true;
     for (size_t i = 0; i < d->settings.hosts.n; i++)
-        if (strcmp(name, d->settings.hosts.at[i]) == 0)
+        if (strcasecmp(name, d->settings.hosts.at[i]) == 0)
             return true;
     return false;
 }

@@ -23,6 +23,7 @@ enum {
     HTTP_URI_MAX = 8 << 10,
     HTTP_HEADERS_MAX = 16 << 10,
     HTTP_PARAMS = 4,
+    HTTP_HOST_SIZE = 256,
     HTTP_PEER_SIZE = 48
 };
 
@@ -98,6 +99,9 @@ const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE]);
 bool http_network(const struct request *r, char out[HTTP_PEER_SIZE]);
 /* Whether it comes by a UNIX socket, and then from which user. */
 bool http_local(const struct request *r, uid_t *uid);
+
+/* The name in "name", "name:port" or "[address]:port", as Host has it; false for anything else. */
+bool http_host_name(const char *text, char name[HTTP_HOST_SIZE]);
 
 /* Percent-decoding in place; false for a broken escape or a NUL byte. */
 bool http_decode(char *text);

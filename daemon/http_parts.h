@@ -81,6 +81,12 @@ void http_turn(struct http *h);
 /* Those to send, which libmicrohttpd has copied. */
 void http_drop_headers(struct http_exchange *x);
 
+/* To be answered by this problem, and by nothing else; the last one counts. Its connection is closed after that. */
+void http_refuse(struct request *r, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Refuses what breaks a limit or a rule for headers. version: as the request has it. */
+void http_check(struct http_exchange *x, const char *version);
+
 /* Gives the answer, once. type: NULL for one without a body. Takes the response. */
 void http_queue(struct request *r, int status, const char *type, struct MHD_Response *response);
 

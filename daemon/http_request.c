@@ -105,10 +105,7 @@ static enum MHD_Result settle(struct http_exchange *x)
     return x->queued;
 }
 
-static void refuse(struct request *r, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void refuse(struct request *r, const char *code, const char *fmt, ...)
+void http_refuse(struct request *r, const char *code, const char *fmt, ...)
 {
     char text[160];
     va_list ap;
@@ -125,7 +122,7 @@ static void refuse(struct request *r, const char *code, const char *fmt, ...)
 static void begin_answer(struct http_exchange *x)
 {
     if (x->http->stopping) {
-        refuse(&x->request, "stopped", "the daemon is about to end");
+        http_refuse(&x->request, "stopped", "the daemon is about to end");
         http_add_header(&x->request, "Connection", "close");
     }
     x->http->service->handle(&x->request, x->http->arg);
@@ -213,25 +210,7 @@ bool http_is_gone(const struct request *r)
 
 static void refuse_body(struct http_exchange *x)
 {
-    refuse(&x->request, "too_large", "a body may have at most %zu bytes", x->request.body.max);
-}
-
-static enum MHD_Result add_length(void *arg, enum MHD_ValueKind kind, const char *key,
-                                  const char *value)
-{
-    size_t *n = arg;
-
-    (void)kind;
-    *n += strlen(key) + (value ? strlen(value) : 0) + 2;
-    return MHD_YES;
-}
-
-static size_t length_of(struct http_exchange *x, enum MHD_ValueKind kind)
-{
-    size_t n = 0;
-
-    MHD_get_connection_values(x->connection, kind, add_length, &n);
-    return n;
+    http_refuse(&x->request, "too_large", "a body may have at most %zu bytes", x->request.body.max);
 }
 
 /* A body that announces itself as too large is refused before it is sent. */
@@ -243,28 +222,11 @@ static bool announced_too_large(const struct http_exchange *x)
     return text && !str_int(text, 0, (int64_t)x->request.body.max, &n);
 }
 
-/* What can be told from the headers. */
-static void check_headers(struct http_exchange *x)
-{
-    struct request *r = &x->request;
-    size_t uri = strlen(r->path) + length_of(x, MHD_GET_ARGUMENT_KIND);
-    size_t headers = length_of(x, MHD_HEADER_KIND);
-
-    if (x->conn->surplus)
-        refuse(r, "too_many_connections", "there are too many connections from your address");
-    else if (uri > HTTP_URI_MAX)
-        refuse(r, "uri_too_long", "an address may have at most %d bytes, got %zu", HTTP_URI_MAX,
-               uri);
-    else if (headers > HTTP_HEADERS_MAX)
-        refuse(r, "headers_too_large", "headers may have at most %d bytes, got %zu",
-               HTTP_HEADERS_MAX, headers);
-}
-
-static enum MHD_Result begin(struct http_exchange *x)
+static enum MHD_Result begin(struct http_exchange *x, const char *version)
 {
     struct request *r = &x->request;
 
-    check_headers(x);
+    http_check(x, version);
     if (!r->refusal)
         x->http->service->begin(r, x->http->arg);
     if (r->status)
@@ -297,10 +259,9 @@ enum MHD_Result http_on_request(void *arg, struct MHD_Connection *c, const char 
     struct http_exchange *x = *ctx;
     size_t n = *len;
 
-    (void)version;
     if (!x) {
         *ctx = x = exchange_new(arg, c, method, url);
-        return begin(x);
+        return begin(x, version);
     }
     *len = 0;
     return n ? take_body(x, data, n) : answer(x);

@@ -11,7 +11,9 @@
 /* The codes of struct error stand here by their names. */
 const struct problem_kind problem_kinds[] = {
     {"bad_request", 400, "Bad request",
-     "The request is not well formed: its JSON cannot be read, or a parameter is not of its kind."},
+     "The request is not well formed: its JSON cannot be read, a parameter is not of its kind, or "
+     "its headers leave "
+     "open where it ends or which host it is for; then its connection is closed."},
     {"unauthorized", 401, "Not authorized",
      "A token is needed that has neither expired nor been revoked: send `Authorization: Bearer "
      "TOKEN` with the content of STATE/token or what `distillctl token create` printed, or open "

@@ -1,0 +1,148 @@
+/* What the first line and the headers of a request must be before anything else looks at it. Where another program in
+ * front of the daemon could read them differently, and so see other requests in the same bytes, the request is refused
+ * and its connection closed (RFC 9112, 11.2): libmicrohttpd 0.9.75 takes the first of several lengths, and knows none of
+ * these rules. */
+#include "daemon/http_parts.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/str.h"
+
+enum line {
+    LINE_HOST,
+    LINE_LENGTH,
+    LINE_ENCODING,
+    LINE_COUNT
+};
+
+static const char *const line_names[LINE_COUNT] = {
+    [LINE_HOST] = "Host",
+    [LINE_LENGTH] = "Content-Length",
+    [LINE_ENCODING] = "Transfer-Encoding",
+};
+
+struct walk {
+    struct request *request;
+    size_t bytes;
+    struct {
+        size_t n;
+        const char *value; /* of the first */
+    } lines[LINE_COUNT];
+};
+
+bool http_host_name(const char *text, char name[HTTP_HOST_SIZE])
+{
+    const bool brackets = *text == '[';
+    const char *start = text + brackets, *end = start + strcspn(start, brackets ? "]" : ":");
+    const char *port = end + (brackets && *end);
+
+    if (end == start || end - start >= HTTP_HOST_SIZE || (brackets && !*end) ||
+        (*port && (*port != ':' || port[1 + strspn(port + 1, "0123456789")])))
+        return false;
+    memcpy(name, start, (size_t)(end - start));
+    name[end - start] = '\0';
+    return true;
+}
+
+static bool is_token(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "!#$%&'*+-.^_`|~";
+
+    return *name && !name[strspn(name, letters)];
+}
+
+static bool has_controls(const char *value)
+{
+    for (; *value; value++)
+        if (((unsigned char)*value < ' ' && *value != '\t') || *value == 0x7f)
+            return true;
+    return false;
+}
+
+static void add_line(struct walk *w, const char *name, const char *value)
+{
+    for (size_t i = 0; i < LINE_COUNT; i++)
+        if (strcasecmp(name, line_names[i]) == 0 && w->lines[i].n++ == 0)
+            w->lines[i].value = value;
+}
+
+static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
+{
+    struct walk *w = arg;
+
+    (void)kind;
+    w->bytes += strlen(name) + strlen(value) + 2;
+    if (!is_token(name))
+        http_refuse(w->request, "bad_request",
+                    "expected a header NAME: VALUE, without blanks in its name, got \"%.60s\"",
+                    name);
+    else if (has_controls(value))
+        http_refuse(w->request, "bad_request", "the header %.60s has control characters", name);
+    /* Both stand where they came in, the name first. Of a header that goes on in another line libmicrohttpd appends
+     * that line to the name, which is then a copy. */
+    else if (name > value)
+        http_refuse(w->request, "bad_request",
+                    "expected each header in one line, got one that goes on in the next: %.60s",
+                    name);
+    add_line(w, name, value);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct walk *w = arg;
+
+    (void)kind;
+    w->bytes += strlen(name) + (value ? strlen(value) : 0) + 2;
+    return MHD_YES;
+}
+
+static void check_framing(struct walk *w, bool is_old)
+{
+    const size_t hosts = w->lines[LINE_HOST].n, lengths = w->lines[LINE_LENGTH].n;
+    const size_t encodings = w->lines[LINE_ENCODING].n;
+    const char *host = w->lines[LINE_HOST].value, *encoding = w->lines[LINE_ENCODING].value;
+    char name[HTTP_HOST_SIZE];
+
+    if (hosts > 1 || (hosts == 0 && !is_old))
+        http_refuse(w->request, "bad_request", "expected one header Host, got %zu", hosts);
+    else if (host && !http_host_name(host, name))
+        http_refuse(w->request, "bad_request", "expected Host: NAME or NAME:PORT, got \"%.60s\"",
+                    host);
+    else if (lengths > 1)
+        http_refuse(w->request, "bad_request", "expected one header Content-Length, got %zu",
+                    lengths);
+    else if (lengths && encodings)
+        http_refuse(w->request, "bad_request",
+                    "expected either Content-Length or Transfer-Encoding, got both");
+    else if (encodings && is_old)
+        http_refuse(w->request, "bad_request", "HTTP/1.0 has no Transfer-Encoding");
+    else if (encodings > 1 || (encodings && strcasecmp(encoding, "chunked") != 0))
+        http_refuse(w->request, "bad_request",
+                    "expected one header Transfer-Encoding: chunked, got %zu, the first with "
+                    "\"%.60s\"",
+                    encodings, encoding);
+}
+
+void http_check(struct http_exchange *x, const char *version)
+{
+    struct request *r = &x->request;
+    struct walk parameters = {.request = r, .bytes = strlen(r->path)}, headers = {.request = r};
+
+    MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_parameter, &parameters);
+    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_header, &headers);
+    check_framing(&headers, strcmp(version, MHD_HTTP_VERSION_1_0) == 0);
+    if (x->conn->surplus)
+        http_refuse(r, "too_many_connections", "there are too many connections from your address");
+    else if (parameters.bytes > HTTP_URI_MAX)
+        http_refuse(r, "uri_too_long", "an address may have at most %d bytes, got %zu",
+                    HTTP_URI_MAX, parameters.bytes);
+    else if (headers.bytes > HTTP_HEADERS_MAX)
+        http_refuse(r, "headers_too_large", "headers may have at most %d bytes, got %zu",
+                    HTTP_HEADERS_MAX, headers.bytes);
+}
