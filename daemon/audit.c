@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "daemon/db.h"
-#include "daemon/secret.h"
 #include "daemon/store.h"
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -14,8 +13,7 @@
 #include "proto/wire/audit.h"
 
 enum {
-    PATH_MAX_BYTES = 1024,
-    REQUEST_ID_MAX = 64
+    PATH_MAX_BYTES = 1024
 };
 
 struct audit {
@@ -217,33 +215,12 @@ static bool reads(const struct request *r)
     return strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0;
 }
 
-/* By which log, audit log and the client's own notes can be brought together. */
-static void name_request(struct request *r)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
-    const char *given = http_header(r, "X-Request-Id");
-    unsigned char bytes[8];
-
-    if (r->id[0])
-        return;
-    if (given && *given && strlen(given) <= REQUEST_ID_MAX &&
-        strspn(given, plain) == strlen(given)) {
-        snprintf(r->id, sizeof(r->id), "%s", given);
-    } else {
-        secret_bytes(bytes, sizeof(bytes));
-        for (size_t i = 0; i < sizeof(bytes); i++)
-            snprintf(r->id + 2 * i, sizeof(r->id) - 2 * i, "%02x", bytes[i]);
-    }
-    http_add_header(r, "X-Request-Id", r->id);
-}
-
 void audit_begin(struct daemon *d, struct request *r, int status)
 {
     struct audit *a = d->audit;
 
     if (!a || reads(r))
         return;
-    name_request(r);
     a->request = r;
     a->status = status;
     a->row = 0;
@@ -303,7 +280,6 @@ void audit_refusal(struct daemon *d, struct request *r, int status)
 
     if (!d->audit || reads(r) || !r->caller.id[0])
         return;
-    name_request(r);
     audit_subject(d, r->params[0] ? r->params[0] : "");
     if (!append(d, r, status, &err))
         log_error("a refusal is missing in the audit log error=\"%s\"", err.msg);

@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/secret.h"
 #include "daemon/tls.h"
 #include "proto/base/clock.h"
 #include "proto/base/crew.h"
@@ -181,7 +182,8 @@ static void refuse_late(const struct conn *n)
 {
     static const char body[] =
         "{\"type\":\"/problems/request_timeout\",\"title\":\"Too slow\",\"status\":408,"
-        "\"detail\":\"the request did not arrive in time\",\"code\":\"request_timeout\"}";
+        "\"detail\":\"the request did not arrive in time\",\"code\":\"request_timeout\","
+        "\"retryable\":true}";
     char *text = str_fmt("HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Type: "
                          "application/problem+json\r\nContent-Length: %zu\r\n\r\n%s",
                          strlen(body), body);
@@ -348,6 +350,7 @@ struct http *http_start(uv_loop_t *loop, int listen_fd, const struct http_limits
     h->body_bytes = limits->body_bytes;
     h->conns.limits = limits->connections;
     h->tls = limits->tls != NULL;
+    secret_bytes(&h->next_id, sizeof(h->next_id));
     add_tls(limits->tls, tls);
     h->mhd = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | (h->tls ? MHD_USE_TLS : 0),

@@ -57,7 +57,7 @@ struct request {
     char *refusal_text;        /* which one */
     char *params[HTTP_PARAMS]; /* what the route's {..} stand for, decoded; owned */
     struct caller caller;
-    char id[65];            /* by which logs name it; "": not yet */
+    char id[65];            /* X-Request-Id: by which logs, answer and client name it */
     char trace[TRACE_SIZE]; /* its span; "": whoever asks does not trace */
     int status;             /* of the answer; 0: none yet */
     int done;               /* of the answer, if all goes well, as its route has it */

@@ -22,6 +22,7 @@ void http_queue(struct request *r, int status, const char *type, struct MHD_Resp
     if (type)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "X-Request-Id", r->id);
     for (size_t i = 0; i < x->headers.n; i += 2)
         MHD_add_response_header(response, x->headers.at[i], x->headers.at[i + 1]);
     http_drop_headers(x); /* a stream would keep them for days */

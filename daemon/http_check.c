@@ -4,6 +4,8 @@
  * these rules. */
 #include "daemon/http_parts.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,6 +16,7 @@ enum line {
     LINE_HOST,
     LINE_LENGTH,
     LINE_ENCODING,
+    LINE_REQUEST_ID,
     LINE_COUNT
 };
 
@@ -21,6 +24,7 @@ static const char *const line_names[LINE_COUNT] = {
     [LINE_HOST] = "Host",
     [LINE_LENGTH] = "Content-Length",
     [LINE_ENCODING] = "Transfer-Encoding",
+    [LINE_REQUEST_ID] = "X-Request-Id",
 };
 
 struct walk {
@@ -129,6 +133,19 @@ static void check_framing(struct walk *w, bool is_old)
                     encodings, encoding);
 }
 
+/* As the client calls it, if that can stand in a log; else by a number that no other request has. */
+static void name_request(struct http_exchange *x, const char *given)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    struct request *r = &x->request;
+    const size_t len = given ? strlen(given) : 0;
+
+    if (len && len < sizeof(r->id) && strspn(given, plain) == len)
+        memcpy(r->id, given, len + 1);
+    else
+        snprintf(r->id, sizeof(r->id), "%016" PRIx64, x->http->next_id++);
+}
+
 void http_check(struct http_exchange *x, const char *version)
 {
     struct request *r = &x->request;
@@ -136,6 +153,7 @@ void http_check(struct http_exchange *x, const char *version)
 
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_parameter, &parameters);
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_header, &headers);
+    name_request(x, headers.lines[LINE_REQUEST_ID].value);
     check_framing(&headers, strcmp(version, MHD_HTTP_VERSION_1_0) == 0);
     if (x->conn->surplus)
         http_refuse(r, "too_many_connections", "there are too many connections from your address");

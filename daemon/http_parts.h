@@ -36,6 +36,7 @@ struct http {
     bool alone;           /* there can be none */
     size_t n_answers;     /* given, but not sent to the end */
     size_t n_working;
+    uint64_t next_id; /* of a request: the first is random */
 };
 
 /* An answer that goes on. Where nothing is to be said it is suspended, and libmicrohttpd does not look at it. */
@@ -84,7 +85,7 @@ void http_drop_headers(struct http_exchange *x);
 /* To be answered by this problem, and by nothing else; the last one counts. Its connection is closed after that. */
 void http_refuse(struct request *r, const char *code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Refuses what breaks a limit or a rule for headers. version: as the request has it. */
+/* Names the request, and refuses it if it breaks a limit or a rule for headers. version: as it has it. */
 void http_check(struct http_exchange *x, const char *version);
 
 /* Gives the answer, once. type: NULL for one without a body. Takes the response. */

@@ -98,10 +98,10 @@ static enum MHD_Result settle(struct http_exchange *x)
     if (!r->status)
         http_reply(r, 500, "text/plain", "no answer", 9);
     if (r->status >= 400 || (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0))
-        log_info("request method=%s path=%.200s status=%d ms=%.1f caller=%s%s%s%s%s", r->method,
+        log_info("request method=%s path=%.200s status=%d ms=%.1f caller=%s id=%s%s%s", r->method,
                  r->path, r->status, (double)(clock_mono_ns() - x->began_ns) / 1e6,
-                 r->caller.id[0] ? r->caller.id : "-", r->id[0] ? " id=" : "", r->id,
-                 r->trace[0] ? " trace=" : "", r->trace);
+                 r->caller.id[0] ? r->caller.id : "-", r->id, r->trace[0] ? " trace=" : "",
+                 r->trace);
     return x->queued;
 }
 

@@ -1,5 +1,6 @@
 #include "daemon/limits.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,12 +58,10 @@ void limits_close(struct limits *l)
 
 static bool refuse(struct request *r, double wait_s, const char *what, const char *whose)
 {
-    char seconds[24];
+    const int64_t seconds = (int64_t)fmax(1, ceil(wait_s));
 
-    snprintf(seconds, sizeof(seconds), "%.0f", fmax(1, ceil(wait_s)));
-    http_add_header(r, "Retry-After", seconds);
-    problem_reply(r, "rate_limited", NULL, "too many %s %s; ask again in %s s", what, whose,
-                  seconds);
+    problem_reply_later(r, "rate_limited", seconds, "too many %s %s; ask again in %" PRId64 " s",
+                        what, whose, seconds);
     return false;
 }
 

@@ -1,5 +1,6 @@
 #include "daemon/problem.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,8 +100,29 @@ const struct problem_kind *problem_find(const char *code)
     return table_find(TABLE(problem_kinds), code);
 }
 
+/* What passes by itself, so that the same request may be answered later. */
+static bool is_retryable(const struct problem_kind *k)
+{
+    static const int statuses[] = {408, 429, 503, 504, 507};
+
+    for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+        if (k->status == statuses[i])
+            return true;
+    return strcmp(k->code, "idempotency_key_in_use") == 0;
+}
+
+static void add_wait(struct request *r, struct json *j, int64_t after_s)
+{
+    char *text = str_fmt("%" PRId64, after_s);
+
+    http_add_header(r, "Retry-After", text);
+    js_set(j, "retry_after_s", js_new_int(after_s));
+    free(text);
+}
+
+/* errors: NULL for none; after_s: 0 for no time. */
 static void reply_problem(struct request *r, const struct problem_kind *k,
-                          const struct problems *errors, const char *detail)
+                          const struct problems *errors, int64_t after_s, const char *detail)
 {
     struct json *j = js_new_object();
     char *type = str_fmt("/problems/%s", k->code), *text;
@@ -109,7 +131,11 @@ static void reply_problem(struct request *r, const struct problem_kind *k,
     js_set(j, "title", js_new_string(k->title));
     js_set(j, "status", js_new_int(k->status));
     js_set(j, "detail", js_new_string(detail));
+    js_set(j, "instance", js_new_string(r->id));
     js_set(j, "code", js_new_string(k->code));
+    js_set(j, "retryable", js_new_bool(is_retryable(k)));
+    if (after_s)
+        add_wait(r, j, after_s);
     if (errors)
         js_set(j, "errors", problems_json(errors));
     text = js_text(j, JS_COMPACT);
@@ -120,24 +146,44 @@ static void reply_problem(struct request *r, const struct problem_kind *k,
     js_free(j);
 }
 
-void problem_reply(struct request *r, const char *code, const struct problems *errors,
-                   const char *fmt, ...)
+static void reply_by_code(struct request *r, const char *code, const struct problems *errors,
+                          int64_t after_s, const char *fmt, va_list ap)
+    __attribute__((format(printf, 5, 0)));
+
+static void reply_by_code(struct request *r, const char *code, const struct problems *errors,
+                          int64_t after_s, const char *fmt, va_list ap)
 {
     const struct problem_kind *k = problem_find(code);
     struct buf detail = buf_new(0);
-    va_list ap;
 
     ASSERT(k);
-    va_start(ap, fmt);
     buf_vfmt(&detail, fmt, ap);
-    va_end(ap);
-    reply_problem(r, k, errors, buf_text(&detail));
+    reply_problem(r, k, errors, after_s, buf_text(&detail));
     buf_free(&detail);
+}
+
+void problem_reply(struct request *r, const char *code, const struct problems *errors,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    reply_by_code(r, code, errors, 0, fmt, ap);
+    va_end(ap);
+}
+
+void problem_reply_later(struct request *r, const char *code, int64_t after_s, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    reply_by_code(r, code, NULL, after_s, fmt, ap);
+    va_end(ap);
 }
 
 void problem_reply_error(struct request *r, const struct error *err)
 {
     const struct problem_kind *k = problem_find(err_name(err->code));
 
-    reply_problem(r, k ? k : problem_find("failed"), NULL, err->msg);
+    reply_problem(r, k ? k : problem_find("failed"), NULL, 0, err->msg);
 }

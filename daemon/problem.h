@@ -22,6 +22,9 @@ const struct problem_kind *problem_find(const char *code);
 /* errors: what is wrong with the body, or NULL. code: one of the table. */
 void problem_reply(struct request *r, const char *code, const struct problems *errors,
                    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same with Retry-After. */
+void problem_reply_later(struct request *r, const char *code, int64_t after_s, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* By the error's code. */
 void problem_reply_error(struct request *r, const struct error *err);
 

@@ -66,8 +66,7 @@ static void work(void *arg)
 
 static void refuse(struct request *r, const char *code, const char *why, struct turn *t)
 {
-    http_add_header(r, "Retry-After", "1");
-    problem_reply(r, code, NULL, "%s", why);
+    problem_reply_later(r, code, 1, "%s", why);
     end(t);
 }
 

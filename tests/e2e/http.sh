@@ -126,6 +126,46 @@ curl_api POST /api/v1/jobs -H 'Content-Type: application/json' -H 'Transfer-Enco
     --data-binary "@$tmp/large"
 problem 413 too_large "6 MB in chunks"
 
+# -- Names of requests: the client's, if a log can take it; else one that no other request has --
+named() { # STATUS METHOD PATH [HEADER]...
+    local given=()
+    [ -z "$name" ] || given=("X-Request-Id: $name")
+    http "$2" "$3" "${given[@]}" "${@:4}"
+    expect "$1" "$2 $3"
+    header x-request-id
+    [ -z "$text" ] || [ "$1" -lt 400 ] || [[ $text == *"\"instance\":\"$value\""* ]] || fail "$2 $3 has the id $value: $text"
+}
+all_named() { # CHECK, for each kind of answer
+    local auth="Authorization: Bearer $token"
+    while read -r line; do
+        # shellcheck disable=SC2086
+        named $line "$auth"
+        "$1" "$line"
+    done <<<"200 GET /healthz
+200 GET /api/v1/jobs
+200 HEAD /api/v1/jobs
+200 HEAD /api/v1/events
+206 GET $base/artifacts/metrics.jsonl Range:bytes=0-0
+404 GET /api/v1/nothing
+405 PUT /api/v1/jobs
+413 GET /api/v1/jobs Content-Length:2000000
+414 GET /$(letters 9000)
+415 POST /api/v1/jobs
+400 GET /api/v1/jobs Host:localhost"
+    named 401 GET /api/v1/jobs
+    "$1" 401
+}
+is_ours() {
+    [ "$value" = "$name" ] || fail "$1: the id $value, not $name"
+}
+is_new() {
+    [[ $value =~ ^[0-9a-f]{16}$ && $seen != *" $value "* ]] || fail "$1: the id $value, after$seen"
+    seen+="$value "
+}
+seen=' '
+for name in mine-1 A.b_c "$(letters 64)"; do all_named is_ours; done
+for name in '' 'no good' 'a"b' "$(letters 65)" $'\xff'; do all_named is_new; done
+
 # A client may take its time with an answer, longer than silence lasts elsewhere.
 large=$out/student.onnx
 head -c 30000000 /dev/zero >"$large"
@@ -182,6 +222,8 @@ refused() {
 }
 within 5 refused || fail "a fourth connection: $code"
 problem 429 too_many_connections "a fourth connection"
+header x-request-id
+[ -n "$value" ] && [[ $text == *'"retryable":true'* ]] || fail "a fourth connection: $head$text"
 for fd in "${fds[@]}"; do
     exec {fd}>&-
 done

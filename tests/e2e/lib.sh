@@ -221,7 +221,8 @@ problem() { # STATUS CODE WHAT
 # All of them so far are whole.
 problems_are_whole() {
     jq -es 'all(type == "object" and .type == "/problems/" + .code and (.title | length > 0)
-        and (.detail | length > 0) and (.status | type) == "number")' "$tmp/problems" >"$tmp/verdict" ||
+        and (.detail | length > 0) and (.status | type) == "number" and (.instance | test("^[A-Za-z0-9._-]{1,64}$"))
+        and (.retryable | type) == "boolean")' "$tmp/problems" >"$tmp/verdict" ||
         fail "a problem document lacks something: $(cat "$tmp/problems")"
 }
 

@@ -224,6 +224,7 @@ done
 problem 429 rate_limited "too many wrong tokens"
 header retry-after
 [ "$value" -ge 1 ] && [ "$value" -le 60 ] || fail "Retry-After: $value"
+[[ $text == *"\"retryable\":true,\"retry_after_s\":$value"* ]] || fail "too many wrong tokens: $text"
 socket=$tmp/own.sock by_socket http://localhost/api/v1/tokens
 expect 200 "the socket, when the address must wait"
 secrets=(-e "$token" -e "${cookie#*=}" -e "$(<"$tmp/reader")" -e "$(<"$tmp/second")")
