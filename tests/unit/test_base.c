@@ -1,13 +1,16 @@
-/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error, crew, pool. */
+/* The small parts of proto/base: str, buf, table, rng, chan, sha256, error, crew, pool, log. */
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/chan.h"
 #include "proto/base/clock.h"
 #include "proto/base/crew.h"
+#include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/pool.h"
 #include "proto/base/rng.h"
@@ -339,9 +342,56 @@ START_TEST(a_pool_gives_zeroed_objects_that_nobody_else_has)
 }
 END_TEST
 
+/* What log_line writes for the text, behind the time. */
+static void logged(const char *text, char out[256])
+{
+    int ends[2], kept = dup(STDERR_FILENO);
+    char line[512];
+    ssize_t n;
+
+    ck_assert(pipe(ends) == 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+    log_line(LOG_LEVEL_WARN, "said=%s.", text);
+    dup2(kept, STDERR_FILENO);
+    n = read(ends[0], line, sizeof(line) - 1);
+    ck_assert_int_gt(n, 0);
+    line[n] = '\0';
+    snprintf(out, 256, "%s", strstr(line, "said=") + 5);
+    close(kept);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+START_TEST(what_others_say_is_text_in_the_log)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"plain", "plain"},
+        {"a\nb\x1b[31m\x7f", "a?b?[31m?"},
+        {"\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"\x9b"
+         "31m \xc2\x9b",
+         "?31m ??"},   /* CSI as a byte, and as a character */
+        {"\xc3", "?"}, /* cut off */
+        {"\xe2\x82 \xf0\x9f\x98", "?? ???"},
+        {"\xc0\xaf \xe0\x80\xaf", "?? ???"},           /* too long */
+        {"\xed\xa0\x80 \xf4\x90\x80\x80", "??? ????"}, /* a surrogate; beyond the last character */
+        {"\xff\xfe \x80", "?? ?"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char got[256], want[64];
+
+        logged(cases[i].text, got);
+        snprintf(want, sizeof(want), "%s.\n", cases[i].want);
+        ck_assert_msg(strcmp(got, want) == 0, "case %zu: %s", i, got);
+    }
+}
+END_TEST
+
 UNIT_MAIN(numbers_are_read_whole_or_not_at_all, unknown_names_get_a_suggestion,
           slips_of_the_hand_are_near, errors_carry_their_story, buffers_keep_their_maximum,
           random_numbers_are_a_function_of_key_and_index, channels_keep_order_and_end,
           hashes_are_those_of_the_standard, aligned_memory_is_zero, times_are_written_in_utc,
           times_are_read_by_their_zone, a_crew_does_every_item_once,
-          a_pool_gives_zeroed_objects_that_nobody_else_has)
+          a_pool_gives_zeroed_objects_that_nobody_else_has, what_others_say_is_text_in_the_log)
