@@ -26,7 +26,7 @@ static bool is_priority(const struct json *value, struct error *err)
 
 bool api_job_matches(struct request *r, const struct job *j)
 {
-    const char *seen = http_header(r, "If-Match");
+    const char *seen = http_header_list(r, "If-Match");
     char etag[ETAG_SIZE];
 
     api_job_etag(j, "", etag);

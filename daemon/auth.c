@@ -39,27 +39,36 @@ static const char *bearer(const struct request *r)
     static const char scheme[] = "Bearer ";
     const char *header = http_header(r, "Authorization");
 
-    return header && str_starts(header, scheme) ? header + strlen(scheme) : NULL;
+    return header && strncasecmp(header, scheme, strlen(scheme)) == 0 ? header + strlen(scheme)
+                                                                      : NULL;
 }
 
+/* The value of a session's cookie, or NULL. Which port stands in its name makes no difference. */
+static const char *session_value(const char *cookie)
+{
+    if (!str_starts(cookie, COOKIE))
+        return NULL;
+    cookie += strlen(COOKIE);
+    if (*cookie == '_')
+        cookie += 1 + strspn(cookie + 1, "0123456789");
+    return *cookie == '=' ? cookie + 1 : NULL;
+}
+
+/* Of several cookies one that is good will do: others may be those of a daemon that is no more. */
 static bool has_session(struct daemon *d, const struct request *r, struct caller *who)
 {
-    const char *header = http_header(r, "Cookie"), *at;
     char value[SECRET_SIZE], hex[SHA256_HEX];
-    size_t n;
+    const char *at, *start;
 
-    for (at = header; at; at = strchr(at, ';')) {
+    for (at = http_header(r, "Cookie"); at; at = strchr(at, ';')) {
         at += strspn(at, "; ");
-        if (!str_starts(at, COOKIE "="))
+        start = session_value(at);
+        if (!start || strcspn(start, "; ") >= sizeof(value))
             continue;
-        at += strlen(COOKIE "=");
-        n = strcspn(at, "; ");
-        if (n >= sizeof(value))
-            return false;
-        memcpy(value, at, n);
-        value[n] = '\0';
-        sha256_of(value, n, hex);
-        return session_check(d, hex, who);
+        snprintf(value, sizeof(value), "%.*s", (int)strcspn(start, "; "), start);
+        sha256_of(value, strlen(value), hex);
+        if (session_check(d, hex, who))
+            return true;
     }
     return false;
 }
@@ -132,6 +141,8 @@ bool auth_check(struct daemon *d, struct request *r, enum access access, struct 
 {
     const char *host = http_header(r, "Host");
 
+    if (r->target_host && host_allowed(d, host))
+        host = r->target_host; /* both must be ours */
     if (!host_allowed(d, host))
         return err_set(err, ERR_FORBIDDEN, "this daemon does not answer for the host \"%.200s\"",
                        host ? host : "");
@@ -142,9 +153,23 @@ bool auth_check(struct daemon *d, struct request *r, enum access access, struct 
     return identify(d, r, &r->caller, err) && may(r, access, err);
 }
 
-static char *cookie(const struct daemon *d, const char *value, int seconds)
+/* The port as the browser has it in the address, or "". It keeps cookies by name and host alone, so that two daemons on one
+ * host, or behind two tunnels, would take each other's place. */
+static const char *port_of(const struct request *r)
 {
-    return str_fmt(COOKIE "=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s", value, seconds,
+    const char *host = r->target_host ? r->target_host : http_header(r, "Host");
+    const char *colon = host ? strrchr(host, ':') : NULL;
+
+    return colon && colon[1] && !colon[1 + strspn(colon + 1, "0123456789")] ? colon + 1 : "";
+}
+
+/* The line of Set-Cookie. */
+static char *cookie(const struct daemon *d, const struct request *r, const char *value, int seconds)
+{
+    const char *port = port_of(r);
+
+    return str_fmt(COOKIE "%s%s=%s; Path=/; Max-Age=%d; HttpOnly; SameSite=Strict%s",
+                   *port ? "_" : "", port, value, seconds,
                    d->settings.tls_certificate ? "; Secure" : "");
 }
 
@@ -157,7 +182,7 @@ char *auth_open_session(struct daemon *d, const struct request *r, struct error 
     sha256_of(secret, strlen(secret), hex);
     if (!session_add(d, hex, &r->caller, ends, err))
         return NULL;
-    return cookie(d, secret, SESSION_S);
+    return cookie(d, r, secret, SESSION_S);
 }
 
 char *auth_end_session(struct daemon *d, const struct request *r, struct error *err)
@@ -166,5 +191,5 @@ char *auth_end_session(struct daemon *d, const struct request *r, struct error *
         err_set(err, ERR_INVALID, "expected the cookie of a session, got none that counts");
         return NULL;
     }
-    return session_end(d, &r->caller, err) ? cookie(d, "", 0) : NULL;
+    return session_end(d, &r->caller, err) ? cookie(d, r, "", 0) : NULL;
 }

@@ -50,6 +50,7 @@ struct http_sink {
 
 struct request {
     const char *method, *path; /* the path as sent, without the query */
+    char *target_host; /* where the target is a whole address, "NAME:PORT" of it; else NULL */
     struct buf body;
     const struct http_sink *sink; /* NULL: the body is in `body` */
     void *sink_arg;
@@ -88,6 +89,8 @@ void http_stop(struct http *h); /* NULL is fine */
 
 /* Borrowed until the answer is given; NULL when missing. Names of headers are case-insensitive. */
 const char *http_header(const struct request *r, const char *name);
+/* Of a header that is a list: all its lines, as one. */
+const char *http_header_list(const struct request *r, const char *name);
 /* The first, or n-th, parameter of that name, decoded. */
 const char *http_query(struct request *r, const char *name);
 const char *http_query_nth(struct request *r, const char *name, size_t n);

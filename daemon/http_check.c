@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -17,6 +18,7 @@ enum line {
     LINE_LENGTH,
     LINE_ENCODING,
     LINE_REQUEST_ID,
+    LINE_EXPECT,
     LINE_COUNT
 };
 
@@ -25,6 +27,7 @@ static const char *const line_names[LINE_COUNT] = {
     [LINE_LENGTH] = "Content-Length",
     [LINE_ENCODING] = "Transfer-Encoding",
     [LINE_REQUEST_ID] = "X-Request-Id",
+    [LINE_EXPECT] = "Expect",
 };
 
 struct walk {
@@ -96,13 +99,32 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+static bool decodes(const char *text)
+{
+    char *copy;
+    bool ok;
+
+    if (!strchr(text, '%'))
+        return true;
+    copy = str_dup(text);
+    ok = http_decode(copy);
+    free(copy);
+    return ok;
+}
+
 static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const char *name,
                                     const char *value)
 {
     struct walk *w = arg;
 
     (void)kind;
-    w->bytes += strlen(name) + (value ? strlen(value) : 0) + 2;
+    value = value ? value : "";
+    w->bytes += strlen(name) + strlen(value) + 2;
+    if (!decodes(name) || !decodes(value))
+        http_refuse(w->request, "bad_request",
+                    "the parameter %.40s has a broken percent-escape, or one of a NUL byte: "
+                    "\"%.60s\"",
+                    name, value);
     return MHD_YES;
 }
 
@@ -133,6 +155,40 @@ static void check_framing(struct walk *w, bool is_old)
                     encodings, encoding);
 }
 
+/* In HTTP/1.0 nothing is expected. */
+static void check_expectation(struct walk *w, bool is_old)
+{
+    const char *expect = w->lines[LINE_EXPECT].value;
+
+    if (expect && !is_old && strcasecmp(expect, "100-continue") != 0)
+        http_refuse(w->request, "expectation_failed",
+                    "expected Expect: 100-continue, got \"%.60s\"", expect);
+}
+
+/* What clients send to proxies, RFC 9112 (3.2.2) wants taken from all: "http://HOST/path". */
+static void check_target(struct http_exchange *x)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    struct request *r = &x->request;
+    char name[HTTP_HOST_SIZE];
+
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+        const char *host = r->path + strlen(schemes[i]);
+        size_t len;
+
+        if (strncasecmp(r->path, schemes[i], strlen(schemes[i])) != 0)
+            continue;
+        len = strcspn(host, "/");
+        r->target_host = str_ndup(host, len);
+        vec_push(&x->texts, r->target_host);
+        r->path = host[len] ? host + len : "/";
+        if (!http_host_name(r->target_host, name))
+            http_refuse(r, "bad_request", "expected an address %sNAME/ or %sNAME:PORT/, got %.60s",
+                        schemes[i], schemes[i], r->target_host);
+        return;
+    }
+}
+
 /* As the client calls it, if that can stand in a log; else by a number that no other request has. */
 static void name_request(struct http_exchange *x, const char *given)
 {
@@ -150,11 +206,14 @@ void http_check(struct http_exchange *x, const char *version)
 {
     struct request *r = &x->request;
     struct walk parameters = {.request = r, .bytes = strlen(r->path)}, headers = {.request = r};
+    const bool is_old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
 
+    check_target(x);
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_parameter, &parameters);
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_header, &headers);
     name_request(x, headers.lines[LINE_REQUEST_ID].value);
-    check_framing(&headers, strcmp(version, MHD_HTTP_VERSION_1_0) == 0);
+    check_framing(&headers, is_old);
+    check_expectation(&headers, is_old);
     if (x->conn->surplus)
         http_refuse(r, "too_many_connections", "there are too many connections from your address");
     else if (parameters.bytes > HTTP_URI_MAX)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "proto/base/clock.h"
 #include "proto/base/log.h"
@@ -272,6 +273,39 @@ const char *http_header(const struct request *r, const char *name)
     return MHD_lookup_connection_value(r->exchange->connection, MHD_HEADER_KIND, name);
 }
 
+struct list {
+    const char *name, *first;
+    struct buf all; /* where there are several */
+};
+
+static enum MHD_Result on_line(void *arg, enum MHD_ValueKind kind, const char *name,
+                               const char *value)
+{
+    struct list *l = arg;
+
+    (void)kind;
+    if (strcasecmp(name, l->name) != 0)
+        return MHD_YES;
+    if (l->first)
+        buf_fmt(&l->all, "%s, %s", l->all.len ? "" : l->first, value);
+    else
+        l->first = value;
+    return MHD_YES;
+}
+
+const char *http_header_list(const struct request *r, const char *name)
+{
+    struct list l = {.name = name, .all = buf_new(0)};
+    char *text;
+
+    MHD_get_connection_values(r->exchange->connection, MHD_HEADER_KIND, on_line, &l);
+    if (!l.all.len)
+        return l.first;
+    text = buf_take(&l.all);
+    vec_push(&r->exchange->texts, text);
+    return text;
+}
+
 const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE])
 {
     const struct in6_addr *a = &r->exchange->conn->address;
@@ -359,7 +393,8 @@ const char *http_query_nth(struct request *r, const char *name, size_t n)
         return NULL;
     text = str_dup(q.value);
     vec_push(&r->exchange->texts, text);
-    return http_decode(text) ? text : "";
+    http_decode(text); /* http_check has seen that it can be */
+    return text;
 }
 
 const char *http_query(struct request *r, const char *name)

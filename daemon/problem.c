@@ -55,6 +55,8 @@ const struct problem_kind problem_kinds[] = {
      "is sent as `application/partial-upload`."},
     {"range_not_satisfiable", 416, "No such part",
      "The header Range asks for bytes beyond the end of the file."},
+    {"expectation_failed", 417, "Expectation failed",
+     "The header Expect asks for something else than 100-continue."},
     {"invalid", 422, "Invalid",
      "The content breaks a rule; the member `errors` lists every place, by JSON pointer."},
     {"bad_data", 422, "Unusable data", "A file that was named cannot be used."},

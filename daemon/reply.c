@@ -28,7 +28,7 @@ static void add_tag(struct request *r, const char *etag)
 /* The client has it already: 304 then says how long the body would be, and leaves it out. */
 static bool is_known(const struct request *r, const char *etag)
 {
-    const char *known = http_header(r, "If-None-Match");
+    const char *known = http_header_list(r, "If-None-Match");
 
     return known && etag_listed(known, strlen(known), etag);
 }

@@ -28,9 +28,17 @@ for path in "$base" /api/v1/jobs /api/v1/catalog /api/v1/version "$base/artifact
         header content-length # if there is one, it is that of the body which is left out
         [ -z "$value" ] || [ "$value" = ${#whole} ] || fail "304 of $path: Content-Length $value, not ${#whole}"
     done
+    api GET "$path" 'If-None-Match: "x"' "If-None-Match: $etag" 'If-None-Match: "y"'
+    expect 304 "$path: If-None-Match in three lines"
     api GET "$path" 'If-None-Match: "x"'
     [ "$code" = 200 ] && [ "$text" = "$whole" ] || fail "$path: another tag: $code"
 done
+tag "$base"
+etag=$value
+payload='{"name": "renamed"}' api PATCH "$base" 'Content-Type: application/json' 'If-Match: "x"' 'If-Match: "y"'
+problem 412 precondition_failed "If-Match in two lines, of other states"
+payload='{"name": "renamed"}' api PATCH "$base" 'Content-Type: application/json' 'If-Match: "x"' "If-Match: $etag"
+expect 200 "If-Match in two lines"
 tag "$base"
 etag=$value
 tag /api/v1/jobs
@@ -125,6 +133,26 @@ head -c 6000000 /dev/zero >"$tmp/large"
 curl_api POST /api/v1/jobs -H 'Content-Type: application/json' -H 'Transfer-Encoding: chunked' -H 'Expect:' \
     --data-binary "@$tmp/large"
 problem 413 too_large "6 MB in chunks"
+
+# -- Parameters and expectations --
+for query in project=%zz 'name=%' name=%4 'name=a&project=%G0' %zz=1 name=%00; do
+    api GET "/api/v1/jobs?$query"
+    problem 400 bad_request "?$query"
+    [[ $text == *"the parameter ${query##*&}"* || $text == *"the parameter ${query%%=*} "* || $text == *"the parameter project "* ]] ||
+        fail "?$query: $text"
+done
+api GET "/api/v1/jobs?name=%e%32%65"
+problem 400 bad_request "an escape of another letter"
+api GET "/api/v1/jobs?name=%65%32%65"
+expect 200 "escapes"
+curl_api POST "/api/v1/queue:simulate?x=%zz" -H 'Content-Type: application/json' --data-binary '{}'
+problem 400 bad_request "a parameter beside a body"
+for expect in foo 100-continued '100-continue, foo'; do
+    api GET /api/v1/jobs "Expect: $expect"
+    problem 417 expectation_failed "Expect: $expect"
+done
+curl_api POST "/api/v1/queue:simulate" -H 'Content-Type: application/json' -H 'Expect: 100-CONTINUE' --data-binary "$(job)"
+expect 200 "Expect: 100-CONTINUE"
 
 # -- Names of requests: the client's, if a log can take it; else one that no other request has --
 named() { # STATUS METHOD PATH [HEADER]...

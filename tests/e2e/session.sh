@@ -25,9 +25,30 @@ reads() { # WHEN
     expect 200 "events with the cookie $1"
 }
 reads "at first"
+http GET /api/v1/jobs "Cookie: ${cookie}0; $cookie; ${cookie%%=*}=x"
+expect 200 "the good one of several cookies"
+http GET /api/v1/jobs "Cookie: ${cookie%%=*}=$(printf 'x%.0s' {1..100}); $cookie"
+expect 200 "a good cookie behind a long one"
+# Browsers keep cookies by name and host, whatever the port is.
+for at in 127.0.0.1:1 localhost:2 '[::1]:3'; do
+    host=$at api POST /api/v1/session
+    expect 204 "a session under $at"
+    header set-cookie
+    [[ $value == "distilld_session_${at##*:}="* ]] || fail "the cookie of $at: $value"
+    http GET /api/v1/jobs "Cookie: ${value%%;*}"
+    expect 200 "the cookie of $at"
+done
+host='[::1]' api POST /api/v1/session
+header set-cookie
+[[ $value == distilld_session=* ]] || fail "the cookie of no port: $value"
+for scheme in bearer BEARER; do
+    http GET /api/v1/jobs "Authorization: $scheme $token"
+    expect 200 "Authorization: $scheme"
+done
 
 # Not everything that looks like it.
-for bad in "${cookie}0" "${cookie%?}" "${cookie%%=*}=" "${cookie%%=*}=$token" "x$cookie" "x=1, $cookie"; do
+for bad in "${cookie}0" "${cookie%?}" "${cookie%%=*}=" "${cookie%%=*}=$token" "x$cookie" "x=1, $cookie" \
+    "${cookie/=/x=}" "${cookie/=/_1x=}"; do
     http GET /api/v1/jobs "Cookie: $bad"
     problem 401 unauthorized "Cookie: $bad"
 done

@@ -72,8 +72,11 @@ a user before the name|${get}Host: localhost:80@evil.com\r\n\r\n
 a name behind the address|${get}Host: [::1]evil.com\r\n\r\n
 an address that does not end|${get}Host: [::1\r\n\r\n
 an empty address|${get}Host: []\r\n\r\n
+a whole address without a host|GET http:///healthz HTTP/1.1\r\n$h\r\n
+a whole address with two hosts|GET http://localhost:evil.com/healthz HTTP/1.1\r\n$h\r\n
+a whole address and no Host|GET http://localhost/healthz HTTP/1.1\r\n\r\n
 ROWS
-[ $n -ge 39 ] || fail "only $n rows were tried"
+[ $n -ge 42 ] || fail "only $n rows were tried"
 
 # What is not taken for such bytes is served, and so is what follows.
 n=0
@@ -89,12 +92,17 @@ done <<ROWS
 200|an address|${get}Host: [::1]:8470\r\n\r\n
 200|an address without a port|${get}Host: 127.0.0.1\r\n\r\n
 200|no port behind the colon|${get}Host: localhost:\r\n\r\n
+200|a whole address|GET http://127.0.0.1:8470/healthz HTTP/1.1\r\n$h\r\n
+200|a whole address in capitals|GET HTTPS://LocalHost/healthz?x=http:// HTTP/1.1\r\n$h\r\n
+403|the whole address of another|GET http://evil.com/healthz HTTP/1.1\r\n$h\r\n
+403|a whole address with the Host of another|GET http://localhost/healthz HTTP/1.1\r\nHost: evil.com\r\n\r\n
+403|a user in a whole address|GET http://localhost@evil.com/healthz HTTP/1.1\r\n$h\r\n
 403|another name|${get}Host: evil.com\r\n\r\n
 403|a name with its dot|${get}Host: localhost.\r\n\r\n
 403|a name that begins so|${get}Host: localhost.evil.com\r\n\r\n
 405|a length|$post${h}Authorization: Bearer $token\r\nContent-Length: 5\r\n\r\nhello
 405|chunks|$post${h}Authorization: Bearer $token\r\ntransfer-encoding: CHUNKED\r\n\r\n$chunk
 ROWS
-[ $n -ge 10 ] || fail "only $n rows were tried"
+[ $n -ge 15 ] || fail "only $n rows were tried"
 problems_are_whole
 stop_daemon

@@ -61,7 +61,7 @@ async function open(browser) {
   await page.getByText("No jobs yet").waitFor();
   assert.equal(page.url(), `${service.address}/`, "the token is out of the address");
   const cookies = await reader.context.cookies();
-  assert.deepEqual(cookies.map((c) => [c.name, c.httpOnly, c.sameSite]), [["distilld_session", true, "Strict"]]);
+  assert.deepEqual(cookies.map((c) => [c.name, c.httpOnly, c.sameSite]), [[`distilld_session_${new URL(service.address).port}`, true, "Strict"]]);
   assert.equal(await page.evaluate(() => document.cookie), "");
   await page.evaluate(() => { window.untouched = true; });
   return { reader, page };
