@@ -622,8 +622,8 @@ static void load_one(struct job *take_job, void *arg)
     vec_push(&l->damaged, take_job);
 }
 
-/* Filters, counts and quotas ask the rows: they are to have the state that is shown. The reason that is stored is read only
- * once somebody has mended the row; then it can be run again. */
+/* Filters, counts and quotas ask the rows: they are to have the state that is shown. A row with other damage than its state
+ * keeps that, and is shown as damaged; once it is mended, this reason is, and the job can be run again. */
 static bool store_damaged(struct load *l, struct error *err)
 {
     bool ok = true;
@@ -632,7 +632,7 @@ static bool store_damaged(struct load *l, struct error *err)
         struct job *j = l->damaged.at[i];
         struct reason aside;
 
-        reason_set(&aside, "set_aside", "%s", "its row in state.db was damaged");
+        reason_set(&aside, "set_aside", "when the daemon started, %s", j->reason.message);
         job_explain(j, &aside);
         j->finished_ms = j->finished_ms ? j->finished_ms : clock_wall_ms();
         ok = ok && store_job_update(l->daemon->store, j, err);

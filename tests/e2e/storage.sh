@@ -52,8 +52,13 @@ modes=$(find "$state" -name '*.db*' -printf '%m %P\n' | sort -k2)
 stop_daemon
 rm -r "$state/backup"
 
-# -- A damaged row is set aside; the others go on --
+# -- A damaged row is set aside; the others go on. A state that is none becomes "failed", other damage stays as it is --
+code_of() { # DAMAGE
+    code=damaged
+    [[ $1 != state=* ]] || code=set_aside
+}
 for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
+    code_of "$damage"
     cp "$state/state.db" "$tmp/whole.db"
     sqlite3 "$state/state.db" "UPDATE job SET $damage WHERE id='$first'" || fail "damaging a row"
     start_daemon
@@ -66,9 +71,11 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     [ "$(get '/api/v1/jobs?project=default' '.items | length')" = 2 ] || fail "with $damage: its project has $text"
     grep -q "a damaged row is set aside job=$first" "$tmp/daemon.log" || fail "no word about $damage"
     api GET "/api/v1/jobs/$first"
-    [[ $text == *'"damaged"'*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"
-    api POST "/api/v1/jobs/$first:retry"
-    problem 409 conflict "running a damaged job again"
+    [[ $(body '.reason.code + ": " + .reason.message') == "$code: "*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"
+    if [ $code = damaged ]; then
+        api POST "/api/v1/jobs/$first:retry"
+        problem 409 conflict "running a damaged job again"
+    fi
     # One that names it: it starts when that is over, which it is, also when the daemon starts.
     submit ".hold = true | .labels = {a: \"b-1\", c: \"\\\"\"} | .depends_on = [{job: \"$first\", when: \"finished\"}]"
     names=$id
@@ -96,6 +103,7 @@ done
 
 # -- That of a job that runs: what runs of it is ended before its slots are given to others --
 for damage in "spec='{\"kind\":'" "state='nonsense'"; do
+    code_of "$damage"
     start_daemon
     api POST /api/v1/queue:resume
     verb "$first" cancel
@@ -114,7 +122,7 @@ for damage in "spec='{\"kind\":'" "state='nonsense'"; do
     submit '.train.max_steps = 1'
     wait_state "$id" succeeded
     api GET "/api/v1/jobs/$damaged"
-    [ "$(body '.state + " " + .reason.code')" = "failed damaged" ] || fail "a job that ran, with $damage: $text"
+    [ "$(body '.state + " " + .reason.code')" = "failed $code" ] || fail "a job that ran, with $damage: $text"
     stop_daemon
     cp "$tmp/whole.db" "$state/state.db"
 done
