@@ -175,5 +175,7 @@ bool api_is_json(const struct request *r);
  * false for anything else. */
 bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int64_t fallback,
                 int64_t *out);
+/* One that is true or false; false when missing. The same for anything else. */
+bool api_flag(struct request *r, const char *name, bool *out);
 
 #endif

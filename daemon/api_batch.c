@@ -37,7 +37,7 @@ struct batch {
     struct intake_request *request; /* which owns it */
     struct js_split jobs;           /* of the body, or of */
     char *text;                     /* the same once more; NULL: not needed */
-    bool atomic;
+    bool atomic, validate_only;
     size_t n, n_parts;
     struct item *items;
     size_t judged; /* of them */
@@ -86,7 +86,8 @@ static char *answer(const struct intake_request *q)
         const struct problems *p = problems_of(b, i);
 
         jw_begin_object(&w, NULL);
-        jw_string(&w, "id", p->list.n ? NULL : q->jobs.at[b->items[i].accepted]->id);
+        jw_string(&w, "id",
+                  p->list.n || b->validate_only ? NULL : q->jobs.at[b->items[i].accepted]->id);
         if (p->list.n)
             write_error(&w, p);
         jw_end_object(&w);
@@ -237,11 +238,14 @@ static void judge_jobs(struct request *r, void *arg)
         parts_work(b->client.daemon, r, 1, no_work, judge_jobs, b);
         return;
     }
-    if (q->jobs.n && (!b->atomic || q->jobs.n == b->n)) {
+    if (!q->jobs.n || (b->atomic && q->jobs.n < b->n)) {
+        refuse(r, b, q->jobs.n);
+    } else if (b->validate_only) {
+        reply_json_text(r, 200, answer(q));
+    } else {
         intake_add(b->client.daemon, q);
         return;
     }
-    refuse(r, b, q->jobs.n);
     intake_drop(q);
 }
 
@@ -278,11 +282,13 @@ static void take_batch(struct daemon *d, struct request *r)
     q->arg = b;
     q->free_arg = batch_free;
     q->answer = answer;
-    if (!idempotency_begin(d, r, &q->idempotency) || !read_body(r, b)) {
+    if (!api_flag(r, "validate_only", &b->validate_only) ||
+        (!b->validate_only && !idempotency_begin(d, r, &q->idempotency)) || !read_body(r, b)) {
         intake_drop(q);
         return;
     }
-    intake_expect(d, q);
+    if (!b->validate_only)
+        intake_expect(d, q);
     read_jobs(b);
 }
 

@@ -55,6 +55,17 @@ bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int
     return false;
 }
 
+bool api_flag(struct request *r, const char *name, bool *out)
+{
+    const char *text = http_query(r, name);
+
+    *out = text && strcmp(text, "true") == 0;
+    if (!text || *out || strcmp(text, "false") == 0)
+        return true;
+    problem_reply(r, "bad_request", NULL, "%s: expected true or false, got \"%.100s\"", name, text);
+    return false;
+}
+
 /* -- Submission -------------------------------------------------------------------------------- */
 
 bool api_is_json(const struct request *r)
@@ -119,14 +130,14 @@ void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
 
 static void take_job(struct daemon *d, struct request *r)
 {
-    const char *only = http_query(r, "validate_only");
     const struct js_part sent = {buf_text(&r->body), r->body.len};
-    bool validate = only && strcmp(only, "true") == 0;
     struct idempotency idempotency;
     struct json *answer;
     struct job *j;
+    bool validate;
 
-    if (!validate && !idempotency_begin(d, r, &idempotency))
+    if (!api_flag(r, "validate_only", &validate) ||
+        (!validate && !idempotency_begin(d, r, &idempotency)))
         return;
     j = api_take_job(d, r, api_body(r, "a job"), &sent);
     if (!j)

@@ -5,6 +5,7 @@
 
 #include "daemon/api.h"
 #include "daemon/audit.h"
+#include "daemon/inputs.h"
 #include "daemon/limits.h"
 #include "daemon/problem.h"
 #include "proto/base/mem.h"
@@ -209,7 +210,7 @@ static void begin(struct request *r, void *daemon)
 
     for (size_t i = 0; route && i < ARRAY_LEN(takers); i++)
         if (takers[i].handle == route->handle && auth_check(daemon, r, route->access, &err) &&
-            decode(r))
+            decode(r) && inputs_check_parameters(r, route))
             takers[i].begin(daemon, r);
     clear(r->params);
     buf_free(&allow);
@@ -275,6 +276,8 @@ static void dispatch(struct request *r, void *daemon)
                       r->path);
     } else if (!reach_check(daemon, r, route->reach, &err)) {
         refuse_access(daemon, r, &err);
+    } else if (!inputs_check_parameters(r, route) || !inputs_check_body(r, route)) {
+        /* the same */
     } else {
         carry_out(daemon, r, route);
     }

@@ -95,6 +95,48 @@ for type in 'application/json; charset=utf-8' 'Application/JSON'; do
 done
 payload=
 
+# -- What would not be looked at --
+while read -r method path word; do
+    payload=$(job) api "$method" "$path" 'Content-Type: application/json'
+    problem 400 bad_request "$method $path"
+    [[ $text == *"\"detail\":\"$word:"* ]] || fail "$method $path: $text"
+done <<'T'
+GET /api/v1/jobs?stat=failed stat
+GET /api/v1/jobs?State=failed State
+GET /api/v1/jobs?kind=train&kind=eval kind
+GET /api/v1/jobs?name=%zz name
+GET /api/v1/jobs?page_size=1&page_size=1 page_size
+GET /api/v1/queue?x x
+GET /api/v1/events?jobs=job_0 jobs
+GET /healthz?now=1 now
+POST /api/v1/jobs?validate=true validate
+POST /api/v1/jobs?validate_only=1 validate_only
+POST /api/v1/jobs?validate_only=TRUE validate_only
+POST /api/v1/jobs?validate_only= validate_only
+POST /api/v1/jobs:batch?validate_only=yes validate_only
+POST /api/v1/queue:pause?force=1 force
+T
+api GET '/api/v1/jobs?stat=failed'
+[[ $text == *"there are: sweep, state, kind, "* ]] || fail "what there is: $text"
+http GET '/?from=a%20bookmark'
+expect 200 "a parameter of the dashboard's own"
+api GET '/api/v1/jobs?&page_size=1'
+expect 200 "no parameter before the first one"
+refused_body() { # STATUS CODE BODY [TYPE]
+    local payload=$3
+    api POST /api/v1/queue:pause "Content-Type: ${4:-application/json}"
+    problem "$1" "$2" "a pause with the body $3"
+}
+refused_body 422 invalid '{"for_s": 3}'
+[[ $text == *'unknown member \"for_s\"'* ]] || fail "an unknown member of a pause: $text"
+refused_body 422 invalid '[]'
+refused_body 400 bad_request garbage
+refused_body 415 unsupported_media_type '{}' text/plain
+[ "$(get /api/v1/jobs '.items | length')" = 0 ] || fail "a request that was refused made a job: $text"
+[ "$(get /api/v1/queue .paused)" = false ] || fail "a request that was refused paused the queue"
+payload='{}' api POST /api/v1/queue:resume 'Content-Type: application/json'
+expect 200 "an empty object where nothing is to be said"
+
 # -- 422: every place at once --
 pointers() {
     body '[.errors[].pointer] | sort | join(" ")'

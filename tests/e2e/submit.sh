@@ -207,6 +207,16 @@ header location
 post_batch "$(pair 'atomic: true')"
 problem 422 invalid "an atomic batch with one bad job"
 [ "$(body '.errors[0].pointer')" = '#/jobs/1/train/epochs' ] || fail "what is wrong with an atomic batch: $text"
+only_judged() { # JSON STATUS
+    local payload=$1
+    api POST '/api/v1/jobs:batch?validate_only=true' 'Content-Type: application/json' 'Idempotency-Key: "judged"'
+    expect "$2" "a batch that is only judged"
+    [ "$(jobs_now)" = $((n + 2)) ] || fail "$(jobs_now) jobs after a batch that was only judged"
+}
+only_judged "$(pair 'atomic: false')" 200
+[ "$(body '"\(.accepted) \([.items[] | [.id, .error.errors[0].pointer]])"')" = \
+    '2 [[null,null],[null,"#/train/epochs"],[null,null]]' ] || fail "verdicts: $text"
+only_judged "$(pair 'atomic: true')" 422
 post_batch "$(job | jq -c '{jobs: [range(1001) as $i | .]}')"
 problem 422 invalid "a batch of 1001 jobs"
 [[ $text == *'expected 1 to 1000 jobs, got 1001'* ]] || fail "too many jobs: $text"
@@ -255,7 +265,7 @@ expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
 n=$(jobs_now)
 job | jq -c '{jobs: [range(1000) as $i | .train.seed = $i]}' >"$tmp/batch.json"
 codes=$(curl -sS --parallel --parallel-immediate --max-time 60 -o /dev/null -w '%{http_code}\n' -H @- -H 'Content-Type: application/json' \
-    -H 'Idempotency-Key: "impatient"' --data-binary "@$tmp/batch.json" "$url/api/v1/jobs:batch?[1-8]" \
+    -H 'Idempotency-Key: "impatient"' --data-binary "@$tmp/batch.json" "$url/api/v1/jobs:batch#[1-8]" \
     <<<"Authorization: Bearer $token" 2>/dev/null)
 [ "$(wc -l <<<"$codes")" = 8 ] && grep -q 202 <<<"$codes" && ! grep -qv -e 202 -e 409 <<<"$codes" || fail "a batch sent 8 times at once: $codes"
 [ "$(jobs_now)" = $((n + 1000)) ] || fail "$(jobs_now) jobs after a batch sent 8 times at once, were $n"

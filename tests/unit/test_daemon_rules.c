@@ -1,4 +1,5 @@
 /* daemon: what is decided by tables: the life of a job, the meaning of an end, routes, problems. */
+#include <ctype.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/idempotency.h"
+#include "daemon/inputs.h"
 #include "daemon/job_fsm.h"
 #include "daemon/needs.h"
 #include "daemon/oom.h"
@@ -718,6 +720,99 @@ START_TEST(what_is_described_is_what_there_is)
 }
 END_TEST
 
+/* Taken before they are described. */
+static bool is_to_come(const struct route *r, const char *name)
+{
+    static const struct {
+        const char *path, *name;
+    } rows[] = {{"/api/v1/events", "after"},
+                {"/api/v1/events", "kinds"},
+                {"/api/v1/jobs/{id}/metrics/series", "x"},
+                {"/api/v1/jobs/{id}/metrics/series", "agg"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(r->pattern, rows[i].path) == 0 && strcmp(name, rows[i].name) == 0)
+            return true;
+    return false;
+}
+
+/* Both lists are short: " a b* " holds " a " and " b* ". */
+static bool is_listed(const char *names, const char *name)
+{
+    char *all = str_fmt(" %s ", names), *one = str_fmt(" %s ", name);
+    const bool found = strstr(all, one);
+
+    free(all);
+    free(one);
+    return found;
+}
+
+/* The query parameters that the operation describes, as inputs.h lists names. */
+static char *described_names(const struct json *operation)
+{
+    const struct json *parameters = js_get(operation, "parameters");
+    struct buf names = buf_new(0);
+
+    for (size_t i = 0; i < js_len(parameters); i++) {
+        const struct json *p = js_at(parameters, i);
+        const char *name = js_string(js_get(p, "name"), "");
+        const bool list = strcmp(js_string(js_path(p, "schema.type"), ""), "array") == 0;
+
+        if (strcmp(js_string(js_get(p, "in"), ""), "query") == 0)
+            buf_fmt(&names, "%s%s%s", names.len ? " " : "", name,
+                    list && js_bool(js_get(p, "explode"), true) ? "*" : "");
+    }
+    return buf_take(&names);
+}
+
+static void check_names(const struct route *r, const char *described)
+{
+    char *taken = str_dup(inputs_parameters(r)), *copy = str_dup(described), *rest = taken;
+
+    for (char *name = strtok_r(taken, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+        ck_assert_msg(is_to_come(r, name) || is_listed(described, name),
+                      "%s %s: %s is not described so", r->method, r->pattern, name);
+    rest = copy;
+    for (char *name = strtok_r(copy, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
+        ck_assert_msg(is_listed(inputs_parameters(r), name), "%s %s: %s is not taken so", r->method,
+                      r->pattern, name);
+    free(taken);
+    free(copy);
+}
+
+START_TEST(what_a_request_brings_is_as_described)
+{
+    struct buf answer = buf_new(0);
+    struct sockaddr_in a;
+    struct daemon d;
+    struct json *all;
+
+    rig_open(&d, "described", 16);
+    a = rig_serve(&d);
+    ck_assert_int_eq(rig_ask(&d, &a, "GET", "/api/v1/openapi.json", "", "", &answer), 200);
+    all = rig_json(&answer);
+    for (size_t i = 0; i < n_routes; i++) {
+        const struct route *r = &routes[i];
+        char method[8] = "", *names;
+        const struct json *operation;
+
+        for (size_t k = 0; r->method[k]; k++)
+            method[k] = (char)tolower((unsigned char)r->method[k]);
+        operation = js_get(js_get(js_get(all, "paths"), r->pattern), method);
+        names = described_names(operation);
+        if (strcmp(inputs_parameters(r), INPUTS_ANY) != 0)
+            check_names(r, names);
+        ck_assert_msg(inputs_have_body(r) == (js_get(operation, "requestBody") != NULL),
+                      "%s %s: a body is taken or described, but not both", r->method, r->pattern);
+        free(names);
+    }
+    js_free(all);
+    buf_free(&answer);
+    rig_hang_up(&d);
+    rig_close(&d);
+}
+END_TEST
+
 /* -- Keys and tokens --------------------------------------------------------------------------- */
 
 START_TEST(keys_are_strings_with_or_without_quotes)
@@ -830,5 +925,6 @@ UNIT_MAIN(thin_curves_keep_their_ends_and_extremes, every_event_has_its_place_or
           no_pause_stays_none_however_often_it_doubles, a_preemption_costs_no_pause,
           patterns_match_whole_paths, every_route_is_reached_and_guarded,
           only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
-          what_is_described_is_what_there_is, keys_are_strings_with_or_without_quotes,
-          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)
+          what_is_described_is_what_there_is, what_a_request_brings_is_as_described,
+          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
+          active_jobs_stand_in_the_order_of_arrival)
