@@ -19,14 +19,14 @@ static bool hold(struct ctl *c, const void *opts, struct error *err)
 {
     const struct hold *o = opts;
 
-    return act_on_jobs(c, &o->ids, "hold", err);
+    return act_on_jobs(c, &o->ids, "hold", NULL, err);
 }
 
 static bool release(struct ctl *c, const void *opts, struct error *err)
 {
     const struct hold *o = opts;
 
-    return act_on_jobs(c, &o->ids, "release", err);
+    return act_on_jobs(c, &o->ids, "release", NULL, err);
 }
 
 const struct command cmd_hold = {

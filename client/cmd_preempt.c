@@ -19,14 +19,14 @@ static bool preempt(struct ctl *c, const void *opts, struct error *err)
 {
     const struct ask *o = opts;
 
-    return act_on_jobs(c, &o->ids, "preempt", err);
+    return act_on_jobs(c, &o->ids, "preempt", NULL, err);
 }
 
 static bool checkpoint(struct ctl *c, const void *opts, struct error *err)
 {
     const struct ask *o = opts;
 
-    return act_on_jobs(c, &o->ids, "checkpoint", err);
+    return act_on_jobs(c, &o->ids, "checkpoint", NULL, err);
 }
 
 const struct command cmd_preempt = {

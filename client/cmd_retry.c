@@ -14,7 +14,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct retry *o = opts;
 
-    return act_on_jobs(c, &o->ids, "retry", err);
+    return act_on_jobs(c, &o->ids, "retry", NULL, err);
 }
 
 const struct command cmd_retry = {

@@ -14,7 +14,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 {
     const struct rm *o = opts;
 
-    return act_by_method(c, &o->ids, "DELETE", "", err);
+    return act_by_method(c, &o->ids, "DELETE", "", NULL, err);
 }
 
 const struct command cmd_rm = {

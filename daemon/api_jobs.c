@@ -7,6 +7,7 @@
 #include "daemon/abilities.h"
 #include "daemon/api.h"
 #include "daemon/audit.h"
+#include "daemon/body.h"
 #include "daemon/draft.h"
 #include "daemon/intake.h"
 #include "daemon/lifecycle.h"
@@ -16,6 +17,10 @@
 #include "daemon/sched.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
+
+enum {
+    CANCEL_GRACE_MAX_S = 3600
+};
 
 const struct job *api_find_job(struct daemon *d, const struct caller *who, const char *id,
                                struct job **owned, struct error *err)
@@ -201,25 +206,71 @@ static void reply_job(struct daemon *d, struct request *r, int status)
     job_destroy(owned);
 }
 
-static void act(struct daemon *d, struct request *r,
-                bool (*verb)(struct daemon *d, const char *id, struct error *err))
+static bool is_mode(const struct json *value, struct error *err)
+{
+    const char *mode = js_string(value, "");
+
+    return strcmp(mode, "graceful") == 0 || strcmp(mode, "now") == 0 ||
+           err_set(err, ERR_INVALID, "expected graceful or now, got \"%.40s\"", mode);
+}
+
+static bool is_grace(const struct json *value, struct error *err)
+{
+    const int64_t s = js_int(value, 0);
+
+    return (s >= 0 && s <= CANCEL_GRACE_MAX_S) ||
+           err_set(err, ERR_INVALID, "expected 0 to %d seconds, got %" PRId64, CANCEL_GRACE_MAX_S,
+                   s);
+}
+
+/* {"mode", "grace_s"}, or nothing. False when the answer was given. */
+static bool take_grace(struct request *r, int64_t *grace_s)
+{
+    static const struct member members[] = {{"mode", JS_STRING, false, is_mode},
+                                            {"grace_s", JS_INT, false, is_grace}};
+    struct json *body;
+    struct problems p = {0};
+    bool now;
+
+    *grace_s = -1;
+    if (!r->body.len)
+        return true;
+    body = body_read(r, "a cancel", members, ARRAY_LEN(members));
+    if (!body)
+        return false;
+    now = strcmp(js_string(js_get(body, "mode"), ""), "now") == 0;
+    *grace_s = js_int(js_get(body, "grace_s"), now ? 0 : -1);
+    js_free(body);
+    if (!now || *grace_s == 0)
+        return true;
+    problems_add(&p, "#/grace_s", "expected 0 or nothing with the mode now, got %" PRId64,
+                 *grace_s);
+    problem_reply(r, "invalid", &p, "a cancel is at once, or leaves time");
+    problems_free(&p);
+    return false;
+}
+
+void api_job_cancel(struct daemon *d, struct request *r)
 {
     struct error err;
+    int64_t grace_s;
 
-    if (verb(d, r->params[0], &err))
+    if (!take_grace(r, &grace_s))
+        return;
+    if (lifecycle_cancel(d, r->params[0], grace_s, &err))
         reply_job(d, r, 202);
     else
         problem_reply_error(r, &err);
 }
 
-void api_job_cancel(struct daemon *d, struct request *r)
-{
-    act(d, r, lifecycle_cancel);
-}
-
 void api_job_retry(struct daemon *d, struct request *r)
 {
-    act(d, r, lifecycle_retry);
+    struct error err;
+
+    if (lifecycle_retry(d, r->params[0], &err))
+        reply_job(d, r, 202);
+    else
+        problem_reply_error(r, &err);
 }
 
 /* 200 where it was so already. */

@@ -437,9 +437,16 @@ static void signal_shim(struct daemon *d, struct active *a, int number)
 
 void attempts_stop(struct daemon *d, struct active *a)
 {
-    a->kill_at_ns = clock_mono_ns() + STOP_GRACE_S * INT64_C(1000000000);
-    if (!uplink_stop_job(d->uplink, a))
+    const struct job *j = a->job;
+    const int64_t grace_s =
+        j->cancel_requested && j->cancel_grace_s >= 0 ? j->cancel_grace_s : STOP_GRACE_S;
+
+    a->kill_at_ns = clock_mono_ns() + grace_s * INT64_C(1000000000);
+    if (grace_s == 0)
         signal_shim(d, a, SIGTERM);
+    else if (!uplink_stop_job(d->uplink, a))
+        /* After a restart rank 0 is not connected yet: that must not cost what time was given. */
+        signal_shim(d, a, j->cancel_requested && j->state == JOB_RUNNING ? SIGUSR1 : SIGTERM);
 }
 
 void attempts_preempt(struct daemon *d, struct active *a)

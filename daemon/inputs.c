@@ -35,10 +35,10 @@ static const struct {
 };
 
 static const handler with_body[] = {
-    api_job_submit,     api_job_batch,      api_job_change,        api_job_clone,   api_job_resize,
-    api_upload_create,  api_upload_append,  api_model_add,         api_dataset_add, api_webhook_add,
-    api_webhook_change, api_queue_simulate, api_project_put,       api_gc_plan,     api_gc_run,
-    api_token_create,   api_token_rotate,   api_checkpoint_change,
+    api_job_submit,  api_job_batch,      api_job_cancel,     api_job_change,        api_job_clone,
+    api_job_resize,  api_upload_create,  api_upload_append,  api_model_add,         api_dataset_add,
+    api_webhook_add, api_webhook_change, api_queue_simulate, api_project_put,       api_gc_plan,
+    api_gc_run,      api_token_create,   api_token_rotate,   api_checkpoint_change,
 };
 
 const char *inputs_parameters(const struct route *route)

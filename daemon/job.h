@@ -99,6 +99,8 @@ struct job {
     int64_t unheard_ms; /* since then nothing is heard of its ranks, which may go on; 0: they are */
     struct job_origin origin;
     struct job_need *needs; /* n_needs of them */
+    /* Durable as cancel_requested, of which it is: how long ranks may take for a checkpoint; -1: as for any stop. */
+    int64_t cancel_grace_s;
     /* While yield_requested, and until it starts again: the job that has its slots; "": none. */
     char yield_for[JOB_ID_SIZE];
     char trace[TRACE_SIZE];        /* the span of the request that brought it; "": none */

@@ -271,16 +271,46 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
     return true;
 }
 
-bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err)
+/* Of one that is being cancelled: whether it would end sooner so. */
+static bool hastens(const struct active *a, int64_t grace_s)
+{
+    const int64_t now_s = a->job->cancel_grace_s;
+
+    if (grace_s < 0)
+        return false;
+    if (a->kill_at_ns)
+        return clock_mono_ns() + grace_s * INT64_C(1000000000) < a->kill_at_ns;
+    return now_s < 0 || grace_s < now_s;
+}
+
+static bool cancel(struct daemon *d, struct active *a, int64_t grace_s, struct error *err)
+{
+    const int64_t before = a->job->cancel_grace_s;
+    struct reason why;
+
+    if (a->job->cancel_requested && !hastens(a, grace_s))
+        return true;
+    if (grace_s < 0)
+        reason_set(&why, "cancelled", "%s", "cancelled by a user");
+    else if (grace_s == 0)
+        reason_set(&why, "cancelled", "%s", "cancelled by a user, at once");
+    else
+        reason_set(&why, "cancelled", "cancelled by a user, within %" PRId64 " s", grace_s);
+    a->job->cancel_grace_s = grace_s;
+    if (lifecycle_apply(d, a, EV_CANCEL, &why, err))
+        return true;
+    a->job->cancel_grace_s = before;
+    return false;
+}
+
+bool lifecycle_cancel(struct daemon *d, const char *id, int64_t grace_s, struct error *err)
 {
     struct active *a = daemon_active(d, id);
-    struct reason why;
     struct job *j;
     bool already;
 
-    reason_set(&why, "cancelled", "%s", "cancelled by a user");
     if (a)
-        return a->job->cancel_requested || lifecycle_apply(d, a, EV_CANCEL, &why, err);
+        return cancel(d, a, grace_s, err);
     j = store_job_get(d->store, id, err);
     if (!j)
         return false;

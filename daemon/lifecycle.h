@@ -22,8 +22,11 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
                      const struct reason *reason, struct error *err);
 
 /* What users ask for, by id. Asking for what is already so is fine. */
-bool lifecycle_cancel(struct daemon *d, const char *id, struct error *err);
 bool lifecycle_retry(struct daemon *d, const char *id, struct error *err);
+/* grace_s: ranks may take so long for a checkpoint before they are killed, which with 0 is done at once; -1: as long as for
+ * any stop. One that is being cancelled can so be hastened, and never gets longer. Durable; after a restart of the daemon
+ * the time counts anew. */
+bool lifecycle_cancel(struct daemon *d, const char *id, int64_t grace_s, struct error *err);
 /* Gives a job that is not over another number of ranks: a running attempt stops for it. The number must
  * fit the job. why NULL: a user asked for it. */
 bool lifecycle_resize(struct daemon *d, struct active *a, int64_t ranks, const struct reason *why,

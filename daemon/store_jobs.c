@@ -9,6 +9,11 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
+enum {
+    /* cancel_requested: 0, or this plus the grace in seconds, so that 1, as it always stood there, is the usual one. */
+    CANCEL_GRACE = 2
+};
+
 struct news {
     struct job *const *jobs;
 };
@@ -112,7 +117,7 @@ bool store_job_update(struct store *s, const struct job *j, struct error *err)
     db_bind_text(q, 2, job_state_name(j->state));
     db_bind_text(q, 3, j->reason.code);
     db_bind_text(q, 4, job_why(j));
-    db_bind_int(q, 5, j->cancel_requested);
+    db_bind_int(q, 5, j->cancel_requested ? CANCEL_GRACE + j->cancel_grace_s : 0);
     db_bind_int(q, 6, j->attempt);
     db_bind_int(q, 7, j->not_before_ms);
     db_bind_int(q, 8, j->started_ms);
@@ -252,7 +257,8 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->created_ms = db_int(q, 8);
     reason_set(&why, db_text(q, 10), "%s", db_text(q, 11));
     job_explain(j, &why);
-    j->cancel_requested = db_int(q, 12);
+    j->cancel_requested = db_int(q, 12) != 0;
+    j->cancel_grace_s = db_int(q, 12) - CANCEL_GRACE;
     j->attempt = db_int(q, 13);
     j->limit_ms = db_int(q, 14);
     j->started_ms = db_int(q, 15);

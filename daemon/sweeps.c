@@ -215,7 +215,7 @@ static bool cancel_jobs(struct daemon *d, const struct job *parent, struct error
         const struct job *j = d->active.at[i]->job;
 
         if (strcmp(j->origin.sweep, parent->id) == 0)
-            ok &= lifecycle_cancel(d, j->id, err);
+            ok &= lifecycle_cancel(d, j->id, parent->cancel_grace_s, err);
     }
     return ok;
 }

@@ -61,4 +61,35 @@ shim() {
 within 5 shim || fail "no shim"
 cancel "$id"
 no_attempts || fail "processes are left"
+
+# How: a body says it. Ranks that stand still reach no step boundary, and only `now` ends them before their time.
+say_cancel() { # STATUS BODY
+    local payload=$2
+    api POST "/api/v1/jobs/$id:cancel" 'Content-Type: application/json'
+    expect "$1" "a cancel with the body $2"
+}
+kill_daemon
+DISTILLD_FAULT=rank:1,step:5,kind:sleep start_daemon
+submit "$long | .name = \"stuck\""
+wait_steps "$id" 4
+for body in '{"mode": "soon"}' '{"grace_s": -1}' '{"grace_s": 3601}' '{"mode": "now", "grace_s": 1}' '{"at_once": true}' '[]'; do
+    say_cancel 422 "$body"
+done
+state_is "$id" running && [ "$(body .cancel_requested)" = false ] || fail "a refused cancel was carried out: $text"
+say_cancel 202 '{"mode": "graceful", "grace_s": 3600}'
+[ "$(body .reason.message)" = "cancelled by a user, within 3600 s" ] || fail "a cancel with time: $text"
+kill_daemon
+start_daemon
+wait_state "$id" running
+[ "$(body .cancel_requested)" = true ] || fail "a cancel was lost: $text"
+ctl cancel --grace 2000 "$id" >/dev/null || fail "cancel --grace"
+ctl cancel "$id" >/dev/null || fail "cancel once more"
+state_is "$id" running || fail "ranks that had time left are $now"
+! ctl cancel --now --grace 3 "$id" 2>/dev/null || fail "--now with --grace"
+ctl cancel --now "$id" >/dev/null || fail "cancel --now"
+wait_state "$id" cancelled
+no_attempts || fail "processes are left"
+[ "$(get "/api/v1/jobs/$id/events" '[.items[].message | select(startswith("cancelled by a user, "))] | sort | join("; ")')" = \
+    'cancelled by a user, at once; cancelled by a user, within 2000 s; cancelled by a user, within 3600 s' ] ||
+    fail "history: $text"
 stop_daemon

@@ -45,6 +45,7 @@ START_TEST(a_job_reads_back_after_reopening)
     reason_set(&why, "attempt_ended", "%s", "why \"so\"\n");
     job_explain(j, &why);
     j->cancel_requested = true;
+    j->cancel_grace_s = 60;
     j->attempt = 5;
     j->failures[FAILURE_INFRA] = 2;
     j->failures[FAILURE_DIVERGED] = 1;
@@ -67,6 +68,7 @@ START_TEST(a_job_reads_back_after_reopening)
     s = open_store("reopen");
     got = store_job_get(s, j->id, &err);
     ck_assert_msg(got, "%s", err.msg);
+    ck_assert_int_eq(got->cancel_grace_s, 60);
     before = job_json(j, true);
     after = job_json(got, true);
     {

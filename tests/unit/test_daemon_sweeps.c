@@ -9,6 +9,7 @@
 #include "daemon/stats.h"
 #include "daemon/summary.h"
 #include "daemon/sweeps.h"
+#include "proto/base/clock.h"
 #include "proto/base/str.h"
 #include "tests/unit/daemon_rig.h"
 #include "tests/unit/unit.h"
@@ -424,7 +425,7 @@ START_TEST(what_failed_is_done_again_with_its_sweep)
         memcpy(failed, child(&d, k)->job->id, JOB_ID_SIZE);
         finish(&d, k, k ? EV_BAD : EV_DONE);
     }
-    ck_assert_ok(lifecycle_cancel(&d, id, &err), err);
+    ck_assert_ok(lifecycle_cancel(&d, id, -1, &err), err);
     pass(&d);
     check_made(&d, id, 2, JOB_CANCELLED);
     ck_assert_error(lifecycle_retry(&d, failed, &err), err, "run the sweep again");
@@ -461,14 +462,48 @@ START_TEST(cancel_reaches_every_job)
     submit(&d, "{\"seeds\":[1]}", other);
     pass(&d);
     check_made(&d, id, 1, JOB_RUNNING);
-    ck_assert_ok(lifecycle_cancel(&d, id, &err), err);
-    ck_assert_ok(lifecycle_cancel(&d, id, &err), err); /* is so already */
+    ck_assert_ok(lifecycle_cancel(&d, id, -1, &err), err);
+    ck_assert_ok(lifecycle_cancel(&d, id, -1, &err), err); /* is so already */
     /* Killed before it gets to the jobs. */
     close_rig(&d);
     open_rig(&d, "cancel");
     pass(&d);
     check_made(&d, id, 1, JOB_CANCELLED);
     check_made(&d, other, 1, JOB_RUNNING);
+    close_rig(&d);
+}
+END_TEST
+
+static int64_t left_s(const struct daemon *d)
+{
+    return (child(d, 0)->kill_at_ns - clock_mono_ns()) / 1000000000;
+}
+
+START_TEST(a_cancel_is_hastened_but_never_put_off)
+{
+    char id[JOB_ID_SIZE];
+    struct daemon d;
+    struct error err;
+
+    open_rig(&d, "hasten");
+    submit(&d, "{\"seeds\":[1]}", id);
+    pass(&d);
+    run(&d, 0);
+    ck_assert_ok(lifecycle_cancel(&d, id, 3000, &err), err);
+    pass(&d);
+    ck_assert_int_gt(left_s(&d), 2000);
+    ck_assert_ok(lifecycle_cancel(&d, id, -1, &err), err);
+    ck_assert_ok(lifecycle_cancel(&d, id, 3600, &err), err);
+    pass(&d);
+    ck_assert_int_gt(left_s(&d), 1000);
+    ck_assert_int_lt(left_s(&d), 3001);
+    ck_assert_ok(lifecycle_cancel(&d, id, 1000, &err), err);
+    pass(&d);
+    ck_assert_int_lt(left_s(&d), 1001);
+    ck_assert_ok(lifecycle_cancel(&d, id, 0, &err), err);
+    pass(&d);
+    ck_assert_int_le(left_s(&d), 0);
+    finish(&d, 0, EV_STOPPED);
     close_rig(&d);
 }
 END_TEST
@@ -542,7 +577,7 @@ START_TEST(running_again_counts_for_the_quota)
     rig_submit(&d, 3);
     ck_assert(!lifecycle_retry(&d, j->id, &err));
     ck_assert_msg(err.code == ERR_QUOTA, "%s", err.msg);
-    ck_assert_ok(lifecycle_cancel(&d, d.active.at[0]->job->id, &err), err);
+    ck_assert_ok(lifecycle_cancel(&d, d.active.at[0]->job->id, -1, &err), err);
     ck_assert_ok(lifecycle_retry(&d, j->id, &err), err);
     job_destroy(j);
     close_rig(&d);
@@ -555,5 +590,6 @@ UNIT_MAIN(quantiles_are_those_of_the_tables, quantiles_are_those_of_the_closed_f
           the_best_students_figure_is_on_the_test_images,
           groups_without_common_seeds_are_compared_as_wholes, jobs_are_made_when_there_is_room,
           a_sweep_goes_on_after_a_restart, what_failed_is_done_again_with_its_sweep,
-          cancel_reaches_every_job, a_combination_that_cannot_be_fails_alone,
-          a_sweep_that_is_released_goes_on_at_once, running_again_counts_for_the_quota)
+          cancel_reaches_every_job, a_cancel_is_hastened_but_never_put_off,
+          a_combination_that_cannot_be_fails_alone, a_sweep_that_is_released_goes_on_at_once,
+          running_again_counts_for_the_quota)
