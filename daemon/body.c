@@ -9,10 +9,7 @@
 #include "daemon/problem.h"
 #include "proto/base/str.h"
 #include "proto/wire/ref.h"
-
-enum {
-    LABELS_MAX = 64
-};
+#include "proto/wire/validate.h"
 
 static const struct member *find(const struct member *members, size_t n, const char *name)
 {
@@ -96,11 +93,15 @@ bool body_is_count(const struct json *value, struct error *err)
 
 bool body_is_labels(const struct json *value, struct error *err)
 {
-    if (js_len(value) > LABELS_MAX)
-        return err_set(err, ERR_INVALID, "at most %d labels, got %zu", LABELS_MAX, js_len(value));
-    for (void *it = js_first(value); it; it = js_next(value, it))
+    if (js_len(value) > JOB_MAX_LABELS)
+        return err_set(err, ERR_INVALID, "at most %d labels, got %zu", JOB_MAX_LABELS,
+                       js_len(value));
+    for (void *it = js_first(value); it; it = js_next(value, it)) {
         if (js_kind(js_value(it)) != JS_STRING)
             return err_set(err, ERR_INVALID, "%.40s: expected a string, got %s", js_key(it),
                            js_kind_name(js_kind(js_value(it))));
+        if (!job_label_fits(js_key(it), js_string(js_value(it), ""), err))
+            return false;
+    }
     return true;
 }

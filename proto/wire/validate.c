@@ -578,6 +578,47 @@ bool job_name_fits(const char *name, struct error *err)
                    strlen(name));
 }
 
+static bool is_label_key(const char *key)
+{
+    static const char ends[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    const size_t n = strlen(key);
+
+    return n >= 1 && n <= JOB_MAX_LABEL_KEY && strchr(ends, key[0]) && strchr(ends, key[n - 1]) &&
+           strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._/") == n;
+}
+
+static bool has_control(const char *text)
+{
+    while (*text && (unsigned char)*text >= ' ' && *text != 0x7f)
+        text++;
+    return *text;
+}
+
+bool job_label_fits(const char *key, const char *value, struct error *err)
+{
+    if (!is_label_key(key))
+        return err_set(err, ERR_INVALID,
+                       "expected a key of 1 to %d letters, digits, '-', '.', '_' and '/', with a "
+                       "letter or digit first and last, got \"%.80s\"",
+                       JOB_MAX_LABEL_KEY, key);
+    if (strlen(value) > JOB_MAX_LABEL_VALUE)
+        return err_set(err, ERR_INVALID, "%s: expected at most %d bytes, got %zu", key,
+                       JOB_MAX_LABEL_VALUE, strlen(value));
+    return !has_control(value) ||
+           err_set(err, ERR_INVALID, "%s: expected no control characters", key);
+}
+
+static void check_labels(const JobSpec *job, struct problems *p)
+{
+    struct error err;
+
+    if (job->n_labels > JOB_MAX_LABELS)
+        problems_add(p, "#/labels", "at most %d labels, got %zu", JOB_MAX_LABELS, job->n_labels);
+    for (size_t i = 0; i < job->n_labels && i < JOB_MAX_LABELS; i++)
+        if (!job_label_fits(job->labels[i]->key, job->labels[i]->value, &err))
+            problems_add(p, "#/labels", "%s", err.msg);
+}
+
 static void check_identity(const JobSpec *job, struct problems *p)
 {
     struct error err;
@@ -586,8 +627,7 @@ static void check_identity(const JobSpec *job, struct problems *p)
         problems_add(p, "#/project", "%s", err.msg);
     if (job->name && !job_name_fits(job->name, &err))
         problems_add(p, "#/name", "%s", err.msg);
-    if (job->n_labels > 64)
-        problems_add(p, "#/labels", "at most 64 labels, got %zu", job->n_labels);
+    check_labels(job, p);
 }
 
 static void check_needs(const JobSpec *job, struct problems *p)

@@ -13,7 +13,10 @@ enum {
     JOB_MAX_LOSSES = 64,
     JOB_MAX_CLASSES = 32768,
     JOB_MAX_MILESTONES = 1024,
-    JOB_MAX_NAME = 128 /* bytes */
+    JOB_MAX_NAME = 128, /* bytes, as these */
+    JOB_MAX_LABELS = 64,
+    JOB_MAX_LABEL_KEY = 63,
+    JOB_MAX_LABEL_VALUE = 256
 };
 
 /* Adds a problem for each rule that is broken, by one job: for a sweep there is sweep_check. Names of models, losses, ... are held against
@@ -22,6 +25,9 @@ void job_validate(const JobSpec *job, const struct catalog *known, struct proble
 
 /* 1 to 128 bytes; ERR_INVALID otherwise. */
 bool job_name_fits(const char *name, struct error *err);
+/* The key: letters, digits, '-', '.', '_' and '/', a letter or digit first and last, so that KEY:VALUE has one meaning. The
+ * value: no control characters; may be empty. ERR_INVALID otherwise. Of whatever has labels. */
+bool job_label_fits(const char *key, const char *value, struct error *err);
 
 /* 1, 2, 4, ... up to the lanes; fills err with a sentence that names both otherwise. */
 bool job_ranks_fit(int64_t ranks, int64_t lanes, struct error *err);

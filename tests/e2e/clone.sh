@@ -44,7 +44,7 @@ api GET "$one/spec/normalized" "If-None-Match: $value"
 expect 304 "a spec that is known"
 
 # To the letter, but for the white space between values.
-pause_hold='"hold":true,"optimizer":{"lr":1.50e-1},"labels":{"two words":"\u0061 \"b"}}'
+pause_hold='"hold":true,"optimizer":{"lr":1.50e-1},"labels":{"two.words":"\u0061 \"b"}}'
 plain=$(job | jq -c .)
 odd="${plain%\}},$pause_hold"
 post_job "${odd//,\"/ ,
@@ -73,10 +73,13 @@ clone "$id" '{"set": {"train": {"epochs": -1, "x": 1}}}'
 problem 422 invalid "a clone that is no job"
 [[ $text == *'#/train/epochs'* ]] || fail "where a clone is wrong: $text"
 # However often it grows: as large as what is submitted, and no larger.
-printf -v long_text '%*s' $((2100 - $(jq -c . <<<"$sent" | wc -c) / 2)) x
-clone "$id" "{\"set\": {\"labels\": {\"b\": \"$long_text\"}, \"hold\": true}}"
+long_labels() { # KEY
+    jq -nc --arg key "$1" --argjson bytes $((2100 - $(jq -c . <<<"$sent" | wc -c) / 2)) \
+        '[range($bytes / 220 | ceil) | {key: "\($key)\(.)", value: ("x" * 212)}] | from_entries'
+}
+clone "$id" "{\"set\": {\"labels\": $(long_labels b), \"hold\": true}}"
 expect 202 "a clone with a label"
-clone "$(body .id)" "{\"set\": {\"labels\": {\"c\": \"$long_text\"}}}"
+clone "$(body .id)" "{\"set\": {\"labels\": $(long_labels c)}}"
 problem 413 too_large "a clone of a clone that is too large"
 clone "$id" '{"sets": {}}'
 problem 422 invalid "an unknown member"

@@ -143,6 +143,13 @@ listed 'name=odd%20%26%3D%3F' 'odd &=?'
 listed 'label=team:a:b' 'odd &=?'
 listed 'label=team:a' ''
 listed 'label=nothing:x' ''
+for labels in '{"": "x"}' '{"a:b": "x"}' '{"a": "\u001b[2J"}' "{\"a\": \"$(printf '%257s' x)\"}"; do
+    post_job "$(job ".labels = $labels")"
+    problem 422 invalid "the labels $labels"
+    [ "$(body '.errors[0].pointer')" = '#/labels' ] || fail "the labels $labels: $text"
+done
+post_job "$(job '.sweep = {grid: [{field: "labels.a", values: ["x", "\u0007"]}]}')"
+problem 422 invalid "a label of a sweep's job"
 listed 'state=succeeded' 'second e2e'
 listed 'state=succeeded&name=second' second
 listed 'kind=eval' ''
@@ -258,7 +265,7 @@ id=$(body '.items[1].id')
 verb "$id" cancel
 wait_state "$id" cancelled
 n=$(($(jobs_now) - 2))
-post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = {pad: ("x" * 1500)}]}')"
+post_batch "$(job | jq -c '{jobs: [range(1000) as $i | .labels = ([range(6) | {key: "pad\(.)", value: ("x" * 250)}] | from_entries)]}')"
 expect 202 "a batch of 1000 jobs with more bytes than other bodies may have"
 [ "$(jobs_now)" = $((n + 1002)) ] || fail "$(jobs_now) jobs after a batch of 1000"
 # One that is sent again while it is still being judged: its key holds.

@@ -941,6 +941,8 @@ START_TEST(a_change_is_made_to_what_was_seen)
         {1, NULL, "{\"ranks\":3}", 422, "ranks"},
         {1, NULL, "{\"name\":\"\"}", 422, "128 bytes"},
         {1, NULL, "{\"labels\":{\"a\":1}}", 422, "#/labels"},
+        {1, NULL, "{\"labels\":{\"a:b\":\"c\"}}", 422, "got \\\"a:b\\\""},
+        {1, NULL, "{\"labels\":{\"a\":\"\\u0007\"}}", 422, "control characters"},
         {1, NULL, "{}", 200, "\"priority\":0"},
         {1, NULL, "{\"priority\":5,\"name\":\"other\",\"labels\":{\"team\":\"edge\"}}", 200,
          "\"priority\":5"},

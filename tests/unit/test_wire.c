@@ -225,6 +225,30 @@ START_TEST(a_loss_stops_after_it_starts)
 }
 END_TEST
 
+START_TEST(labels_are_short_words)
+{
+    static const char *const good[] = {"a", "A/b_c.d-9", "0"};
+    static const char *const bad[] = {"", "a:b", "-a", "a.", "two words", "a\n", "\xc3\xbc"};
+    char key[JOB_MAX_LABEL_KEY + 2] = "", value[JOB_MAX_LABEL_VALUE + 2] = "";
+    struct error err;
+
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        ck_assert_msg(job_label_fits(good[i], "\xc3\xbc: any text", &err), "%s", good[i]);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        ck_assert_msg(!job_label_fits(bad[i], "x", &err), "\"%s\"", bad[i]);
+    memset(key, 'k', JOB_MAX_LABEL_KEY);
+    memset(value, 'v', JOB_MAX_LABEL_VALUE);
+    ck_assert_ok(job_label_fits(key, value, &err), err);
+    ck_assert_ok(job_label_fits(key, "", &err), err);
+    value[JOB_MAX_LABEL_VALUE] = 'v';
+    ck_assert_error(job_label_fits(key, value, &err), err, "at most 256 bytes, got 257");
+    key[JOB_MAX_LABEL_KEY] = 'k';
+    ck_assert_error(job_label_fits(key, "", &err), err, "a key of 1 to 63");
+    ck_assert_error(job_label_fits("a", "\t", &err), err, "a: expected no control characters");
+    ck_assert_error(job_label_fits("a", "\x7f", &err), err, "a: expected no control characters");
+}
+END_TEST
+
 /* A spec with every default written out, as spec.json has it, says nothing that a loss does not read. */
 START_TEST(the_normalised_form_is_valid)
 {
@@ -663,9 +687,9 @@ END_TEST
 UNIT_MAIN(a_cache_is_for_images_that_come_again, unreadable_fields_do_not_hide_broken_rules,
           lists_and_problems_have_limits, the_sample_is_valid,
           every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
-          images_of_any_size_have_a_view, onnx_files_need_no_model, the_normalised_form_is_valid,
-          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
-          ranges_and_default_milestones, ranks_are_a_number_or_a_range,
-          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
-          names_of_a_registry_are_no_paths, names_have_a_form, frames_survive_any_cut,
-          frame_lengths_are_not_trusted, catalogs_travel_as_json)
+          images_of_any_size_have_a_view, onnx_files_need_no_model, labels_are_short_words,
+          the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
+          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
+          ranks_are_a_number_or_a_range, result_form_leaves_out_what_cannot_matter,
+          assignments_say_where_they_fail, names_of_a_registry_are_no_paths, names_have_a_form,
+          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)
