@@ -5,6 +5,7 @@
 #include "daemon/api.h"
 #include "daemon/draft.h"
 #include "daemon/hosts.h"
+#include "daemon/listing.h"
 #include "daemon/needs.h"
 #include "daemon/problem.h"
 #include "daemon/projects.h"
@@ -12,9 +13,13 @@
 #include "daemon/sched.h"
 #include "proto/base/clock.h"
 
-static void reply_queue(struct daemon *d, struct request *r)
+enum {
+    /* Places in line that are looked at for one page: a caller who sees one project may find few in many. */
+    LOOKED_AT = 2000
+};
+
+static void write_summary(struct daemon *d, const struct request *r, struct jw *w)
 {
-    struct json *j = js_new_object();
     int64_t waiting = 0, running = 0;
 
     for (size_t i = 0; i < d->active.n; i++) {
@@ -25,27 +30,86 @@ static void reply_queue(struct daemon *d, struct request *r)
         waiting += one->state == JOB_QUEUED;
         running += one->state != JOB_QUEUED;
     }
-    js_set(j, "paused", js_new_bool(d->paused));
-    js_set(j, "slots", js_new_int(d->settings.slots));
-    js_set(j, "used_slots", js_new_int(hosts_used(d)));
-    js_set(j, "waiting", js_new_int(waiting));
-    js_set(j, "running", js_new_int(running));
-    reply_json(r, 200, j);
+    jw_bool(w, "paused", d->paused);
+    jw_int(w, "slots", d->settings.slots);
+    jw_int(w, "used_slots", hosts_used(d));
+    jw_int(w, "waiting", waiting);
+    jw_int(w, "running", running);
 }
+
+static void reply_summary(struct daemon *d, struct request *r)
+{
+    struct buf text = buf_new(0);
+    struct jw w = jw_new(&text);
+
+    jw_begin_object(&w, NULL);
+    write_summary(d, r, &w);
+    jw_end_object(&w);
+    reply_json_text(r, 200, buf_take(&text));
+}
+
+/* -- Who waits ----------------------------------------------------------------------------------------- */
+
+struct line_page {
+    const struct caller *caller;
+    struct listing list;
+};
+
+static void write_waiting(struct jw *w, const struct job *j, size_t place)
+{
+    char text[CLOCK_TEXT];
+
+    jw_begin_object(w, NULL);
+    jw_string(w, "id", j->id);
+    jw_string(w, "name", j->name);
+    jw_string(w, "project", j->project);
+    jw_int(w, "priority", j->priority);
+    jw_int(w, "ranks", j->ranks);
+    jw_int(w, "threads", j->threads);
+    if (place)
+        jw_int(w, "place", (int64_t)place);
+    else
+        jw_null(w, "place");
+    jw_string(w, "planned_start", j->planned_ms ? clock_text(j->planned_ms, text) : NULL);
+    job_write_reason(w, "reason", j);
+    jw_end_object(w);
+}
+
+static bool add_waiting(struct active *a, size_t place, void *arg)
+{
+    struct line_page *p = arg;
+
+    if (!reach_sees(p->caller, a->job->project))
+        return true;
+    if (!listing_has_room(&p->list))
+        return false;
+    write_waiting(listing_write(&p->list, 0), a->job, place);
+    return true;
+}
+
+void api_queue(struct daemon *d, struct request *r)
+{
+    static const char path[] = "/api/v1/queue";
+    struct line_page p = {.caller = &r->caller};
+
+    if (!listing_begin(d, r, "", &p.list))
+        return;
+    p.list.last = sched_each_waiting(d, p.list.before, LOOKED_AT, add_waiting, &p);
+    p.list.more = p.list.last != 0;
+    write_summary(d, r, listing_end(d, r, &p.list, path, ""));
+    listing_send(d, r, &p.list);
+}
+
+/* -- Whether it goes on -------------------------------------------------------------------------------- */
 
 static void set_paused(struct daemon *d, struct request *r, bool paused)
 {
     struct error err;
 
     if (sched_set_paused(d, paused, &err))
-        reply_queue(d, r);
+        reply_summary(d, r);
     else
         problem_reply_error(r, &err);
-}
-
-void api_queue(struct daemon *d, struct request *r)
-{
-    reply_queue(d, r);
 }
 
 void api_queue_pause(struct daemon *d, struct request *r)

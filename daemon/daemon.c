@@ -111,6 +111,7 @@ void daemon_drop_all(struct daemon *d)
     pool_free(&d->pool);
     vec_free(&d->busy);
     vec_free(&d->line);
+    vec_free(&d->line_by_seq);
     vec_free(&d->plans);
     vec_free(&d->projects);
 }

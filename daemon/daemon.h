@@ -102,8 +102,8 @@ struct daemon {
     /* After the newest pass of the queue: slots that nobody has, who waits, and when the first of them are to start
      * (wall clock; 0: not known; -1: it waits for its project's quota). */
     int64_t free_slots;
-    VEC(struct line_place) line;
-    bool line_by_seq; /* it is sorted so; as long as nobody has asked, it stands in order */
+    VEC(struct line_place) line; /* in order; and by seq, or empty until somebody asks: */
+    VEC(struct line_place) line_by_seq;
     VEC(int64_t) plans;
     uint64_t submissions; /* accepted, since the start */
     struct histogram schedule_seconds, checkpoint_seconds;

@@ -23,6 +23,7 @@ static const struct {
     {api_job_summary, "figure* first"},
     {api_job_series, "name* from to max_points x agg"},
     {api_job_logs, "rank tail from since grep"},
+    {api_queue, PAGE},
     {api_model_list, "name kind " PAGE},
     {api_dataset_list, PAGE},
     {api_webhook_list, PAGE},

@@ -199,13 +199,13 @@ static void write_elastic(struct jw *w, const struct job *job)
     jw_end_object(w);
 }
 
-static void write_reason(struct jw *w, const struct job *job)
+void job_write_reason(struct jw *w, const char *key, const struct job *job)
 {
     if (!job->reason.code[0]) {
-        jw_null(w, "reason");
+        jw_null(w, key);
         return;
     }
-    jw_begin_object(w, "reason");
+    jw_begin_object(w, key);
     jw_string(w, "code", job->reason.code);
     jw_string(w, "message", job_why(job));
     jw_end_object(w);
@@ -278,7 +278,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     jw_string(w, "kind", job->kind);
     jw_string(w, "project", job->project);
     jw_string(w, "state", job_state_name(job->state));
-    write_reason(w, job);
+    job_write_reason(w, "reason", job);
     jw_bool(w, "cancel_requested", job->cancel_requested);
     jw_bool(w, "hold_requested", job->hold_requested);
     jw_int(w, "attempt", job->attempt);

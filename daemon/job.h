@@ -187,6 +187,7 @@ char *job_text(const struct job *j, bool with_spec); /* free() */
 /* The same as a value, for those who add to it. */
 struct json *job_json(const struct job *j, bool with_spec);
 /* {"infra": 1}: those that there are. */
+void job_write_reason(struct jw *w, const char *key, const struct job *job); /* null: none */
 void job_write_failures(struct jw *w, const char *key, const struct job *j);
 /* {"id", "progress"}; free() */
 char *job_progress_text(const struct job *j);

@@ -71,8 +71,8 @@ void listing_add(struct listing *l, int64_t seq, struct json *take_item)
     js_free(take_item);
 }
 
-void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
-                   const char *query)
+struct jw *listing_end(struct daemon *d, struct request *r, struct listing *l, const char *path,
+                       const char *query)
 {
     char token[PAGE_TOKEN_SIZE];
 
@@ -87,11 +87,23 @@ void listing_reply(struct daemon *d, struct request *r, struct listing *l, const
         free(link);
     }
     jw_string(&l->items, "next_page_token", l->more ? token : NULL);
+    return &l->items;
+}
+
+void listing_send(struct daemon *d, struct request *r, struct listing *l)
+{
     jw_end_object(&l->items);
     if (l->etag[0])
         reply_tagged_text(r, &d->lists, l->etag, buf_take(&l->text));
     else
         reply_json_text(r, 200, buf_take(&l->text));
+}
+
+void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
+                   const char *query)
+{
+    listing_end(d, r, l, path, query);
+    listing_send(d, r, l);
 }
 
 void listing_drop(struct listing *l)

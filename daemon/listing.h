@@ -30,6 +30,10 @@ struct jw *listing_write(struct listing *l, int64_t seq);
 /* path: of the list. */
 void listing_reply(struct daemon *d, struct request *r, struct listing *l, const char *path,
                    const char *query);
+/* The same in two steps, between which the answer gets members of its own: in what the first one returns. */
+struct jw *listing_end(struct daemon *d, struct request *r, struct listing *l, const char *path,
+                       const char *query);
+void listing_send(struct daemon *d, struct request *r, struct listing *l);
 void listing_drop(struct listing *l);
 
 #endif

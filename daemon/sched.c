@@ -16,14 +16,10 @@
 #include "proto/base/log.h"
 
 enum {
-    /* Waiting jobs whose reason is worked out and told as it changes. Those further back are many, and each
-     * start changes all of their places: theirs is worked out when somebody asks. */
-    TOLD = 16,
     /* After a pass that was long at work there is none for so many times as long: thousands of submissions to a long queue
      * would be thousands of passes. So they take a twentieth of the time, but for a sweep that fills free slots: it asks for
      * the next pass in each. */
     REST = 19,
-    AHEAD = 32,          /* jobs, of a walk over all of them */
     PLAN_TOLD_MS = 2000, /* so much later or sooner is news */
     REST_DOUBLED = 5     /* a start that cannot be prepared is tried again after 1 s, 2 s .. 32 s */
 };
@@ -124,48 +120,12 @@ static bool pauses(const struct active *a)
     return a->pause_until_ns && clock_mono_ns() < a->pause_until_ns;
 }
 
-static bool stands_in_line(const struct active *a)
+bool sched_stands_in_line(const struct active *a)
 {
     const struct job *j = a->job;
 
     return j->state == JOB_QUEUED && !job_is_sweep(j) && !j->hold_requested &&
            (!j->n_needs || needs_verdict(j) == NEEDS_MET) && !pauses(a);
-}
-
-static int by_seq(const void *a, const void *b)
-{
-    const struct line_place *x = a, *y = b;
-
-    return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-/* In the line of the newest pass; as many as it has: not there. */
-static size_t ahead_of(struct daemon *d, const struct job *j)
-{
-    const struct line_place key = {.seq = j->seq}, *found;
-
-    if (!d->line.n)
-        return 0;
-    if (!d->line_by_seq)
-        qsort(d->line.at, d->line.n, sizeof(*d->line.at), by_seq);
-    d->line_by_seq = true;
-    found = bsearch(&key, d->line.at, d->line.n, sizeof(*d->line.at), by_seq);
-    return found ? found->ahead : d->line.n;
-}
-
-void sched_explain(struct daemon *d, struct active *a)
-{
-    const size_t ahead = ahead_of(d, a->job);
-    struct reason why;
-    bool looked_at, over_quota;
-
-    if (ahead < TOLD || ahead == d->line.n || !stands_in_line(a))
-        return;
-    looked_at = ahead < d->plans.n;
-    over_quota = looked_at ? d->plans.at[ahead] < 0 : d->projects.at[a->project].closed;
-    sched_say_why(d, a, ahead, over_quota, &why);
-    job_explain(a->job, &why);
-    a->job->planned_ms = looked_at && !over_quota ? d->plans.at[ahead] : 0;
 }
 
 /* What keeps it out of the line may have come while its reason told of something else: an end, for example. */
@@ -342,15 +302,6 @@ static void add_behind(const struct daemon *d, struct look *l, size_t place)
     l->behind.at[at] = place;
 }
 
-/* Each job lies somewhere else, and to wait for the memory of one after the other is most of what a look costs. */
-static void fetch_ahead(const struct daemon *d, size_t i)
-{
-    if (i + 2 * AHEAD < d->active.n)
-        __builtin_prefetch(d->active.at[i + 2 * AHEAD]);
-    if (i + AHEAD < d->active.n)
-        __builtin_prefetch(d->active.at[i + AHEAD]->job);
-}
-
 static void take_active(struct daemon *d, struct look *l)
 {
     vec_reserve(&l->places, d->active.n);
@@ -358,11 +309,11 @@ static void take_active(struct daemon *d, struct look *l)
         struct active *a = d->active.at[i];
         struct job *j = a->job;
 
-        fetch_ahead(d, i);
+        sched_fetch_ahead(d, i);
         if (j->hold_requested && j->state == JOB_QUEUED) {
             if (!l->asked)
                 explain_hold(d, j);
-        } else if (stands_in_line(a)) {
+        } else if (sched_stands_in_line(a)) {
             take_project(d, l, a->project);
             vec_push(&l->places, (struct queue_place){
                                      .arrived_ms = j->created_ms,
@@ -440,7 +391,7 @@ static void note_places(struct daemon *d, const struct look *l)
     for (size_t i = 0; i < d->projects.n; i++)
         d->projects.at[i].closed = l->left[i].closed;
     d->line.n = d->plans.n = 0;
-    d->line_by_seq = false;
+    d->line_by_seq.n = 0;
     d->untold++;
     vec_reserve(&d->line, l->places.n);
     for (size_t i = 0; i < l->places.n; i++) {
@@ -449,7 +400,7 @@ static void note_places(struct daemon *d, const struct look *l)
 
         if (q && q->given)
             continue;
-        if (q && ahead < TOLD)
+        if (q && ahead < SCHED_TOLD)
             explain(d, l->who.at[i], ahead, q->over_quota, planned(q, l->now_ms));
         if (q)
             vec_push(&d->plans, q->over_quota ? -1 : planned(q, l->now_ms));

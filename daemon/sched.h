@@ -9,6 +9,12 @@ void sched_soon(struct daemon *d);
 /* Works out why a waiting job waits, as of the newest pass, which leaves that to whoever asks. Before a job is
  * shown. */
 void sched_explain(struct daemon *d, struct active *a);
+/* Calls fn with the jobs that wait, but sweeps, until it returns false: those in the line of the newest pass in its order,
+ * explained, with their places from 1, then the others with place 0. Of the line at most `most` are looked at. from: 0, or
+ * what the call before returned: where it goes on, as the line is then; 0: they were all. */
+typedef bool (*sched_waiting_fn)(struct active *a, size_t place, void *arg);
+int64_t sched_each_waiting(struct daemon *d, int64_t from, size_t most, sched_waiting_fn fn,
+                           void *arg);
 /* What would become of a job that is not stored, if it came now; nobody is told. Its needs have been looked up. */
 struct sched_forecast {
     bool starts;

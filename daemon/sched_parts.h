@@ -33,6 +33,28 @@ void sched_look_free(struct look *l);
 void sched_say_why(const struct daemon *d, const struct active *a, size_t ahead, bool over_quota,
                    struct reason *why);
 
+enum {
+    /* Waiting jobs whose reason is worked out and told as it changes. Those further back are many, and each
+     * start changes all of their places: theirs is worked out when somebody asks (sched_line.c). */
+    SCHED_TOLD = 16
+};
+
+/* Whether it waits for nothing but slots. */
+bool sched_stands_in_line(const struct active *a);
+/* In a walk over all of d->active, at i. Each job lies somewhere else, and to wait for the memory of one after the other is
+ * most of what a look costs. */
+static inline void sched_fetch_ahead(const struct daemon *d, size_t i)
+{
+    enum {
+        AHEAD = 32
+    };
+
+    if (i + 2 * AHEAD < d->active.n)
+        __builtin_prefetch(d->active.at[i + 2 * AHEAD]);
+    if (i + AHEAD < d->active.n)
+        __builtin_prefetch(d->active.at[i + AHEAD]->job);
+}
+
 /* What it held stays its own; or others were stopped for it. */
 bool sched_goes_first(const struct look *l, const struct job *j);
 

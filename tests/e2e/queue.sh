@@ -68,6 +68,37 @@ draining() {
     [ "$(body '"\(.state) \(.reason.code) \(.priority) \(.planned_start)"')" = "queued draining -3 null" ]
 }
 within 5 draining || fail "a paused queue: $text"
+
+# Who waits, in order: by priority, then by arrival; last what waits for more than slots. By pages, too.
+submit '.name = "held" | .hold = true'
+held=$id
+in_line="${waiting[1]} ${waiting[3]} ${waiting[0]} ${waiting[2]} ${waiting[4]}"
+all_explained() {
+    api GET /api/v1/queue
+    [ "$(body '.items | last.reason.code')" = held ]
+}
+within 5 all_explained || fail "one that is held: $text"
+[ "$(body '[.items[].id] | join(" ")')" = "$in_line $held" ] || fail "the line: $text"
+[ "$(body '[.items[] | [.place, .priority, .reason.code]] | tostring')" = \
+    '[[1,7,"draining"],[2,7,"draining"],[3,0,"draining"],[4,0,"draining"],[5,-3,"draining"],[null,0,"held"]]' ] ||
+    fail "the line: $text"
+[ "$(body '.items[0] | "\(.project) \(.ranks) \(.threads) \(.planned_start)"')" = "default 1 2 null" ] || fail "one that waits: $text"
+paged='' path='/api/v1/queue?page_size=2' pages=0
+while [ -n "$path" ]; do
+    api GET "$path"
+    expect 200 "$path"
+    [ "$(body .waiting)" = 6 ] || fail "$path: $text"
+    paged+="$(body '.items[] | .id + " "' | tr -d '\n')" pages=$((pages + 1))
+    header link
+    path=
+    [[ ! $value =~ ^\<([^\>]*)\>\;\ rel=\"next\"$ ]] || path=${BASH_REMATCH[1]}
+done
+[ "$paged" = "$in_line $held " ] && [ $pages = 3 ] || fail "$pages pages of the line: $paged"
+api GET '/api/v1/queue?page_size=2&page_token=0'
+problem 400 bad_request "a token of no page"
+[ "$(ctl queue | awk 'NR > 1 {print $1, $2}' | xargs)" = \
+    "1 ${waiting[1]} 2 ${waiting[3]} 3 ${waiting[0]} 4 ${waiting[2]} 5 ${waiting[4]} - $held" ] || fail "queue: $(ctl queue)"
+verb "$held" cancel
 ctl edit "${waiting[2]}" --priority 9 --name urgent --label why=demo >/dev/null || fail "edit"
 stop_daemon
 start_daemon

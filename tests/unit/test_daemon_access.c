@@ -565,6 +565,7 @@ START_TEST(what_is_the_projects_own_is_there)
         {"/api/v1/jobs", 200, "name-of-lab"},
         {"/api/v1/jobs?project=rival", 200, "\"items\":[]"},
         {"/api/v1/queue", 200, "\"waiting\":1"},
+        {"/api/v1/queue", 200, "name-of-lab"},
         {"/api/v1/projects", 200, "\"name\":\"lab\""},
         {"/api/v1/projects/lab", 200, "\"name\":\"lab\""},
         {"/api/v1/jobs/job_00000000000000000000000001", 200, "name-of-lab"},
