@@ -10,7 +10,7 @@
 #include "proto/base/str.h"
 
 struct list {
-    const char *sweep, *project;
+    const char *sweep, *project, *state, *q, *after, *before;
 };
 
 static const struct opt rows[] = {
@@ -18,6 +18,12 @@ static const struct opt rows[] = {
         .value = "ID"),
     OPT(struct list, project, OPT_TEXT, "project", "only the jobs of this project",
         .value = "NAME"),
+    OPT(struct list, state, OPT_TEXT, "state", "only jobs in this state", .value = "STATE"),
+    OPT(struct list, q, OPT_TEXT, "search",
+        "only jobs with this in their name, or whose id begins so", .value = "TEXT"),
+    OPT(struct list, after, OPT_TEXT, "after", "only jobs that came later, as 2026-01-31T12:00:00Z",
+        .value = "TIME"),
+    OPT(struct list, before, OPT_TEXT, "before", "only jobs that came earlier", .value = "TIME"),
 };
 
 static const struct out_column columns[] = {
@@ -57,6 +63,10 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     buf_str(&path, "/api/v1/jobs");
     url_query(&path, "sweep", o->sweep);
     url_query(&path, "project", o->project);
+    url_query(&path, "state", o->state);
+    url_query(&path, "q", o->q);
+    url_query(&path, "created_after", o->after);
+    url_query(&path, "created_before", o->before);
     ok = ctl_print_list(c, buf_text(&path), OUT_TABLE(columns), add_row, err);
     buf_free(&path);
     return ok;

@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/ids.h"
 #include "daemon/listing.h"
 #include "daemon/page.h"
 #include "daemon/problem.h"
 #include "daemon/reach.h"
 #include "daemon/sched.h"
 #include "daemon/turns.h"
+#include "proto/base/clock.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 
@@ -65,10 +67,55 @@ static bool split_label(const char *text, char **key, const char **value)
     return !text || colon;
 }
 
-/* Which list is meant, as the query says. False when the answer was given. */
-static bool take_list(struct request *r, struct job_filter *f, char **label, struct buf *query)
+static bool take_order(struct request *r, struct job_filter *f)
 {
-    static const char *const names[] = {"state", "kind", "name", "project", "label", "sweep"};
+    const char *order = http_query(r, "order_by");
+
+    f->oldest_first = order && strcmp(order, "created_at") == 0;
+    if (!order || f->oldest_first || strcmp(order, "-created_at") == 0)
+        return true;
+    problem_reply(r, "bad_request", NULL,
+                  "order_by: expected created_at or -created_at, got \"%.60s\"", order);
+    return false;
+}
+
+static bool take_time(struct request *r, const char *name, int64_t *ms)
+{
+    const char *text = http_query(r, name);
+
+    *ms = 0;
+    if (!text || (clock_parse(text, ms) && *ms > 0 && *ms < ID_TIME_END))
+        return true;
+    problem_reply(r, "bad_request", NULL,
+                  "%s: expected a time as in RFC 3339, 2026-01-31T12:00:00Z, got \"%.60s\"", name,
+                  text);
+    return false;
+}
+
+/* Ids rise with the time that stands in them, and seq with ids. */
+static bool take_times(struct daemon *d, struct request *r, struct job_filter *f)
+{
+    int64_t after_ms, before_ms;
+    struct error err;
+
+    if (!take_time(r, "created_after", &after_ms) || !take_time(r, "created_before", &before_ms))
+        return false;
+    if ((after_ms && !store_job_at(d->store, after_ms + 1, &f->after, &err)) ||
+        (before_ms && !store_job_at(d->store, before_ms, &f->before, &err))) {
+        problem_reply_error(r, &err);
+        return false;
+    }
+    f->after -= after_ms ? 1 : 0;
+    return true;
+}
+
+/* Which list is meant, as the query says. False when the answer was given. */
+static bool take_list(struct daemon *d, struct request *r, struct job_filter *f, char **label,
+                      struct buf *query)
+{
+    static const char *const names[] = {"state", "kind",    "name",          "project",
+                                        "label", "sweep",   "created_after", "created_before",
+                                        "q",     "order_by"};
     const char *state = http_query(r, "state");
 
     *f = (struct job_filter){.state = JOB_STATE_COUNT,
@@ -76,6 +123,7 @@ static bool take_list(struct request *r, struct job_filter *f, char **label, str
                              .name = http_query(r, "name"),
                              .project = http_query(r, "project"),
                              .sweep = http_query(r, "sweep"),
+                             .text = http_query(r, "q"),
                              .only = reach_only(&r->caller)};
     if (state && !job_state_parse(state, &f->state)) {
         problem_reply(r, "bad_request", NULL, "state: there is no state \"%.40s\"", state);
@@ -86,6 +134,8 @@ static bool take_list(struct request *r, struct job_filter *f, char **label, str
                       http_query(r, "label"));
         return false;
     }
+    if (!take_order(r, f) || !take_times(d, r, f))
+        return false;
     f->label = *label;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         page_add_parameter(query, names[i], http_query(r, names[i]));
@@ -145,7 +195,7 @@ void api_job_list(struct daemon *d, struct request *r)
 
     p->daemon = d;
     p->query = buf_new(0);
-    if (!take_list(r, &p->filter, &p->label, &p->query) ||
+    if (!take_list(d, r, &p->filter, &p->label, &p->query) ||
         !listing_begin(d, r, buf_text(&p->query), &p->list) ||
         !listing_of_jobs(d, r, buf_text(&p->query), &p->list)) {
         page_free(p);

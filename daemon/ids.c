@@ -30,14 +30,28 @@ static void increment(char *digits, size_t n)
     }
 }
 
-void id_next(const char *last, int64_t wall_ms, char out[JOB_ID_SIZE])
+/* The prefix and the time. */
+static void write_time(int64_t wall_ms, char out[JOB_ID_SIZE])
 {
-    unsigned char random[CHARS - TIME_CHARS];
     uint64_t ms = (uint64_t)wall_ms;
 
     memcpy(out, prefix, PREFIX);
     for (size_t i = 0; i < TIME_CHARS; i++, ms >>= 5)
         out[PREFIX + TIME_CHARS - 1 - i] = alphabet[ms & 31];
+}
+
+void id_first(int64_t wall_ms, char out[JOB_ID_SIZE])
+{
+    write_time(wall_ms, out);
+    memset(out + PREFIX + TIME_CHARS, alphabet[0], CHARS - TIME_CHARS);
+    out[JOB_ID_SIZE - 1] = '\0';
+}
+
+void id_next(const char *last, int64_t wall_ms, char out[JOB_ID_SIZE])
+{
+    unsigned char random[CHARS - TIME_CHARS];
+
+    write_time(wall_ms, out);
     /* Of the same millisecond, or while the clock stands before it: the next number. Many come at once. */
     if (id_valid(last) && memcmp(out, last, PREFIX + TIME_CHARS) <= 0) {
         memcpy(out, last, JOB_ID_SIZE);

@@ -61,9 +61,14 @@ struct job_filter {
     const char *kind, *name, *project, *label, *label_value;
     const char *sweep; /* those that it has made; NULL: those that no sweep has made */
     const char *only;  /* nothing of other projects; NULL: no matter whose */
+    const char
+        *text; /* in the name, or what the id begins with; in letters of either case, of ASCII */
+    int64_t after, before; /* seq: those that came between; 0: no matter when */
+    bool oldest_first;
 };
-/* At most `limit` of those jobs that came before `before` (0: all), newest first. */
-bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
+/* At most `limit` of those jobs that follow `from` (0: from the first) in their order: newest first, unless the filter says
+ * otherwise. */
+bool store_jobs_page(struct store *s, int64_t from, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err);
 /* Through which jobs a page of those is looked for, where no index leads to them. */
 enum jobs_among {
@@ -72,6 +77,8 @@ enum jobs_among {
     JOBS_AMONG_ALL
 };
 enum jobs_among store_jobs_among(const struct job_filter *f);
+/* The seq of the first job whose id has that time, of the wall clock, or a later one; INT64_MAX: there is none. */
+bool store_job_at(struct store *s, int64_t wall_ms, int64_t *seq, struct error *err);
 /* Jobs in each state. */
 bool store_job_counts(struct store *s, int64_t counts[JOB_STATE_COUNT], struct error *err);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/ids.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
@@ -423,7 +424,7 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 /* The one project whose jobs a filter leaves, if it asks for nothing else but a state; NULL: it is not so. */
 static const char *of_project(const struct job_filter *f)
 {
-    if (f->kind || f->name || f->label)
+    if (f->kind || f->name || f->label || f->text)
         return NULL;
     if (f->project && f->only && strcmp(f->project, f->only) != 0)
         return NULL;
@@ -435,7 +436,25 @@ enum jobs_among store_jobs_among(const struct job_filter *f)
     if (of_project(f))
         return f->state != JOB_STATE_COUNT && job_is_final(f->state) ? JOBS_AT_HAND
                                                                      : JOBS_AMONG_ACTIVE;
-    return f->kind || f->name || f->label || f->project || f->only ? JOBS_AMONG_ALL : JOBS_AT_HAND;
+    return f->kind || f->name || f->label || f->project || f->only || f->text ? JOBS_AMONG_ALL
+                                                                              : JOBS_AT_HAND;
+}
+
+bool store_job_at(struct store *s, int64_t wall_ms, int64_t *seq, struct error *err)
+{
+    struct db_stmt *q =
+        db_prepare(s->state, "SELECT seq FROM job WHERE id >= ? ORDER BY id LIMIT 1", err);
+    char first[JOB_ID_SIZE];
+    enum db_result got;
+
+    if (!q)
+        return false;
+    id_first(wall_ms, first);
+    db_bind_text(q, 1, first);
+    got = db_step(q, err);
+    *seq = got == DB_ROW ? db_int(q, 0) : INT64_MAX;
+    db_reset(q);
+    return got != DB_FAILED;
 }
 
 /* Few specs have the label's value anywhere, which is cheaper to see than what they say; a value that JSON may write in
@@ -445,48 +464,63 @@ enum jobs_among store_jobs_among(const struct job_filter *f)
     " THEN 0 WHEN json_valid(spec) THEN EXISTS(SELECT 1 FROM"          \
     " json_each(spec, '$.labels') WHERE key=?5 AND value=?6) ELSE 0 END"
 
-/* Several texts, because an index serves only plain comparisons; job_over, only beside its own words. */
-#define PAGE_SQL(and)                                                                             \
-    "SELECT " JOB_COLUMNS " FROM job WHERE seq < ?1 AND sweep IS ?8 AND " and                     \
+/* Several texts, because an index serves only plain comparisons; job_over, only beside its own words. `order`: of seq. */
+#define BETWEEN "seq < ?1 AND seq > ?12 AND sweep IS ?8 AND "
+#define PAGE_SQL(and, order)                                                                      \
+    "SELECT " JOB_COLUMNS " FROM job WHERE " BETWEEN and                                          \
         " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
-        " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR " HAS_LABEL ")"                         \
-        " ORDER BY seq DESC LIMIT ?2"
-#define OF_PROJECT "seq < ?1 AND sweep IS ?8 AND project=?11 AND "
+        " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR " HAS_LABEL ") AND"                     \
+        " (?13 IS NULL OR instr(lower(name), lower(?13)) OR instr(lower(id), lower(?13))=1)"      \
+        " ORDER BY seq " order " LIMIT ?2"
+#define OF_PROJECT BETWEEN "project=?11 AND "
 #define IS_OVER    "state IN ('succeeded','failed','cancelled')"
-#define NEWEST(state)                                                                         \
+#define FIRST(state, order)                                                                   \
     "SELECT seq FROM (SELECT seq FROM job WHERE " OF_PROJECT "state='" state "' AND " IS_OVER \
-    " ORDER BY seq DESC LIMIT ?2) UNION ALL "
+    " ORDER BY seq " order " LIMIT ?2) UNION ALL "
 
 /* Those that are not over: by ranges, which an index serves, for a damaged row may have any text, and is shown. */
-#define BETWEEN(states) "SELECT seq FROM job WHERE " OF_PROJECT states " UNION ALL "
-#define ACTIVE                                          \
-    BETWEEN("state < 'cancelled'")                      \
-    BETWEEN("state > 'cancelled' AND state < 'failed'") \
-    BETWEEN("state > 'failed' AND state < 'succeeded'") \
-    BETWEEN("state > 'succeeded'")
+#define IN_RANGE(states) "SELECT seq FROM job WHERE " OF_PROJECT states " UNION ALL "
+#define ACTIVE                                           \
+    IN_RANGE("state < 'cancelled'")                      \
+    IN_RANGE("state > 'cancelled' AND state < 'failed'") \
+    IN_RANGE("state > 'failed' AND state < 'succeeded'") \
+    IN_RANGE("state > 'succeeded'")
+
+/* By what stands in the filter: a final state of one project, any state, one project, anything. */
+#define TEXTS(order)                                                                          \
+    {                                                                                         \
+        PAGE_SQL("project=?11 AND state=?7 AND " IS_OVER " AND", order),                      \
+            PAGE_SQL("state=?7 AND", order),                                                  \
+            "SELECT " JOB_COLUMNS " FROM job NOT INDEXED WHERE seq IN (" /* but by seq */     \
+            FIRST("succeeded", order) FIRST("failed", order) FIRST("cancelled", order) ACTIVE \
+            "SELECT NULL) ORDER BY seq " order " LIMIT ?2",                                   \
+            PAGE_SQL("", order)                                                               \
+    }
 
 static const char *page_sql(const struct job_filter *f, const char *project)
 {
+    static const char *const texts[2][4] = {TEXTS("DESC"), TEXTS("ASC")};
+    const char *const *text = texts[f->oldest_first];
+
     if (f->state != JOB_STATE_COUNT)
-        return project && job_is_final(f->state)
-                   ? PAGE_SQL("project=?11 AND state=?7 AND " IS_OVER " AND")
-                   : PAGE_SQL("state=?7 AND");
-    if (!project)
-        return PAGE_SQL("");
-    return "SELECT " JOB_COLUMNS " FROM job NOT INDEXED WHERE seq IN (" /* but by seq */
-        NEWEST("succeeded") NEWEST("failed") NEWEST("cancelled") ACTIVE
-        "SELECT NULL) ORDER BY seq DESC LIMIT ?2";
+        return text[project && job_is_final(f->state) ? 0 : 1];
+    return text[project ? 2 : 3];
 }
 
-bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struct job_filter *f,
+bool store_jobs_page(struct store *s, int64_t from, int64_t limit, const struct job_filter *f,
                      store_job_fn fn, void *arg, struct error *err)
 {
     const char *project = of_project(f);
     struct db_stmt *q = db_prepare(s->state, page_sql(f, project), err);
+    int64_t after = f->after, before = f->before ? f->before : INT64_MAX;
 
     if (!q)
         return false;
-    db_bind_int(q, 1, before ? before : INT64_MAX);
+    if (from && f->oldest_first)
+        after = from > after ? from : after;
+    else if (from)
+        before = from < before ? from : before;
+    db_bind_int(q, 1, before);
     db_bind_int(q, 2, limit);
     db_bind_text(q, 3, f->kind);
     db_bind_text(q, 4, f->name);
@@ -497,6 +531,8 @@ bool store_jobs_page(struct store *s, int64_t before, int64_t limit, const struc
     db_bind_text(q, 9, f->project);
     db_bind_text(q, 10, f->only);
     db_bind_text(q, 11, project);
+    db_bind_int(q, 12, after);
+    db_bind_text(q, 13, f->text);
     return each_job(s, q, fn, arg, err);
 }
 

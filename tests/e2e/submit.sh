@@ -169,6 +169,27 @@ walk() { # QUERY: follows Link; all names in $walked
         [ -n "$path" ] || [ "$(body .next_page_token)" = null ] || fail "a token without a link"
     done
 }
+listed 'q=EY' 'keyed keyed keyed'
+listed "q=${odd,,}" 'odd &=?'
+listed 'q=%25' ''
+at=$(get '/api/v1/jobs?name=second' '.items[0].created_at')
+listed "created_after=$at" 'odd &=? lost keyed keyed keyed'
+listed "created_before=$at" e2e
+listed "created_after=$at&order_by=created_at&q=k" 'keyed keyed keyed'
+listed "created_after=$at&created_before=$at" ''
+listed 'created_after=2200-01-01T00:00:00%2B01:00' ''
+for query in created_after=yesterday created_before=1960-01-01T00:00:00Z order_by=name; do
+    api GET "/api/v1/jobs?$query"
+    problem 400 bad_request "$query"
+done
+[ "$(ctl list --after "$at" --search Ke --state queued | awk 'NR > 1 {print $2}' | xargs)" = 'keyed keyed keyed' ] ||
+    fail "list with filters: $(ctl list --after "$at" --search Ke --state queued)"
+walk 'order_by=created_at'
+[ "$walked" = 'e2e,second,keyed,keyed,keyed,lost,odd &=?,' ] || fail "pages, oldest first: $walked"
+walk 'order_by=created_at&project=default'
+[ "$walked" = 'e2e,second,keyed,keyed,keyed,lost,odd &=?,' ] || fail "pages of a project, oldest first: $walked"
+walk "order_by=-created_at&created_after=$at"
+[ "$walked" = 'odd &=?,lost,keyed,keyed,keyed,' ] || fail "pages of what came later: $walked"
 walk ''
 [ "$walked" = 'odd &=?,lost,keyed,keyed,keyed,second,e2e,' ] || fail "pages: $walked"
 walk 'state=queued&name=keyed'

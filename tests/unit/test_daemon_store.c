@@ -255,6 +255,12 @@ static const char *one_of(uint64_t key, uint64_t at, const char *const *names, u
     return names[rng_below(key, at, n)];
 }
 
+/* Mostly none. */
+static int64_t one_bound(uint64_t key, uint64_t at, uint64_t n)
+{
+    return rng_below(key, at, 3) ? 0 : (int64_t)rng_below(key, at + 1, n);
+}
+
 /* Whether a list shows the job, by a look at it. */
 static bool is_meant(const struct job *j, const struct job_filter *f)
 {
@@ -262,7 +268,8 @@ static bool is_meant(const struct job *j, const struct job_filter *f)
            (!f->kind || strcmp(j->kind, f->kind) == 0) &&
            (!f->name || strcmp(j->name, f->name) == 0) &&
            (!f->project || strcmp(j->project, f->project) == 0) &&
-           (!f->only || strcmp(j->project, f->only) == 0) &&
+           (!f->only || strcmp(j->project, f->only) == 0) && j->seq > f->after &&
+           (!f->before || j->seq < f->before) && (!f->text || strstr(j->name, f->text)) &&
            strcmp(j->origin.sweep, f->sweep ? f->sweep : "") == 0;
 }
 
@@ -311,15 +318,22 @@ START_TEST(a_page_shows_what_its_filter_means)
                                      .name = one_of(draw, 2, names, ARRAY_LEN(names)),
                                      .project = one_of(draw, 3, projects, ARRAY_LEN(projects)),
                                      .only = one_of(draw, 4, projects, ARRAY_LEN(projects)),
-                                     .sweep = one_of(draw, 5, sweeps, ARRAY_LEN(sweeps))};
+                                     .sweep = one_of(draw, 5, sweeps, ARRAY_LEN(sweeps)),
+                                     .text = one_of(draw, 8, names, ARRAY_LEN(names)),
+                                     .after = one_bound(draw, 9, JOBS),
+                                     .before = one_bound(draw, 11, JOBS),
+                                     .oldest_first = rng_below(draw, 13, 2) == 1};
         const size_t limit = 1 + (size_t)rng_below(draw, 6, 40);
-        const int64_t before = (int64_t)rng_below(draw, 7, JOBS + 10);
+        const int64_t from = (int64_t)rng_below(draw, 7, JOBS + 10);
         struct seen page = {.n = 0};
         size_t n = 0;
 
-        ck_assert_ok(store_jobs_page(s, before, (int64_t)limit, &f, note_job, &page, &err), err);
-        for (size_t i = JOBS; i-- > 0 && n < limit;) {
-            if ((before && jobs[i]->seq >= before) || !is_meant(jobs[i], &f))
+        ck_assert_ok(store_jobs_page(s, from, (int64_t)limit, &f, note_job, &page, &err), err);
+        for (size_t k = 0; k < JOBS && n < limit; k++) {
+            const size_t i = f.oldest_first ? k : JOBS - 1 - k;
+            const int64_t seq = jobs[i]->seq;
+
+            if ((from && (f.oldest_first ? seq <= from : seq >= from)) || !is_meant(jobs[i], &f))
                 continue;
             ck_assert_msg(n < page.n && page.seq[n] == jobs[i]->seq,
                           "round %d: job %d is not at place %zu", (int)round, (int)i, n);
