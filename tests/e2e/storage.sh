@@ -53,12 +53,12 @@ stop_daemon
 rm -r "$state/backup"
 
 # -- A damaged row is set aside; the others go on. A state that is none becomes "failed", other damage stays as it is --
-code_of() { # DAMAGE
-    code=damaged
-    [[ $1 != state=* ]] || code=set_aside
+given_as() { # DAMAGE
+    reason=damaged
+    [[ $1 != state=* ]] || reason=set_aside
 }
 for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
-    code_of "$damage"
+    given_as "$damage"
     cp "$state/state.db" "$tmp/whole.db"
     sqlite3 "$state/state.db" "UPDATE job SET $damage WHERE id='$first'" || fail "damaging a row"
     start_daemon
@@ -71,8 +71,8 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     [ "$(get '/api/v1/jobs?project=default' '.items | length')" = 2 ] || fail "with $damage: its project has $text"
     grep -q "a damaged row is set aside job=$first" "$tmp/daemon.log" || fail "no word about $damage"
     api GET "/api/v1/jobs/$first"
-    [[ $(body '.reason.code + ": " + .reason.message') == "$code: "*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"
-    if [ $code = damaged ]; then
+    [[ $(body '.reason.code + ": " + .reason.message') == "$reason: "*'state.db is damaged: its '* ]] || fail "the job with $damage: $text"
+    if [ $reason = damaged ]; then
         api POST "/api/v1/jobs/$first:retry"
         problem 409 conflict "running a damaged job again"
     fi
@@ -103,7 +103,7 @@ done
 
 # -- That of a job that runs: what runs of it is ended before its slots are given to others --
 for damage in "spec='{\"kind\":'" "state='nonsense'"; do
-    code_of "$damage"
+    given_as "$damage"
     start_daemon
     api POST /api/v1/queue:resume
     verb "$first" cancel
@@ -122,7 +122,7 @@ for damage in "spec='{\"kind\":'" "state='nonsense'"; do
     submit '.train.max_steps = 1'
     wait_state "$id" succeeded
     api GET "/api/v1/jobs/$damaged"
-    [ "$(body '.state + " " + .reason.code')" = "failed $code" ] || fail "a job that ran, with $damage: $text"
+    [ "$(body '.state + " " + .reason.code')" = "failed $reason" ] || fail "a job that ran, with $damage: $text"
     stop_daemon
     cp "$tmp/whole.db" "$state/state.db"
 done
