@@ -19,6 +19,32 @@ struct events {
     void *wake_arg;
 };
 
+const char *const event_kinds[] = {"state", "progress", "metric", "log", "end", "purged", NULL};
+
+unsigned event_kind_bit(const char *name, size_t len)
+{
+    for (unsigned i = 0; event_kinds[i]; i++)
+        if (strlen(event_kinds[i]) == len && memcmp(event_kinds[i], name, len) == 0)
+            return 1U << i;
+    return 0;
+}
+
+/* Its text is still to be written. */
+static struct event *make(uint64_t id, const char *kind, const char *job, const char *project,
+                          size_t len)
+{
+    struct event *ev = mem_calloc(1, sizeof(*ev) + len + 1);
+
+    ev->id = id;
+    snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
+    snprintf(ev->job, sizeof(ev->job), "%s", job);
+    snprintf(ev->project, sizeof(ev->project), "%s", project);
+    ev->kind_bit = event_kind_bit(kind, strlen(kind));
+    ev->refs = 1;
+    ev->len = len;
+    return ev;
+}
+
 struct event *event_new(uint64_t id, const char *kind, const char *job, const char *project,
                         const char *data)
 {
@@ -28,16 +54,18 @@ struct event *event_new(uint64_t id, const char *kind, const char *job, const ch
     size_t n, len = strlen(data);
 
     n = (size_t)snprintf(head, sizeof(head), "id: %" PRIu64 "\nevent: %.15s\ndata: ", id, kind);
-    ev = mem_calloc(1, sizeof(*ev) + n + len + sizeof(end));
-    ev->id = id;
-    snprintf(ev->kind, sizeof(ev->kind), "%s", kind);
-    snprintf(ev->job, sizeof(ev->job), "%s", job);
-    snprintf(ev->project, sizeof(ev->project), "%s", project);
-    ev->refs = 1;
-    ev->len = n + len + strlen(end);
+    ev = make(id, kind, job, project, n + len + strlen(end));
     memcpy(ev->text, head, n);
     memcpy(ev->text + n, data, len);
     memcpy(ev->text + n + len, end, sizeof(end));
+    return ev;
+}
+
+struct event *event_of_frames(uint64_t id, const char *project, const void *frames, size_t len)
+{
+    struct event *ev = make(id, "", "", project, len);
+
+    memcpy(ev->text, frames, len);
     return ev;
 }
 

@@ -24,14 +24,22 @@ struct event {
     char kind[16];
     char job[JOB_ID_SIZE];
     char project[REF_NAME_SIZE]; /* of the job */
+    unsigned kind_bit;           /* event_kind_bit */
     unsigned refs;
     size_t len;
     char text[]; /* "id: ..\nevent: ..\ndata: ..\n\n" */
 };
 
+/* What happens is of one of these kinds, by which a client may choose; NULL ends the list. */
+extern const char *const event_kinds[];
+/* The bit of the kind that the `len` bytes name; 0: there is none. */
+unsigned event_kind_bit(const char *name, size_t len);
+
 /* One that stands in no ring, with a reference for the caller; `data` is one line of JSON. */
 struct event *event_new(uint64_t id, const char *kind, const char *job, const char *project,
                         const char *data);
+/* The same of frames that are written already, one or more of them; the id is that of the last. */
+struct event *event_of_frames(uint64_t id, const char *project, const void *frames, size_t len);
 struct event *event_ref(struct event *ev);
 void event_unref(struct event *ev); /* NULL is fine */
 

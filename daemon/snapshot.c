@@ -1,5 +1,7 @@
 #include "daemon/snapshot.h"
 
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/api.h"
@@ -20,17 +22,59 @@ static void add_job(struct job *take_job, void *items)
     job_destroy(take_job);
 }
 
-static void write_named(struct daemon *d, const struct caller *who, char *const *jobs, size_t n,
-                        struct jw *items)
+/* id: NULL for none. */
+static void add_frame(struct buf *b, const uint64_t *id, const char *kind, const char *data)
 {
+    if (id)
+        buf_fmt(b, "id: %" PRIu64 "\n", *id);
+    buf_fmt(b, "event: %s\ndata: ", kind);
+    buf_str(b, data);
+    buf_str(b, "\n\n");
+}
+
+/* The id stands in the last frame alone: whoever loses the connection before it begins anew, and misses no end. */
+static struct event *join_frames(uint64_t id, const char *items, char *const *ends, size_t n)
+{
+    struct buf b = buf_new(0);
+    struct event *e;
+
+    add_frame(&b, n ? NULL : &id, "snapshot", items);
+    for (size_t i = 0; i < n; i++)
+        add_frame(&b, i + 1 < n ? NULL : &id, "end", ends[i]);
+    e = event_of_frames(id, "", b.data, b.len);
+    buf_free(&b);
+    return e;
+}
+
+/* Of those that are over nothing more is told, so that their end is. */
+static struct event *write_named(struct daemon *d, const struct caller *who, char *const *jobs,
+                                 size_t n)
+{
+    struct buf text = buf_new(0);
+    struct jw w = jw_new(&text);
+    VEC(char *) ends = {0};
+    struct event *e;
+
+    jw_begin_object(&w, NULL);
+    jw_begin_array(&w, "items");
     for (size_t i = 0; i < n; i++) {
         struct job *owned;
         const struct job *j = api_find_job(d, who, jobs[i], &owned, NULL);
 
         if (j)
-            job_write(items, NULL, j, false);
+            job_write(&w, NULL, j, false);
+        if (j && job_is_final(j->state))
+            vec_push(&ends, job_text(j, false));
         job_destroy(owned);
     }
+    jw_end_array(&w);
+    jw_end_object(&w);
+    e = join_frames(events_next_id(d->events) - 1, buf_text(&text), ends.at, ends.n);
+    for (size_t i = 0; i < ends.n; i++)
+        free(ends.at[i]);
+    vec_free(&ends);
+    buf_free(&text);
+    return e;
 }
 
 /* What is active is known better here than in the file. */
@@ -57,8 +101,7 @@ static bool write_all(struct daemon *d, const struct caller *who, struct jw *ite
 }
 
 /* *whole: false where the history could not be read. */
-static struct event *write_snapshot(struct daemon *d, const struct caller *who, char *const *jobs,
-                                    size_t n, bool *whole)
+static struct event *write_snapshot(struct daemon *d, const struct caller *who, bool *whole)
 {
     const char *only = reach_only(who);
     struct buf text = buf_new(0);
@@ -67,10 +110,7 @@ static struct event *write_snapshot(struct daemon *d, const struct caller *who, 
 
     jw_begin_object(&w, NULL);
     jw_begin_array(&w, "items");
-    if (n)
-        write_named(d, who, jobs, n, &w);
-    else
-        *whole = write_all(d, who, &w);
+    *whole = write_all(d, who, &w);
     jw_end_array(&w);
     jw_end_object(&w);
     e = event_new(events_next_id(d->events) - 1, "snapshot", "", only ? only : "", buf_text(&text));
@@ -108,13 +148,16 @@ static void keep(struct daemon *d, struct snapshot *old, const struct snapshot *
 
 struct event *snapshot_take(struct daemon *d, const struct caller *who, char *const *jobs, size_t n)
 {
-    struct snapshot *kept = n ? NULL : kept_for(d, reach_only(who)), s = {.untold = d->untold};
+    struct snapshot *kept, s = {.untold = d->untold};
     const double began = clock_mono_s();
-    bool whole = false;
+    bool whole;
 
+    if (n)
+        return write_named(d, who, jobs, n);
+    kept = kept_for(d, reach_only(who));
     if (kept && may_be_given(d, kept))
         return event_ref(kept->frame);
-    s.frame = write_snapshot(d, who, jobs, n, &whole);
+    s.frame = write_snapshot(d, who, &whole);
     s.until_s = clock_mono_s() + REST * (clock_mono_s() - began);
     if (whole) {
         keep(d, kept, &s);

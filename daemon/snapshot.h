@@ -8,8 +8,8 @@
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 
-/* Of these jobs; n 0: of all that are not over, and the newest that are. The event that follows has the next id. With a
- * reference for the caller. */
+/* Of these jobs, with the `end` of each that is over behind it; n 0: of all that are not over, and the newest that are. The
+ * event that follows has the next id. With a reference for the caller. */
 struct event *snapshot_take(struct daemon *d, const struct caller *who, char *const *jobs,
                             size_t n);
 /* Those that were kept are let go. */

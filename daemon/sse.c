@@ -1,7 +1,9 @@
 /* A client is a place in the ring of events and at most one frame in its hands. It begins with a
- * snapshot, unless it says by Last-Event-ID where it was and the ring still reaches back to there. */
+ * snapshot, unless it says by Last-Event-ID where it was and the ring still reaches back to there; if it
+ * does not, `reset` comes first. */
 #include "daemon/sse.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,11 +12,13 @@
 #include "daemon/reach.h"
 #include "daemon/snapshot.h"
 #include "daemon/tokens.h"
+#include "proto/base/clock.h"
 #include "proto/base/str.h"
 
 enum {
     HEARTBEAT_MS = 15000, /* from one to the next at most */
     BESIDE_MS = 1500,     /* so long it may wait for an event to go along with */
+    RETRY_MS = 2000,      /* after which a client is to come back, on average */
     FILTER_MAX = 100
 };
 
@@ -22,17 +26,18 @@ struct client {
     struct daemon *daemon;
     struct caller *caller; /* of its request; in client_free it is gone */
     VEC(char *) jobs;      /* only these; none: all */
+    unsigned kinds;        /* bits of the kinds that are wanted; 0: all */
+    bool parted;
     struct event_cursor cursor;
     struct buf own;       /* frames for this client alone, which go first */
     struct event *shared; /* the frame of the ring, or the snapshot, that is on its way */
     size_t sent;          /* of own, else of shared */
     uint64_t beats;
-    bool parted;
 };
 
 static bool wants(const struct client *c, const struct event *e)
 {
-    if (!reach_sees(c->caller, e->project))
+    if ((c->kinds && !(c->kinds & e->kind_bit)) || !reach_sees(c->caller, e->project))
         return false;
     for (size_t i = 0; i < c->jobs.n; i++)
         if (strcmp(c->jobs.at[i], e->job) == 0)
@@ -57,10 +62,18 @@ static void begin_anew(struct client *c)
     c->cursor.next = c->shared->id + 1;
 }
 
-static void add_lagged(struct client *c)
+/* from: the first event that it has not had. */
+static void add_lagged(struct client *c, uint64_t from)
 {
-    buf_str(&c->own, "event: lagged\ndata: {}\n\n");
     begin_anew(c);
+    buf_fmt(&c->own, "event: lagged\ndata: {\"from\":%" PRIu64 ",\"to\":%" PRIu64 "}\n\n", from,
+            c->shared->id);
+}
+
+/* No two clients the same, so that those whom a restart has cut off do not come back at once. */
+static int retry_ms(void)
+{
+    return RETRY_MS - 500 + (int)(clock_mono_ns() / 1000 % 1000);
 }
 
 /* -- The stream -------------------------------------------------------------------------------- */
@@ -76,20 +89,37 @@ static enum events_result next_event(struct client *c, struct event **out)
     return got;
 }
 
+/* What has happened since. False when there is nothing. */
+static bool take_event(struct client *c)
+{
+    const uint64_t from = c->cursor.next;
+    struct event *e = NULL;
+
+    switch (next_event(c, &e)) {
+    case EVENTS_READY: c->shared = e; return true;
+    case EVENTS_LAGGED: add_lagged(c, from); return true;
+    case EVENTS_NONE: break;
+    }
+    return false;
+}
+
+static void add_bye(struct client *c)
+{
+    const int ms = retry_ms();
+
+    c->parted = true;
+    buf_fmt(&c->own, "retry: %d\nevent: bye\ndata: {\"reason\":\"shutdown\",\"retry_ms\":%d}\n\n",
+            ms, ms);
+}
+
 /* Fetches something to send. False when there is nothing. */
 static bool refill(struct client *c)
 {
-    struct event *e = NULL;
-
     c->sent = 0;
-    switch (next_event(c, &e)) {
-    case EVENTS_READY: c->shared = e; return true;
-    case EVENTS_LAGGED: add_lagged(c); return true;
-    case EVENTS_NONE: break;
-    }
+    if (take_event(c))
+        return true;
     if (c->daemon->stopping && !c->parted) {
-        c->parted = true;
-        buf_str(&c->own, "event: bye\ndata: {\"reason\":\"shutdown\"}\n\n");
+        add_bye(c);
         return true;
     }
     if (c->beats == c->daemon->beats || all_over(c)) /* nothing comes behind "end" */
@@ -172,43 +202,102 @@ static bool take_filter(struct client *c, struct request *r)
     return true;
 }
 
-/* Goes on from Last-Event-ID; false when that cannot be. */
-static bool take_place(struct client *c, const struct request *r)
+static void refuse_kind(struct request *r, const char *name, size_t len)
 {
-    const char *text = http_header(r, "Last-Event-ID");
-    int64_t last;
+    struct buf all = buf_new(0);
 
-    if (!text || !str_int(text, 0, INT64_MAX, &last) ||
-        !events_cover(c->daemon->events, (uint64_t)last))
-        return false;
-    c->cursor.next = (uint64_t)last + 1;
+    for (size_t i = 0; event_kinds[i]; i++)
+        buf_fmt(&all, "%s%s", i ? ", " : "", event_kinds[i]);
+    problem_reply(r, "bad_request", NULL,
+                  "kinds: expected some of %s, with commas between them; got \"%.*s\"",
+                  buf_text(&all), len < 40 ? (int)len : 40, name);
+    buf_free(&all);
+}
+
+/* ?kinds=a,b. False when the answer was given. */
+static bool take_kinds(struct client *c, struct request *r)
+{
+    const char *at;
+
+    for (size_t n = 0; (at = http_query_nth(r, "kinds", n)); n++)
+        for (size_t len = strcspn(at, ",");; len = strcspn(at, ",")) {
+            const unsigned bit = event_kind_bit(at, len);
+
+            if (!bit) {
+                refuse_kind(r, at, len);
+                return false;
+            }
+            c->kinds |= bit;
+            if (!at[len])
+                break;
+            at += len + 1;
+        }
+    /* With it the stream of named jobs closes. */
+    if (c->kinds && c->jobs.n)
+        c->kinds |= event_kind_bit("end", 3);
     return true;
+}
+
+/* Goes on behind the event that `last` names. False: it cannot; *lost tells why, NULL where none was named. */
+static bool take_place(struct client *c, const char *last, const char **lost)
+{
+    int64_t id;
+
+    *lost = NULL;
+    if (!last || !*last)
+        return false;
+    *lost = "unknown_id";
+    if (!str_int(last, 0, INT64_MAX, &id) || (uint64_t)id >= events_next_id(c->daemon->events))
+        return false;
+    *lost = "history_trimmed";
+    if (!events_cover(c->daemon->events, (uint64_t)id))
+        return false;
+    c->cursor.next = (uint64_t)id + 1;
+    return true;
+}
+
+/* EventSource cannot change its address when it comes back, and then has the header, which is newer. */
+static bool take_request(struct client *c, struct request *r, const char **last)
+{
+    int64_t after;
+
+    *last = http_header(r, "Last-Event-ID");
+    if (!*last || !**last)
+        *last = http_query(r, "after");
+    return take_filter(c, r) && take_kinds(c, r) && api_number(r, "after", 0, INT64_MAX, 0, &after);
+}
+
+static void greet(struct client *c, const char *lost)
+{
+    buf_fmt(&c->own, "retry: %d\n\n", retry_ms());
+    if (lost)
+        buf_fmt(&c->own, "event: reset\ndata: {\"reason\":\"%s\"}\n\n", lost);
 }
 
 void api_events(struct daemon *d, struct request *r)
 {
     struct client *c = NEW(struct client);
+    const char *last, *lost;
     bool goes_on;
 
     c->daemon = d;
     c->caller = &r->caller;
     c->own = buf_new(0);
     c->beats = d->beats;
-    if (!take_filter(c, r)) {
+    if (!take_request(c, r, &last)) {
         client_free(c);
         return;
     }
-    goes_on = take_place(c, r);
-    if (goes_on && all_over(c) && !refill(c)) {
+    goes_on = take_place(c, last, &lost);
+    if (goes_on && all_over(c) && !take_event(c)) {
         /* The one answer after which EventSource does not come back. */
         http_reply(r, 204, NULL, "", 0);
         client_free(c);
         return;
     }
-    if (!goes_on) {
-        buf_fmt(&c->own, "retry: %d\n\n", 1000 + (int)(events_next_id(d->events) % 1000));
+    greet(c, goes_on ? NULL : lost);
+    if (!goes_on)
         begin_anew(c);
-    }
     http_add_header(r, "Cache-Control", "no-store");
     http_add_header(r, "X-Accel-Buffering", "no");
     http_reply_stream(r, 200, "text/event-stream", &client_ops, c);

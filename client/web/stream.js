@@ -3,6 +3,7 @@
  * not closed (no heartbeat), and start again after an answer that made it give up. */
 import { BASE, getJson, isRefused } from "./api.js";
 
+/* What was missed (lagged, reset) needs no care of its own: a snapshot follows, and pages begin anew with it. */
 const KINDS = ["snapshot", "state", "progress", "metric", "log", "end", "purged"];
 const SILENCE_S = 40; /* the heartbeat comes every 15 s */
 const FIRST_PAUSE_MS = 500, LONGEST_PAUSE_MS = 10000;
