@@ -88,13 +88,26 @@ static struct wish wish_for(const char *accept, const char *type)
     return w;
 }
 
+int accept_choose(const char *accept, const char *const *types, int n)
+{
+    struct wish best = {0, -1};
+    int chosen = -1;
+
+    if (!accept || !accept[strspn(accept, " \t")])
+        return 0;
+    for (int i = 0; i < n; i++) {
+        const struct wish w = wish_for(accept, types[i]);
+
+        if (w.weight > best.weight ||
+            (w.weight && w.weight == best.weight && w.closeness > best.closeness)) {
+            best = w;
+            chosen = i;
+        }
+    }
+    return chosen;
+}
+
 bool accept_prefers(const char *accept, const char *type, const char *usual)
 {
-    struct wish a, b;
-
-    if (!accept)
-        return false;
-    a = wish_for(accept, type);
-    b = wish_for(accept, usual);
-    return a.weight > b.weight || (a.weight && a.weight == b.weight && a.closeness > b.closeness);
+    return accept_choose(accept, (const char *const[]){usual, type}, 2) == 1;
 }

@@ -171,6 +171,8 @@ void api_accept_job(struct daemon *d, struct request *r, struct job *take_job,
 /* The JSON of the body, which is `what`. Answers 415 or 400 and returns NULL when it is none. */
 struct json *api_body(struct request *r, const char *what);
 bool api_is_json(const struct request *r);
+/* Which of `n` media types the client would rather have (accept.h). Answers 406 and returns -1 when none will do. */
+int api_accept(struct request *r, const char *const *types, int n);
 /* A parameter that is a whole number within [lo, hi]; `fallback` when missing. Answers 400 and returns
  * false for anything else. */
 bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int64_t fallback,

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "daemon/abilities.h"
+#include "daemon/accept.h"
 #include "daemon/api.h"
 #include "daemon/audit.h"
 #include "daemon/body.h"
@@ -44,6 +45,21 @@ const struct job *api_job_of(struct daemon *d, struct request *r, struct job **o
     if (!j)
         problem_reply_error(r, &err);
     return j;
+}
+
+int api_accept(struct request *r, const char *const *types, int n)
+{
+    const int chosen = accept_choose(http_header(r, "Accept"), types, n);
+    struct buf all = buf_new(0);
+
+    http_add_header(r, "Vary", "Accept");
+    for (int i = 0; chosen < 0 && i < n; i++)
+        buf_fmt(&all, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", types[i]);
+    if (chosen < 0)
+        problem_reply(r, "not_acceptable", NULL, "Accept: there is %s; asked for: %.200s",
+                      buf_text(&all), http_header(r, "Accept"));
+    buf_free(&all);
+    return chosen;
 }
 
 bool api_number(struct request *r, const char *name, int64_t lo, int64_t hi, int64_t fallback,

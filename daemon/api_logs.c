@@ -1,4 +1,5 @@
-/* Logs of ranks: their end, what came after some place or time, or lines that hold some text. */
+/* Logs of ranks: their end, what came after some place or time, or lines that hold some text; as they were written, or as
+ * JSON (loglines.h). */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/api.h"
+#include "daemon/loglines.h"
 #include "daemon/logsearch.h"
 #include "daemon/logtimes.h"
 #include "daemon/problem.h"
@@ -26,7 +28,8 @@ enum {
     BLOCK = 64 << 10
 };
 
-static const char text_type[] = "text/plain; charset=utf-8";
+static const char *const accepted[] = {"text/plain", "application/x-ndjson"};
+static const char text_type[] = "text/plain; charset=utf-8", lines_type[] = "application/x-ndjson";
 
 /* What is asked for. */
 struct wanted {
@@ -36,6 +39,7 @@ struct wanted {
     int64_t since_ms;
     bool since;       /* it is said */
     const char *text; /* NULL: any */
+    bool lines;       /* as JSON: then any text is "" */
 };
 
 /* -- Where it begins ------------------------------------------------------------------------------- */
@@ -86,19 +90,27 @@ static int64_t changed_ms(const struct stat *st)
     return (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
 }
 
-static int64_t since_start(int dir, int fd, const struct stat *st, const struct wanted *w)
+/* What is noted of how long the log was (logtimes.h). */
+static struct buf read_notes(int dir, int64_t rank)
 {
-    char *name = str_fmt("logs/rank-%" PRId64 ".times", w->rank);
+    char *name = str_fmt("logs/rank-%" PRId64 ".times", rank);
     struct buf text = buf_new(2 * LOGTIMES_MAX);
     int notes = beneath_open_file(dir, name, NULL, NULL);
-    int64_t at = 0;
 
-    if (notes >= 0 && file_read_open(notes, name, &text, NULL))
-        at = logtimes_find(buf_text(&text), w->since_ms);
+    if (notes >= 0 && !file_read_open(notes, name, &text, NULL))
+        buf_reset(&text);
     if (notes >= 0)
         close(notes);
-    buf_free(&text);
     free(name);
+    return text;
+}
+
+static int64_t since_start(int dir, int fd, const struct stat *st, const struct wanted *w)
+{
+    struct buf notes = read_notes(dir, w->rank);
+    const int64_t at = logtimes_find(buf_text(&notes), w->since_ms);
+
+    buf_free(&notes);
     if (changed_ms(st) < w->since_ms)
         return st->st_size;
     /* What began anew (logfile.h) is shorter than it was, and all of it is news. */
@@ -128,29 +140,42 @@ static void add_end(struct request *r, int64_t end)
 
     /* ?from= of the next request goes on here. */
     http_add_header(r, "Log-End", text);
-    http_add_header(r, "Cache-Control", "no-store");
     free(text);
+}
+
+/* It is different the next time, and no part of it is to be had. */
+static void reply_made(struct request *r, bool lines, const void *data, size_t len)
+{
+    http_add_header(r, "Cache-Control", "no-store");
+    http_add_header(r, "Accept-Ranges", "none");
+    http_reply(r, 200, lines ? lines_type : text_type, data, len);
 }
 
 struct call {
     struct logsearch search;
     char *text;
+    int64_t rank;
+    struct buf notes, lines; /* with search.places */
 };
 
 static void search(void *arg, struct turn *t)
 {
     struct call *c = arg;
+    const char *notes = buf_text(&c->notes);
 
     c->search.turn = t;
     logsearch_run(&c->search);
+    if (c->search.places)
+        loglines_write(&c->search, notes, c->rank, &c->lines);
 }
 
 static void answer(struct request *r, void *arg)
 {
     const struct call *c = arg;
+    const struct buf *text = c->search.places ? &c->lines : &c->search.found;
 
     add_end(r, c->search.end);
-    http_reply(r, 200, text_type, buf_text(&c->search.found), c->search.found.len);
+    reply_made(r, c->search.places, buf_text(text), text->len);
 }
 
 static void drop(void *arg)
@@ -161,28 +186,52 @@ static void drop(void *arg)
     if (c->search.older >= 0)
         close(c->search.older);
     buf_free(&c->search.found);
+    vec_free(&c->search.ends);
+    buf_free(&c->notes);
+    buf_free(&c->lines);
     free(c->text);
     free(c);
 }
 
+/* Notes of what was in the log before it began anew say nothing of it. */
+static struct buf notes_of(int dir, int64_t size, int64_t rank)
+{
+    struct buf notes = read_notes(dir, rank);
+    const char *at = buf_text(&notes);
+
+    if (logtimes_when(&at, size + 1) >= 0)
+        buf_reset(&notes);
+    return notes;
+}
+
+static int64_t lines_of(const struct wanted *w)
+{
+    const bool all = w->tail < 0 && (w->from >= 0 || w->since);
+    const int64_t lines = all ? INT64_MAX : w->tail < 0 ? TAIL_DEFAULT : w->tail;
+
+    return w->lines && lines > LOGLINES_MAX ? LOGLINES_MAX : lines;
+}
+
 /* All that matches from a place on, or the last lines of them. A line that is being written is left for the next
  * request. */
-static void reply_search(struct daemon *d, struct request *r, const struct job *j, int take_fd,
-                         int take_older, int64_t from, int64_t to, const struct wanted *w)
+static void reply_search(struct daemon *d, struct request *r, const struct job *j, int dir,
+                         int take_fd, int take_older, int64_t from, int64_t to,
+                         const struct wanted *w)
 {
     struct call *c = NEW(struct call);
-    const bool all = w->tail < 0 && (w->from >= 0 || w->since);
 
     c->text = str_dup(w->text ? w->text : "");
+    c->rank = w->rank;
+    c->lines = buf_new(0);
+    c->notes = w->lines ? notes_of(dir, to, w->rank) : buf_new(0);
     c->search = (struct logsearch){.fd = take_fd,
                                    .from = from,
                                    .to = to,
                                    .older = take_older,
                                    .text = c->text,
-                                   .lines = all           ? INT64_MAX
-                                            : w->tail < 0 ? TAIL_DEFAULT
-                                                          : w->tail,
-                                   .unfinished = job_is_final(j->state)};
+                                   .lines = lines_of(w),
+                                   .unfinished = job_is_final(j->state),
+                                   .places = w->lines};
     turns_work(d, r, search, answer, drop, c);
 }
 
@@ -212,11 +261,11 @@ static void reply_log(struct daemon *d, struct request *r, const struct job *j, 
     const int older = open_older(dir, start, st, w);
 
     if (w->text || older >= 0) {
-        reply_search(d, r, j, take_fd, older, start, st->st_size, w);
+        reply_search(d, r, j, dir, take_fd, older, start, st->st_size, w);
         return;
     }
     add_end(r, st->st_size);
-    http_reply_file(r, 200, text_type, take_fd, (uint64_t)start, (uint64_t)(st->st_size - start));
+    reply_file_from(r, text_type, take_fd, st, (uint64_t)start);
 }
 
 static int is_log(const struct dirent *e)
@@ -243,13 +292,14 @@ static char *ranks_with_logs(int dir)
 }
 
 /* A rank of the job that has not written yet may do so; any other has no log. */
-static void reply_no_log(struct request *r, const struct job *j, int dir, int64_t rank)
+static void reply_no_log(struct request *r, const struct job *j, int dir, const struct wanted *w)
 {
+    const int64_t rank = w->rank;
     char *have;
 
     if (rank < j->ranks) {
-        http_add_header(r, "Log-End", "0");
-        http_reply(r, 200, text_type, "", 0);
+        add_end(r, 0);
+        reply_made(r, w->lines, "", 0);
         return;
     }
     have = ranks_with_logs(dir);
@@ -286,13 +336,23 @@ static bool take_text(struct request *r, const char **text)
     return false;
 }
 
+static bool take_form(struct request *r, struct wanted *w)
+{
+    const int chosen = api_accept(r, accepted, ARRAY_LEN(accepted));
+
+    w->lines = chosen > 0;
+    if (w->lines && !w->text)
+        w->text = "";
+    return chosen >= 0;
+}
+
 /* False when the answer was given. */
 static bool take_wanted(struct request *r, struct wanted *w)
 {
     return api_number(r, "rank", 0, RANK_MAX, 0, &w->rank) &&
            api_number(r, "tail", 0, TAIL_MAX, -1, &w->tail) &&
            api_number(r, "from", 0, INT64_MAX, -1, &w->from) && take_since(r, w) &&
-           take_text(r, &w->text);
+           take_text(r, &w->text) && take_form(r, w);
 }
 
 static void reply_wanted(struct daemon *d, struct request *r, const struct job *j,
@@ -306,7 +366,7 @@ static void reply_wanted(struct daemon *d, struct request *r, const struct job *
     if (fd >= 0)
         reply_log(d, r, j, dir, fd, &st, w);
     else
-        reply_no_log(r, j, dir, w->rank);
+        reply_no_log(r, j, dir, w);
     if (dir >= 0)
         close(dir);
     free(name);

@@ -25,6 +25,7 @@ struct search {
     int fd;       /* of the part that is looked through */
     int64_t from; /* where it begins */
     char *block;
+    int64_t at;           /* where in that part the block lies */
     VEC(struct hit) hits; /* in the block */
     char *found;          /* LOGSEARCH_BYTES, filled from their end */
     size_t start;
@@ -42,6 +43,8 @@ static bool keep(struct search *q, const char *line, size_t len)
     q->start -= bytes;
     memcpy(q->found + q->start, line, len);
     q->found[q->start + bytes - 1] = '\n';
+    if (q->s->places)
+        vec_push(&q->s->ends, q->fd == q->s->fd ? q->at + (line - q->block) + (int64_t)len : -1);
     return true;
 }
 
@@ -80,6 +83,7 @@ static size_t read_before(struct search *q, int64_t end)
     const size_t len = left < BLOCK ? (size_t)left : BLOCK;
     const ssize_t n = pread(q->fd, q->block, len, end - (int64_t)len);
 
+    q->at = end - (int64_t)len;
     return n == (ssize_t)len ? len : 0;
 }
 

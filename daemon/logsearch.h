@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/vec.h"
 
 enum {
     LOGSEARCH_TEXT = 256, /* bytes of the text, at most */
@@ -24,10 +25,13 @@ struct logsearch {
     const char *text; /* "": any line */
     int64_t lines;    /* only so many, the last ones */
     bool unfinished;  /* a last line that no newline ends counts, too */
+    bool places;      /* where the lines end is wanted */
     struct turn *turn;
     /* What it gives: */
     struct buf found; /* each line ends with a newline */
     int64_t end;      /* behind the last line of the log that was looked at */
+    VEC(int64_t)
+    ends; /* with `places`: of each line that was found, the last first; -1: in the older part */
 };
 
 /* On any thread, in pieces; it ends with its turn (turns.h). */

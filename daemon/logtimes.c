@@ -42,6 +42,17 @@ int64_t logtimes_find(const char *text, int64_t since_ms)
     return found;
 }
 
+int64_t logtimes_when(const char **notes, int64_t end)
+{
+    const char *at = *notes;
+    int64_t ms, bytes;
+
+    for (; read_line(&at, &ms, &bytes); *notes = at)
+        if (bytes >= end)
+            return ms;
+    return -1;
+}
+
 /* How long the log was at the last look; 0 before the first. */
 static int64_t last_bytes(const char *text, size_t len)
 {

@@ -17,4 +17,8 @@ void logtimes_note(const char *dir, int64_t now_ms);
  * before and then. Without notes from that time it is the beginning. */
 int64_t logtimes_find(const char *text, int64_t since_ms);
 
+/* When what lies before byte `end` was seen whole for the first time; -1: by no look that is noted. *notes moves on, so
+ * that places are asked for from the front to the back. */
+int64_t logtimes_when(const char **notes, int64_t end);
+
 #endif

@@ -28,6 +28,9 @@ const struct problem_kind problem_kinds[] = {
     {"not_found", 404, "Not found", "There is nothing under this address."},
     {"method_not_allowed", 405, "Method not allowed",
      "The address exists, but not for this method; the header Allow lists those that it has."},
+    {"not_acceptable", 406, "Not in this form",
+     "The answer is not to be had as any of the media types that the header Accept names; `detail` "
+     "says which there are."},
     {"conflict", 409, "Not in this state",
      "The resource is in a state in which this cannot be done."},
     {"idempotency_key_in_use", 409, "Key in use",

@@ -162,36 +162,39 @@ static void reply_outside(struct request *r, uint64_t size)
     free(range);
 }
 
-static void reply_part(struct request *r, const char *type, int take_fd, uint64_t from,
-                       uint64_t count, uint64_t size)
+/* Of the file the body is what stands from byte `start` on. */
+static void reply_part(struct request *r, const char *type, int take_fd, uint64_t start,
+                       uint64_t from, uint64_t count, uint64_t size)
 {
     char *range = str_fmt("bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, from + count - 1, size);
 
     http_add_header(r, "Content-Range", range);
-    http_reply_file(r, 206, type, take_fd, from, count);
+    http_reply_file(r, 206, type, take_fd, start + from, count);
     free(range);
 }
 
 /* etag: NULL for none. */
 static void reply_tagged(struct request *r, const char *type, int take_fd, const struct stat *st,
-                         const char *etag)
+                         uint64_t start, const char *etag)
 {
     const char *wanted = strcmp(r->method, "GET") == 0 ? http_header(r, "Range") : NULL;
-    uint64_t size = (uint64_t)st->st_size, from = 0, count = size;
+    uint64_t size = (uint64_t)st->st_size - start, from = 0, count = size;
     enum range_kind kind = RANGE_WHOLE;
 
     http_add_header(r, "Accept-Ranges", "bytes");
     if (etag)
         add_tag(r, etag);
+    else
+        http_add_header(r, "Cache-Control", "no-store");
     if (etag && is_known(r, etag)) {
-        http_reply_file(r, 304, type, take_fd, 0, size);
+        http_reply_file(r, 304, type, take_fd, start, size);
         return;
     }
     if (wanted && range_holds(r, etag))
         kind = range_parse(wanted, strlen(wanted), size, &from, &count);
     switch (kind) {
-    case RANGE_WHOLE: http_reply_file(r, 200, type, take_fd, 0, size); break;
-    case RANGE_PART: reply_part(r, type, take_fd, from, count, size); break;
+    case RANGE_WHOLE: http_reply_file(r, 200, type, take_fd, start, size); break;
+    case RANGE_PART: reply_part(r, type, take_fd, start, from, count, size); break;
     case RANGE_OUTSIDE:
         close(take_fd);
         reply_outside(r, size);
@@ -199,12 +202,21 @@ static void reply_tagged(struct request *r, const char *type, int take_fd, const
     }
 }
 
-void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st)
+void reply_file_from(struct request *r, const char *type, int take_fd, const struct stat *st,
+                     uint64_t from)
 {
     char etag[ETAG_SIZE];
     bool tagged = etag_of_file(st, clock_wall_ms(), etag);
+    size_t quote = strlen(etag) - 1;
 
-    reply_tagged(r, type, take_fd, st, tagged ? etag : NULL);
+    if (from)
+        snprintf(etag + quote, sizeof(etag) - quote, "-%" PRIx64 "\"", from);
+    reply_tagged(r, type, take_fd, st, from, tagged ? etag : NULL);
+}
+
+void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st)
+{
+    reply_file_from(r, type, take_fd, st, 0);
 }
 
 static unsigned hex_digit(char c)
@@ -239,7 +251,7 @@ void reply_content(struct request *r, const char *type, int take_fd, const struc
     char *etag = str_fmt("\"%s\"", sha256), *digest = repr_digest(sha256);
 
     http_add_header(r, "Repr-Digest", digest);
-    reply_tagged(r, type, take_fd, st, etag);
+    reply_tagged(r, type, take_fd, st, 0, etag);
     free(etag);
     free(digest);
 }

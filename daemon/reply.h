@@ -39,6 +39,9 @@ void reply_tagged_text(struct request *r, struct reply_memory *m, const char *et
 void reply_text(struct request *r, const char *type, const char *text);
 /* A file, or the part of it that Range asks for. Takes fd, of which st is the state. */
 void reply_file(struct request *r, const char *type, int take_fd, const struct stat *st);
+/* The same of a file that grows: its body is what stands from byte `from` on. */
+void reply_file_from(struct request *r, const char *type, int take_fd, const struct stat *st,
+                     uint64_t from);
 /* The same for a file that never changes, and whose hash is known. */
 void reply_content(struct request *r, const char *type, int take_fd, const struct stat *st,
                    const char *sha256);

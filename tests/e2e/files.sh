@@ -77,6 +77,35 @@ log 'rank=1&tail=2' $'three\nfour\n' 19
 api GET "$base/logs"
 cmp -s <(printf '%s' "$text") "$out/logs/rank-0.log" || fail "the log of rank 0 differs"
 [ "$(ctl logs "$id" --rank 1 --tail 1)" = four ] || fail "distillctl logs"
+# A part of what is selected; of a log that is at rest it goes on where it ended.
+part() { # QUERY RANGE WANT CONTENT-RANGE
+    curl_api GET "$base/logs?$1" -H "Range: bytes=$2" "${@:5}"
+    expect 206 "logs?$1, $2"
+    [ "$(od -An -c "$tmp/body")" = "$(printf '%s' "$3" | od -An -c)" ] || fail "logs?$1, $2: $text"
+    header content-range
+    [ "$value" = "bytes $4" ] || fail "logs?$1, $2: $value"
+}
+rested() {
+    api GET "$base/logs?rank=1"
+    header etag
+    [ -n "$value" ]
+}
+within 5 rested || fail "a log that is at rest has no tag"
+tag=$value
+part rank=1 0-2 one 0-2/19
+part 'rank=1&from=4' 0-2 two 0-2/15
+part 'rank=1&tail=1' -3 $'ur\n' 2-4/5
+part rank=1 4- $'two\nthree\nfour\n' 4-18/19 -H "If-Range: $tag"
+header log-end
+[ "$value" = 19 ] || fail "a part: Log-End $value"
+api GET "$base/logs?rank=1" "Range: bytes=4-" 'If-Range: "other"'
+[ "$code$text" = $'200one\ntwo\nthree\nfour\n' ] || fail "a part of another log: $code $text"
+api GET "$base/logs?rank=1" "If-None-Match: $tag"
+expect 304 "a log that is there already"
+api GET "$base/logs?rank=1" "Range: bytes=19-"
+problem 416 range_not_satisfiable "behind the end of a log"
+header content-range
+[ "$value" = "bytes */19" ] || fail "behind the end of a log: $value"
 # Lines with a text, as it is written; behind the last line that is whole.
 printf 'a.b\naxb\nA.B\nlast a.b' >"$out/logs/rank-1.log"
 log 'rank=1&grep=a.b' $'a.b\nlast a.b\n' 20
@@ -97,6 +126,38 @@ log 'rank=1&since=2023-11-14T22:13:20Z&tail=1' 'last a.b' 20
 log 'rank=1&since=2999-01-01T00:00:00Z' '' 20
 log 'rank=1&since=1970-01-01T00:00:00Z' $'a.b\naxb\nA.B\nlast a.b' 20
 [ "$(ctl logs "$id" --rank 1 --since 10m)" = $'A.B\nlast a.b' ] || fail "distillctl logs --since: $(ctl logs "$id" --rank 1 --since 10m)"
+# Lines for programs, with the time at which each was seen whole.
+lines() { # QUERY WANT
+    api GET "$base/logs?$1" 'Accept: application/x-ndjson'
+    expect 200 "lines, $1"
+    header content-type
+    [ "$value" = application/x-ndjson ] || fail "lines, $1: $value"
+    [ "$(jq -cr '[.ts, .rank, .stream, .line] | map(. // "-") | join(" ")' <<<"$text")" = "$2" ] || fail "lines, $1: $text"
+}
+t0=2023-11-14T22:13:20.000Z t1=2023-11-14T22:15:00.000Z
+lines rank=1 "$t0 1 stderr a.b"$'\n'"$t1 1 stderr axb"$'\n'"- 1 stderr A.B"$'\n'"- 1 stderr last a.b"
+lines 'rank=1&tail=2' $'- 1 stderr A.B\n- 1 stderr last a.b'
+lines 'rank=1&grep=a.b&from=0' "$t0 1 stderr a.b"$'\n'"- 1 stderr last a.b"
+lines 'rank=1&tail=0' ''
+[ "$(body .line)" = '' ] || fail "no lines: $text"
+printf 'old a.b\n' >"$out/logs/rank-1.log.1"
+lines 'rank=1&grep=a.b' "- 1 stderr old a.b"$'\n'"$t0 1 stderr a.b"$'\n'"- 1 stderr last a.b"
+rm "$out/logs/rank-1.log.1"
+lines rank=0\&tail=1 "$(tail -n 1 "$out/logs/rank-0.log" | sed 's/^/- 0 - /')"
+printf 'a\0"\\\xff\t\n\n' >"$out/logs/rank-1.log"
+api GET "$base/logs?rank=1" 'Accept: application/x-ndjson'
+[ "$(jq -c .line <<<"$text")" = '"a?\"\\?\t"'$'\n''""' ] || fail "odd bytes: $text"
+printf 'a.b\naxb\nA.B\nlast a.b' >"$out/logs/rank-1.log"
+for type in text/event-stream image/png 'text/plain;q=0' ; do
+    api GET "$base/logs?rank=1" "Accept: $type"
+    problem 406 not_acceptable "a log as $type"
+    [[ $text == *"application/x-ndjson"* ]] || fail "a log as $type: $text"
+done
+for type in 'text/*' '*/*' 'text/event-stream, text/plain;q=0.1' ''; do
+    api GET "$base/logs?rank=1" "Accept: $type"
+    header content-type
+    [[ $code == 200 && $value == text/plain* ]] || fail "a log as $type: $code $value"
+done
 # What came before the log began anew: since then, or with a text; not from a byte of the log.
 printf 'old a.b\nold\n' >"$out/logs/rank-1.log.1"
 log 'rank=1&grep=a.b' $'old a.b\na.b\nlast a.b\n' 20

@@ -274,6 +274,19 @@ START_TEST(a_time_leads_to_a_place)
 }
 END_TEST
 
+START_TEST(a_place_leads_to_a_time)
+{
+    static const int64_t cases[][2] = {{0, 10},   {100, 10}, {101, 20}, {200, 20},
+                                       {200, 20}, {300, 30}, {301, -1}, {INT64_MAX, -1}};
+    const char *notes = "10 100\n20 200\n30 300\n";
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        ck_assert_msg(logtimes_when(&notes, cases[i][0]) == cases[i][1], "case %zu", i);
+    notes = "";
+    ck_assert_int_eq(logtimes_when(&notes, 0), -1);
+}
+END_TEST
+
 static int64_t found(const char *path, int64_t since)
 {
     struct buf text = buf_new(0);
@@ -330,4 +343,5 @@ END_TEST
 UNIT_MAIN(it_finds_what_is_there, lines_with_the_text_are_found, memory_has_a_limit,
           many_hits_take_no_more_memory_than_their_text,
           a_long_line_is_looked_through_across_the_border, the_older_part_lies_in_front,
-          a_time_leads_to_a_place, notes_stay_small_and_begin_anew_with_the_log)
+          a_time_leads_to_a_place, a_place_leads_to_a_time,
+          notes_stay_small_and_begin_anew_with_the_log)

@@ -220,6 +220,9 @@ async function run() {
   await c.check("GET", `${one}/metrics/series`, `${own}/metrics/series`, { headers: { Accept: "text/csv" } }, 200);
   await c.check("GET", `${one}/logs`, `${own}/logs?grep=epoch&since=2020-01-31T12:00:00Z`, {}, 200);
   await c.check("GET", `${one}/logs`, `${own}/logs?since=x`, {}, 400);
+  await c.check("GET", `${one}/logs`, `${own}/logs`, { headers: { Range: "bytes=0-3" } }, 206);
+  await c.check("GET", `${one}/logs`, `${own}/logs`, { headers: { Accept: "application/x-ndjson" } }, 200);
+  await c.check("GET", `${one}/logs`, `${own}/logs`, { headers: { Accept: "text/event-stream" } }, 406);
   await c.check("GET", `${one}/attempts/{attempt}`, `${own}/attempts/1`, {}, 200);
   await c.check("GET", `${one}/attempts/{attempt}`, `${own}/attempts/9`, {}, 404);
   const { items: [checkpoint] } = await c.check("GET", `${one}/checkpoints`, `${own}/checkpoints`, {}, 200);
