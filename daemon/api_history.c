@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/accept.h"
 #include "daemon/api.h"
 #include "daemon/problem.h"
+#include "daemon/stepclock.h"
 #include "daemon/thin.h"
 #include "proto/base/clock.h"
 #include "proto/base/str.h"
@@ -165,18 +165,53 @@ enum {
     POINTS_MAX = 100000
 };
 
+enum axis {
+    AXIS_STEP,
+    AXIS_TIME,
+    AXIS_EPOCH
+};
+
+enum agg {
+    AGG_MINMAX,
+    AGG_RAW
+};
+
+/* What stands for the step of a point. */
+static const char *const axes[] = {"step", "time", "epoch"}, *const aggs[] = {"minmax", "raw"};
+static const char *const accepted[] = {"application/json", "text/csv"};
+
 struct series_text {
     struct buf text;
     bool csv;
-    size_t max;         /* points of a series; 0: all */
-    char *name, *split; /* of the series that is open; NULL: none */
+    size_t max;              /* points of a series; 0: all */
+    size_t x, agg;           /* of axes, aggs */
+    size_t too_many;         /* points, more than may come, that a series has with AGG_RAW */
+    struct stepclock *clock; /* NULL: x is the step */
+    char *name, *split;      /* of the series that is open; NULL: none */
     VEC(struct thin_point) points;
 };
+
+/* Nothing where it is not known, which JSON calls null. */
+static void write_x(struct series_text *s, int64_t step)
+{
+    const double x = !s->clock           ? (double)NAN
+                     : s->x == AXIS_TIME ? stepclock_time(s->clock, step)
+                                         : stepclock_epoch(s->clock, step);
+
+    if (!s->clock)
+        buf_fmt(&s->text, "%lld", (long long)step);
+    else if (isfinite(x))
+        buf_fmt(&s->text, "%.*f", s->x == AXIS_TIME ? 3 : 6, x);
+    else
+        buf_str(&s->text, s->csv ? "" : "null");
+}
 
 static void write_points(struct series_text *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        buf_fmt(&s->text, i ? ",[%lld," : "[%lld,", (long long)s->points.at[i].step);
+        buf_str(&s->text, i ? ",[" : "[");
+        write_x(s, s->points.at[i].step);
+        buf_str(&s->text, ",");
         js_write_real(s->points.at[i].value, &s->text);
         buf_str(&s->text, "]");
     }
@@ -204,7 +239,9 @@ static void write_lines(struct series_text *s, size_t n)
         write_field(s->name, &s->text);
         buf_str(&s->text, ",");
         write_field(s->split, &s->text);
-        buf_fmt(&s->text, ",%lld,", (long long)s->points.at[i].step);
+        buf_str(&s->text, ",");
+        write_x(s, s->points.at[i].step);
+        buf_str(&s->text, ",");
         if (isfinite(s->points.at[i].value))
             js_write_real(s->points.at[i].value, &s->text);
         buf_str(&s->text, "\r\n");
@@ -213,8 +250,12 @@ static void write_lines(struct series_text *s, size_t n)
 
 static void close_series(struct series_text *s)
 {
-    size_t n = s->max ? thin(s->points.at, s->points.n, s->max) : s->points.n;
+    size_t n = s->points.n;
 
+    if (s->max && n > s->max && s->agg == AGG_RAW)
+        s->too_many = n;
+    else if (s->max)
+        n = thin(s->points.at, n, s->max);
     (s->csv ? write_lines : write_points)(s, n);
     free(s->name);
     free(s->split);
@@ -277,9 +318,86 @@ static bool read_series(struct daemon *d, struct request *r, struct metric_query
     return ok;
 }
 
-static bool wants_csv(const struct request *r)
+/* One of `n` words, the first if it is left out. False when the answer was given. */
+static bool take_word(struct request *r, const char *name, const char *const *words, size_t n,
+                      size_t *out)
 {
-    return accept_prefers(http_header(r, "Accept"), "text/csv", "application/json");
+    const char *text = http_query(r, name);
+    struct buf all = buf_new(0);
+
+    for (*out = 0; text && *out < n && strcmp(text, words[*out]) != 0; ++*out)
+        buf_fmt(&all, "%s%s", *out ? ", " : "", words[*out]);
+    if (*out == n)
+        problem_reply(r, "bad_request", NULL, "%s: expected one of %s; got \"%.40s\"", name,
+                      buf_text(&all), text);
+    buf_free(&all);
+    return *out < n;
+}
+
+static bool take_wanted(struct request *r, struct metric_query *q, struct series_text *s)
+{
+    int64_t max;
+    int form;
+
+    if (!api_number(r, "from", 0, INT64_MAX, 0, &q->from) ||
+        !api_number(r, "to", 0, INT64_MAX, INT64_MAX, &q->to) ||
+        !api_number(r, "max_points", THIN_LEAST, POINTS_MAX, 0, &max) ||
+        !take_word(r, "x", axes, ARRAY_LEN(axes), &s->x) ||
+        !take_word(r, "agg", aggs, ARRAY_LEN(aggs), &s->agg) ||
+        (form = api_accept(r, accepted, ARRAY_LEN(accepted))) < 0)
+        return false;
+    s->max = (size_t)max;
+    s->csv = form == 1;
+    return true;
+}
+
+/* False when the answer was given. */
+static bool open_clock(struct daemon *d, struct request *r, const char *job, struct series_text *s)
+{
+    struct error err;
+
+    if (s->x == AXIS_STEP)
+        return true;
+    s->clock = stepclock_open(daemon_open_output(d, job, "timing.jsonl", NULL, NULL), &err);
+    if (s->clock)
+        return true;
+    problem_reply(r, "bad_request", NULL, "x: of job %s the %s is not known (%s); there is: step",
+                  job, axes[s->x], err.msg);
+    return false;
+}
+
+static void reply_series(struct request *r, struct series_text *s)
+{
+    if (s->too_many)
+        problem_reply(
+            r, "bad_request", NULL,
+            "agg: a series has %zu points, more than max_points, %zu; ask for fewer steps "
+            "by from and to, or for minmax",
+            s->too_many, s->max);
+    else
+        reply_bytes(r, 200,
+                    s->csv ? "text/csv; charset=utf-8; header=present"
+                           : "application/json; charset=utf-8",
+                    s->text.data, s->text.len);
+}
+
+static void write_series(struct daemon *d, struct request *r, struct metric_query *q,
+                         struct series_text *s)
+{
+    struct error err;
+    bool ok;
+
+    if (s->csv)
+        buf_fmt(&s->text, "name,split,%s,value\r\n", axes[s->x]);
+    else
+        buf_str(&s->text, "{\"series\":[");
+    ok = read_series(d, r, q, s, &err);
+    close_series(s);
+    buf_str(&s->text, s->csv ? "" : "]}");
+    if (ok)
+        reply_series(r, s);
+    else
+        problem_reply_error(r, &err);
 }
 
 void api_job_series(struct daemon *d, struct request *r)
@@ -288,33 +406,12 @@ void api_job_series(struct daemon *d, struct request *r)
     const struct job *j = api_job_of(d, r, &owned);
     struct series_text s = {.text = buf_new(0)};
     struct metric_query q;
-    int64_t max;
-    struct error err;
 
-    if (!j)
-        return;
-    if (!api_number(r, "from", 0, INT64_MAX, 0, &q.from) ||
-        !api_number(r, "to", 0, INT64_MAX, INT64_MAX, &q.to) ||
-        !api_number(r, "max_points", THIN_LEAST, POINTS_MAX, 0, &max)) {
-        job_destroy(owned);
-        return;
+    if (j && take_wanted(r, &q, &s) && open_clock(d, r, j->id, &s)) {
+        q.job = j->id;
+        write_series(d, r, &q, &s);
     }
-    q.job = j->id;
-    s.max = (size_t)max;
-    s.csv = wants_csv(r);
-    buf_str(&s.text, s.csv ? "name,split,step,value\r\n" : "{\"series\":[");
-    http_add_header(r, "Vary", "Accept");
-    if (read_series(d, r, &q, &s, &err)) {
-        close_series(&s);
-        buf_str(&s.text, s.csv ? "" : "]}");
-        reply_bytes(r, 200,
-                    s.csv ? "text/csv; charset=utf-8; header=present"
-                          : "application/json; charset=utf-8",
-                    s.text.data, s.text.len);
-    } else {
-        close_series(&s);
-        problem_reply_error(r, &err);
-    }
+    stepclock_close(s.clock);
     vec_free(&s.points);
     buf_free(&s.text);
     job_destroy(owned);

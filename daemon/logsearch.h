@@ -30,8 +30,8 @@ struct logsearch {
     /* What it gives: */
     struct buf found; /* each line ends with a newline */
     int64_t end;      /* behind the last line of the log that was looked at */
-    VEC(int64_t)
-    ends; /* with `places`: of each line that was found, the last first; -1: in the older part */
+    /* With `places`: of each line that was found, the last first. -1: it lies in the older part. */
+    VEC(int64_t) ends;
 };
 
 /* On any thread, in pieces; it ends with its turn (turns.h). */

@@ -52,6 +52,45 @@ done
 names=$(get "$base/artifacts" '.items[].name')
 ! grep -E 'link|state|tmp-|best|class_means|onnx' <<<"$names" || fail "the list has what cannot be had"
 
+# Metrics over time and epochs: by the ends of epochs, of those attempts whose steps counted in the end.
+cp "$out/timing.jsonl" "$tmp/timing.jsonl"
+{
+    echo '{"event":"start","at":"2026-01-01T00:00:00.000Z","resumed_from":null}'
+    echo '{"event":"epoch","at":"2026-01-01T00:00:10.000Z","step":2,"epoch":0,"seconds":4}'
+    echo '{"event":"epoch","at":"2026-01-01T00:00:20.000Z","step":4,"epoch":1,"seconds":8}'
+    echo '{"event":"start","at":"2026-01-01T01:00:00.000Z","resumed_from":3}'
+    echo '{"event":"ep'
+} >"$out/timing.jsonl"
+curve() { # QUERY WANT
+    api GET "$base/metrics/series?name=lr&from=1&to=4&$1"
+    expect 200 "series, $1"
+    [ "$(jq -c '[.series[0].points[][0]]' <<<"$text")" = "$2" ] || fail "series, $1: $text"
+}
+curve x=step '[1,2,3,4]'
+curve agg=raw '[1,2,3,4]'
+curve x=epoch '[0.5,1,1.5,2]'
+t=$(date -d 2026-01-01T00:00:00Z +%s)
+curve x=time "[$((t + 8)),$((t + 10)),$((t + 16)),null]"
+api GET "$base/metrics/series?name=lr&from=3&to=4&x=time" 'Accept: text/csv'
+[[ $text == name,split,time,value$'\r\n'lr,train,$((t + 16)).000,*$'\r\n'lr,train,,* ]] || fail "series over time as CSV: $text"
+echo '{"event":"epoch","at":"2026-01-01T01:00:05.000Z","step":4,"epoch":1,"seconds":2}' >>"$out/timing.jsonl"
+sed -i '/"ep$/d' "$out/timing.jsonl"
+curve x=time "[$((t + 8)),$((t + 10)),$((t + 16)),$((t + 3605))]"
+: >"$out/timing.jsonl"
+api GET "$base/metrics/series?x=time"
+problem 400 bad_request "times of a run without epochs"
+[[ $text == *"there is: step"* ]] || fail "times of a run without epochs: $text"
+for query in x=hours x= agg=lttb agg=; do
+    api GET "$base/metrics/series?$query"
+    problem 400 bad_request "series?$query"
+done
+[[ $text == *"minmax, raw"* ]] || fail "an unknown agg: $text"
+api GET "$base/metrics/series?max_points=4&agg=raw&name=lr"
+problem 400 bad_request "more points than may come"
+api GET "$base/metrics/series" 'Accept: image/png'
+problem 406 not_acceptable "series as a picture"
+mv "$tmp/timing.jsonl" "$out/timing.jsonl"
+
 # Logs.
 printf 'one\ntwo\nthree\nfour' >"$out/logs/rank-1.log"
 log() { # QUERY WANT END

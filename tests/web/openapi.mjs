@@ -248,6 +248,8 @@ async function run() {
   if (series.length !== 1 || whole.points[0][0] < 2 || series[0].points.length !== Math.min(4, whole.points.length))
     failures.push(`four points of a curve: ${JSON.stringify(series)}`);
   await c.check("GET", curve, `${own}/metrics/series?max_points=3`, {}, 400);
+  await c.check("GET", curve, `${few}&x=time&agg=raw`, {}, 200);
+  await c.check("GET", curve, `${few}&x=hours`, {}, 400);
   const file = `${one}/artifacts/{name}`;
   await c.check("GET", file, `${own}/artifacts/result.json`, {}, 200);
   await c.check("GET", file, `${own}/artifacts/result.json`, { headers: { Range: "bytes=0-3" } }, 206);
