@@ -10,17 +10,16 @@
 static const struct {
     const char *name, *field; /* of RetrySpec */
     int64_t fallback;
-    bool backs_off;
 } classes[FAILURE_COUNT] = {
-    [FAILURE_NONE] = {"", NULL, 1, false},
-    [FAILURE_INFRA] = {"infra", "max_attempts", 3, true},
-    [FAILURE_LOST_HOST] = {"lost_host", "max_lost_hosts", 10, true},
-    [FAILURE_HANG] = {"hang", "max_hangs", 3, true},
-    [FAILURE_OOM] = {"oom", "max_out_of_memory", 1, true},
-    [FAILURE_PREEMPTED] = {"preempted", "max_preemptions", 100, false},
-    [FAILURE_USER] = {"user", NULL, 1, true},
-    [FAILURE_DATA] = {"data", NULL, 1, true},
-    [FAILURE_DIVERGED] = {"diverged", NULL, 1, true},
+    [FAILURE_NONE] = {"", NULL, 1},
+    [FAILURE_INFRA] = {"infra", "max_attempts", 3},
+    [FAILURE_LOST_HOST] = {"lost_host", "max_lost_hosts", 10},
+    [FAILURE_HANG] = {"hang", "max_hangs", 3},
+    [FAILURE_OOM] = {"oom", "max_out_of_memory", 1},
+    [FAILURE_PREEMPTED] = {"preempted", "max_preemptions", 100},
+    [FAILURE_USER] = {"user", NULL, 1},
+    [FAILURE_DATA] = {"data", NULL, 1},
+    [FAILURE_DIVERGED] = {"diverged", NULL, 1},
 };
 
 static const double spread = 0.2;
@@ -62,7 +61,7 @@ int64_t retry_delay_ms(const struct retry_policy *p, const int64_t count[FAILURE
     double delay;
 
     for (enum failure f = 0; f < FAILURE_COUNT; f++)
-        n += classes[f].backs_off ? count[f] : 0;
+        n += count[f];
     if (n == 0)
         return 0;
     /* No power may become infinite: of a pause of 0 it would make one that is not a number. */

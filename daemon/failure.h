@@ -9,7 +9,7 @@
 
 enum failure {
     FAILURE_NONE,      /* it got done, or ended as somebody here had asked */
-    FAILURE_INFRA,     /* a process was ended by a signal, or vanished */
+    FAILURE_INFRA,     /* a process did not start, was killed, or vanished; a disk refused */
     FAILURE_LOST_HOST, /* a rank on another host was not heard any more */
     FAILURE_HANG,      /* a rank did not get on, so the shim ended it */
     FAILURE_OOM,       /* the kernel ended a rank because memory was short */
@@ -35,8 +35,8 @@ struct retry_policy {
 struct retry_policy retry_policy_of(const char *spec);
 
 /* How long to wait after the attempts that ended as `count` says: doubled with each, and then a fifth
- * longer or shorter by a draw from `seed`, so that jobs that fell together do not start together. An end for
- * which nothing is broken (FAILURE_PREEMPTED) does not count. */
+ * longer or shorter by a draw from `seed`, so that jobs that fell together do not start together. Ends that somebody here
+ * had asked for are not among them. */
 int64_t retry_delay_ms(const struct retry_policy *p, const int64_t count[FAILURE_COUNT],
                        uint64_t seed);
 

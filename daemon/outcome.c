@@ -11,8 +11,10 @@
 
 enum {
     STATUS_CANCELLED = 3,
+    STATUS_IO = 74,
     STATUS_AGAIN = 75,
-    STATUS_SIGNAL = 128 /* mpirun: a rank was ended by signal status - 128 */
+    STATUS_SIGNAL = 128, /* mpirun: a rank was ended by signal status - 128 */
+    SIGNALS = 64         /* what is larger comes of mpirun itself */
 };
 
 /* Statuses that say by themselves what went wrong. */
@@ -28,7 +30,9 @@ static const struct {
 
 static int signal_of(const struct attempt_exit *e)
 {
-    return e->signal ? e->signal : e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL : 0;
+    int over = e->status - STATUS_SIGNAL;
+
+    return e->signal ? e->signal : over > 0 && over <= SIGNALS ? over : 0;
 }
 
 static enum failure failure_of(const struct attempt_exit *e)
@@ -39,7 +43,8 @@ static enum failure failure_of(const struct attempt_exit *e)
         return FAILURE_INFRA;
     if (e->stopped || e->status == STATUS_AGAIN)
         return FAILURE_PREEMPTED; /* nobody here asked for it: the host goes down, for example */
-    return signal_of(e) ? FAILURE_INFRA : FAILURE_NONE;
+    return signal_of(e) || e->status > STATUS_SIGNAL || e->status == STATUS_IO ? FAILURE_INFRA
+                                                                               : FAILURE_NONE;
 }
 
 /* How it ended, for an attempt that another one may mend. */
@@ -63,6 +68,10 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
     else if (number)
         snprintf(out, size, "ended by signal %d%s%s%s", number, name ? " (SIG" : "",
                  name ? name : "", name ? ")" : "");
+    else if (e->status == STATUS_IO)
+        snprintf(out, size, "a file could not be read or written");
+    else if (e->status > STATUS_SIGNAL)
+        snprintf(out, size, "mpirun ended with status %d", e->status);
     else
         snprintf(out, size, "stopped with a checkpoint");
 }

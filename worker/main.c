@@ -34,7 +34,8 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
     fputs("\n`distill-worker COMMAND --help` tells more of each. Exit status: 0 done, 1 failed,\n"
-          "2 wrong usage or invalid job, 3 cancelled, 65 bad data, 75 stopped and resumable.\n",
+          "2 wrong usage or invalid job, 3 cancelled, 65 bad data, 74 a file cannot be read or\n"
+          "written (a full disk, for example), 75 stopped and resumable.\n",
           out);
 }
 

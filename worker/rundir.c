@@ -99,11 +99,16 @@ void rundir_append_json(const struct rundir *d, const char *name, struct json *t
     struct error err;
     char *path = rundir_file(d, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    off_t end = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
 
     js_write(take_line, JS_COMPACT, &line);
     buf_str(&line, "\n");
-    if (fd < 0 || !file_write_all(fd, path, buf_text(&line), line.len, &err))
+    if (fd < 0 || !file_write_all(fd, path, buf_text(&line), line.len, &err)) {
         log_warn("cannot append to %s", path);
+        /* The next line is not to begin within what a full disk took of this one. */
+        if (fd >= 0 && ftruncate(fd, end) != 0)
+            errno = 0;
+    }
     if (fd >= 0)
         close(fd);
     js_free(take_line);

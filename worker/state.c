@@ -177,8 +177,9 @@ bool state_save(const struct session *s, const struct run_state *st, struct erro
     bool ok;
 
     add_all(&t, s, st);
-    ok = checkpoint_write(dir, st->step, t.list.at, t.list.n, m.list, m.n, note, err) &&
-         checkpoint_prune(dir, s->job->checkpoint->keep, err);
+    ok = checkpoint_write(dir, st->step, t.list.at, t.list.n, m.list, m.n, note, err);
+    /* One that failed leaves nothing that would take the room of the next. */
+    ok = checkpoint_prune(dir, s->job->checkpoint->keep, ok ? err : NULL) && ok;
     js_free(note);
     meta_free(&m);
     release(&t);
@@ -411,7 +412,12 @@ static struct metadata student_metadata(const struct session *s)
     return m;
 }
 
-bool state_save_student(const struct session *s, const struct run_state *st, const char *name,
+struct student state_student(const struct session *s, const struct run_state *st)
+{
+    return (struct student){s->replica->params, s->replica->buffers, st->step};
+}
+
+bool state_save_student(const struct session *s, const struct student *student, const char *name,
                         struct error *err)
 {
     const struct flat *f = &s->replica->flat;
@@ -423,17 +429,17 @@ bool state_save_student(const struct session *s, const struct run_state *st, con
 
     for (size_t i = 0; i < f->params.n; i++)
         if (is_student(&f->params.at[i]))
-            add_region(&t, "", &f->params.at[i], 1, s->replica->params);
+            add_region(&t, "", &f->params.at[i], 1, student->params);
     for (size_t i = 0; i < f->buffers.n; i++) {
         const struct flat_entry *e = &f->buffers.at[i];
         size_t stem = strlen(e->name) - strlen("running_mean");
 
         if (!is_student(e))
             continue;
-        add_region(&t, "", e, 1, s->replica->buffers);
+        add_region(&t, "", e, 1, student->buffers);
         if (str_ends(e->name, ".running_mean"))
             add(&t, str_fmt("%.*snum_batches_tracked", (int)stem, e->name), ST_I64, &scalar,
-                &st->step);
+                &student->step);
     }
     ok = st_write(path, t.list.at, t.list.n, m.list, m.n, NULL, err);
     meta_free(&m);

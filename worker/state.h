@@ -32,9 +32,17 @@ bool state_save(const struct session *s, const struct run_state *st, struct erro
 bool state_load(struct session *s, const char *resume, bool allow_other_isa, struct run_state *st,
                 int64_t *resumed_from, struct error *err);
 
+/* A student as it was after a step: the replica's regions, or copies of them. */
+struct student {
+    const float *params, *buffers;
+    int64_t step;
+};
+/* As it is now; borrowed, until the next step. */
+struct student state_student(const struct session *s, const struct run_state *st);
+
 /* Rank 0: the student alone, under PyTorch's names. The metadata says model, classes, image size and
  * normalisation, and the hashes of job, data and teacher. */
-bool state_save_student(const struct session *s, const struct run_state *st, const char *name,
+bool state_save_student(const struct session *s, const struct student *student, const char *name,
                         struct error *err);
 
 #endif

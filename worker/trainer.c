@@ -19,8 +19,20 @@
 #include "worker/step.h"
 
 enum {
-    POINTS_OF_A_RUN = 4000 /* of a curve, when the job does not say how often to log */
+    POINTS_OF_A_RUN = 4000, /* of a curve, when the job does not say how often to log */
+    LINES_MAX = 16 << 20    /* bytes of metrics that wait for room on the disk */
 };
+
+/* What rank 0 writes while the run goes on. */
+enum output {
+    OUT_METRICS,
+    OUT_BEST,
+    OUT_CHECKPOINT,
+    OUT_COUNT
+};
+
+static const char *const output_names[OUT_COUNT] = {"metrics.jsonl", "best.safetensors",
+                                                    "a checkpoint"};
 
 struct trainer {
     struct session *s;
@@ -34,7 +46,11 @@ struct trainer {
     int64_t log_every, resumed_from, steps_executed, computed; /* samples, on this rank */
     size_t memory; /* of the process when an epoch was over, before evaluation */
     double began_s, epoch_began_s;
-    bool failed_alone; /* rank 0 could not write; the others do not know */
+    bool failed_alone;    /* rank 0 could not write; the others do not know */
+    bool late[OUT_COUNT]; /* rank 0: could not be written when it was due */
+    /* Rank 0: of best.safetensors, as long as that is late; else NULL */
+    float *best_params, *best_buffers;
+    int64_t best_step;
 };
 
 /* For what rank 0 does by itself. */
@@ -42,6 +58,39 @@ static bool mine(struct trainer *t, bool ok)
 {
     t->failed_alone |= !ok;
     return ok;
+}
+
+/* Whether a run that could not write goes on, and tries again when something is due: the disk may have room by then. The
+ * end has to be written, and so has what a run stops with. */
+static bool may_be_late(const struct trainer *t, const struct error *err)
+{
+    return (err->code == ERR_IO || err->code == ERR_FULL) && t->st.step < t->s->total_steps &&
+           t->step.stop == UPLINK_GO_ON && metrics_pending(t->metrics) <= LINES_MAX;
+}
+
+/* Rank 0: takes note of whether an output was written; false: the run cannot go on. */
+static bool written(struct trainer *t, enum output o, bool ok, struct error *err)
+{
+    bool was_late = t->late[o];
+
+    if (!ok && !may_be_late(t, err))
+        return mine(t, false);
+    t->late[o] = !ok;
+    if (!ok && !was_late)
+        progress_say(&t->s->progress,
+                     "warning: %s; the run goes on without, and tries again when one is due",
+                     err->msg);
+    else if (ok && was_late)
+        progress_say(&t->s->progress, "%s could be written again, at step %" PRId64,
+                     output_names[o], t->st.step);
+    if (!ok)
+        err_clear(err);
+    return true;
+}
+
+static bool flush(struct trainer *t, struct error *err)
+{
+    return written(t, OUT_METRICS, metrics_flush(t->metrics, err), err);
 }
 
 static int64_t epoch_of(const struct trainer *t, int64_t step)
@@ -85,7 +134,7 @@ static bool take_step(struct trainer *t, const struct batch *b, struct error *er
         return true;
     c = curves(t);
     curves_step(&c, &t->step, b->n, t->hyper.lr);
-    return mine(t, metrics_flush(t->metrics, err));
+    return flush(t, err);
 }
 
 static double top1_of(const struct eval_set *set, const double *sums)
@@ -106,6 +155,47 @@ static void tell_evaluation(struct trainer *t)
         progress_say(&s->progress, "epoch %" PRId64 ": test top-1 %.2f %%", epoch, test);
 }
 
+static void forget_best(struct trainer *t)
+{
+    free(t->best_params);
+    free(t->best_buffers);
+    t->best_params = t->best_buffers = NULL;
+}
+
+static void remember_best(struct trainer *t)
+{
+    const struct replica *r = t->s->replica;
+
+    t->best_params = NEW_ARRAY(float, r->flat.param_count);
+    t->best_buffers = NEW_ARRAY(float, r->flat.buffer_count);
+    memcpy(t->best_params, r->params, r->flat.param_count * sizeof(float));
+    memcpy(t->best_buffers, r->buffers, r->flat.buffer_count * sizeof(float));
+    t->best_step = t->st.step;
+}
+
+/* The student as it is now is the best. */
+static bool save_best(struct trainer *t, struct error *err)
+{
+    const struct student now = state_student(t->s, &t->st);
+    bool ok = state_save_student(t->s, &now, "best.safetensors", err);
+
+    forget_best(t);
+    if (!ok)
+        remember_best(t);
+    return written(t, OUT_BEST, ok, err);
+}
+
+/* The best that could not be written when it was. */
+static bool save_late_best(struct trainer *t, struct error *err)
+{
+    const struct student then = {t->best_params, t->best_buffers, t->best_step};
+    bool ok = state_save_student(t->s, &then, "best.safetensors", err);
+
+    if (ok)
+        forget_best(t);
+    return written(t, OUT_BEST, ok, err);
+}
+
 /* Evaluates, logs, keeps the best student so far: by the validation set where there is one. */
 static bool evaluate(struct trainer *t, struct error *err)
 {
@@ -124,31 +214,37 @@ static bool evaluate(struct trainer *t, struct error *err)
         t->st.best_top1 = top1;
         t->st.best_test_top1 = test;
         t->st.best_step = t->st.step;
-        ok = s->rank != 0 || mine(t, state_save_student(s, &t->st, "best.safetensors", err));
+        ok = s->rank != 0 || save_best(t, err);
     }
     if (ok && s->rank == 0) {
         if (s->val)
             curves_evaluation(&c, s, "val", &s->val_set, t->st.val_sums);
         curves_evaluation(&c, s, "test", &s->test_set, t->st.eval_sums);
-        ok = mine(t, metrics_flush(t->metrics, err));
+        ok = flush(t, err);
         tell_evaluation(t);
     }
     return ok;
 }
 
+/* What a checkpoint speaks of is there first: the metrics up to it, and the best student so far. */
 static bool save(struct trainer *t, struct error *err)
 {
     double began = clock_mono_s();
+    bool ok;
 
     if (t->s->rank != 0)
+        return true;
+    if (!flush(t, err) || (t->late[OUT_BEST] && !save_late_best(t, err)))
+        return false;
+    if (t->late[OUT_METRICS] || t->late[OUT_BEST])
         return true;
     if (!mine(t, metrics_sync(t->metrics, err)))
         return false;
     t->st.metrics_bytes = metrics_length(t->metrics);
-    if (!mine(t, state_save(t->s, &t->st, err)))
-        return false;
-    uplink_checkpoint(t->s->uplink, clock_mono_s() - began);
-    return true;
+    ok = state_save(t->s, &t->st, err);
+    if (ok)
+        uplink_checkpoint(t->s->uplink, clock_mono_s() - began);
+    return written(t, OUT_CHECKPOINT, ok, err);
 }
 
 /* What each rank computed in this epoch and how long it took; outside the determinism contract. */
@@ -220,7 +316,7 @@ static bool end_epoch(struct trainer *t, struct error *err)
         curves_epoch_norms(&c, "student", &t->st.norms);
         if (step_compares_norms(&t->step))
             curves_epoch_norms(&c, "teacher", &t->st.teacher_norms);
-        ok = mine(t, metrics_flush(t->metrics, err));
+        ok = flush(t, err);
     }
     memcpy(t->st.last_sums, t->st.epoch_sums, sizeof(t->st.last_sums));
     t->st.last_samples = t->st.epoch_samples;
@@ -300,6 +396,7 @@ static bool open_trainer(struct trainer *t, struct session *s, const struct trai
 
 static void close_trainer(struct trainer *t)
 {
+    forget_best(t);
     loader_close(t->loader);
     metrics_close(t->metrics);
     step_close(&t->step);
@@ -373,7 +470,8 @@ static bool write_results(const struct trainer *t, const struct trainer_options 
                                            .graph =
                                                student->graph ? student->graph : student->weights,
                                            .features = student->features};
-    bool ok = state_save_student(s, &t->st, "student.safetensors", err) &&
+    const struct student last = state_student(s, &t->st);
+    bool ok = state_save_student(s, &last, "student.safetensors", err) &&
               export_file(&request, err) &&
               result_write_training(s, &t->st, t->resumed_from, t->steps_executed,
                                     o->allow_other_isa, err);

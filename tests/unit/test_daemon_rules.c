@@ -147,6 +147,7 @@ START_TEST(an_end_means_what_the_table_says)
         {{.status = 3}, true, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
         {{.status = 3}, false, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
         {{.status = 1}, true, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
+        {{.status = 74}, true, EV_STOPPED, FAILURE_NONE, "cancelled", "cancelled by a user"},
         {{.status = 65}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
         {{.signal = 9}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
         {{.status = 1, .lost = true}, true, EV_STOPPED, FAILURE_NONE, "cancelled", ""},
@@ -173,6 +174,26 @@ START_TEST(an_end_means_what_the_table_says)
          "infra",
          "signal 11 (SIGSEGV): rank 1"},
         {{.signal = 9}, false, EV_AGAIN, FAILURE_INFRA, "infra", "signal 9 (SIGKILL)"},
+        {{.status = 74, .message = "write /x: No space left on device"},
+         false,
+         EV_AGAIN,
+         FAILURE_INFRA,
+         "infra",
+         ": a file could not be read or written: write /x: No space"},
+        {{.status = 192}, false, EV_AGAIN, FAILURE_INFRA, "infra", "ended by signal 64"},
+        {{.status = 193}, false, EV_AGAIN, FAILURE_INFRA, "infra", "mpirun ended with status 193"},
+        {{.status = 213, .message = "Remote daemon: b"},
+         false,
+         EV_AGAIN,
+         FAILURE_INFRA,
+         "infra",
+         "mpirun ended with status 213: Remote daemon: b"},
+        {{.status = 1, .class = FAILURE_INFRA, .message = "fork: Resource"},
+         false,
+         EV_AGAIN,
+         FAILURE_INFRA,
+         "infra",
+         "could not be started: fork: Resource"},
         {{.status = 1, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", "shim was killed"},
         {{.status = 0, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", "shim was killed"},
         {{.status = 3, .lost = true}, false, EV_AGAIN, FAILURE_INFRA, "infra", ""},
@@ -321,15 +342,18 @@ START_TEST(no_pause_stays_none_however_often_it_doubles)
 }
 END_TEST
 
-START_TEST(a_preemption_costs_no_pause)
+START_TEST(only_a_stop_that_was_asked_for_costs_no_pause)
 {
     const struct retry_policy policy = retry_policy_of(no_words);
     const struct attempt_exit e = {.status = 75}, killed = {.signal = 9};
-    struct job j = {.attempt = 3, .failures = {[FAILURE_PREEMPTED] = 2}};
+    struct job j = {.attempt = 3, .failures = {[FAILURE_PREEMPTED] = 2}, .yield_requested = true};
     struct outcome got = outcome_of(&e, &j, &policy);
 
-    ck_assert(got.event == EV_AGAIN && got.wait_ms == 0);
-    got = outcome_of(&killed, &j, &policy);
+    ck_assert(got.event == EV_YIELDED && got.wait_ms == 0);
+    j.yield_requested = false;
+    got = outcome_of(&e, &j, &policy);
+    ck_assert(got.event == EV_AGAIN && got.wait_ms >= 6400 && got.wait_ms <= 9600);
+    got = outcome_of(&killed, &(struct job){.attempt = 3}, &policy);
     ck_assert(got.event == EV_AGAIN && got.wait_ms >= 1600 && got.wait_ms <= 2400);
     ck_assert_msg(strstr(got.why.message, "(infra 1 of 3, goes on after "), "%s", got.why.message);
 }
@@ -922,9 +946,9 @@ UNIT_MAIN(thin_curves_keep_their_ends_and_extremes, every_event_has_its_place_or
           what_a_job_was_stopped_for_costs_nothing, a_resize_is_no_failed_attempt,
           a_job_whose_time_is_over_is_not_tried_again, each_class_has_its_own_budget,
           the_kernels_log_names_who_was_short_of_memory, pauses_double_up_to_a_limit_and_are_spread,
-          no_pause_stays_none_however_often_it_doubles, a_preemption_costs_no_pause,
-          patterns_match_whole_paths, every_route_is_reached_and_guarded,
-          only_whole_escapes_are_decoded, every_error_has_a_problem_of_its_status,
-          what_is_described_is_what_there_is, what_a_request_brings_is_as_described,
-          keys_are_strings_with_or_without_quotes, a_page_token_is_good_for_its_list_only,
-          active_jobs_stand_in_the_order_of_arrival)
+          no_pause_stays_none_however_often_it_doubles,
+          only_a_stop_that_was_asked_for_costs_no_pause, patterns_match_whole_paths,
+          every_route_is_reached_and_guarded, only_whole_escapes_are_decoded,
+          every_error_has_a_problem_of_its_status, what_is_described_is_what_there_is,
+          what_a_request_brings_is_as_described, keys_are_strings_with_or_without_quotes,
+          a_page_token_is_good_for_its_list_only, active_jobs_stand_in_the_order_of_arrival)

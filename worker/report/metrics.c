@@ -32,7 +32,7 @@ static bool cut(struct metrics *m, int64_t length, struct error *err)
         return err_set(err, ERR_DATA,
                        "%s has %" PRId64 " bytes; the checkpoint was made with %" PRId64, m->path,
                        (int64_t)st.st_size, length);
-    if (ftruncate(m->fd, length) != 0 || lseek(m->fd, length, SEEK_SET) < 0)
+    if (ftruncate(m->fd, length) != 0)
         return err_set(err, ERR_IO, "cut %s to %" PRId64 " bytes: %s", m->path, length,
                        strerror(errno));
     m->length = length;
@@ -80,7 +80,9 @@ void metrics_add(struct metrics *m, int64_t step, int64_t epoch, const char *spl
 bool metrics_flush(struct metrics *m, struct error *err)
 {
     file_fence();
-    if (!file_write_all(m->fd, m->path, buf_text(&m->pending), m->pending.len, err))
+    /* What a write that failed has left of itself is written over by the next. */
+    if (!file_write_at(m->fd, m->path, buf_text(&m->pending), m->pending.len, (size_t)m->length,
+                       err))
         return false;
     m->length += (int64_t)m->pending.len;
     buf_reset(&m->pending);
@@ -90,6 +92,11 @@ bool metrics_flush(struct metrics *m, struct error *err)
 bool metrics_sync(struct metrics *m, struct error *err)
 {
     return metrics_flush(m, err) && file_fsync(m->fd, m->path, err);
+}
+
+size_t metrics_pending(const struct metrics *m)
+{
+    return m->pending.len;
 }
 
 int64_t metrics_length(const struct metrics *m)

@@ -18,8 +18,13 @@ void metrics_close(struct metrics *m); /* NULL is fine */
 /* {"step":12,"epoch":0,"split":"train","name":"lr","value":0.1}; %.9g, null when not finite. */
 void metrics_add(struct metrics *m, int64_t step, int64_t epoch, const char *split,
                  const char *name, double value);
+/* Lines that could not be written stay, for the next call. */
 bool metrics_flush(struct metrics *m, struct error *err);
+/* Not to be called again once it has failed in fsync: the system may have forgotten what it did not write, and would say
+ * that all is well. */
 bool metrics_sync(struct metrics *m, struct error *err);
+/* Bytes that are not flushed. */
+size_t metrics_pending(const struct metrics *m);
 /* Bytes, flushed lines only. */
 int64_t metrics_length(const struct metrics *m);
 
