@@ -30,7 +30,8 @@ struct attempt_exit {
     /* In the record what the shim found out by looking after the ranks, else none, or infra of an attempt that
      * could not be started; in the store the class of any failure. */
     enum failure class;
-    char message[1024];    /* the last words of the ranks, "" for none */
+    /* Which rank ended it and its last lines, or the last words of all; "" for none. */
+    char message[1024];
     int64_t ended_ms;      /* wall clock, as read from a record; 0: not known */
     int64_t ended_boot_ms; /* the same by the time since boot, which nobody sets (clock_boot_s) */
 };

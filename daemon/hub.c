@@ -182,7 +182,7 @@ static bool take(struct hub *h, struct hub_peer *p, const Envelope *e, double no
     switch (e->body_case) {
     case DISTILLD__ENVELOPE__BODY_HEARTBEAT: return on_heartbeat(h, p, e->heartbeat, now);
     case DISTILLD__ENVELOPE__BODY_STACKS: p->owes_stacks = false; return true;
-    case DISTILLD__ENVELOPE__BODY_GOODBYE: return false;
+    case DISTILLD__ENVELOPE__BODY_GOODBYE: h->cfg.watch->ranks[p->rank].parted = true; return false;
     default: return true; /* what later versions add */
     }
 }

@@ -8,7 +8,8 @@
 #include "proto/base/mem.h"
 
 enum {
-    RULE_MIN = 20
+    RULE_MIN = 20,
+    LINES = 3
 };
 
 struct line {
@@ -50,12 +51,24 @@ static bool is_telling(struct line l)
     return false;
 }
 
+/* Of the line, before the dashes that end it. */
+static size_t before_rule(struct line l)
+{
+    size_t n = l.len;
+
+    while (n && l.at[n - 1] == '-')
+        n--;
+    return n && l.len - n >= RULE_MIN ? n : l.len;
+}
+
+/* A line that somebody left without an end has mpirun's rule behind it: that is a line of its own. */
 static struct line take_line(const char **text, size_t *len)
 {
     const char *end = memchr(*text, '\n', *len);
     struct line l = {*text, end ? (size_t)(end - *text) : *len};
-    size_t used = l.len + (end != NULL);
+    size_t n = before_rule(l), used = n < l.len ? n : l.len + (end != NULL);
 
+    l.len = n;
     *text += used;
     *len -= used;
     while (l.len && l.at[0] == ' ') {
@@ -80,6 +93,44 @@ static void add_paragraph(struct buf *out, struct line first, const char *text, 
     }
 }
 
+/* What a terminal or a log would take for more than text is not passed on. */
+static void clean(char *text)
+{
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+}
+
+static bool is_own(struct line l, bool inside)
+{
+    return !inside && l.len && !is_launcher(l);
+}
+
+void last_lines(const char *text, size_t len, char *out, size_t size)
+{
+    struct buf all = buf_new(0);
+    struct line said[LINES];
+    size_t n = 0;
+    bool inside = false;
+
+    while (len) {
+        struct line l = take_line(&text, &len);
+
+        if (is_rule(l))
+            inside = !inside;
+        else if (is_own(l, inside))
+            said[n++ % LINES] = l;
+    }
+    for (size_t i = n > LINES ? n - LINES : 0; i < n; i++) {
+        if (all.len)
+            buf_str(&all, " / ");
+        buf_add(&all, said[i % LINES].at, said[i % LINES].len);
+    }
+    snprintf(out, size, "%s", buf_text(&all));
+    clean(out);
+    buf_free(&all);
+}
+
 void last_words(const char *text, size_t len, bool killed, char *out, size_t size)
 {
     struct buf noticed = buf_new(0);
@@ -93,12 +144,13 @@ void last_words(const char *text, size_t len, bool killed, char *out, size_t siz
             inside = !inside;
         else if (inside && is_telling(l))
             add_paragraph(&noticed, l, text, len);
-        else if (!inside && l.len && !is_launcher(l))
+        else if (is_own(l, inside))
             said = l;
     }
     if (noticed.len && (killed || !said.len))
         snprintf(out, size, "%s", buf_text(&noticed));
     else
         snprintf(out, size, "%.*s", (int)said.len, said.at);
+    clean(out);
     buf_free(&noticed);
 }

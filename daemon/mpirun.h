@@ -35,6 +35,9 @@ void mpirun_print(const struct mpirun_line *line, struct buf *out);
 /* The exit status of an mpirun, with 128 + N for a rank that was ended by signal N. */
 int mpirun_status(int status);
 
+/* The rank that ended first, and not as it should, by what mpirun wrote to standard error; -1: it does not say. */
+int mpirun_blames(const char *text, size_t len);
+
 /* Removes the session files, and the shared memory that they name: an mpirun that was killed leaves
  * both. Nothing of the run may be alive any more. */
 void mpirun_clean(const char *dir);

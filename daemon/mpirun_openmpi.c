@@ -119,6 +119,29 @@ int mpirun_status(int status)
     return status;
 }
 
+static const char *after(const char *text, size_t len, const char *mark)
+{
+    const char *at = memmem(text, len, mark, strlen(mark));
+
+    return at ? at + strlen(mark) : NULL;
+}
+
+/* Who called MPI_Abort, who was ended by a signal, who ended with a status other than 0: "[[JOB,1],RANK]". `text` ends
+ * with a NUL. */
+int mpirun_blames(const char *text, size_t len)
+{
+    const char *aborted = after(text, len, "MPI_ABORT was invoked on rank ");
+    const char *killed = after(text, len, "mpirun noticed that process rank ");
+    const char *ended = after(text, len, "Process name: [[");
+    int rank;
+
+    if ((aborted && sscanf(aborted, "%d", &rank) == 1) ||
+        (killed && sscanf(killed, "%d", &rank) == 1) ||
+        (ended && sscanf(ended, "%*d,%*d],%d]", &rank) == 1))
+        return rank;
+    return -1;
+}
+
 /* The session file in which mpirun says how it can be reached: "NUMBER.0;tcp://...". The ranks are the first
  * job that it has started, which has the next number. */
 static bool read_number(const char *contact, uint32_t *job)

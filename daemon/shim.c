@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,6 +37,7 @@ enum {
     CHUNKS = 256,   /* of standard error at once: a flood must not keep the shim from the rest */
     LEASE_MS = 200, /* between looks at whether the leases have run out */
     TAIL_BYTES = 16 << 10,
+    WORDS_SIZE = 600,    /* of a rank's last lines */
     STATUS_SIGNAL = 128, /* mpirun: a rank was ended by signal status - 128 */
     STATUS_MPIRUN =
         192 /* what is larger comes of mpirun itself: it lost a host, or did not reach it */
@@ -119,6 +121,7 @@ struct shim {
     int64_t kill_at_ns, logs_at_ns;
     int64_t began_ns;
     struct buf tail; /* the newest of standard error */
+    off_t *logged;   /* bytes that earlier attempts left in each rank's log */
 };
 
 static void wait_ms(int ms)
@@ -130,10 +133,10 @@ static void wait_ms(int ms)
 
 /* In the child, between fork and exec. */
 static _Noreturn void become_mpirun(const struct shim *s, const struct mpirun_line *line,
-                                    pid_t parent, int errors)
+                                    pid_t parent, int errors, int told)
 {
     sigset_t none;
-    int null = open("/dev/null", O_RDONLY);
+    int null = open("/dev/null", O_RDONLY), why;
 
     /* If the shim dies, mpirun must not go on unwatched; the parent may be gone already. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -150,8 +153,22 @@ static _Noreturn void become_mpirun(const struct shim *s, const struct mpirun_li
     for (size_t i = 0; i < line->env.n; i++)
         putenv(line->env.at[i]);
     execvp(line->args.at[0], line->args.at);
-    dprintf(STDERR_FILENO, "starting %s: %s\n", line->args.at[0], strerror(errno));
+    why = errno;
+    if (write(told, &why, sizeof(why)) != (ssize_t)sizeof(why))
+        dprintf(STDERR_FILENO, "starting %s: %s\n", line->args.at[0], strerror(why));
     _exit(127);
+}
+
+/* In the parent: mpirun's exec closes the other end, and without one it says why. */
+static bool has_begun(pid_t child, int told, const char *name, struct error *err)
+{
+    int why;
+    bool failed = read(told, &why, sizeof(why)) == (ssize_t)sizeof(why);
+
+    if (!failed)
+        return true;
+    waitpid(child, NULL, 0);
+    return err_set(err, ERR_IO, "starting %s: %s", name, strerror(why));
 }
 
 static void build_line(const struct shim_options *o, const char *dir, char *const *command,
@@ -177,23 +194,29 @@ static void build_line(const struct shim_options *o, const char *dir, char *cons
 static bool start_mpirun(struct shim *s, char *const *command, struct error *err)
 {
     struct mpirun_line line;
-    int pipe_fds[2];
+    int pipe_fds[2], told[2];
     pid_t parent = getpid();
+    bool ok;
 
     if (!file_make_dirs(s->session_dir, 0700, err))
         return false;
-    if (pipe2(pipe_fds, O_CLOEXEC) != 0)
+    if (pipe2(pipe_fds, O_CLOEXEC) != 0 || pipe2(told, O_CLOEXEC) != 0)
         return err_set(err, ERR_IO, "pipe: %s", strerror(errno));
     setenv("DISTILLD_WATCH", warden_address(s->warden), 1);
     build_line(s->opt, s->session_dir, command, &line);
     s->mpirun = fork();
     if (s->mpirun == 0)
-        become_mpirun(s, &line, parent, pipe_fds[1]);
+        become_mpirun(s, &line, parent, pipe_fds[1], told[1]);
+    if (s->mpirun < 0)
+        err_set(err, ERR_IO, "fork: %s", strerror(errno));
     close(pipe_fds[1]);
+    close(told[1]);
     s->errors = pipe_fds[0];
     fcntl(s->errors, F_SETFL, O_NONBLOCK);
+    ok = s->mpirun > 0 && has_begun(s->mpirun, told[0], line.args.at[0], err);
+    close(told[0]);
     mpirun_line_free(&line);
-    return s->mpirun > 0 || err_set(err, ERR_IO, "fork: %s", strerror(errno));
+    return ok;
 }
 
 /* Standard error goes to the log, and its end is kept for the exit record. */
@@ -324,6 +347,7 @@ static void end_all(struct shim *s)
             break;
         wait_ms(SWEEP_MS);
     }
+    warden_look(s->warden, NULL); /* who took leave, and who did not */
     warden_hang_up(s->warden);
     if (WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0)
         return; /* mpirun saw all of them end */
@@ -338,9 +362,94 @@ static bool was_killed(const struct attempt_exit *e)
     return !e->stopped && (e->signal == SIGKILL || e->status == STATUS_SIGNAL + SIGKILL);
 }
 
+/* -- Whose end it was -------------------------------------------------------------------------- */
+
+/* Ranks other than 0 have a log each; what is in the way of reading it leaves the end without their words. */
+static int open_rank_log(const struct shim *s, int rank, struct stat *st)
+{
+    char *name = str_fmt("rank-%d.log", rank), *path = str_path(s->logs_dir, name);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+    free(path);
+    free(name);
+    if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void note_logs(struct shim *s)
+{
+    struct stat st;
+
+    s->logged = NEW_ARRAY(off_t, (size_t)s->opt->ranks);
+    for (int rank = 1; rank < s->opt->ranks; rank++) {
+        int fd = open_rank_log(s, rank, &st);
+
+        if (fd < 0)
+            continue;
+        s->logged[rank] = st.st_size;
+        close(fd);
+    }
+}
+
+/* The end of what a rank has said in this attempt; its log may have begun anew. */
+static void read_rank_log(const struct shim *s, int rank, struct buf *out)
+{
+    struct stat st;
+    int fd = open_rank_log(s, rank, &st);
+    char text[TAIL_BYTES];
+    off_t from;
+    ssize_t n;
+
+    if (fd < 0)
+        return;
+    from = st.st_size < s->logged[rank] ? 0 : s->logged[rank];
+    if (st.st_size - from > TAIL_BYTES)
+        from = st.st_size - TAIL_BYTES;
+    n = pread(fd, text, sizeof(text), from);
+    if (n > 0)
+        buf_add(out, text, (size_t)n);
+    close(fd);
+}
+
+/* "rank 1 on host a ended with status 1: its last lines" */
+static void describe_rank(const struct shim *s, int rank, struct attempt_exit *e)
+{
+    const int number = e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL : 0;
+    const char *name = number ? sigabbrev_np(number) : NULL;
+    struct buf own = buf_new(0);
+    const struct buf *said = rank ? &own : &s->tail;
+    char how[64], words[WORDS_SIZE];
+
+    if (number)
+        snprintf(how, sizeof(how), "by signal %d%s%s%s", number, name ? " (SIG" : "",
+                 name ? name : "", name ? ")" : "");
+    else
+        snprintf(how, sizeof(how), "with status %d", e->status);
+    if (rank)
+        read_rank_log(s, rank, &own);
+    last_lines(buf_text(said), said->len, words, sizeof(words));
+    snprintf(e->message, sizeof(e->message), "rank %d on host %s ended %s%s%s", rank,
+             warden_host(s->warden, rank), how, words[0] ? ": " : "", words);
+    buf_free(&own);
+}
+
+/* -1: mpirun itself ended it, or was ended, or all ranks failed alike. */
+static int culprit(const struct shim *s)
+{
+    const struct attempt_exit *e = &s->end;
+
+    if (s->stopped || e->signal || !e->status || e->status > STATUS_MPIRUN)
+        return -1;
+    return warden_culprit(s->warden, mpirun_blames(buf_text(&s->tail), s->tail.len));
+}
+
 static void describe_end(struct shim *s)
 {
     struct attempt_exit *e = &s->end;
+    int rank;
 
     e->status = WIFEXITED(s->status) ? mpirun_status(WEXITSTATUS(s->status)) : 0;
     e->signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
@@ -349,10 +458,16 @@ static void describe_end(struct shim *s)
         return;
     if (s->opt->hosts && !s->stopped && e->status > STATUS_MPIRUN)
         e->class = FAILURE_LOST_HOST;
-    else if (was_killed(e) && warden_out_of_memory(s->warden, s->began_ns) >= 0)
+    rank = was_killed(e) ? warden_out_of_memory(s->warden, s->began_ns) : -1;
+    if (rank >= 0)
         e->class = FAILURE_OOM;
-    last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > STATUS_SIGNAL, e->message,
-               sizeof(e->message));
+    else
+        rank = culprit(s);
+    if (rank >= 0)
+        describe_rank(s, rank, e);
+    else
+        last_words(buf_text(&s->tail), s->tail.len, e->signal || e->status > STATUS_SIGNAL,
+                   e->message, sizeof(e->message));
 }
 
 /* The record is the only witness of the end: it is tried again until the disk takes it, as long as there
@@ -397,18 +512,26 @@ static bool open_log(struct shim *s, struct error *err)
 static bool claim(struct shim *s, struct error *err)
 {
     struct attempt_exit before;
-    struct attempt_owner self = {.cgroup = ""};
     struct error why;
 
     if (attempt_lock(s->opt->attempt, true, err) < 0)
         return false;
     if (attempt_read_exit(s->opt->attempt, &before, &why) || why.code != ERR_NOT_FOUND)
         return err_set(err, ERR_CONFLICT, "attempt %s is over", s->id);
+    return true;
+}
+
+/* Says who looks after the attempt. */
+static bool introduce(struct shim *s, struct error *err)
+{
+    struct attempt_owner self = {.cgroup = ""};
+
     s->cgroup = cgroup_make(s->id);
     if (s->cgroup)
         snprintf(self.cgroup, sizeof(self.cgroup), "%s", s->cgroup);
-    return process_identify(getpid(), &self.shim) &&
-           attempt_write_owner(s->opt->attempt, s->id, &self, err);
+    if (!process_identify(getpid(), &self.shim))
+        return err_set(err, ERR_IO, "/proc does not show who we are");
+    return attempt_write_owner(s->opt->attempt, s->id, &self, err);
 }
 
 /* Whoever wrote to the run directory before us does so no more (worker/report/watch.h). */
@@ -462,8 +585,9 @@ static bool run(struct shim *s, char *const *command, struct error *err)
     s->began_ns = clock_mono_ns();
     if (!block_signals(s, err) || !claim(s, err))
         return false;
-    started = open_log(s, err) && claim_output(s, err) && open_warden(s, err) &&
-              start_mpirun(s, command, err);
+    note_logs(s);
+    started = introduce(s, err) && open_log(s, err) && claim_output(s, err) &&
+              open_warden(s, err) && start_mpirun(s, command, err);
     if (started) {
         watch_mpirun(s);
         end_all(s);
@@ -471,6 +595,7 @@ static bool run(struct shim *s, char *const *command, struct error *err)
         describe_end(s);
     } else {
         s->end.status = 1;
+        s->end.class = FAILURE_INFRA;
         snprintf(s->end.message, sizeof(s->end.message), "%.1000s", err->msg);
         if (s->cgroup)
             cgroup_end(s->cgroup);
@@ -521,6 +646,7 @@ static bool act(struct shim_options *o, struct error *err)
         free(command[i]);
     free(command);
     buf_free(&s.tail);
+    free(s.logged);
     free(s.logs_dir);
     free(s.session_dir);
     free(s.cgroup);

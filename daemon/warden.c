@@ -210,6 +210,19 @@ void warden_account(const struct warden *w, struct attempt_exit *e)
     }
 }
 
+int warden_culprit(const struct warden *w, int named)
+{
+    int rank = named >= 0 ? named : w->watch.first_gone;
+    const struct watch_rank *r = rank >= 0 && rank < (int)w->watch.n ? &w->watch.ranks[rank] : NULL;
+
+    return r && r->known && !r->parted ? rank : -1;
+}
+
+const char *warden_host(const struct warden *w, int rank)
+{
+    return w->watch.ranks[rank].host;
+}
+
 int warden_out_of_memory(const struct warden *w, int64_t since_ns)
 {
     for (size_t i = 0; i < w->cfg.ranks; i++) {

@@ -36,6 +36,11 @@ bool warden_has_survivors(struct warden *w);
 /* Where a rank has not shown its end, and only its lease proves it, *e becomes that of a lost host. */
 void warden_account(const struct warden *w, struct attempt_exit *e);
 
+/* The rank whose end ended the attempt: the one that the launcher names, or else (named -1) the first that was gone. -1: it
+ * took leave, so what went wrong was told by all, or it never said a word. */
+int warden_culprit(const struct warden *w, int named);
+const char *warden_host(const struct warden *w, int rank);
+
 /* A rank that the kernel ended here, since that moment of the monotonic clock, for want of memory; -1: none is
  * known to have been. */
 int warden_out_of_memory(const struct warden *w, int64_t since_ns);

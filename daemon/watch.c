@@ -19,6 +19,7 @@ void watch_init(struct watch *w, size_t ranks, const struct watch_limits *limits
 {
     *w = (struct watch){.limits = *limits,
                         .looked_s = now,
+                        .first_gone = -1,
                         .n = ranks,
                         .ranks = NEW_ARRAY(struct watch_rank, ranks)};
     for (size_t i = 0; i < ranks; i++)
@@ -70,6 +71,8 @@ void watch_hear(struct watch *w, size_t rank, const struct watch_word *word, dou
 /* Those that are left will notice, or will be done, too. */
 void watch_gone(struct watch *w, size_t rank, double now)
 {
+    if (w->first_gone < 0)
+        w->first_gone = (int)rank;
     w->ranks[rank].gone = true;
     w->ranks[rank].heard_s = w->ranks[rank].moved_s = now;
 }

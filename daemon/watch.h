@@ -23,6 +23,7 @@ struct watch_word {
 struct watch_rank {
     bool known;  /* it has said hello */
     bool gone;   /* it said goodbye, or its connection ended */
+    bool parted; /* it said goodbye */
     bool remote; /* on another host: nobody here sees its processes */
     bool told;   /* of its silence: for whoever tells */
     pid_t pid;
@@ -43,6 +44,7 @@ struct watch_limits {
 struct watch {
     struct watch_limits limits;
     double looked_s;
+    int first_gone; /* the rank that was gone first, -1: none is */
     size_t n;
     struct watch_rank *ranks;
 };

@@ -122,6 +122,11 @@ START_TEST(last_words_are_the_ranks_own)
         {"[epoch 3] error: mine\n", "", false, "[epoch 3] error: mine"},
         {ended, "", false, ""},
         {"", "", false, ""},
+        {"error: no end of line", ended, false, "error: no end of line"},
+        {"error: no end", noticed, true,
+         "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 (Killed)."},
+        {"dashes -----------\n", "", false, "dashes -----------"},
+        {"a \033[31mb\n", "", false, "a ?[31mb"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -132,6 +137,60 @@ START_TEST(last_words_are_the_ranks_own)
         ck_assert_msg(strcmp(got, cases[i].want) == 0, "case %zu: %s", i, got);
         free(text);
     }
+}
+END_TEST
+
+START_TEST(last_lines_are_three_of_the_ranks)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"", ""},
+        {"one\n\n", "one"},
+        {"one\ntwo\nthree\nfour\n" RULE "MPI_ABORT\n" RULE, "two / three / four"},
+        {"one\ntwo" RULE "x\n" RULE "three\n[vm:1] PMIX ERROR\n", "one / two / three"},
+        {"a\tb\rc\n", "a?b?c"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char got[200];
+
+        last_lines(cases[i].text, strlen(cases[i].text), got, sizeof(got));
+        ck_assert_msg(strcmp(got, cases[i].want) == 0, "case %zu: %s", i, got);
+    }
+}
+END_TEST
+
+START_TEST(the_launcher_names_the_rank_that_ended_first)
+{
+    static const struct {
+        const char *text;
+        int want;
+    } cases[] = {
+        {"", -1},
+        {"rank 3 says nothing of it\n", -1},
+        {RULE "mpirun noticed that process rank 1 with PID 0 on node n exited on signal 9 "
+              "(Killed).\n" RULE,
+         1},
+        {RULE "mpirun detected that one or more processes exited with non-zero status, thus "
+              "causing\nthe job to be terminated. The first process to do so was:\n\n"
+              "  Process name: [[43530,1],12]\n  Exit code:    1\n" RULE,
+         12},
+        {RULE "MPI_ABORT was invoked on rank 2 in communicator MPI_COMM_WORLD\nwith errorcode "
+              "74.\n" RULE "  Process name: [[43530,1],0]\n",
+         2},
+        {"  Process name: [[", -1},
+    };
+    char name[] = "w", *const command[] = {name, NULL};
+    char *line = line_of(&(struct mpirun){.ranks = 1, .threads = 1, .command = command});
+    bool tells = !strstr(line, "mpirun.mpich");
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int got = mpirun_blames(cases[i].text, strlen(cases[i].text));
+
+        ck_assert_msg(got == (tells ? cases[i].want : -1), "case %zu: %d", i, got);
+    }
+    free(line);
 }
 END_TEST
 
@@ -286,7 +345,8 @@ START_TEST(the_lock_tells_whether_a_shim_lives)
 END_TEST
 
 UNIT_MAIN(mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
-          last_words_are_the_ranks_own, finds_processes_by_their_attempt,
+          last_words_are_the_ranks_own, last_lines_are_three_of_the_ranks,
+          the_launcher_names_the_rank_that_ended_first, finds_processes_by_their_attempt,
           signals_only_the_process_that_was_meant, records_read_back,
           the_age_of_a_process_needs_no_clock_that_is_set,
           records_of_other_releases_are_read_or_refused, the_lock_tells_whether_a_shim_lives)
