@@ -18,6 +18,7 @@
 #include "daemon/mpirun.h"
 #include "daemon/outcome.h"
 #include "daemon/sched.h"
+#include "daemon/threads.h"
 #include "daemon/uplink.h"
 #include "proto/base/beneath.h"
 #include "proto/base/clock.h"
@@ -33,6 +34,8 @@ enum {
     STOP_GRACE_S = 15, /* a step may take that long */
     PUT_DOWN_S = 5,    /* until processes that were killed are gone, as a rule far less */
     PUT_DOWN_STEP_US = 20000,
+    TERM_GRACE_S = 10, /* a shim that is told to end the attempt needs no more than a few */
+    STALL_MARGIN_S = 10,
     RECONNECT_S = 1, /* a rank 0 that is not connected should be by then */
     RESULT_MAX = 1 << 20
 };
@@ -211,6 +214,13 @@ static bool bury(struct daemon *d, struct active *a, const char *dir, struct att
     if (!end_everywhere(d, a, dir, e, err))
         return false;
     e->unbegun = never_began(a, dir);
+    if (a->unguarded) {
+        e->class = FAILURE_HANG;
+        snprintf(e->message, sizeof(e->message),
+                 "its shim stood still (stopped by a signal), and it made no progress at step "
+                 "%" PRId64,
+                 a->seen_step);
+    }
     session_dir = str_path(dir, "mpi");
     mpirun_clean(session_dir);
     free(session_dir);
@@ -334,7 +344,9 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
     struct outcome o;
 
     uplink_forget(d->uplink, a);
-    a->kill_at_ns = a->bury_at_ns = 0;
+    a->kill_at_ns = a->bury_at_ns = a->term_at_ns = 0;
+    a->still = 0;
+    a->unguarded = false;
     forgive(a->job, &policy, lasted);
     a->job->ran_ms += lasted;
     a->used_slot_ms = lasted * job_slots(a->job);
@@ -430,7 +442,8 @@ static void signal_shim(struct daemon *d, struct active *a, int number)
 
     if (attempt_read_owner(dir, &owner, &err))
         process_signal(&owner.shim, number);
-    else if (number == SIGTERM && err.code != ERR_NOT_FOUND && err.code != ERR_IO)
+    else if (number == SIGKILL ||
+             (number == SIGTERM && err.code != ERR_NOT_FOUND && err.code != ERR_IO))
         signal_all(a->job, number, &err);
     free(dir);
 }
@@ -455,14 +468,68 @@ void attempts_preempt(struct daemon *d, struct active *a)
     uplink_stop_job(d->uplink, a);
 }
 
+/* A shim that does not heed SIGTERM, because it is stopped, is killed; what is left of the attempt is buried. One that
+ * heeds it may have to wait for the leases of ranks on other hosts. */
+static void end_shim(struct daemon *d, struct active *a)
+{
+    const int64_t now = clock_mono_ns();
+    double grace = TERM_GRACE_S + (hosts_are_others(a->job->placement) ? d->settings.lease_s : 0);
+
+    if (!a->term_at_ns)
+        a->term_at_ns = now;
+    signal_shim(d, a, (double)(now - a->term_at_ns) < grace * 1e9 ? SIGTERM : SIGKILL);
+}
+
 /* For ranks that were asked, and whose time is over. */
 static void force(struct daemon *d, struct active *a)
 {
     if (a->job->cancel_requested || is_over_time(d, a))
-        signal_shim(d, a, SIGTERM);
+        end_shim(d, a);
     else if (!a->peer && a->job->state == JOB_RUNNING)
         /* It asks for the same. Ranks that have reported once catch it; before, it would end them. */
         signal_shim(d, a, SIGUSR1);
+}
+
+/* -- A shim that is stopped ------------------------------------------------------------------------ */
+
+static bool shim_is_stopped(const struct daemon *d, const struct job *j)
+{
+    char *dir = daemon_attempt_path(d, j), state[32] = "";
+    struct attempt_owner owner;
+
+    if (attempt_read_owner(dir, &owner, NULL) && process_signal(&owner.shim, 0))
+        process_state(owner.shim.pid, state, sizeof(state));
+    free(dir);
+    return state[0] == 'T' || state[0] == 't';
+}
+
+static double stall_of(const struct job *j)
+{
+    struct json *spec = js_parse(j->spec, strlen(j->spec), NULL);
+    double stall_s = js_real(js_path(spec, "watchdog.stall_s"), 300);
+
+    js_free(spec);
+    return stall_s;
+}
+
+/* It finds no rank that hangs: where the job does not get on either, the daemon does it. Looks are counted, because time in
+ * which nobody looked counts against nobody; whoever is continued in time goes on. */
+static void guard(struct daemon *d, struct active *a)
+{
+    const int64_t step = a->job->progress.step;
+
+    if (step != a->seen_step || !shim_is_stopped(d, a->job)) {
+        a->seen_step = step;
+        a->still = 0;
+        return;
+    }
+    if (++a->still * (TICK_MS / 1e3) <= stall_of(a->job) + STALL_MARGIN_S)
+        return;
+    if (!a->unguarded)
+        log_warn("an attempt is ended: its shim is stopped, and it makes no progress job=%s",
+                 a->job->id);
+    a->unguarded = true;
+    signal_shim(d, a, SIGKILL);
 }
 
 /* -- Once a second ----------------------------------------------------------------------------- */
@@ -505,6 +572,7 @@ static void on_tick(uv_timer_t *t)
             attempts_preempt(d, a);
         if (a->kill_at_ns && clock_mono_ns() >= a->kill_at_ns)
             force(d, a);
+        guard(d, a);
         if (!a->child)
             check(d, a);
     }

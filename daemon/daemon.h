@@ -29,6 +29,10 @@ struct active {
     /* No attempt starts before it; of the monotonic clock, as a wall clock may be set meanwhile. */
     int64_t pause_until_ns;
     int64_t kill_at_ns; /* when ranks that were asked to stop get a signal; 0: never */
+    int64_t term_at_ns; /* when its shim was first told to end the attempt; 0: it was not */
+    int64_t seen_step;  /* at the last look */
+    int still;          /* looks at which it had not got on, and its shim was stopped */
+    bool unguarded;     /* its shim was stopped, and it with it, for so long that it is ended */
     int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
     int64_t log_bytes;  /* of rank 0's log, when it was last announced */
     bool all_redone;    /* of a sweep: what earlier attempts left undone is in the queue again */

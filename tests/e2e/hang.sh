@@ -83,4 +83,30 @@ pause 0.3
 kill -CONT $(pids_of worker)
 one_attempt "a pause of the shim and all ranks"
 
+# A shim that stands still with a rank finds nothing, and heeds no signal: the daemon ends it. So it does after a cancel.
+stop_all() {
+    # shellcheck disable=SC2046
+    kill -STOP $(pids_of shim) $(pids_of worker)
+}
+kill_daemon
+start_daemon
+submit "$long | .watchdog.stall_s = 1"
+wait_steps "$id" 3
+stop_all
+hung_shim() {
+    api GET "/api/v1/jobs/$id/attempts"
+    [ "$(body '.items[0] | [.class, .lost] | tostring')" = '["hang",true]' ]
+}
+within 30 hung_shim || fail "a stopped shim with stopped ranks is not found: $text"
+[[ $(body '.items[0].message') == "its shim stood still "*"no progress at step "* ]] || fail "a stopped shim: $text"
+verb "$id" cancel
+wait_state "$id" cancelled
+
+submit "$long | .watchdog.stall_s = 1000"
+wait_steps "$id" 3
+stop_all
+verb "$id" cancel
+wait_state "$id" cancelled 40
+no_attempts || fail "processes are left of a cancelled job: $(attempt_pids)"
+
 stop_daemon
