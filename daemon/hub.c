@@ -173,6 +173,17 @@ static bool on_heartbeat(struct hub *h, struct hub_peer *p, const Distilld__Hear
     return true;
 }
 
+/* A state says that this rank failed alone, and is about to end the others. */
+static bool on_goodbye(struct watch *w, int64_t rank, const Distilld__Goodbye *g)
+{
+    bool failed = g->state && *g->state;
+
+    w->ranks[rank].parted = !failed;
+    if (failed && w->gave_up < 0)
+        w->gave_up = (int)rank;
+    return false;
+}
+
 static bool take(struct hub *h, struct hub_peer *p, const Envelope *e, double now)
 {
     if (e->body_case == DISTILLD__ENVELOPE__BODY_HELLO)
@@ -182,7 +193,7 @@ static bool take(struct hub *h, struct hub_peer *p, const Envelope *e, double no
     switch (e->body_case) {
     case DISTILLD__ENVELOPE__BODY_HEARTBEAT: return on_heartbeat(h, p, e->heartbeat, now);
     case DISTILLD__ENVELOPE__BODY_STACKS: p->owes_stacks = false; return true;
-    case DISTILLD__ENVELOPE__BODY_GOODBYE: h->cfg.watch->ranks[p->rank].parted = true; return false;
+    case DISTILLD__ENVELOPE__BODY_GOODBYE: return on_goodbye(h->cfg.watch, p->rank, e->goodbye);
     default: return true; /* what later versions add */
     }
 }

@@ -212,8 +212,9 @@ void warden_account(const struct warden *w, struct attempt_exit *e)
 
 int warden_culprit(const struct warden *w, int named)
 {
-    int rank = named >= 0 ? named : w->watch.first_gone;
-    const struct watch_rank *r = rank >= 0 && rank < (int)w->watch.n ? &w->watch.ranks[rank] : NULL;
+    const struct watch *seen = &w->watch;
+    int rank = seen->gave_up >= 0 ? seen->gave_up : named >= 0 ? named : seen->first_gone;
+    const struct watch_rank *r = rank >= 0 && rank < (int)seen->n ? &seen->ranks[rank] : NULL;
 
     return r && r->known && !r->parted ? rank : -1;
 }

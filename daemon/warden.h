@@ -36,8 +36,8 @@ bool warden_has_survivors(struct warden *w);
 /* Where a rank has not shown its end, and only its lease proves it, *e becomes that of a lost host. */
 void warden_account(const struct warden *w, struct attempt_exit *e);
 
-/* The rank whose end ended the attempt: the one that the launcher names, or else (named -1) the first that was gone. -1: it
- * took leave, so what went wrong was told by all, or it never said a word. */
+/* The rank whose end ended the attempt: one that gave up, by its own word, or the one that the launcher names, or else
+ * (named -1) the first that was gone. -1: it took leave, so what went wrong was told by all, or it never said a word. */
 int warden_culprit(const struct warden *w, int named);
 const char *warden_host(const struct warden *w, int rank);
 

@@ -20,6 +20,7 @@ void watch_init(struct watch *w, size_t ranks, const struct watch_limits *limits
     *w = (struct watch){.limits = *limits,
                         .looked_s = now,
                         .first_gone = -1,
+                        .gave_up = -1,
                         .n = ranks,
                         .ranks = NEW_ARRAY(struct watch_rank, ranks)};
     for (size_t i = 0; i < ranks; i++)

@@ -23,7 +23,7 @@ struct watch_word {
 struct watch_rank {
     bool known;  /* it has said hello */
     bool gone;   /* it said goodbye, or its connection ended */
-    bool parted; /* it said goodbye */
+    bool parted; /* it said goodbye, and not because it failed alone */
     bool remote; /* on another host: nobody here sees its processes */
     bool told;   /* of its silence: for whoever tells */
     pid_t pid;
@@ -45,6 +45,7 @@ struct watch {
     struct watch_limits limits;
     double looked_s;
     int first_gone; /* the rank that was gone first, -1: none is */
+    int gave_up;    /* the first that said it would end the others, -1: none has */
     size_t n;
     struct watch_rank *ranks;
 };

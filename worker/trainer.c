@@ -14,6 +14,7 @@
 #include "worker/data/loader.h"
 #include "worker/export.h"
 #include "worker/footprint.h"
+#include "worker/report/watch.h"
 #include "worker/result.h"
 #include "worker/state.h"
 #include "worker/step.h"
@@ -437,6 +438,7 @@ static bool train(struct trainer *t, struct error *err)
         if (t->failed_alone && s->size > 1) {
             progress_clear(&s->progress);
             fprintf(stderr, "distill-worker train: %s\n", err->msg);
+            watch_fail();
             coll_abort(s->coll, err_exit_status(err->code));
         }
         if (!ok)

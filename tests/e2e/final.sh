@@ -61,3 +61,16 @@ cannot_start "starting mpirun*: No such file or directory"
 sed -i "s|^PATH.* exec|DISTILLD_FAULT=io:rename:1 exec|" "$tmp/shim"
 start_daemon --shim "$tmp/shim"
 cannot_start "attempt.json: Input/output error"
+
+# Rank 0 alone cannot write: it ends the others, and is the one that is named.
+cat >"$tmp/worker" <<S
+#!/bin/sh
+DISTILLD_FAULT=io:fsync:5+ exec "$builddir/distill-worker" "\$@"
+S
+chmod +x "$tmp/worker"
+start_daemon --worker "$tmp/worker"
+submit "$spec | .retry.max_attempts = 1"
+wait_state "$id" failed
+why=$(get "/api/v1/jobs/$id" .reason.message)
+[[ $why == *"rank 0 on host $(hostname) ended with status 74: "*"distill-worker train: fsync "*"Input/output error" ]] || fail "reason: $why"
+stop_daemon

@@ -61,7 +61,8 @@ for op in write fsync rename; do
         rm -rf "$out"
     done
     echo "$op: $failed failures, $late late"
-    [ $failed -ge 5 ] || fail "$op: only $failed runs failed"
+    [ $((failed + late)) -ge 5 ] || fail "$op: only $((failed + late)) runs had a failure"
+    [ $failed -ge 1 ] || fail "$op: no run ended"
     [ $late -ge 1 ] || fail "$op: no run went on"
     n=$((1 + RANDOM % 5)) out=$tmp/$op-on
     DISTILLD_FAULT=io:$op:$n+ train "$out"

@@ -48,6 +48,7 @@ static struct watch {
     const char *attempt;
     char *generation_path;
     pthread_t thread;
+    bool failed; /* set before closing */
     atomic_bool closing;
     _Atomic double lease_until; /* by clock_boot_s: a machine that slept has not heard anything */
     /* Of the thread alone, once it runs: */
@@ -241,17 +242,26 @@ static void post_heartbeat(void)
     post(&e);
 }
 
-static void post_empty(int body_case)
+static void post_stacks(void)
+{
+    Envelope e = DISTILLD__ENVELOPE__INIT;
+    Distilld__Stacks stacks = DISTILLD__STACKS__INIT;
+
+    e.body_case = DISTILLD__ENVELOPE__BODY_STACKS;
+    e.stacks = &stacks;
+    post(&e);
+}
+
+static void post_goodbye(void)
 {
     Envelope e = DISTILLD__ENVELOPE__INIT;
     Distilld__Goodbye goodbye = DISTILLD__GOODBYE__INIT;
-    Distilld__Stacks stacks = DISTILLD__STACKS__INIT;
+    char failed[] = "failed";
 
-    e.body_case = body_case;
-    if (body_case == DISTILLD__ENVELOPE__BODY_STACKS)
-        e.stacks = &stacks;
-    else
-        e.goodbye = &goodbye;
+    e.body_case = DISTILLD__ENVELOPE__BODY_GOODBYE;
+    e.goodbye = &goodbye;
+    if (w.failed)
+        goodbye.state = failed;
     post(&e);
 }
 
@@ -276,7 +286,7 @@ static void receive(const Envelope *e)
         renew(e->heartbeat->sent_s);
     } else if (e->body_case == DISTILLD__ENVELOPE__BODY_STACKS) {
         write_stacks();
-        post_empty(DISTILLD__ENVELOPE__BODY_STACKS);
+        post_stacks();
     }
 }
 
@@ -346,7 +356,7 @@ static void *run(void *arg)
         if (now >= w.beat_at)
             post_heartbeat();
     }
-    post_empty(DISTILLD__ENVELOPE__BODY_GOODBYE);
+    post_goodbye();
     return NULL;
 }
 
@@ -390,6 +400,12 @@ bool watch_start(int rank, struct error *err)
     else
         close(w.fd);
     return w.started;
+}
+
+void watch_fail(void)
+{
+    w.failed = true;
+    watch_end();
 }
 
 void watch_end(void)

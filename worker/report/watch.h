@@ -17,5 +17,7 @@ bool watch_start(int rank, struct error *err);
 /* A file with the number of the newest attempt that may write: a larger one than ours is the end. */
 void watch_guard(const char *generation_path);
 void watch_end(void); /* without a start it does nothing */
+/* The same, before this rank ends all others: its shim learns whose failure it was. */
+void watch_fail(void);
 
 #endif
