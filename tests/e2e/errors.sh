@@ -34,7 +34,7 @@ http GET "/api/v1/jobs?token=$token"
 problem 401 unauthorized "a token in the address"
 
 # -- 403: names that are not ours --
-for host in evil.example evil.example:80 127.0.0.1.evil.example '[::2]:80' ''; do
+for host in evil.example evil.example:80 127.0.0.1.evil.example '[::2]:80'; do
     for path in / /api/v1/jobs /healthz; do
         api GET $path
         problem 403 forbidden "$path with Host: $host"
