@@ -31,7 +31,7 @@ static const struct {
     {api_webhook_deliveries, PAGE},
     {api_token_list, PAGE},
     {api_audit, "after " PAGE},
-    {api_events, "job* after kinds"},
+    {api_events, "job* after kinds*"},
     {api_web, INPUTS_ANY},
     {api_web_vendor, INPUTS_ANY},
 };

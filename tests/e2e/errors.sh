@@ -67,7 +67,7 @@ DELETE /api/v1/jobs POST, GET
 PUT /api/v1/events GET
 DELETE /api/v1/version GET
 PUT /api/v1/jobs/job_0000000000000000000000000A GET, PATCH, DELETE
-GET /api/v1/session POST
+GET /api/v1/session POST, DELETE
 POST /healthz GET
 T
 
