@@ -94,9 +94,8 @@ const char *http_header_list(const struct request *r, const char *name);
 /* The first, or n-th, parameter of that name, decoded. */
 const char *http_query(struct request *r, const char *name);
 const char *http_query_nth(struct request *r, const char *name, size_t n);
-/* All of them in order, as sent; the value is "" where there is none. */
-void http_each_query(struct request *r, void (*fn)(const char *name, const char *value, void *arg),
-                     void *arg);
+/* The names of all of them in order, as sent. */
+void http_each_query(struct request *r, void (*fn)(const char *name, void *arg), void *arg);
 
 /* Where it comes from, written to out, which is returned. */
 const char *http_peer(const struct request *r, char out[HTTP_PEER_SIZE]);

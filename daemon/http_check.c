@@ -122,7 +122,7 @@ static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const ch
     w->bytes += strlen(name) + strlen(value) + 2;
     if (!decodes(name) || !decodes(value))
         http_refuse(w->request, "bad_request",
-                    "the parameter %.40s has a broken percent-escape, or one of a NUL byte: "
+                    "%.40s: expected percent-escapes of two hexadecimal digits, and no NUL, got "
                     "\"%.60s\"",
                     name, value);
     return MHD_YES;

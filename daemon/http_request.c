@@ -402,25 +402,25 @@ const char *http_query(struct request *r, const char *name)
     return http_query_nth(r, name, 0);
 }
 
-struct each_query {
-    void (*fn)(const char *name, const char *value, void *arg);
+struct each_name {
+    void (*fn)(const char *name, void *arg);
     void *arg;
 };
 
 static enum MHD_Result on_each(void *arg, enum MHD_ValueKind kind, const char *key,
                                const char *value)
 {
-    const struct each_query *q = arg;
+    const struct each_name *n = arg;
 
     (void)kind;
-    q->fn(key, value ? value : "", q->arg);
+    (void)value;
+    n->fn(key, n->arg);
     return MHD_YES;
 }
 
-void http_each_query(struct request *r, void (*fn)(const char *name, const char *value, void *arg),
-                     void *arg)
+void http_each_query(struct request *r, void (*fn)(const char *name, void *arg), void *arg)
 {
-    struct each_query q = {fn, arg};
+    struct each_name n = {fn, arg};
 
-    MHD_get_connection_values(r->exchange->connection, MHD_GET_ARGUMENT_KIND, on_each, &q);
+    MHD_get_connection_values(r->exchange->connection, MHD_GET_ARGUMENT_KIND, on_each, &n);
 }

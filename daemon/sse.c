@@ -217,21 +217,19 @@ static void refuse_kind(struct request *r, const char *name, size_t len)
 /* ?kinds=a,b. False when the answer was given. */
 static bool take_kinds(struct client *c, struct request *r)
 {
-    const char *at;
+    const char *at = http_query(r, "kinds");
 
-    for (size_t n = 0; (at = http_query_nth(r, "kinds", n)); n++)
-        for (size_t len = strcspn(at, ",");; len = strcspn(at, ",")) {
-            const unsigned bit = event_kind_bit(at, len);
+    while (at) {
+        const size_t len = strcspn(at, ",");
+        const unsigned bit = event_kind_bit(at, len);
 
-            if (!bit) {
-                refuse_kind(r, at, len);
-                return false;
-            }
-            c->kinds |= bit;
-            if (!at[len])
-                break;
-            at += len + 1;
+        if (!bit) {
+            refuse_kind(r, at, len);
+            return false;
         }
+        c->kinds |= bit;
+        at = at[len] ? at + len + 1 : NULL;
+    }
     /* With it the stream of named jobs closes. */
     if (c->kinds && c->jobs.n)
         c->kinds |= event_kind_bit("end", 3);

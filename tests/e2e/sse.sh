@@ -87,7 +87,7 @@ submit "$long | .resources.ranks = 1"
 two=$id
 listen_events "$tmp/one" "?job=$one"
 listen_events "$tmp/both" "?job=$one&job=$two"
-listen_events "$tmp/chosen" "?kinds=state,end&kinds=purged"
+listen_events "$tmp/chosen" "?kinds=state,end,purged"
 wait_state "$one" running
 wait_state "$two" running
 verb "$one" cancel
