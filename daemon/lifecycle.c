@@ -654,22 +654,18 @@ static void load_one(struct job *take_job, void *arg)
 
 /* Filters, counts and quotas ask the rows: they are to have the state that is shown. A row with other damage than its state
  * keeps that, and is shown as damaged; once it is mended, this reason is, and the job can be run again. */
-static bool store_damaged(struct load *l, struct error *err)
+static void store_damaged(struct daemon *d, struct job *take_job)
 {
-    bool ok = true;
+    struct reason aside;
+    struct error err;
 
-    for (size_t i = 0; i < l->damaged.n; i++) {
-        struct job *j = l->damaged.at[i];
-        struct reason aside;
-
-        reason_set(&aside, "set_aside", "when the daemon started, %s", j->reason.message);
-        job_explain(j, &aside);
-        j->finished_ms = j->finished_ms ? j->finished_ms : clock_wall_ms();
-        ok = ok && store_job_update(l->daemon->store, j, err);
-        job_destroy(j);
-    }
-    vec_free(&l->damaged);
-    return ok;
+    reason_set(&aside, "set_aside", "when the daemon started, %s", take_job->reason.message);
+    job_explain(take_job, &aside);
+    take_job->finished_ms = take_job->finished_ms ? take_job->finished_ms : clock_wall_ms();
+    if (!store_job_update(d->store, take_job, &err))
+        log_error("a damaged job keeps its state in state.db job=%s error=\"%s\"", take_job->id,
+                  err.msg);
+    job_destroy(take_job);
 }
 
 bool lifecycle_load(struct daemon *d, struct error *err)
@@ -677,7 +673,10 @@ bool lifecycle_load(struct daemon *d, struct error *err)
     struct load load = {.daemon = d};
     bool ok = projects_load(d, err) && store_jobs_active(d->store, load_one, &load, err);
 
-    if (!store_damaged(&load, ok ? err : NULL) || !ok)
+    for (size_t i = 0; i < load.damaged.n; i++)
+        store_damaged(d, load.damaged.at[i]);
+    vec_free(&load.damaged);
+    if (!ok)
         return false;
     for (size_t i = 0; i < d->active.n; i++)
         if (!needs_look(d, d->active.at[i]->job, err))
