@@ -182,7 +182,8 @@ lines 'rank=1&tail=0' ''
 printf 'old a.b\n' >"$out/logs/rank-1.log.1"
 lines 'rank=1&grep=a.b' "- 1 stderr old a.b"$'\n'"$t0 1 stderr a.b"$'\n'"- 1 stderr last a.b"
 rm "$out/logs/rank-1.log.1"
-lines rank=0\&tail=1 "$(tail -n 1 "$out/logs/rank-0.log" | sed 's/^/- 0 - /')"
+api GET "$base/logs?rank=0&tail=1" 'Accept: application/x-ndjson' # seen already, or not
+[ "$(body '"\(.rank) \(.stream) \(.line)"')" = "$(tail -n 1 "$out/logs/rank-0.log" | sed 's/^/0 null /')" ] || fail "rank 0: $text"
 printf 'a\0"\\\xff\t\n\n' >"$out/logs/rank-1.log"
 api GET "$base/logs?rank=1" 'Accept: application/x-ndjson'
 [ "$(jq -c .line <<<"$text")" = '"a?\"\\?\t"'$'\n''""' ] || fail "odd bytes: $text"

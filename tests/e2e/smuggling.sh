@@ -93,7 +93,7 @@ done <<ROWS
 200|an address without a port|${get}Host: 127.0.0.1\r\n\r\n
 200|no port behind the colon|${get}Host: localhost:\r\n\r\n
 200|a whole address|GET http://127.0.0.1:8470/healthz HTTP/1.1\r\n$h\r\n
-200|a whole address in capitals|GET HTTPS://LocalHost/healthz?x=http:// HTTP/1.1\r\n$h\r\n
+200|a whole address in capitals|GET HTTPS://LocalHost/healthz HTTP/1.1\r\n$h\r\n
 403|the whole address of another|GET http://evil.com/healthz HTTP/1.1\r\n$h\r\n
 403|a whole address with the Host of another|GET http://localhost/healthz HTTP/1.1\r\nHost: evil.com\r\n\r\n
 403|a user in a whole address|GET http://localhost@evil.com/healthz HTTP/1.1\r\n$h\r\n

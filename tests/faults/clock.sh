@@ -81,6 +81,7 @@ for seconds in -86400 +86400; do
     ids+=("$id")
 done
 jump +0
+payload=
 for i in "${ids[@]}"; do
     verb "$i" cancel
 done
@@ -102,7 +103,7 @@ for attempt in 1 2; do
     wait_state "$id" queued
     [ $attempt -eq 1 ] || kill_daemon
     set_clock $((-86400 * attempt))
-    [ $attempt -eq 1 ] || start_daemon
+    [ $attempt -eq 1 ] || start_faked
 done
 within 20 goes_on "$id" 3 || fail "the pause after attempt 2: $text"
 verb "$id" cancel
