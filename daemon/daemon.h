@@ -18,23 +18,25 @@
 
 /* A job that is not over, and what is only known while the daemon runs. */
 struct active {
+    /* What every look at the queue reads of every one; together, because there are many. */
     struct job *job;
-    size_t project;           /* of d->projects */
+    size_t project; /* of d->projects */
+    /* No attempt starts before it; of the monotonic clock, as a wall clock may be set meanwhile. */
+    int64_t pause_until_ns;
+
     int64_t used_slot_ms;     /* by an attempt whose end is being recorded */
     struct uplink_peer *peer; /* the connection of its rank 0, or NULL */
     struct child *child;      /* its shim, while it is our child and has not ended, or NULL */
     int64_t bury_at_ns; /* when ranks on other hosts, of an attempt without a shim, are dead; 0:
                                  not known yet */
     int64_t since_ns;   /* of the monotonic clock: its attempt began; 0: not known yet */
-    /* No attempt starts before it; of the monotonic clock, as a wall clock may be set meanwhile. */
-    int64_t pause_until_ns;
     int64_t kill_at_ns; /* when ranks that were asked to stop get a signal; 0: never */
     int64_t term_at_ns; /* when its shim was first told to end the attempt; 0: it was not */
+    int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
+    int64_t log_bytes;  /* of rank 0's log, when it was last announced */
     int64_t seen_step;  /* at the last look */
     int still;          /* looks at which it had not got on, and its shim was stopped */
     bool unguarded;     /* its shim was stopped, and it with it, for so long that it is ended */
-    int64_t heard_ns;   /* of the monotonic clock, when the peer last said something */
-    int64_t log_bytes;  /* of rank 0's log, when it was last announced */
     bool all_redone;    /* of a sweep: what earlier attempts left undone is in the queue again */
     bool inherited;     /* an earlier run of the daemon began its attempt */
     bool unprepared;    /* what its newest start needs could not be made */

@@ -205,6 +205,16 @@ int64_t *hosts_ranks(const struct daemon *d, const char *placement)
     return ranks;
 }
 
+int64_t hosts_room(const struct daemon *d, int64_t threads)
+{
+    int64_t room = 0;
+
+    for (size_t i = 0; i < d->hosts->list.n; i++)
+        if (!is_closed(&d->hosts->list.at[i]))
+            room += d->hosts->list.at[i].slots / threads;
+    return room;
+}
+
 bool hosts_can_take(const struct daemon *d, int64_t ranks, int64_t threads, struct error *err)
 {
     int64_t room = 0;

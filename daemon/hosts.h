@@ -19,6 +19,8 @@ struct place_host *hosts_free(const struct daemon *d);
 /* The ranks of a placement on each host that takes jobs. free() */
 int64_t *hosts_ranks(const struct daemon *d, const char *placement);
 size_t hosts_count(const struct daemon *d);
+/* How many ranks of so many threads would fit on those that take jobs now, if nothing ran there. */
+int64_t hosts_room(const struct daemon *d, int64_t threads);
 /* Slots that jobs hold. */
 int64_t hosts_used(const struct daemon *d);
 /* Whether so many ranks could run here if all hosts were up and free; else err says what is missing. */

@@ -44,6 +44,7 @@ struct http_stream {
     struct http *http;
     struct http_stream *next, **link;
     struct MHD_Connection *connection;
+    struct MHD_Response *response; /* the connection has it */
     int fd;
     const char *path; /* of its request, as libmicrohttpd has received it */
     bool suspended;

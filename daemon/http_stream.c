@@ -20,6 +20,7 @@
 #include "proto/base/crew.h"
 #include "proto/base/log.h"
 #include "proto/base/mem.h"
+#include "proto/base/str.h"
 
 enum {
     STREAM_BLOCK = 1024,   /* each stream keeps one, and what it takes of its pool stays taken */
@@ -139,6 +140,31 @@ static void settle(struct http_stream *s)
         zeros_give_back(s->path, HTTP_POOL - (size_t)info.tcpi_bytes_received);
 }
 
+static enum MHD_Result copy_header(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    char **pair = arg;
+
+    (void)kind;
+    pair[0] = str_dup(name);
+    pair[1] = str_dup(value);
+    return MHD_NO; /* the first alone */
+}
+
+/* Those of the answer, which libmicrohttpd has sent before it asks for the body; a stream would keep them for days. (It looks
+ * at the name again when its own copy is gone.) */
+static void drop_headers(const struct http_stream *s)
+{
+    char *pair[2];
+    bool ok = true;
+
+    while (ok && MHD_get_response_headers(s->response, copy_header, pair) > 0) {
+        ok = MHD_del_response_header(s->response, pair[0], pair[1]) == MHD_YES;
+        free(pair[0]);
+        free(pair[1]);
+    }
+}
+
 static ssize_t on_stream_read(void *arg, uint64_t at, char *out, size_t max)
 {
     struct http_stream *s = arg;
@@ -148,8 +174,10 @@ static ssize_t on_stream_read(void *arg, uint64_t at, char *out, size_t max)
     if (n < 0 || (n == 0 && s->http->stopping))
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (n == 0) {
-        if (!s->settled)
+        if (!s->settled) {
             settle(s);
+            drop_headers(s);
+        }
         s->suspended = true;
         MHD_suspend_connection(s->connection);
     }
@@ -319,8 +347,9 @@ void http_reply_stream(struct request *r, int status, const char *type,
         s->next->link = &s->next;
     h->streams = s;
     h->n_streams++;
-    http_queue(r, status, type,
-               is_plain(s) ? plain_response(s, strcmp(r->method, "HEAD") == 0)
-                           : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
-                                                               on_stream_read, s, on_stream_free));
+    s->response = is_plain(s)
+                      ? plain_response(s, strcmp(r->method, "HEAD") == 0)
+                      : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
+                                                          on_stream_read, s, on_stream_free);
+    http_queue(r, status, type, s->response);
 }

@@ -53,10 +53,8 @@ static void say_quota(const struct daemon *d, const struct active *a, struct rea
 static bool could_fit(const struct daemon *d, const struct job *j, const char *down,
                       struct reason *why)
 {
-    struct place_host *hosts = hosts_free(d);
-    const int64_t room = place_capacity(hosts, hosts_count(d), j->threads);
+    const int64_t room = hosts_room(d, j->threads);
 
-    free(hosts);
     if (job_least(j) <= room)
         return true;
     reason_set(why, "unsatisfiable_now",

@@ -105,8 +105,8 @@ wait_state "$id" cancelled
 submit "$long | .watchdog.stall_s = 1000"
 wait_steps "$id" 3
 stop_all
-verb "$id" cancel
-wait_state "$id" cancelled 40
+ctl cancel "$id" --now >/dev/null || fail "cancel --now"
+wait_state "$id" cancelled 30
 no_attempts || fail "processes are left of a cancelled job: $(attempt_pids)"
 
 stop_daemon
