@@ -33,6 +33,7 @@ static const char *const line_names[LINE_COUNT] = {
 struct walk {
     struct request *request;
     size_t bytes;
+    const char *end; /* of what was read last */
     struct {
         size_t n;
         const char *value; /* of the first */
@@ -69,6 +70,19 @@ static bool has_controls(const char *value)
     return false;
 }
 
+/* libmicrohttpd takes a NUL for the end of what it reads, and drops what stands behind it in the line. Between that and
+ * `next` it leaves nothing but blanks and its own NULs. */
+static void check_rest(struct walk *w, const char *next)
+{
+    for (; w->end < next; w->end++)
+        if (*w->end && *w->end != ' ' && *w->end != '\t') {
+            http_refuse(w->request, "bad_request",
+                        "expected an address and headers without NUL, got one before \"%.20s\"",
+                        w->end);
+            return;
+        }
+}
+
 static void add_line(struct walk *w, const char *name, const char *value)
 {
     for (size_t i = 0; i < LINE_COUNT; i++)
@@ -95,6 +109,9 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
         http_refuse(w->request, "bad_request",
                     "expected each header in one line, got one that goes on in the next: %.60s",
                     name);
+    else
+        check_rest(w, name);
+    w->end = value + strlen(value);
     add_line(w, name, value);
     return MHD_YES;
 }
@@ -116,8 +133,10 @@ static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const ch
                                     const char *value)
 {
     struct walk *w = arg;
+    const char *text = value ? value : name;
 
     (void)kind;
+    check_rest(w, name);
     value = value ? value : "";
     w->bytes += strlen(name) + strlen(value) + 2;
     if (!decodes(name) || !decodes(value))
@@ -125,6 +144,7 @@ static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const ch
                     "%.40s: expected percent-escapes of two hexadecimal digits, and no NUL, got "
                     "\"%.60s\"",
                     name, value);
+    w->end = text + strlen(text);
     return MHD_YES;
 }
 
@@ -202,15 +222,26 @@ static void name_request(struct http_exchange *x, const char *given)
         snprintf(r->id, sizeof(r->id), "%016" PRIx64, x->http->next_id++);
 }
 
+/* From the method to the empty line. */
+static size_t header_bytes(const struct http_exchange *x)
+{
+    return MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
+        ->header_size;
+}
+
 void http_check(struct http_exchange *x, const char *version)
 {
     struct request *r = &x->request;
     struct walk parameters = {.request = r, .bytes = strlen(r->path)}, headers = {.request = r};
     const bool is_old = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
 
+    parameters.end = r->path + strlen(r->path);
+    headers.end = version + strlen(version);
     check_target(x);
     MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND, on_parameter, &parameters);
+    check_rest(&parameters, version);
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_header, &headers);
+    check_rest(&headers, r->method + header_bytes(x));
     name_request(x, headers.lines[LINE_REQUEST_ID].value);
     check_framing(&headers, is_old);
     check_expectation(&headers, is_old);

@@ -58,6 +58,11 @@ a length in the next line|$post${h}Content-Length:\r\n 5\r\n\r\nhello
 an encoding that goes on|$post${h}Transfer-Encoding: chunked\r\n x\r\n\r\n$chunk
 a last header that goes on|$get${h}X-One: 1\r\n\t2\r\n\r\n
 a carriage return in a value|$get${h}X-One: 1\rContent-Length: 5\r\n\r\n
+a NUL behind the encoding|$post${h}Transfer-Encoding: chunked\0x\r\n\r\n$chunk
+a NUL behind the length|$post${h}Content-Length: 5\0 6\r\nX-One: 1\r\n\r\nhello
+many of NUL behind Host|${get}Host: localhost\0\0\0\0\0.evil.com\r\n\r\n
+a NUL in the address|GET /healthz\0x HTTP/1.1\r\n$h\r\n
+a NUL in a parameter|GET /healthz?a\0x=b&c=d HTTP/1.1\r\n$h\r\n
 no Host|$get\r\n
 no Host, but others|${get}X-Host: localhost\r\n\r\n
 two of Host|$get${h}Host: evil.com\r\n\r\n
@@ -76,7 +81,7 @@ a whole address without a host|GET http:///healthz HTTP/1.1\r\n$h\r\n
 a whole address with two hosts|GET http://localhost:evil.com/healthz HTTP/1.1\r\n$h\r\n
 a whole address and no Host|GET http://localhost/healthz HTTP/1.1\r\n\r\n
 ROWS
-[ $n -ge 42 ] || fail "only $n rows were tried"
+[ $n -ge 47 ] || fail "only $n rows were tried"
 
 # What is not taken for such bytes is served, and so is what follows.
 n=0
@@ -93,7 +98,7 @@ done <<ROWS
 200|an address without a port|${get}Host: 127.0.0.1\r\n\r\n
 200|no port behind the colon|${get}Host: localhost:\r\n\r\n
 200|a whole address|GET http://127.0.0.1:8470/healthz HTTP/1.1\r\n$h\r\n
-200|a whole address in capitals|GET HTTPS://LocalHost/healthz HTTP/1.1\r\n$h\r\n
+200|a whole address in capitals|GET HTTPS://LocalHost/api/v1/jobs?name=http:// HTTP/1.1\r\n${h}Authorization: Bearer $token\r\n\r\n
 403|the whole address of another|GET http://evil.com/healthz HTTP/1.1\r\n$h\r\n
 403|a whole address with the Host of another|GET http://localhost/healthz HTTP/1.1\r\nHost: evil.com\r\n\r\n
 403|a user in a whole address|GET http://localhost@evil.com/healthz HTTP/1.1\r\n$h\r\n
