@@ -315,15 +315,14 @@ static void on_stream_free(void *arg)
     free(s);
 }
 
-/* A body that lasts as long as the connection; see above. HEAD has none, after which others may follow. */
-static struct MHD_Response *plain_response(struct http_stream *s, bool head)
+/* A body that lasts as long as the connection; see above. */
+static struct MHD_Response *plain_response(struct http_stream *s)
 {
     struct MHD_Response *r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, WAIT_BLOCK,
                                                                on_stream_read, s, on_stream_free);
     int on = 1;
 
-    if (!head)
-        MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* no other socket has it */
     return r;
 }
@@ -348,8 +347,11 @@ void http_reply_stream(struct request *r, int status, const char *type,
     h->streams = s;
     h->n_streams++;
     s->response = is_plain(s)
-                      ? plain_response(s, strcmp(r->method, "HEAD") == 0)
+                      ? plain_response(s)
                       : MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK,
                                                           on_stream_read, s, on_stream_free);
+    /* libmicrohttpd ends the chunks of a body that HEAD does not have: nothing may follow them. */
+    if (strcmp(r->method, "HEAD") == 0)
+        http_add_header(r, "Connection", "close");
     http_queue(r, status, type, s->response);
 }

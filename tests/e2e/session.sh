@@ -23,6 +23,7 @@ reads() { # WHEN
     expect 200 "reading with the cookie $1"
     http HEAD /api/v1/events "Cookie: $cookie"
     expect 200 "events with the cookie $1"
+    [ -z "$text" ] || fail "an answer to HEAD has a body: $text"
 }
 reads "at first"
 http GET /api/v1/jobs "Cookie: ${cookie}0; $cookie; ${cookie%%=*}=x"
