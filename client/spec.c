@@ -52,6 +52,7 @@ static void check_job(const JobSpec *job, struct problems *p, void *arg)
 {
     (void)arg;
     job_validate(job, NULL, p);
+    job_check_labels(job, p);
 }
 
 bool spec_check(struct ctl *c, const struct json *spec, struct error *err)

@@ -96,6 +96,8 @@ void draft_check(const JobSpec *spec, struct problems *p, void *draft_client)
     struct draft_asks asks = asks_of(spec);
 
     job_validate(spec, abilities_known(c->daemon), p);
+    if (c->who)
+        job_check_labels(spec, p);
     check_asks(c, &asks, p);
     asks_fini(&asks);
 }
@@ -138,6 +140,7 @@ static void read_plain(struct draft *f, const struct json *written, const struct
     if (!spec)
         return;
     job_validate(spec, known, &f->problems);
+    job_check_labels(spec, &f->problems);
     f->asks = asks_of(spec);
     if (!f->problems.list.n) {
         f->job = job_new("", spec, clock_wall_ms());

@@ -608,12 +608,10 @@ bool job_label_fits(const char *key, const char *value, struct error *err)
            err_set(err, ERR_INVALID, "%s: expected no control characters", key);
 }
 
-static void check_labels(const JobSpec *job, struct problems *p)
+void job_check_labels(const JobSpec *job, struct problems *p)
 {
     struct error err;
 
-    if (job->n_labels > JOB_MAX_LABELS)
-        problems_add(p, "#/labels", "at most %d labels, got %zu", JOB_MAX_LABELS, job->n_labels);
     for (size_t i = 0; i < job->n_labels && i < JOB_MAX_LABELS; i++)
         if (!job_label_fits(job->labels[i]->key, job->labels[i]->value, &err))
             problems_add(p, "#/labels", "%s", err.msg);
@@ -627,7 +625,8 @@ static void check_identity(const JobSpec *job, struct problems *p)
         problems_add(p, "#/project", "%s", err.msg);
     if (job->name && !job_name_fits(job->name, &err))
         problems_add(p, "#/name", "%s", err.msg);
-    check_labels(job, p);
+    if (job->n_labels > JOB_MAX_LABELS)
+        problems_add(p, "#/labels", "at most %d labels, got %zu", JOB_MAX_LABELS, job->n_labels);
 }
 
 static void check_needs(const JobSpec *job, struct problems *p)

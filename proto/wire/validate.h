@@ -23,6 +23,10 @@ enum {
  * `known`, unless it is NULL. */
 void job_validate(const JobSpec *job, const struct catalog *known, struct problems *p);
 
+/* The same of its labels, by job_label_fits, for jobs that are new: those that earlier versions took are run whatever is in
+ * theirs. */
+void job_check_labels(const JobSpec *job, struct problems *p);
+
 /* 1 to 128 bytes; ERR_INVALID otherwise. */
 bool job_name_fits(const char *name, struct error *err);
 /* The key: letters, digits, '-', '.', '_' and '/', a letter or digit first and last, so that KEY:VALUE has one meaning. The

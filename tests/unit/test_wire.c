@@ -249,6 +249,29 @@ START_TEST(labels_are_short_words)
 }
 END_TEST
 
+/* Or those that wait, or a sweep has still to make, would fail after an upgrade. */
+START_TEST(jobs_run_whatever_labels_an_earlier_version_took)
+{
+    struct error err;
+    struct json *spec = js_parse(sample, strlen(sample), &err);
+    struct json *labels = js_new_object();
+    struct problems p = {0};
+    JobSpec *job;
+
+    js_set(labels, "two words", js_new_string("x\ny"));
+    js_set(spec, "labels", labels);
+    job = job_from_json(spec, &p);
+    fill_catalog();
+    job_validate(job, &known, &p);
+    ck_assert_uint_eq(p.list.n, 0);
+    job_check_labels(job, &p);
+    ck_assert_uint_eq(p.list.n, 1);
+    problems_free(&p);
+    job_free(job);
+    js_free(spec);
+}
+END_TEST
+
 /* A spec with every default written out, as spec.json has it, says nothing that a loss does not read. */
 START_TEST(the_normalised_form_is_valid)
 {
@@ -688,8 +711,9 @@ UNIT_MAIN(a_cache_is_for_images_that_come_again, unreadable_fields_do_not_hide_b
           lists_and_problems_have_limits, the_sample_is_valid,
           every_mistake_is_named_with_its_place, a_loss_stops_after_it_starts,
           images_of_any_size_have_a_view, onnx_files_need_no_model, labels_are_short_words,
-          the_normalised_form_is_valid, all_mistakes_are_reported_at_once,
-          normal_form_is_a_fixed_point_and_keeps_zeros, ranges_and_default_milestones,
-          ranks_are_a_number_or_a_range, result_form_leaves_out_what_cannot_matter,
-          assignments_say_where_they_fail, names_of_a_registry_are_no_paths, names_have_a_form,
-          frames_survive_any_cut, frame_lengths_are_not_trusted, catalogs_travel_as_json)
+          jobs_run_whatever_labels_an_earlier_version_took, the_normalised_form_is_valid,
+          all_mistakes_are_reported_at_once, normal_form_is_a_fixed_point_and_keeps_zeros,
+          ranges_and_default_milestones, ranks_are_a_number_or_a_range,
+          result_form_leaves_out_what_cannot_matter, assignments_say_where_they_fail,
+          names_of_a_registry_are_no_paths, names_have_a_form, frames_survive_any_cut,
+          frame_lengths_are_not_trusted, catalogs_travel_as_json)
