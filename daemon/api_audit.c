@@ -130,7 +130,7 @@ void api_audit(struct daemon *d, struct request *r)
         return;
     }
     add_head(r, &head);
-    if (accept_prefers(http_header(r, "Accept"), lines_type, "application/json"))
+    if (accept_prefers(http_header_list(r, "Accept"), lines_type, "application/json"))
         reply_lines(d, r, head.seq);
     else
         reply_page(d, r);

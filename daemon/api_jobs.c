@@ -49,7 +49,7 @@ const struct job *api_job_of(struct daemon *d, struct request *r, struct job **o
 
 int api_accept(struct request *r, const char *const *types, int n)
 {
-    const int chosen = accept_choose(http_header(r, "Accept"), types, n);
+    const int chosen = accept_choose(http_header_list(r, "Accept"), types, n);
     struct buf all = buf_new(0);
 
     http_add_header(r, "Vary", "Accept");
@@ -57,7 +57,7 @@ int api_accept(struct request *r, const char *const *types, int n)
         buf_fmt(&all, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", types[i]);
     if (chosen < 0)
         problem_reply(r, "not_acceptable", NULL, "Accept: there is %s; asked for: %.200s",
-                      buf_text(&all), http_header(r, "Accept"));
+                      buf_text(&all), http_header_list(r, "Accept"));
     buf_free(&all);
     return chosen;
 }

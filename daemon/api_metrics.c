@@ -78,7 +78,8 @@ static void add_daemon(struct prom *p, const struct daemon *d)
  * other. */
 static bool wants_open_metrics(const struct request *r)
 {
-    return !accept_prefers(http_header(r, "Accept"), "text/plain", "application/openmetrics-text");
+    return !accept_prefers(http_header_list(r, "Accept"), "text/plain",
+                           "application/openmetrics-text");
 }
 
 void api_metrics(struct daemon *d, struct request *r)

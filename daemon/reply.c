@@ -95,7 +95,8 @@ void reply_resource(struct request *r, int status, struct json *take_shown,
 
 bool reply_may_change(struct request *r, struct json *take_shown, const char *const *moves)
 {
-    const char *is = http_header(r, "If-Match"), *is_not = http_header(r, "If-None-Match");
+    const char *is = http_header_list(r, "If-Match"),
+               *is_not = http_header_list(r, "If-None-Match");
     char *text = take_shown && (is || is_not) ? js_text(take_shown, JS_COMPACT) : NULL;
     const char *wrong = NULL;
     char etag[ETAG_SIZE];

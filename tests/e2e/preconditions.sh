@@ -37,7 +37,7 @@ guarded() { # METHOD PATH BODY STATUS
     problem 412 precondition_failed "$1 $2 only if there is none"
     etag_of "$2"
     [ "$tag" = "$seen" ] || fail "$1 $2 has changed what it was not to"
-    change "$1" "$2" "$3" "If-Match: \"other\", $seen"
+    change "$1" "$2" "$3" "If-Match: \"more\"" "If-Match: \"other\", $seen"
     expect "$4" "$1 $2 that has seen it"
 }
 changed_twice() { # METHOD PATH BODY
