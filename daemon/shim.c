@@ -593,6 +593,7 @@ static bool run(struct shim *s, char *const *command, struct error *err)
         end_all(s);
         copy_errors(s);
         describe_end(s);
+        logtimes_note(s->logs_dir, clock_wall_ms()); /* of the last lines, too */
     } else {
         s->end.status = 1;
         s->end.class = FAILURE_INFRA;
