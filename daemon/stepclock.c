@@ -47,7 +47,7 @@ static void add(struct stepclock *c, const struct json *j, int64_t from)
     const double seconds = js_real(js_get(j, "seconds"), -1);
     int64_t at_ms;
 
-    if (s.to <= from || s.epoch < 0 || !(seconds >= 0) ||
+    if (from < 0 || s.to <= from || s.epoch < 0 || s.epoch >= s.to || !(seconds >= 0) ||
         !clock_parse(js_string(js_get(j, "at"), ""), &at_ms))
         return;
     s.ended_s = (double)at_ms / 1e3;
