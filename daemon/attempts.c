@@ -492,12 +492,15 @@ static void force(struct daemon *d, struct active *a)
 
 /* -- A shim that is stopped ------------------------------------------------------------------------ */
 
-static bool shim_is_stopped(const struct daemon *d, const struct job *j)
+/* One that has not said who it is yet is known as our child, whose pid is its own until we take note of its end. */
+static bool shim_is_stopped(const struct daemon *d, const struct active *a)
 {
-    char *dir = daemon_attempt_path(d, j), state[32] = "";
+    char *dir = daemon_attempt_path(d, a->job), state[32] = "";
     struct attempt_owner owner;
 
-    if (attempt_read_owner(dir, &owner, NULL) && process_signal(&owner.shim, 0))
+    if (a->child)
+        process_state(launch_pid(a->child), state, sizeof(state));
+    else if (attempt_read_owner(dir, &owner, NULL) && process_signal(&owner.shim, 0))
         process_state(owner.shim.pid, state, sizeof(state));
     free(dir);
     return state[0] == 'T' || state[0] == 't';
@@ -518,7 +521,7 @@ static void guard(struct daemon *d, struct active *a)
 {
     const int64_t step = a->job->progress.step;
 
-    if (step != a->seen_step || !shim_is_stopped(d, a->job)) {
+    if (step != a->seen_step || !shim_is_stopped(d, a)) {
         a->seen_step = step;
         a->still = 0;
         return;

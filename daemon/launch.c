@@ -180,6 +180,11 @@ static void on_shim_exit(uv_process_t *p, int64_t status, int signal_number)
     launch_release(c);
 }
 
+pid_t launch_pid(const struct child *c)
+{
+    return c->process.pid;
+}
+
 void launch_release(struct child *c)
 {
     if (c && !uv_is_closing((uv_handle_t *)&c->process))

@@ -2,6 +2,8 @@
 #ifndef DAEMON_LAUNCH_H
 #define DAEMON_LAUNCH_H
 
+#include <sys/types.h>
+
 #include "daemon/daemon.h"
 #include "daemon/secret.h"
 
@@ -15,6 +17,7 @@ typedef void (*launch_ended)(struct daemon *d, const char *job, struct child *c)
 /* NULL with err. `ended` is called on the loop when the shim ends; the child is gone after it. */
 struct child *launch_start(struct daemon *d, const struct job *j, launch_ended ended,
                            struct error *err);
+pid_t launch_pid(const struct child *c);
 /* Lets go of a child that goes on without us. NULL is fine. */
 void launch_release(struct child *c);
 

@@ -109,4 +109,18 @@ ctl cancel "$id" --now >/dev/null || fail "cancel --now"
 wait_state "$id" cancelled 30
 no_attempts || fail "processes are left of a cancelled job: $(attempt_pids)"
 
+kill_daemon
+
+# One that stands still before it has said who it is.
+cat >"$tmp/shim" <<X
+#!/bin/bash
+[ -e "$tmp/once" ] || { touch "$tmp/once"; kill -STOP \$\$; }
+exec "$builddir/distill-shim" "\$@"
+X
+chmod +x "$tmp/shim"
+start_daemon --shim "$tmp/shim"
+submit '.train.max_steps = 3 | .watchdog.stall_s = 1'
+wait_state "$id" succeeded 30
+[ "$(get "/api/v1/jobs/$id/attempts" '[.items[] | .class] | tostring')" = '["hang",null]' ] ||
+    fail "a shim that stops before it has said who it is: $(get "/api/v1/jobs/$id/attempts" .)"
 stop_daemon
