@@ -29,6 +29,7 @@
 
 enum {
     TICK_MS = 1000,
+    LATE_MS = 2 * TICK_MS,
     SOON_MS = 50,
     LEASE_MARGIN_S = 1,
     STOP_GRACE_S = 15, /* a step may take that long */
@@ -133,11 +134,12 @@ static int64_t had_lasted_ms(const struct daemon *d, struct active *a, const str
 {
     int64_t lasted = attempts_lasted_ms(d, a), recorded, ended, began;
 
+    recorded = recorded_ms(d, a->job, e);
+    /* Our own clock is what the limit went by; it is wrong only if we did not look, or could not store, for longer. */
+    if (recorded >= 0 && (a->inherited || recorded + LATE_MS < lasted))
+        return recorded;
     if (!a->inherited)
         return lasted;
-    recorded = recorded_ms(d, a->job, e);
-    if (recorded >= 0)
-        return recorded;
     ended = e->lost ? wrote_ms(d, a->job) : e->ended_ms;
     if (!ended || ended >= d->started_ms)
         return lasted;

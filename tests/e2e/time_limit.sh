@@ -51,6 +51,18 @@ for victims in "pids_of mpirun" attempt_pids; do
     wait_state "$id" cancelled
 done
 
+# Nor one that ended while the daemon stood still.
+submit "$long | .time_limit_s = 8"
+wait_steps "$id" 3
+kill -STOP "$daemon"
+# shellcheck disable=SC2046
+kill -9 $(pids_of worker)
+pause 9
+kill -CONT "$daemon"
+within 20 goes_on || fail "the daemon stood still, and its job has no time left: $(get "/api/v1/jobs/$id" .)"
+verb "$id" cancel
+wait_state "$id" cancelled
+
 # Two slots. The first job leaves its one in 100 s, and the second needs both.
 one="$long | .resources.ranks = 1"
 submit_one() { # FILTER
