@@ -453,9 +453,11 @@ static void signal_shim(struct daemon *d, struct active *a, int number)
 void attempts_stop(struct daemon *d, struct active *a)
 {
     const struct job *j = a->job;
-    const int64_t grace_s =
+    int64_t grace_s =
         j->cancel_requested && j->cancel_grace_s >= 0 ? j->cancel_grace_s : STOP_GRACE_S;
 
+    if (grace_s > STOP_GRACE_S && is_over_time(d, a))
+        grace_s = STOP_GRACE_S;
     a->kill_at_ns = clock_mono_ns() + grace_s * INT64_C(1000000000);
     if (grace_s == 0)
         signal_shim(d, a, SIGTERM);
@@ -539,6 +541,13 @@ static void guard(struct daemon *d, struct active *a)
 
 /* -- Once a second ----------------------------------------------------------------------------- */
 
+/* A cancel that leaves much time does not lift the limit of the job's own. */
+static bool outlasts_limit(const struct daemon *d, struct active *a)
+{
+    return is_over_time(d, a) &&
+           a->kill_at_ns - clock_mono_ns() > STOP_GRACE_S * INT64_C(1000000000);
+}
+
 /* Tells followers that there are new lines. */
 static void announce_log(struct daemon *d, struct active *a)
 {
@@ -571,7 +580,8 @@ static void on_tick(uv_timer_t *t)
             continue;
         announce_log(d, a);
         uplink_look(d->uplink, a);
-        if ((a->job->cancel_requested || is_over_time(d, a)) && !a->kill_at_ns)
+        if (((a->job->cancel_requested || is_over_time(d, a)) && !a->kill_at_ns) ||
+            outlasts_limit(d, a))
             attempts_stop(d, a);
         else if (job_is_stopping(a->job) && !a->kill_at_ns)
             attempts_preempt(d, a);

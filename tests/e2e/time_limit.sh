@@ -63,6 +63,14 @@ within 20 goes_on || fail "the daemon stood still, and its job has no time left:
 verb "$id" cancel
 wait_state "$id" cancelled
 
+# A cancel that leaves more time than the limit does not lift it: ranks that stand still end soon after it.
+submit "$long | .time_limit_s = 3"
+wait_steps "$id" 1
+# shellcheck disable=SC2046
+kill -STOP $(pids_of worker)
+ctl cancel --grace 3600 "$id" >/dev/null || fail "cancel --grace"
+wait_state "$id" cancelled 30
+
 # Two slots. The first job leaves its one in 100 s, and the second needs both.
 one="$long | .resources.ranks = 1"
 submit_one() { # FILTER
