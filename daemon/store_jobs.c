@@ -241,6 +241,12 @@ static void drop_result(struct job *j)
     j->result = NULL;
 }
 
+/* What no daemon has written, and what stands there without a cancel, is the usual one. */
+static int64_t read_grace(int64_t column)
+{
+    return column >= CANCEL_GRACE && column <= INT32_MAX ? column - CANCEL_GRACE : -1;
+}
+
 static struct job *read_job(struct store *s, struct db_stmt *q)
 {
     struct job *j = NEW(struct job);
@@ -259,7 +265,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     reason_set(&why, db_text(q, 10), "%s", db_text(q, 11));
     job_explain(j, &why);
     j->cancel_requested = db_int(q, 12) != 0;
-    j->cancel_grace_s = db_int(q, 12) - CANCEL_GRACE;
+    j->cancel_grace_s = read_grace(db_int(q, 12));
     j->attempt = db_int(q, 13);
     j->limit_ms = db_int(q, 14);
     j->started_ms = db_int(q, 15);

@@ -41,6 +41,10 @@ START_TEST(a_job_reads_back_after_reopening)
     snprintf(j->trace, sizeof(j->trace), "00-x");
     j->ranks_max = 8;
     ck_assert_ok(store_jobs_add(s, &j, 1, &err), err);
+    got = store_job_get(s, j->id, &err);
+    ck_assert_msg(got && !got->cancel_requested, "%s", err.msg);
+    ck_assert_int_eq(got->cancel_grace_s, -1);
+    job_destroy(got);
     j->state = JOB_RUNNING;
     reason_set(&why, "attempt_ended", "%s", "why \"so\"\n");
     job_explain(j, &why);
