@@ -417,7 +417,9 @@ static void read_rank_log(const struct shim *s, int rank, struct buf *out)
 /* "rank 1 on host a ended with status 1: its last lines" */
 static void describe_rank(const struct shim *s, int rank, struct attempt_exit *e)
 {
-    const int number = e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL : 0;
+    const int number = e->class == FAILURE_OOM     ? SIGKILL
+                       : e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL
+                                                   : 0;
     const char *name = number ? sigabbrev_np(number) : NULL;
     struct buf own = buf_new(0);
     const struct buf *said = rank ? &own : &s->tail;
