@@ -472,8 +472,22 @@ void attempts_preempt(struct daemon *d, struct active *a)
     uplink_stop_job(d->uplink, a);
 }
 
-/* A shim that does not heed SIGTERM, because it is stopped, is killed; what is left of the attempt is buried. One that
- * heeds it may have to wait for the leases of ranks on other hosts. */
+/* One that has not said who it is yet is known as our child, whose pid is its own until we take note of its end. */
+static bool shim_is_stopped(const struct daemon *d, const struct active *a)
+{
+    char *dir = daemon_attempt_path(d, a->job), state[32] = "";
+    struct attempt_owner owner;
+
+    if (a->child)
+        process_state(launch_pid(a->child), state, sizeof(state));
+    else if (attempt_read_owner(dir, &owner, NULL) && process_signal(&owner.shim, 0))
+        process_state(owner.shim.pid, state, sizeof(state));
+    free(dir);
+    return state[0] == 'T' || state[0] == 't';
+}
+
+/* A shim that does not heed SIGTERM is killed, and what is left of the attempt is buried: at once if it is stopped, as it
+ * would not before it is continued. One that heeds it may have to wait for the leases of ranks on other hosts. */
 static void end_shim(struct daemon *d, struct active *a)
 {
     const int64_t now = clock_mono_ns();
@@ -481,6 +495,8 @@ static void end_shim(struct daemon *d, struct active *a)
 
     if (!a->term_at_ns)
         a->term_at_ns = now;
+    if (shim_is_stopped(d, a))
+        grace = 0;
     signal_shim(d, a, (double)(now - a->term_at_ns) < grace * 1e9 ? SIGTERM : SIGKILL);
 }
 
@@ -495,20 +511,6 @@ static void force(struct daemon *d, struct active *a)
 }
 
 /* -- A shim that is stopped ------------------------------------------------------------------------ */
-
-/* One that has not said who it is yet is known as our child, whose pid is its own until we take note of its end. */
-static bool shim_is_stopped(const struct daemon *d, const struct active *a)
-{
-    char *dir = daemon_attempt_path(d, a->job), state[32] = "";
-    struct attempt_owner owner;
-
-    if (a->child)
-        process_state(launch_pid(a->child), state, sizeof(state));
-    else if (attempt_read_owner(dir, &owner, NULL) && process_signal(&owner.shim, 0))
-        process_state(owner.shim.pid, state, sizeof(state));
-    free(dir);
-    return state[0] == 'T' || state[0] == 't';
-}
 
 static double stall_of(const struct job *j)
 {

@@ -32,6 +32,9 @@ static const struct {
     {api_token_list, PAGE},
     {api_audit, "after " PAGE},
     {api_events, "job* after kinds"},
+    {api_healthz, INPUTS_ANY},
+    {api_readyz, INPUTS_ANY},
+    {api_metrics, INPUTS_ANY},
     {api_web, INPUTS_ANY},
     {api_web_vendor, INPUTS_ANY},
 };

@@ -5,8 +5,8 @@
 
 #include "daemon/routes.h"
 
-/* The names of its parameters, apart by spaces; "*" follows those that may be given again. "": none. INPUTS_ANY: those of
- * a page for browsers, which are for its scripts. */
+/* The names of its parameters, apart by spaces; "*" follows those that may be given again. "": none. INPUTS_ANY: no
+ * matter which, as those of a page for browsers, which are for its scripts, or of a probe that adds one against caches. */
 #define INPUTS_ANY "*"
 const char *inputs_parameters(const struct route *route);
 /* Whether its body has members of its own; else it is empty, or {}. */

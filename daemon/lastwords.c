@@ -110,6 +110,7 @@ void last_lines(const char *text, size_t len, char *out, size_t size)
 {
     struct buf all = buf_new(0);
     struct line said[LINES];
+    const char *end;
     size_t n = 0;
     bool inside = false;
 
@@ -126,7 +127,11 @@ void last_lines(const char *text, size_t len, char *out, size_t size)
             buf_str(&all, " / ");
         buf_add(&all, said[i % LINES].at, said[i % LINES].len);
     }
-    snprintf(out, size, "%s", buf_text(&all));
+    /* Where they are too long, the last one tells most. */
+    end = buf_text(&all) + (all.len < size ? 0 : all.len + 1 - size);
+    while (((unsigned char)*end & 0xc0) == 0x80) /* within a character of UTF-8 */
+        end++;
+    snprintf(out, size, "%s", end);
     clean(out);
     buf_free(&all);
 }

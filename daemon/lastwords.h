@@ -10,7 +10,8 @@
  * died or why none started. "" when there is neither. */
 void last_words(const char *text, size_t len, bool killed, char *out, size_t size);
 
-/* The last three lines that ranks said themselves, in one; "" for none. */
+/* The last three lines that ranks said themselves, in one, of which the end counts where there is not enough room; "" for
+ * none. */
 void last_lines(const char *text, size_t len, char *out, size_t size);
 
 #endif

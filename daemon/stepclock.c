@@ -12,7 +12,9 @@
 #include "proto/base/vec.h"
 
 enum {
-    FILE_MAX = 64 << 20
+    FILE_MAX =
+        4
+        << 20 /* tens of thousands of epochs; it is read on the loop, and the job's ranks write it */
 };
 
 /* Steps that one attempt took in an epoch: those behind `from`, up to `to`. */

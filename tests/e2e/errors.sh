@@ -108,7 +108,7 @@ GET /api/v1/jobs?name=%zz name
 GET /api/v1/jobs?page_size=1&page_size=1 page_size
 GET /api/v1/queue?x x
 GET /api/v1/events?jobs=job_0 jobs
-GET /healthz?now=1 now
+GET /api/v1/version?now=1 now
 POST /api/v1/jobs?validate=true validate
 POST /api/v1/jobs?validate_only=1 validate_only
 POST /api/v1/jobs?validate_only=TRUE validate_only
@@ -120,6 +120,8 @@ api GET '/api/v1/jobs?stat=failed'
 [[ $text == *"there are: sweep, state, kind, "* ]] || fail "what there is: $text"
 http GET '/?from=a%20bookmark'
 expect 200 "a parameter of the dashboard's own"
+http GET '/healthz?ts=1'
+expect 200 "a probe's parameter against caches"
 api GET '/api/v1/jobs?&page_size=1'
 expect 200 "no parameter before the first one"
 refused_body() { # STATUS CODE BODY [TYPE]

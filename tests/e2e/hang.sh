@@ -4,7 +4,7 @@
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 # A rank under a sanitizer takes long to end, too.
-stall_s=$((PATIENCE > 3 ? 8 : 5))
+stall_s=$((PATIENCE > 3 ? 8 : 5)) brief_s=$((PATIENCE > 3 ? 8 : 3))
 spec=".train.epochs = 6 | .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} | .watchdog.stall_s = $stall_s"
 start_daemon
 submit "$spec | .name = \"calm\""
@@ -90,7 +90,7 @@ stop_all() {
 }
 kill_daemon
 start_daemon
-submit "$long | .watchdog.stall_s = 1"
+submit "$long | .watchdog.stall_s = $brief_s"
 wait_steps "$id" 3
 stop_all
 hung_shim() {
@@ -119,7 +119,7 @@ exec "$builddir/distill-shim" "\$@"
 X
 chmod +x "$tmp/shim"
 start_daemon --shim "$tmp/shim"
-submit '.train.max_steps = 3 | .watchdog.stall_s = 1'
+submit ".train.max_steps = 3 | .watchdog.stall_s = $brief_s"
 wait_state "$id" succeeded 30
 [ "$(get "/api/v1/jobs/$id/attempts" '[.items[] | .class] | tostring')" = '["hang",null]' ] ||
     fail "a shim that stops before it has said who it is: $(get "/api/v1/jobs/$id/attempts" .)"

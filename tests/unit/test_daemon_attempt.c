@@ -158,6 +158,17 @@ START_TEST(last_lines_are_three_of_the_ranks)
         last_lines(cases[i].text, strlen(cases[i].text), got, sizeof(got));
         ck_assert_msg(strcmp(got, cases[i].want) == 0, "case %zu: %s", i, got);
     }
+    /* What does not fit is the beginning; no character is cut in two. */
+    for (size_t size = 1; size < 30; size++) {
+        static const char text[] = "\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc\nthe end\n";
+        char got[30];
+
+        last_lines(text, strlen(text), got, size);
+        ck_assert_msg(strlen(got) < size && ((unsigned char)*got & 0xc0) != 0x80 &&
+                          strlen(got) + 2 >= (size < 23 ? size : 23) &&
+                          str_ends("\u00e4\u00f6\u00fc\u00e4\u00f6\u00fc / the end", got),
+                      "%zu: %s", size, got);
+    }
 }
 END_TEST
 
