@@ -12,9 +12,8 @@
 #include "proto/base/vec.h"
 
 enum {
-    FILE_MAX =
-        4
-        << 20 /* tens of thousands of epochs; it is read on the loop, and the job's ranks write it */
+    /* Tens of thousands of epochs: the job's ranks write it, and it is read on the loop. */
+    FILE_MAX = 4 << 20
 };
 
 /* Steps that one attempt took in an epoch: those behind `from`, up to `to`. */
