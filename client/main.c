@@ -31,7 +31,7 @@ static bool print_overview(void)
     buf_str(&b, "\n");
     opt_fold(&b, 0,
              "Exit status: 0 ok, 1 failed, 2 wrong usage, invalid job or no such job, 3 cancelled, "
-             "4 timed out, 5 unreachable, 74 a file here cannot be read or written.");
+             "4 timed out, 5 unreachable.");
     out_print(&b);
     buf_free(&b);
     return true;

@@ -13,7 +13,8 @@ struct outcome {
 };
 
 /* Statuses of the worker (see `distill-worker --help`): 0 done; 1 it failed; 2 it refused the job; 65 data
- * cannot be used; 74 a file cannot be read or written, which may be otherwise later; 3 cancelled; 75 stopped with a checkpoint, which after it was asked for (a resize, a hold; also
+ * cannot be used; 74, which it says to a shim alone, a file cannot be read or written, which may be otherwise
+ * later; 3 cancelled; 75 stopped with a checkpoint, which after it was asked for (a resize, a hold; also
  * SIGUSR1) is no failure. What the shim found out by itself goes before the status. Ends of a class that has
  * more attempts left in the policy are tried again; j->failures counts those before this one. A job that a
  * user has cancelled is cancelled however its attempt ended, unless it got done. One whose time is over

@@ -7,6 +7,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/table.h"
 #include "worker/cmd.h"
+#include "worker/report/watch.h"
 
 static const struct cmd commands[] = {
     {"train", "train a model, or distill one (jobs of kind train and distill)", cmd_train},
@@ -34,8 +35,7 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].help);
     fputs("\n`distill-worker COMMAND --help` tells more of each. Exit status: 0 done, 1 failed,\n"
-          "2 wrong usage or invalid job, 3 cancelled, 65 bad data, 74 a file cannot be read or\n"
-          "written (a full disk, for example), 75 stopped and resumable.\n",
+          "2 wrong usage or invalid job, 3 cancelled, 65 bad data, 75 stopped and resumable.\n",
           out);
 }
 
@@ -58,7 +58,7 @@ static void print_command_help(const struct cmd *cmd, const struct opt_set *sets
 int cmd_fail(const struct cmd *cmd, const struct error *err)
 {
     fprintf(stderr, "distill-worker %s: %s\n", cmd->name, err->msg);
-    return err_exit_status(err->code);
+    return watch_exit_status(err->code);
 }
 
 bool cmd_parse(const struct cmd *cmd, const struct opt_set *sets, size_t n_sets,

@@ -439,7 +439,7 @@ static bool train(struct trainer *t, struct error *err)
             progress_clear(&s->progress);
             fprintf(stderr, "distill-worker train: %s\n", err->msg);
             watch_fail();
-            coll_abort(s->coll, err_exit_status(err->code));
+            coll_abort(s->coll, watch_exit_status(err->code));
         }
         if (!ok)
             return false;

@@ -48,7 +48,7 @@ bool err_named_file(struct error *err);
 void err_clear(struct error *err);
 
 /* One row per code: how a program ends and how the HTTP interface answers. Exit statuses are
- * those of sysexits where one fits (65 bad data, 74 the disk or the system refused, 75 try again); 2 says that the call itself was wrong
+ * those of sysexits where one fits (65 bad data, 75 try again); 2 says that the call itself was wrong
  * and would be so again: also a job that does not exist, a token that is not the server's. */
 int err_exit_status(enum err_code code);
 int err_http_status(enum err_code code);

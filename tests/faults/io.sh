@@ -1,7 +1,7 @@
 #!/bin/bash
 # The n-th write, fsync or rename of a run fails, for a random choice of the n that a run comes to (IO_ALL=1: for
 # every fsync and rename; of the hundreds of writes, each tensor being one, always a choice): the run names the file and
-# either goes on without, or ends with status 74; whatever checkpoint is the newest can be read, and the
+# either goes on without, or ends with status 1; whatever checkpoint is the newest can be read, and the
 # same command goes on from there to the bytes of an undisturbed run. When all fail from then on, no run succeeds.
 . "${srcdir:?}/tests/mpi/lib.sh" || exit 99
 seed=${TEST_SEED:-$RANDOM}
@@ -23,7 +23,7 @@ named() { # WHAT
         { cat "$tmp/log"; fail "$1: the file is not named"; }
 }
 
-# The same command, after a run that ended with status 74.
+# The same command, after a run that ended with status 1.
 goes_on() { # OUT WHAT
     train "$1" || { cat "$tmp/log"; fail "after $2: status $?"; }
     # One without its .json was not finished, and says so; all others verify.
@@ -48,7 +48,7 @@ for op in write fsync rename; do
             named "io:$op:$n"
             late=$((late + 1)) spared=0
         elif [ $status != 0 ]; then
-            [ $status = 74 ] || { cat "$tmp/log"; fail "io:$op:$n: status $status"; }
+            [ $status = 1 ] || { cat "$tmp/log"; fail "io:$op:$n: status $status"; }
             named "io:$op:$n"
             failed=$((failed + 1)) spared=0
             goes_on "$out" "io:$op:$n"
@@ -67,7 +67,7 @@ for op in write fsync rename; do
     n=$((1 + RANDOM % 5)) out=$tmp/$op-on
     DISTILLD_FAULT=io:$op:$n+ train "$out"
     status=$?
-    [ $status = 74 ] || { cat "$tmp/log"; fail "io:$op:$n+: status $status"; }
+    [ $status = 1 ] || { cat "$tmp/log"; fail "io:$op:$n+: status $status"; }
     named "io:$op:$n+"
     goes_on "$out" "io:$op:$n+"
 done

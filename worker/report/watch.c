@@ -34,6 +34,7 @@
 typedef Distilld__Envelope Envelope;
 
 enum {
+    STATUS_IO = 74,
     STATUS_AGAIN = 75,
     STACK_DEPTH = 64,
     STACK_WAIT_MS = 200, /* for one thread; one that blocks signals never answers */
@@ -400,6 +401,13 @@ bool watch_start(int rank, struct error *err)
     else
         close(w.fd);
     return w.started;
+}
+
+int watch_exit_status(enum err_code code)
+{
+    const bool is_io = code == ERR_IO || code == ERR_FULL;
+
+    return is_io && getenv("DISTILLD_WATCH") ? STATUS_IO : err_exit_status(code);
 }
 
 void watch_fail(void)

@@ -20,4 +20,8 @@ void watch_end(void); /* without a start it does nothing */
 /* The same, before this rank ends all others: its shim learns whose failure it was. */
 void watch_fail(void);
 
+/* How this process is to end because of an error: as err_exit_status has it, but that a shim is told by 74 (EX_IOERR of
+ * sysexits) of a file that could not be read or written, which may be otherwise for the next attempt. */
+int watch_exit_status(enum err_code code);
+
 #endif
