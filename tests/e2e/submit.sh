@@ -210,7 +210,7 @@ post_batch() { # JSON [HEADER]...
     api POST /api/v1/jobs:batch 'Content-Type: application/json' "${@:2}"
 }
 jobs_now() {
-    sqlite3 "$state/state.db" 'SELECT count(*) FROM job' 2>/dev/null || get '/api/v1/jobs?page_size=500' '.items | length'
+    sqlite3 -cmd '.timeout 10000' "$state/state.db" 'SELECT count(*) FROM job' 2>/dev/null || get '/api/v1/jobs?page_size=500' '.items | length'
 }
 pair() { # MEMBERS
     job | jq -c "{jobs: [., (.train.epochs = -1), .], $1}"
