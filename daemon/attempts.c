@@ -35,9 +35,9 @@ enum {
     STOP_GRACE_S = 15, /* a step may take that long */
     PUT_DOWN_S = 5,    /* until processes that were killed are gone, as a rule far less */
     PUT_DOWN_STEP_US = 20000,
-    TERM_GRACE_S = 10, /* a shim that is told to end the attempt needs no more than a few */
-    STALL_MARGIN_S = 10,
-    RECONNECT_S = 1, /* a rank 0 that is not connected should be by then */
+    TERM_GRACE_S = 10,  /* a shim that is told to end the attempt needs no more than a few */
+    STALL_MARGIN_S = 3, /* for a shim that is continued to look by itself */
+    RECONNECT_S = 1,    /* a rank 0 that is not connected should be by then */
     RESULT_MAX = 1 << 20
 };
 
