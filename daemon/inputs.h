@@ -12,7 +12,7 @@ const char *inputs_parameters(const struct route *route);
 /* Whether its body has members of its own; else it is empty, or {}. */
 bool inputs_have_body(const struct route *route);
 
-/* False when the answer was given: 400 for a parameter that there is not, that came again, or whose escapes are broken. */
+/* False when the answer was given: 400 for a parameter that there is not, or that came again. */
 bool inputs_check_parameters(struct request *r, const struct route *route);
 /* The same of a body where none is taken: 415, 400 or 422. GET and HEAD give a body no meaning (RFC 9110, 9.3.1). */
 bool inputs_check_body(struct request *r, const struct route *route);

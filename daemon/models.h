@@ -16,8 +16,8 @@ struct model {
     char tensors_sha256[SHA256_HEX]; /* "": not known */
     int64_t size, created_ms;
     char job[JOB_ID_SIZE]; /* "": it was uploaded */
-    struct json *
-        about; /* architecture, classes, ..., labels, data_sha256; owned. NULL: its row is damaged */
+    /* architecture, classes, ..., labels, data_sha256; owned. NULL: its row is damaged */
+    struct json *about;
 };
 
 /* What a model is made from: rows of one table in models.c. */

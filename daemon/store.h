@@ -61,8 +61,8 @@ struct job_filter {
     const char *kind, *name, *project, *label, *label_value;
     const char *sweep; /* those that it has made; NULL: those that no sweep has made */
     const char *only;  /* nothing of other projects; NULL: no matter whose */
-    const char
-        *text; /* in the name, or what the id begins with; in letters of either case, of ASCII */
+    /* In the name, or what the id begins with; in letters of either case, of ASCII. */
+    const char *text;
     int64_t after, before; /* seq: those that came between; 0: no matter when */
     bool oldest_first;
 };
