@@ -30,8 +30,8 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 const struct command cmd_run = {
     .name = "run",
     .summary = "Submit a job and watch it to its end",
-    .text = "The exit status is the job's: 0 succeeded, 1 failed, 3 cancelled. Interrupting "
-            "this command does not stop the job.",
+    .text = "The exit status is the job's: 0 succeeded, 1 failed, 3 cancelled, 4 out of time. "
+            "Interrupting this command does not stop the job.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct run_options),

@@ -156,9 +156,14 @@ void view_progress(const struct view *v, bool bar, struct buf *b)
 
 bool view_outcome(const struct view *v, struct error *err)
 {
+    enum err_code code = ERR_FAILED;
+
     if (strcmp(v->state, "succeeded") == 0)
         return true;
-    return err_set(err, strcmp(v->state, "cancelled") == 0 ? ERR_CANCELLED : ERR_FAILED,
-                   "%s %s%s%s%s%s", v->id, v->state, v->reason_code[0] ? " (" : "", v->reason_code,
-                   v->reason_code[0] ? "): " : "", v->reason);
+    if (strcmp(v->state, "cancelled") == 0)
+        code = ERR_CANCELLED;
+    else if (strcmp(v->reason_code, "time_limit") == 0)
+        code = ERR_TIMEOUT;
+    return err_set(err, code, "%s %s%s%s%s%s", v->id, v->state, v->reason_code[0] ? " (" : "",
+                   v->reason_code, v->reason_code[0] ? "): " : "", v->reason);
 }

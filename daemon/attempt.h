@@ -24,7 +24,7 @@ enum {
 struct attempt_exit {
     int status;   /* mpirun's exit status */
     int signal;   /* mpirun was ended by it; 0: it was not */
-    bool stopped; /* the shim was told to end it (SIGTERM) */
+    bool stopped; /* the shim, or its mpirun, was told to end it (SIGTERM) */
     bool lost;    /* nobody saw the end: the shim itself was killed */
     bool unbegun; /* lost before anything of it ran, with the daemon that had begun it */
     /* In the record what the shim found out by looking after the ranks, else none, or infra of an attempt that

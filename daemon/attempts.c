@@ -354,6 +354,8 @@ static bool end(struct daemon *d, struct active *a, const struct attempt_exit *e
     a->used_slot_ms = lasted * job_slots(a->job);
     o = outcome_of(e, a->job, &policy);
     classed.class = o.failure;
+    if (!e->message[0] && o.event != EV_DONE)
+        snprintf(classed.message, sizeof(classed.message), "%.1000s", o.why.message);
     /* One that could not be started has left none; looking for them may need what it lacked. */
     if ((e->class != FAILURE_INFRA && !take_metrics(d, a->job, err)) ||
         !store_attempt_end(d->store, a->job->id, a->job->attempt, now, &classed, err))

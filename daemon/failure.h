@@ -12,7 +12,7 @@ enum failure {
     FAILURE_INFRA,     /* a process did not start, was killed, or vanished; a disk refused */
     FAILURE_LOST_HOST, /* a rank on another host was not heard any more */
     FAILURE_HANG,      /* a rank did not get on, so the shim ended it */
-    FAILURE_OOM,       /* the kernel ended a rank because memory was short */
+    FAILURE_OOM, /* the kernel ended a rank because memory was short, or one says that it got none */
     FAILURE_PREEMPTED, /* stopped from outside, or with a checkpoint that nobody here had asked for */
     FAILURE_USER,      /* the job cannot be computed as it is */
     FAILURE_DATA,      /* data or model files cannot be used */

@@ -38,6 +38,10 @@ int mpirun_status(int status);
 /* The rank that ended first, and not as it should, by what mpirun wrote to standard error; -1: it does not say. */
 int mpirun_blames(const char *text, size_t len);
 
+/* Whether it ended because somebody told it to (SIGTERM, SIGINT, SIGHUP), by its status and what was written to standard
+ * error. False where that cannot be told from a rank's failure. */
+bool mpirun_was_told(int status, const char *text, size_t len);
+
 /* Removes the session files, and the shared memory that they name: an mpirun that was killed leaves
  * both. Nothing of the run may be alive any more. */
 void mpirun_clean(const char *dir);

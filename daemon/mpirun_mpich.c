@@ -46,6 +46,14 @@ int mpirun_blames(const char *text, size_t len)
     return -1;
 }
 
+bool mpirun_was_told(int status, const char *text, size_t len)
+{
+    (void)status;
+    (void)text;
+    (void)len;
+    return false;
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;

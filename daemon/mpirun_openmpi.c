@@ -142,6 +142,14 @@ int mpirun_blames(const char *text, size_t len)
     return -1;
 }
 
+/* Of a rank's failure, and of its own, it has something to say, between rules. */
+bool mpirun_was_told(int status, const char *text, size_t len)
+{
+    static const char rule[] = "--------------------";
+
+    return status == 1 && !memmem(text, len, rule, sizeof(rule) - 1);
+}
+
 /* The session file in which mpirun says how it can be reached: "NUMBER.0;tcp://...". The ranks are the first
  * job that it has started, which has the next number. */
 static bool read_number(const char *contact, uint32_t *job)

@@ -35,6 +35,17 @@ static int signal_of(const struct attempt_exit *e)
     return e->signal ? e->signal : over > 0 && over <= SIGNALS ? over : 0;
 }
 
+/* By a limit that is not the kernel's last resort: of the address space, for example. */
+static bool lacks_memory(const struct attempt_exit *e)
+{
+    static const char *const words[] = {"no memory for ", "out of memory: ", "std::bad_alloc"};
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strstr(e->message, words[i]))
+            return true;
+    return false;
+}
+
 static enum failure failure_of(const struct attempt_exit *e)
 {
     if (e->class)
@@ -43,6 +54,8 @@ static enum failure failure_of(const struct attempt_exit *e)
         return FAILURE_INFRA;
     if (e->stopped || e->status == STATUS_AGAIN)
         return FAILURE_PREEMPTED; /* nobody here asked for it: the host goes down, for example */
+    if (lacks_memory(e))
+        return FAILURE_OOM;
     return signal_of(e) || e->status > STATUS_SIGNAL || e->status == STATUS_IO ? FAILURE_INFRA
                                                                                : FAILURE_NONE;
 }
@@ -65,6 +78,8 @@ static void describe(const struct attempt_exit *e, char *out, size_t size)
         snprintf(out, size, "nobody saw its end%s", e->message[0] ? "" : " (the shim was killed)");
     else if (e->stopped)
         snprintf(out, size, "stopped from outside");
+    else if (lacks_memory(e))
+        snprintf(out, size, "out of memory");
     else if (number)
         snprintf(out, size, "ended by signal %d%s%s%s", number, name ? " (SIG" : "",
                  name ? name : "", name ? ")" : "");

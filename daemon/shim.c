@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,7 +38,9 @@ enum {
     CHUNKS = 256,   /* of standard error at once: a flood must not keep the shim from the rest */
     LEASE_MS = 200, /* between looks at whether the leases have run out */
     TAIL_BYTES = 16 << 10,
-    WORDS_SIZE = 600,    /* of a rank's last lines */
+    WORDS_SIZE = 600, /* of a rank's last lines */
+    STATUS_CANCELLED = 3,
+    STATUS_AGAIN = 75,
     STATUS_SIGNAL = 128, /* mpirun: a rank was ended by signal status - 128 */
     STATUS_MPIRUN =
         192 /* what is larger comes of mpirun itself: it lost a host, or did not reach it */
@@ -260,6 +263,7 @@ static void stop(struct shim *s, int grace_ms)
     s->stopped = true;
     s->kill_at_ns = clock_mono_ns() + grace_ms * INT64_C(1000000);
     kill(s->mpirun, SIGTERM);
+    kill(s->mpirun, SIGCONT); /* one that was stopped would not notice */
 }
 
 static void take_signals(struct shim *s)
@@ -414,6 +418,19 @@ static void read_rank_log(const struct shim *s, int rank, struct buf *out)
     close(fd);
 }
 
+/* What the rank said itself, which may be in a log of its own, or what rank 0 said for all. */
+static void last_lines_of(const struct shim *s, int rank, bool alone, char *out, size_t size)
+{
+    struct buf own = buf_new(0);
+
+    if (rank && alone)
+        read_rank_log(s, rank, &own);
+    last_lines(buf_text(&own), own.len, out, size);
+    if (!out[0]) /* one that ends early has no log yet */
+        last_lines(buf_text(&s->tail), s->tail.len, out, size);
+    buf_free(&own);
+}
+
 /* "rank 1 on host a ended with status 1: its last lines" */
 static void describe_rank(const struct shim *s, int rank, struct attempt_exit *e)
 {
@@ -421,29 +438,30 @@ static void describe_rank(const struct shim *s, int rank, struct attempt_exit *e
                        : e->status > STATUS_SIGNAL ? e->status - STATUS_SIGNAL
                                                    : 0;
     const char *name = number ? sigabbrev_np(number) : NULL;
-    struct buf own = buf_new(0);
-    const struct buf *said = rank ? &own : &s->tail;
-    char how[64], words[WORDS_SIZE];
+    const bool alone = warden_failed_alone(s->warden, rank);
+    char how[64], words[WORDS_SIZE], host[HOST_NAME_MAX + 1] = "";
 
+    snprintf(host, sizeof(host), "%s", warden_host(s->warden, rank));
+    if (!host[0] && !s->opt->hosts && gethostname(host, sizeof(host)) != 0)
+        host[0] = '\0';
     if (number)
         snprintf(how, sizeof(how), "by signal %d%s%s%s", number, name ? " (SIG" : "",
                  name ? name : "", name ? ")" : "");
     else
-        snprintf(how, sizeof(how), "with status %d", e->status);
-    if (rank)
-        read_rank_log(s, rank, &own);
-    last_lines(buf_text(said), said->len, words, sizeof(words));
-    snprintf(e->message, sizeof(e->message), "rank %d on host %s ended %s%s%s", rank,
-             warden_host(s->warden, rank), how, words[0] ? ": " : "", words);
-    buf_free(&own);
+        snprintf(how, sizeof(how), "with status %d%s", e->status,
+                 alone || s->opt->ranks == 1 ? "" : ", as all did");
+    last_lines_of(s, rank, alone, words, sizeof(words));
+    snprintf(e->message, sizeof(e->message), "rank %d%s%s ended %s%s%s", rank,
+             host[0] ? " on host " : "", host, how, words[0] ? ": " : "", words);
 }
 
-/* -1: mpirun itself ended it, or was ended, or all ranks failed alike. */
+/* -1: mpirun itself ended it, or was ended, or the ranks stopped as they were asked to. */
 static int culprit(const struct shim *s)
 {
     const struct attempt_exit *e = &s->end;
 
-    if (s->stopped || e->signal || !e->status || e->status > STATUS_MPIRUN)
+    if (e->stopped || e->signal || e->status > STATUS_MPIRUN || e->status == STATUS_CANCELLED ||
+        e->status == STATUS_AGAIN)
         return -1;
     return warden_culprit(s->warden, mpirun_blames(buf_text(&s->tail), s->tail.len));
 }
@@ -455,8 +473,10 @@ static void describe_end(struct shim *s)
 
     e->status = WIFEXITED(s->status) ? mpirun_status(WEXITSTATUS(s->status)) : 0;
     e->signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
-    e->stopped = s->stopped && e->class == FAILURE_NONE;
     if (e->class != FAILURE_NONE)
+        return;
+    e->stopped = s->stopped || mpirun_was_told(e->status, buf_text(&s->tail), s->tail.len);
+    if (!e->status && !e->signal)
         return;
     if (s->opt->hosts && !s->stopped && e->status > STATUS_MPIRUN)
         e->class = FAILURE_LOST_HOST;

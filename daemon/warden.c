@@ -214,9 +214,13 @@ int warden_culprit(const struct warden *w, int named)
 {
     const struct watch *seen = &w->watch;
     int rank = seen->gave_up >= 0 ? seen->gave_up : named >= 0 ? named : seen->first_gone;
-    const struct watch_rank *r = rank >= 0 && rank < (int)seen->n ? &seen->ranks[rank] : NULL;
 
-    return r && r->known && !r->parted ? rank : -1;
+    return rank < (int)seen->n ? rank : -1;
+}
+
+bool warden_failed_alone(const struct warden *w, int rank)
+{
+    return !w->watch.ranks[rank].parted;
 }
 
 const char *warden_host(const struct warden *w, int rank)

@@ -37,9 +37,11 @@ bool warden_has_survivors(struct warden *w);
 void warden_account(const struct warden *w, struct attempt_exit *e);
 
 /* The rank whose end ended the attempt: one that gave up, by its own word, or the one that the launcher names, or else
- * (named -1) the first that was gone. -1: it took leave, so what went wrong was told by all, or it never said a word. */
+ * (named -1) the first that was gone. -1: there is none. */
 int warden_culprit(const struct warden *w, int named);
-const char *warden_host(const struct warden *w, int rank);
+/* It did not take leave. Ranks that do agree on what went wrong, and rank 0 has said it. */
+bool warden_failed_alone(const struct warden *w, int rank);
+const char *warden_host(const struct warden *w, int rank); /* "": it never said a word */
 
 /* A rank that the kernel ended here, since that moment of the monotonic clock, for want of memory; -1: none is
  * known to have been. */

@@ -85,9 +85,13 @@ bool watch_is_silent(const struct watch *w, size_t rank, double now)
     return r->known && !r->gone && now - r->heard_s > 1 + 3 * w->limits.heartbeat_s;
 }
 
+/* To begin may take long, but not to speak: ranks do that beside their work. */
 static bool stands_still(const struct watch *w, const struct watch_rank *r, double now)
 {
-    return now - r->moved_s > (r->word.count || r->gone ? w->limits.stall_s : w->limits.first_s);
+    const bool begun = r->word.count || r->gone;
+
+    return now - r->moved_s > (begun ? w->limits.stall_s : w->limits.first_s) ||
+           (r->known && !r->gone && now - r->heard_s > w->limits.stall_s);
 }
 
 static bool all_stand_still(const struct watch *w, double now)

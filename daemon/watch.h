@@ -35,7 +35,7 @@ struct watch_rank {
 
 struct watch_limits {
     double stall_s;     /* without progress: hung */
-    double first_s;     /* the same until the first piece of work is done */
+    double first_s;     /* the same until the first piece of work is done, for a rank that speaks */
     double silence_s;   /* of a rank on another host: the host, or the way to it, is lost */
     double heartbeat_s; /* how often ranks speak */
     double lease_s;     /* how long one that is not answered may live on */

@@ -92,4 +92,13 @@ no_attempts || fail "processes are left"
 [ "$(get "/api/v1/jobs/$id/events" '[.items[].message | select(startswith("cancelled by a user, "))] | sort | join("; ")')" = \
     'cancelled by a user, at once; cancelled by a user, within 2000 s; cancelled by a user, within 3600 s' ] ||
     fail "history: $text"
+
+# An mpirun that stands still notices, too: it ends its ranks, instead of being killed when its time is over.
+submit "$long | .name = \"stopped\""
+wait_steps "$id" 3
+kill -STOP "$(pids_of mpirun)"
+ctl cancel --now "$id" >/dev/null || fail "cancel --now"
+wait_state "$id" cancelled
+[ "$(get "/api/v1/jobs/$id/attempts" '.items[0].signal')" = null ] || fail "mpirun was killed"
+no_attempts || fail "processes are left"
 stop_daemon

@@ -28,10 +28,34 @@ wait_state "$id" failed
     fail "attempt: $(get "/api/v1/jobs/$id/attempts" .)"
 why=$(get "/api/v1/jobs/$id" .reason.message)
 [[ $why == "rank 1 on host $(hostname) ended with status 1"* ]] || fail "reason: $why"
+[ "$(get "/api/v1/jobs/$id/attempts" '.items[0].message')" = "$why" ] || fail "the attempt does not tell: $(get "/api/v1/jobs/$id/attempts" .)"
 # By hand it is run again (the fault strikes first attempts only).
 verb "$id" retry
 wait_state "$id" succeeded
 same_metrics "$id"
+stop_daemon
+
+# mpirun was told to end by somebody who was not asked to: no rank is to blame, and a hold is not lost.
+start_daemon
+submit "$long | .retry = {max_attempts: 1, max_preemptions: 5, backoff_s: 0}"
+n=0
+for signal in TERM INT HUP; do
+    within 20 has_steps "$id" $((n * 4 + 3)) || fail "no progress before SIG$signal"
+    n=$((n + 1))
+    kill -$signal "$(pids_of mpirun)"
+    within 20 test -d "$state/jobs/$id/attempts/$((n + 1))" || fail "no attempt after SIG$signal: $(get "/api/v1/jobs/$id" .reason)"
+    api GET "/api/v1/jobs/$id/attempts"
+    [ "$(body "[.items[] | select(.attempt == $n) | .class, .stopped, (.message | test(\"stopped from outside\"))] | tostring")" = \
+        '["preempted",true,true]' ] || fail "SIG$signal: $text"
+    wait_state "$id" running
+done
+kill -STOP "$(pid_of_rank 1)" # so that the hold is not carried out before
+verb "$id" hold
+kill -TERM "$(pids_of mpirun)"
+wait_state "$id" queued
+[ "$(body .reason.code)" = held ] || fail "the hold is lost: $text"
+verb "$id" cancel
+wait_state "$id" cancelled
 stop_daemon
 
 # What keeps an attempt from starting is not the job's fault: it is tried again, and says what it was.

@@ -20,6 +20,8 @@ wait_state "$id" failed
 says "/api/v1/jobs/$id" '[.reason.code, .attempt, .failures] | tostring' '["time_limit",1,{}]' "its end"
 [ "$(body '.ran_s >= 6 and .ran_s < 6 + 20 * '"$PATIENCE")" = true ] || fail "it ran too long or too short: $text"
 [[ $(body .reason.message) == "ran for "*" s, and its time_limit_s is 6.0; its newest checkpoint is kept" ]] || fail "its reason: $text"
+ctl watch "$id" >/dev/null 2>&1
+[ $? = 4 ] || fail "the exit status of a client is not 4"
 ls "$state/jobs/$id"/out/checkpoints/*.safetensors >/dev/null || fail "it left no checkpoint"
 step=$(get "/api/v1/jobs/$id" .progress.step)
 verb "$id" retry

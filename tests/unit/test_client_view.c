@@ -108,6 +108,9 @@ START_TEST(the_outcome_is_the_exit_status)
          "j failed (bad_data): no such file", 1},
         {"{\"id\":\"j\",\"state\":\"cancelled\",\"finished_at\":\"2026-01-31T12:00:00Z\"}",
          "j cancelled", 3},
+        {"{\"id\":\"j\",\"state\":\"failed\",\"finished_at\":\"2026-01-31T12:00:00Z\","
+         "\"reason\":{\"code\":\"time_limit\",\"message\":\"ran for 6.0 s\"}}",
+         "j failed (time_limit): ran for 6.0 s", 4},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -205,6 +205,32 @@ START_TEST(the_launcher_names_the_rank_that_ended_first)
 }
 END_TEST
 
+START_TEST(a_launcher_that_was_told_to_end_says_nothing)
+{
+    static const struct {
+        int status;
+        const char *text;
+        bool want;
+    } cases[] = {
+        {1, "", true},
+        {1, "step 3\n", true},
+        {0, "", false},
+        {65, "", false},
+        {1, RULE "MPI_ABORT was invoked on rank 2 in communicator MPI_COMM_WORLD\n" RULE, false},
+        {1, RULE "There are not enough slots available in the system\n" RULE, false},
+    };
+    char name[] = "w", *const command[] = {name, NULL};
+    char *line = line_of(&(struct mpirun){.ranks = 1, .threads = 1, .command = command});
+    bool tells = !strstr(line, "mpirun.mpich");
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        ck_assert_msg(mpirun_was_told(cases[i].status, cases[i].text, strlen(cases[i].text)) ==
+                          (tells && cases[i].want),
+                      "case %zu", i);
+    free(line);
+}
+END_TEST
+
 /* A process that carries the attempt's name, in a session of its own. */
 static pid_t start_marked(const char *id)
 {
@@ -357,7 +383,8 @@ END_TEST
 
 UNIT_MAIN(mpirun_line_is_the_agreed_one, mpirun_keeps_away_from_long_folders,
           last_words_are_the_ranks_own, last_lines_are_three_of_the_ranks,
-          the_launcher_names_the_rank_that_ended_first, finds_processes_by_their_attempt,
+          the_launcher_names_the_rank_that_ended_first,
+          a_launcher_that_was_told_to_end_says_nothing, finds_processes_by_their_attempt,
           signals_only_the_process_that_was_meant, records_read_back,
           the_age_of_a_process_needs_no_clock_that_is_set,
           records_of_other_releases_are_read_or_refused, the_lock_tells_whether_a_shim_lives)

@@ -34,11 +34,13 @@ enum {
 /* What one rank does all the time from the first second on. */
 enum conduct {
     WORKS,
-    WAITS,  /* for others: speaks, does not get on */
-    SPINS,  /* speaks, does not get on, does not wait */
-    STOPS,  /* falls silent while it waits */
-    LEAVES, /* says goodbye */
-    MUTE    /* never says a word */
+    WAITS,   /* for others: speaks, does not get on */
+    SPINS,   /* speaks, does not get on, does not wait */
+    STOPS,   /* falls silent while it waits */
+    LEAVES,  /* says goodbye */
+    BEGINS,  /* speaks, and has not done any work yet */
+    FREEZES, /* said hello, and stopped before it did any work */
+    MUTE     /* never says a word */
 };
 
 /* The attempt after `seconds`, looked at twice a second. */
@@ -50,7 +52,10 @@ static void play(struct watch *w, const enum conduct how[RANKS], bool remote, do
     for (size_t r = 0; r < RANKS; r++)
         if (how[r] != MUTE) {
             watch_hello(w, r, 100 + (pid_t)r, "h", remote, 0);
-            watch_hear(w, r, &(struct watch_word){.count = 1, .waiting = how[r] == STOPS}, 0);
+            watch_hear(w, r,
+                       &(struct watch_word){.count = how[r] != BEGINS && how[r] != FREEZES,
+                                            .waiting = how[r] == STOPS},
+                       0);
             if (how[r] == LEAVES)
                 watch_gone(w, r, 0);
         }
@@ -58,9 +63,11 @@ static void play(struct watch *w, const enum conduct how[RANKS], bool remote, do
         watch_look(w, now);
         work++;
         for (size_t r = 0; r < RANKS; r++)
-            if (how[r] == WORKS || how[r] == WAITS || how[r] == SPINS)
+            if (how[r] == WORKS || how[r] == WAITS || how[r] == SPINS || how[r] == BEGINS)
                 watch_hear(w, r,
-                           &(struct watch_word){.count = how[r] == WORKS ? work : 1,
+                           &(struct watch_word){.count = how[r] == WORKS    ? work
+                                                         : how[r] == BEGINS ? 0
+                                                                            : 1,
                                                 .waiting = how[r] == WAITS},
                            now);
     }
@@ -93,6 +100,10 @@ START_TEST(the_rank_that_holds_up_the_others_is_named)
         /* The first word takes longer. */
         {{WAITS, WAITS, MUTE, WAITS}, false, 60, WATCH_WELL, ""},
         {{WAITS, WAITS, MUTE, WAITS}, false, 60.5, WATCH_HUNG, "2"},
+        {{WAITS, WAITS, BEGINS, WAITS}, false, 60, WATCH_WELL, ""},
+        {{WAITS, WAITS, BEGINS, WAITS}, false, 60.5, WATCH_HUNG, "2"},
+        {{WAITS, WAITS, FREEZES, WAITS}, false, 10, WATCH_WELL, ""},
+        {{WAITS, WAITS, FREEZES, WAITS}, false, 10.5, WATCH_HUNG, "2"},
         /* Silence of another host weighs more than that of a process here. */
         {{WAITS, WAITS, STOPS, WAITS}, true, 5, WATCH_WELL, ""},
         {{WAITS, WAITS, STOPS, WAITS}, true, 5.5, WATCH_LOST_HOST, "2"},
