@@ -285,7 +285,8 @@ void attempts_put_down(struct daemon *d, const struct job *j)
     while (!(over = end_now(d, &a, dir, &err)) && clock_mono_ns() < until)
         usleep(PUT_DOWN_STEP_US);
     if (!over)
-        log_error("an attempt of a damaged job may go on job=%s error=\"%s\"", j->id, err.msg);
+        log_error("an attempt that nobody looks after may go on job=%s error=\"%s\"", j->id,
+                  err.msg);
     free(dir);
 }
 

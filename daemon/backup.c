@@ -145,12 +145,38 @@ static bool take_copy(const char *copy, const char *path, struct error *err)
     return true;
 }
 
+/* SQLite takes a file without a byte for a new one. */
+static bool is_gone(const char *path, struct error *why)
+{
+    struct stat st;
+
+    if (stat(path, &st) == 0 && st.st_size > 0)
+        return false;
+    err_set(why, ERR_DATA, "%s is %s", path, file_exists(path) ? "empty" : "not there");
+    return true;
+}
+
+bool backup_check(const char *state_dir, struct error *err)
+{
+    char *path = str_path(state_dir, "state.db"), *copy = backup_path(state_dir);
+    struct error why;
+    bool ok = !file_exists(copy) || !is_gone(path, &why) ||
+              err_set(err, ERR_DATA,
+                      "%.400s, and there is a copy of it: distilld --recover takes that; to begin "
+                      "anew, remove %.400s",
+                      why.msg, copy);
+
+    free(copy);
+    free(path);
+    return ok;
+}
+
 bool backup_recover(const char *state_dir, struct error *err)
 {
     char *path = str_path(state_dir, "state.db"), *copy = backup_path(state_dir);
     char *metrics = str_path(state_dir, "metrics.db");
-    struct error why = {.msg = "it is not there"};
-    bool ok = file_exists(path) && db_check(path, &why);
+    struct error why;
+    bool ok = !is_gone(path, &why) && db_check(path, &why);
 
     if (ok)
         log_info("nothing to recover: the file is whole file=%s", path);

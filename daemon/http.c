@@ -307,14 +307,16 @@ static void start_handles(struct http *h, uv_loop_t *loop, int epoll_fd)
     uv_timer_start(&h->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 }
 
+/* Some descriptors are left, for the files of the daemon and for who comes by another way in. */
 static unsigned connections_max(void)
 {
     struct rlimit l;
+    rlim_t spare;
 
-    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur == RLIM_INFINITY ||
-        l.rlim_cur < CONNECTIONS + SPARE_FDS)
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur == RLIM_INFINITY)
         return CONNECTIONS;
-    return (unsigned)(l.rlim_cur < UINT_MAX ? l.rlim_cur - SPARE_FDS : UINT_MAX);
+    spare = l.rlim_cur < 2 * SPARE_FDS ? l.rlim_cur / 2 : SPARE_FDS;
+    return (unsigned)(l.rlim_cur < UINT_MAX ? l.rlim_cur - spare : UINT_MAX);
 }
 
 /* Options of libmicrohttpd; none without TLS. */

@@ -66,6 +66,11 @@ bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZ
     return ok;
 }
 
+char *launch_mark(const struct daemon *d)
+{
+    return str_fmt("DISTILLD_CACHE=%s/cache", d->state_dir);
+}
+
 /* Our own environment, less what speaks of the daemon, and what the ranks must know. */
 static void add_environment(struct words *w, struct daemon *d, const struct job *j, const char *dir)
 {
@@ -86,7 +91,7 @@ static void add_environment(struct words *w, struct daemon *d, const struct job 
                                         : "DISTILLD_UPLINK=%s/" UPLINK_SOCKET,
                    d->state_dir));
     add(w, str_fmt("DISTILLD_TOKEN_FILE=%s/token", dir));
-    add(w, str_fmt("DISTILLD_CACHE=%s/cache", d->state_dir));
+    add(w, launch_mark(d));
     if (d->roots)
         add(w, str_fmt("DISTILLD_ROOTS=%s", d->roots));
     if (refs_use(d, j->id, "data.source", &data))

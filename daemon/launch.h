@@ -11,6 +11,9 @@
 bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZE],
                     struct error *err);
 
+/* What every process of an attempt of this state folder has in its environment: NAME=VALUE; free() */
+char *launch_mark(const struct daemon *d);
+
 /* A shim that we started. Lives until it has ended or was released. */
 struct child;
 typedef void (*launch_ended)(struct daemon *d, const char *job, struct child *c);

@@ -32,6 +32,7 @@
 #include "daemon/secret.h"
 #include "daemon/snapshot.h"
 #include "daemon/sse.h"
+#include "daemon/strays.h"
 #include "daemon/tls.h"
 #include "daemon/tokens.h"
 #include "daemon/uplink.h"
@@ -81,7 +82,9 @@ static bool open_state(struct daemon *d, struct error *err)
     token = str_path(d->state_dir, "token");
     ok = ok && secret_keep(token, "dst_", d->token, err);
     free(token);
-    return ok && (!d->settings.recover || backup_recover(d->state_dir, err)) &&
+    return ok &&
+           (d->settings.recover ? backup_recover(d->state_dir, err)
+                                : backup_check(d->state_dir, err)) &&
            (d->store = store_open(d->state_dir, err));
 }
 
@@ -250,6 +253,7 @@ static bool start(struct daemon *d, struct error *err)
     writeback_start(d);
     uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
     attempts_watch(d);
+    strays_look(d);
     sched_soon(d);
     return true;
 }

@@ -64,37 +64,90 @@ bool process_signal(const struct process *p, int signal)
     return ok;
 }
 
-static bool has_variable(pid_t pid, const char *assignment)
+/* The first of its variables that starts so, from there on; NULL: there is none. */
+static const char *find_variable(const struct buf *env, const char *start)
 {
-    char path[64];
-    struct buf env = buf_new(ENVIRONMENT_MAX);
-    bool found = false;
+    for (size_t i = 0; i < env->len; i += strlen(env->data + i) + 1)
+        if (str_starts(env->data + i, start))
+            return env->data + i + strlen(start);
+    return NULL;
+}
 
-    snprintf(path, sizeof(path), "/proc/%ld/environ", (long)pid);
-    if (file_read(path, &env, NULL))
-        for (size_t i = 0; i < env.len && !found; i += strlen(env.data + i) + 1)
-            found = strcmp(env.data + i, assignment) == 0;
-    buf_free(&env);
-    return found;
+static bool has_variable(const struct buf *env, const char *assignment)
+{
+    const char *rest = find_variable(env, assignment);
+
+    return rest && !*rest;
+}
+
+typedef void visit_fn(pid_t pid, const struct buf *env, void *arg);
+
+/* All processes but our own. */
+static void visit_all(visit_fn *visit, void *arg)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    int64_t pid;
+
+    while (proc && (entry = readdir(proc))) {
+        struct buf env = buf_new(ENVIRONMENT_MAX);
+        char path[64];
+
+        if (str_int(entry->d_name, 1, INT32_MAX, &pid) && pid != getpid()) {
+            snprintf(path, sizeof(path), "/proc/%ld/environ", (long)pid);
+            if (file_read(path, &env, NULL))
+                visit((pid_t)pid, &env, arg);
+        }
+        buf_free(&env);
+    }
+    if (proc)
+        closedir(proc);
+}
+
+struct call {
+    char *assignment;
+    int signal;
+    size_t n;
+};
+
+static void signal_one(pid_t pid, const struct buf *env, void *arg)
+{
+    struct call *c = arg;
+
+    if (!has_variable(env, c->assignment))
+        return;
+    kill(pid, c->signal);
+    c->n++;
 }
 
 size_t procs_signal(const char *attempt_id, int signal)
 {
-    char *assignment = str_fmt("%s=%s", ATTEMPT_VARIABLE, attempt_id);
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-    size_t n = 0;
-    int64_t pid;
+    struct call c = {str_fmt("%s=%s", ATTEMPT_VARIABLE, attempt_id), signal, 0};
 
-    while (proc && (entry = readdir(proc))) {
-        if (!str_int(entry->d_name, 1, INT32_MAX, &pid) || pid == getpid() ||
-            !has_variable((pid_t)pid, assignment))
-            continue;
-        kill((pid_t)pid, signal);
-        n++;
-    }
-    if (proc)
-        closedir(proc);
-    free(assignment);
-    return n;
+    visit_all(signal_one, &c);
+    free(c.assignment);
+    return c.n;
+}
+
+struct search {
+    const char *mark;
+    procs_seen *seen;
+    void *arg;
+};
+
+static void tell_one(pid_t pid, const struct buf *env, void *arg)
+{
+    const struct search *s = arg;
+    const char *attempt = find_variable(env, ATTEMPT_VARIABLE "=");
+
+    (void)pid;
+    if (attempt && has_variable(env, s->mark))
+        s->seen(attempt, s->arg);
+}
+
+void procs_each(const char *mark, procs_seen *seen, void *arg)
+{
+    struct search s = {mark, seen, arg};
+
+    visit_all(tell_one, &s);
 }

@@ -31,4 +31,8 @@ bool process_signal(const struct process *p, int signal);
  * count. 0: none is left. */
 size_t procs_signal(const char *attempt_id, int signal);
 
+/* The attempt of each process that has also this in its environment: NAME=VALUE. */
+typedef void procs_seen(const char *attempt_id, void *arg);
+void procs_each(const char *mark, procs_seen *seen, void *arg);
+
 #endif

@@ -220,13 +220,15 @@ static const char *what_is_wrong(struct db_stmt *q, struct job *j)
     return db_int(q, 33) ? NULL : "its spec is no JSON";
 }
 
-/* One damaged row must not keep the daemon from the others. It is shown, and nothing is done with it. */
-static void quarantine(struct job *j, const char *why)
+/* One damaged row must not keep the daemon from the others. It is shown, and nothing is done with it. A final state that
+ * can be read stays what it is. */
+static void quarantine(struct db_stmt *q, struct job *j, const char *why)
 {
     struct reason damaged;
 
     log_error("a damaged row is set aside job=%s error=\"%s\"", j->id, why);
-    j->state = JOB_FAILED;
+    if (!job_state_parse(db_text(q, 9), &j->state) || !job_is_final(j->state))
+        j->state = JOB_FAILED;
     reason_set(&damaged, REASON_DAMAGED, "the row of this job in state.db is damaged: %s", why);
     job_explain(j, &damaged);
     free(j->spec);
@@ -305,7 +307,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
         count_made(s, j);
     damage = what_is_wrong(q, j);
     if (damage)
-        quarantine(j, damage);
+        quarantine(q, j, damage);
     return j;
 }
 

@@ -101,6 +101,17 @@ for damage in "state='nonsense'" "spec='{\"kind\":'" "kind='nonsense'"; do
     cp "$tmp/whole.db" "$state/state.db"
 done
 
+# -- One that is over stays what it became --
+start_daemon
+verb "$first" cancel
+stop_daemon
+sqlite3 "$state/state.db" "UPDATE job SET spec='{' WHERE id='$first'" || fail "damaging a row"
+start_daemon
+api GET "/api/v1/jobs/$first"
+[ "$(body '.state + " " + .reason.code')" = "cancelled damaged" ] || fail "a damaged job that was cancelled: $text"
+stop_daemon
+cp "$tmp/whole.db" "$state/state.db"
+
 # -- That of a job that runs: what runs of it is ended before its slots are given to others --
 for damage in "spec='{\"kind\":'" "state='nonsense'"; do
     given_as "$damage"
@@ -216,6 +227,12 @@ copies() { # not while the one of the start is being made
 }
 within 10 copies || fail "no copy: $(cat "$tmp/err")"
 [ "$copy" = "$state/backup/state.db" ] && [ "$(sqlite3 "$copy" 'SELECT count(*) FROM job')" = 2 ] || fail "the copy $copy"
+# One that came after the copy, and runs: nobody would look after it, nor count its slots.
+submit "$long | .priority = 10"
+api POST /api/v1/queue:resume
+wait_steps "$id" 1
+running=$(attempt_pids)
+ran=$id
 submit
 later=$id
 last_event=$(get "/api/v1/jobs/$id/events" '[.items[].id] | max')
@@ -223,7 +240,15 @@ stop_daemon
 size=$(stat -c %s "$state/state.db")
 dd if=/dev/urandom of="$state/state.db" bs=4096 seek=2 count=$((size / 4096 - 2)) conv=notrunc 2>/dev/null
 refused "state.db is damaged: "
+mv "$state/state.db" "$tmp/damaged.db"
+cp /dev/null "$state/state.db" && cp /dev/null "$tmp/before.db"
+refused "state.db is empty, and there is a copy of it: distilld --recover takes that"
+mv "$tmp/damaged.db" "$state/state.db"
+[ -n "$running" ] && [ "$(attempt_pids)" = "$running" ] || fail "the job that came after the copy does not run: $(attempt_pids), not $running"
 start_daemon --recover
+no_attempts || fail "an attempt that no job knows of goes on: $(attempt_pids)"
+grep -q "an attempt that no job knows of is ended; what it wrote stays attempt=$ran.1" "$tmp/daemon.log" || fail "no word of the attempt"
+[ -s "$state/jobs/$ran/out/metrics.jsonl" ] || fail "what it wrote is gone"
 [ "$(ids | sort)" = "$(printf '%s\n' "$first" "$second" | sort)" ] || fail "jobs after going back: $(ids)"
 api GET "/api/v1/jobs/$later"
 problem 404 not_found "a job that came after the copy"

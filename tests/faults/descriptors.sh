@@ -53,3 +53,21 @@ else
     [ "$first" = "null: " ] || fail "the only attempt: $first"
 fi
 stop_daemon
+
+# With a limit that is low from the start, connections leave room for whoever comes by the socket.
+prlimit --nofile=256 --pid $$
+start_daemon
+fds=()
+for _ in {1..200}; do
+    exec {fd}<>"/dev/tcp/$address" && fds+=("$fd")
+done 2>/dev/null
+pause 0.5
+[ "$(ls "/proc/$daemon/fd" | wc -l)" -lt 250 ] || fail "connections take all descriptors"
+ticks=$(cpu_ticks)
+pause 1.5
+spent=$(($(cpu_ticks) - ticks))
+[ $spent -le $(($(getconf CLK_TCK) / 2)) ] || fail "it spins at its limit of connections: $spent ticks of 1.5 s"
+ctl nodes >/dev/null || fail "the socket does not answer beside ${#fds[@]} connections"
+for fd in "${fds[@]}"; do
+    exec {fd}>&-
+done
