@@ -313,6 +313,17 @@ static void *append(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
     return (char *)*list + n * size;
 }
 
+/* Takes back an element that is not whole. free_unpacked does not look at a list without elements. */
+static void drop_last(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    void **list = member(m, f->offset);
+
+    if (--*count(m, f))
+        return;
+    free(*list);
+    *list = NULL;
+}
+
 static bool read_single(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
                         const struct json *j, const struct place *at, struct problems *p)
 {
@@ -349,7 +360,7 @@ static bool read_map(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, con
         return wrong_type(at, "an object", j, p);
     for (void *it = js_first(j); it; it = js_next(j, it))
         if (js_kind(js_value(it)) != JS_NULL && !read_entry(append(m, f), f, it, at, p))
-            (*count(m, f))--; /* an entry is whole, or not there */
+            drop_last(m, f);
     return true;
 }
 
@@ -385,7 +396,7 @@ static bool read_element(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
     }
     if (row_of(f)->read(f, j, append(m, f), at, p))
         return true;
-    (*count(m, f))--; /* free_unpacked must not see a half-made element */
+    drop_last(m, f);
     return false;
 }
 
