@@ -13,8 +13,8 @@ void attempts_stop(struct daemon *d, struct active *a);
  * rank 0 does not connect, but never by force. */
 void attempts_preempt(struct daemon *d, struct active *a);
 
-/* Ends what is left of an attempt (j->id, j->attempt) that is no active job's, at once, and waits for it: a few seconds at most. On
- * other hosts it ends as its lease runs out. */
+/* Ends what is left of an attempt (j->id, j->attempt) that is no active job's, at once, and waits for it: a few seconds at
+ * most. On other hosts it ends as its lease runs out. */
 void attempts_put_down(struct daemon *d, const struct job *j);
 
 /* Whether it has an attempt, and how long that has lasted. */

@@ -19,7 +19,7 @@ void backup_hourly(struct daemon *d);
 /* Before the state is opened: false with ERR_DATA where state.db is gone, or empty, and there is a copy of it, for without
  * it the service would begin as a new one. */
 bool backup_check(const char *state_dir, struct error *err);
-/* The same: a state.db that is damaged or gone is set aside, with a name that says so, and the copy takes
+/* Before the state is opened, too: a state.db that is damaged or gone is set aside, with a name that says so, and the copy takes
  * its place. A state.db that is whole stays as it is. Changes since the copy was made are lost, and the log says so. */
 bool backup_recover(const char *state_dir, struct error *err);
 

@@ -1,6 +1,5 @@
 #include "daemon/strays.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
