@@ -64,20 +64,12 @@ bool process_signal(const struct process *p, int signal)
     return ok;
 }
 
-/* The first of its variables that starts so, from there on; NULL: there is none. */
-static const char *find_variable(const struct buf *env, const char *start)
-{
-    for (size_t i = 0; i < env->len; i += strlen(env->data + i) + 1)
-        if (str_starts(env->data + i, start))
-            return env->data + i + strlen(start);
-    return NULL;
-}
-
 static bool has_variable(const struct buf *env, const char *assignment)
 {
-    const char *rest = find_variable(env, assignment);
-
-    return rest && !*rest;
+    for (size_t i = 0; i < env->len; i += strlen(env->data + i) + 1)
+        if (strcmp(env->data + i, assignment) == 0)
+            return true;
+    return false;
 }
 
 typedef void visit_fn(pid_t pid, const struct buf *env, void *arg);
@@ -137,12 +129,15 @@ struct search {
 
 static void tell_one(pid_t pid, const struct buf *env, void *arg)
 {
+    static const char name[] = ATTEMPT_VARIABLE "=";
     const struct search *s = arg;
-    const char *attempt = find_variable(env, ATTEMPT_VARIABLE "=");
 
     (void)pid;
-    if (attempt && has_variable(env, s->mark))
-        s->seen(attempt, s->arg);
+    if (!has_variable(env, s->mark))
+        return;
+    for (size_t i = 0; i < env->len; i += strlen(env->data + i) + 1)
+        if (str_starts(env->data + i, name))
+            s->seen(env->data + i + strlen(name), s->arg);
 }
 
 void procs_each(const char *mark, procs_seen *seen, void *arg)
