@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "proto/base/buf.h"
@@ -81,19 +82,27 @@ static bool parse(const char *spec, struct fault *f)
     return false;
 }
 
+static bool parse_slow(const char *spec, int *ms)
+{
+    int end = 0;
+
+    return sscanf(spec, "slow:%4d%n", ms, &end) == 1 && !spec[end] && *ms >= 0;
+}
+
 bool fault_check(struct error *err)
 {
     const char *spec = getenv("DISTILLD_FAULT");
     struct fault f;
     struct buf names = buf_new(0);
+    int ms;
 
-    if (!spec || file_is_fault(spec) || parse(spec, &f))
+    if (!spec || file_is_fault(spec) || parse_slow(spec, &ms) || parse(spec, &f))
         return true;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         buf_fmt(&names, "%s%s", i ? "|" : "", kinds[i].name);
     err_set(err, ERR_INVALID,
-            "DISTILLD_FAULT: expected rank:R,step:S,kind:%s or io:open|write|fsync|rename:N[+], "
-            "got \"%s\"",
+            "DISTILLD_FAULT: expected rank:R,step:S,kind:%s, slow:MS or "
+            "io:open|write|fsync|rename:N[+], got \"%s\"",
             buf_text(&names), spec);
     buf_free(&names);
     return false;
@@ -103,7 +112,10 @@ void fault_strike(int rank, int64_t step, float *grads)
 {
     const char *spec = getenv("DISTILLD_FAULT"), *attempt = getenv("DISTILLD_GENERATION");
     struct fault f;
+    int ms;
 
+    if (spec && parse_slow(spec, &ms))
+        nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000L}, NULL);
     if (!spec || (attempt && strcmp(attempt, "1") != 0) || !parse(spec, &f) || f.rank != rank ||
         f.step != step)
         return;

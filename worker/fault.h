@@ -1,6 +1,7 @@
 /* Faults on purpose, for tests: DISTILLD_FAULT=rank:1,step:37,kind:K, K being exit, abort, spin (compute
  * for ever), sleep (for ever), segv, stop (SIGSTOP) or nan. They strike in a job's first attempt only, so
- * that a retry can succeed. */
+ * that a retry can succeed. DISTILLD_FAULT=slow:MS lets every step of every rank take MS milliseconds longer, in all
+ * attempts: a job that is still at it when others look at it, and leaves them the processor. */
 #ifndef WORKER_FAULT_H
 #define WORKER_FAULT_H
 

@@ -3,7 +3,7 @@
 # harms nobody because of one, and does not wait for ever for an attempt whose folder is gone.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec='.train.epochs = 40 | .checkpoint = {every_steps: 3, every_epochs: null} | .retry.max_attempts = 2'
+spec='.train.epochs = 15 | .checkpoint = {every_steps: 3, every_epochs: null} | .retry.max_attempts = 2'
 
 # The first attempt is lost, the second has begun.
 lost_once() {

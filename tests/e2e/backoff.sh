@@ -8,7 +8,7 @@ says() { # PATH FILTER WANTED WHAT
     [ "$(body "$2")" = "$3" ] || fail "$4: $text"
 }
 
-spec=$(distill_job '.train.epochs = 200 | .resources.ranks = 2 | .train.lanes = 2 |
+spec=$(distill_job '.train.epochs = 100 | .resources.ranks = 2 | .train.lanes = 2 |
     .checkpoint = {every_steps: 3, every_epochs: null, keep: 3} |
     .retry = {max_attempts: 3, backoff_s: 60, backoff_max_s: 90}')
 start_daemon

@@ -130,7 +130,7 @@ is 0 completion bash -- distillctl fetch "$id" stu
 # Watchers and readers of logs wait for a daemon that is away, and find it on another port.
 is 0 retry "$failed"
 wait_state "$failed" failed
-submit '.train.epochs = 60'
+submit '.train.epochs = 20'
 ctl watch "$id" >"$tmp/watched" 2>&1 &
 watcher=$!
 wait_steps "$id" 3

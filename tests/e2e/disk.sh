@@ -88,7 +88,7 @@ mount -t tmpfs -o size=16m distilld-test "$tmp/full/jobs" 2>/dev/null ||
     { echo "SKIP: the disk of the jobs: a tmpfs cannot be mounted here"; exit 77; }
 at_end="umount -l $tmp/full/jobs"
 state=$tmp/full
-spec='.train.max_steps = 240 | .train.epochs = 100 | .checkpoint = {every_steps: 2, every_epochs: null, keep: 2} |
+spec='.train.max_steps = 80 | .train.epochs = 100 | .checkpoint = {every_steps: 2, every_epochs: null, keep: 2} |
     .retry = {max_attempts: 1000, backoff_s: 1, backoff_max_s: 1}'
 calm_run "$(job "$spec")" "$tmp/calm"
 start_daemon

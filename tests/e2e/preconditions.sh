@@ -69,7 +69,7 @@ expect 201 "a token"
 robot=/api/v1/tokens/$(body .id)
 guarded DELETE "$robot" '' 204
 
-change POST /api/v1/datasets '{"name": "tiny", "source": "procedural:classes=4,train=64,test=32,seed=3"}'
+change POST /api/v1/datasets '{"name": "tiny", "source": "procedural:classes=4,train=32,test=16,seed=3"}'
 expect 201 "a data set"
 guarded DELETE /api/v1/datasets/tiny '' 204
 

@@ -69,7 +69,7 @@ ctl models rm copy@1 || fail "models rm"
 
 # -- Names in jobs --
 named='.kind = "distill" | .teacher = {weights: "model:big"} | .losses = [{kind: "ce"}, {kind: "kd"}]'
-ctl datasets add tiny procedural:classes=4,train=64,test=32,seed=3 >"$tmp/out" || fail "datasets add"
+ctl datasets add tiny procedural:classes=4,train=32,test=16,seed=3 >"$tmp/out" || fail "datasets add"
 data_sha=$(cat "$tmp/out")
 submit "$named | .data.source = \"dataset:tiny\""
 student=$id
@@ -157,7 +157,7 @@ done
 # -- What a name stands for may not change under a job --
 api DELETE /api/v1/datasets/tiny
 expect 204 "removing data"
-[ "$(ctl datasets add tiny procedural:classes=4,train=64,test=32,seed=4)" != "$data_sha" ] || fail "other data have the same hash"
+[ "$(ctl datasets add tiny procedural:classes=4,train=32,test=16,seed=4)" != "$data_sha" ] || fail "other data have the same hash"
 api POST "/api/v1/jobs/$uses_data:retry"
 problem 409 conflict "a job whose data have another name"
 [[ $text == *"$data_sha"* ]] || fail "the old hash is not named: $text"

@@ -3,7 +3,7 @@
 # undisturbed run. A resize is remembered, takes no part of the retry budget, and keeps its slots.
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
-spec='.train.epochs = 60 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 1'
+spec='.train.epochs = 30 | .train.eval_every_epochs = 5 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 1'
 spec=$(distill_job "$spec | .retry.max_attempts = 2")
 calm_run "$spec" "$tmp/calm"
 

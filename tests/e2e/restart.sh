@@ -24,7 +24,7 @@ expect 200 "after a second daemon was refused"
 [ -s "$state/address" ] || fail "the second daemon took the address away"
 
 # Killed, and stopped, during training.
-submit '.train.epochs = 200'
+submit '.train.epochs = 50'
 listen_events "$tmp/first" "?job=$id" 2>/dev/null
 first=$!
 wait_steps "$id" 5
@@ -33,7 +33,7 @@ before=$(processes)
 kill_daemon
 wait $first
 last_id=$(frames "$tmp/first" | awk '$1 { id = $1 } END { print id }')
-within 60 has_steps "$id" 20 || fail "training stops when the daemon is killed"
+within 60 has_steps "$id" 15 || fail "training stops when the daemon is killed"
 [ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
 start_daemon
 state_is "$id" running || fail "job is $now after a restart"
@@ -43,7 +43,7 @@ listen_events "$tmp/again" "?job=$id" -H "Last-Event-ID: $last_id"
 again=$!
 within 60 grep -qs '^event: snapshot' "$tmp/again" || fail "no snapshot after a restart"
 series "$id" >"$tmp/held"
-within 60 has_steps "$id" 60 || fail "no progress after a restart"
+within 60 has_steps "$id" 40 || fail "no progress after a restart"
 stop_daemon
 wait $again
 told() {
@@ -56,20 +56,20 @@ points_of "$state/jobs/$id/out/metrics.jsonl" >"$tmp/file"
 [ -z "$(comm -13 "$tmp/file" "$tmp/known")" ] || fail "points that nobody wrote"
 awk '$1 == "loss/total" { print $3 }' "$tmp/known" | sort -n | awk '$1 != NR { exit 1 }' || fail "steps are missing in what a client knows"
 [ ! -e "$state/address" ] || fail "a stopped daemon leaves its address"
-within 10 has_steps "$id" 70 || fail "training stops with the daemon"
+within 10 has_steps "$id" 50 || fail "training stops with the daemon"
 start_daemon
 listen_events "$tmp/stream" "?job=$id"
 [ "$(processes)" = "$before" ] || fail "processes changed: $before; $(processes)"
 wait_state "$id" succeeded 60
 wait $!
 [ "$(events_named "$tmp/stream" end | wc -l)" = 1 ] || fail "no end in the stream"
-[ "$(get "/api/v1/jobs/$id" '[.attempt, .progress.step] | tostring')" = '[1,800]' ] || fail "$(get "/api/v1/jobs/$id" .)"
+[ "$(get "/api/v1/jobs/$id" '[.attempt, .progress.step] | tostring')" = '[1,200]' ] || fail "$(get "/api/v1/jobs/$id" .)"
 same_metrics "$id"
 [ "$(get "/api/v1/jobs/$id/events" '[.items[].state] | join(" ")')" = "queued starting running succeeded" ] ||
     fail "history: $(get "/api/v1/jobs/$id/events" .)"
 
 # The job ends while nobody is there.
-submit '.train.epochs = 20'
+submit '.train.epochs = 8'
 wait_state "$id" running
 kill_daemon
 within 20 no_attempts || fail "the attempt does not end"
@@ -79,7 +79,7 @@ wait_state "$id" succeeded 5
 same_metrics "$id"
 
 # Everything dies at once, as in a power cut.
-submit '.train.epochs = 60 | .checkpoint = {every_steps: 3, every_epochs: null}'
+submit '.train.epochs = 12 | .checkpoint = {every_steps: 3, every_epochs: null}'
 wait_steps "$id" 7
 # shellcheck disable=SC2046
 kill -9 $(attempt_pids) "$daemon"

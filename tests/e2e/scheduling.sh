@@ -20,7 +20,7 @@ waits_for() { # ID CODE
 
 # A running job that is held stops with a checkpoint and waits, whatever becomes of the daemon; a job behind it
 # gets its slots. Released, it ends in the bytes of an undisturbed run, and nothing was held against it.
-spec=$(distill_job '.train.epochs = 60 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 2 |
+spec=$(distill_job '.train.epochs = 20 | .checkpoint = {every_steps: 10, every_epochs: null} | .resources.ranks = 2 |
     .retry.max_preemptions = 1')
 calm_run "$spec" "$tmp/calm"
 start_daemon

@@ -3,7 +3,7 @@
 . "${srcdir:?}/tests/e2e/lib.sh" || exit 99
 
 start_daemon
-submit '.train.epochs = 50'
+submit '.train.epochs = 20'
 query="?job=$id"
 
 # In pieces: each connection ends somewhere, even within a frame; the next goes on after the last whole one.

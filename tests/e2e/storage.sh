@@ -167,7 +167,7 @@ send() { # METHOD PATH JSON
 send POST /api/v1/webhooks '{"url": "https://example.org/hook", "states": ["queued"]}'
 expect 201 "a webhook"
 hook=$(body .id)
-send POST /api/v1/datasets '{"name": "tiny", "source": "procedural:classes=4,train=64,test=32,seed=3"}'
+send POST /api/v1/datasets '{"name": "tiny", "source": "procedural:classes=4,train=32,test=16,seed=3"}'
 expect 201 "a data set"
 submit '.labels = {of: "third"}'
 third=$id

@@ -3,6 +3,7 @@
 : "${srcdir:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}" "${builddir:=$PWD}"
 export srcdir builddir
 . "$srcdir/tests/e2e/lib.sh" || exit 99
+unset DISTILLD_FAULT # what strikes at random is to meet a run at its own pace
 
 # How strace kills at the n-th call of a kind. The process is ours and strace its grandchild, so that it
 # has the pid of the process that is started.

@@ -47,9 +47,15 @@ for kind in exit abort segv nan; do
     ended $kind
 done
 
+# Steps that take longer are the same steps.
+began=$(date +%s%N)
+DISTILLD_FAULT=slow:100 must 2 train "$tmp/job.json" --out "$tmp/slow"
+[ $(($(date +%s%N) - began)) -ge 1000000000 ] || fail "slow: ten steps took less than a second"
+same "$tmp/whole" "$tmp/slow" "slow"
+
 # A fault that nobody can have meant does not go unnoticed.
 for spec in rank:1,step:3,kind:hiccup rank:1,step:3 rank:x,step:3,kind:exit rank:1,step:3,kind:exits \
-    io:wrote:1 io:write:0 io:write:x io:write:3x; do
+    io:wrote:1 io:write:0 io:write:x io:write:3x slow slow:x slow:-1 slow:40ms; do
     DISTILLD_FAULT=$spec "$worker" train "$tmp/job.json" --out "$tmp/odd" >"$tmp/log" 2>&1
     [ $? = 2 ] || fail "$spec: status $?: $(cat "$tmp/log")"
     said "$spec" "DISTILLD_FAULT: expected rank:R,step:S,kind:exit\|abort\|.* got \"$spec\""

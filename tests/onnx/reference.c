@@ -2,7 +2,7 @@
  *
  *     reference SOURCE DIR [MODEL WEIGHTS]
  *
- * writes DIR/images (64 test images, normalised) and for each model DIR/NAME.logits and DIR/NAME.features,
+ * writes DIR/images (16 test images, normalised) and for each model DIR/NAME.logits and DIR/NAME.features,
  * all as floats. Without MODEL and WEIGHTS it takes every model of the registry, with weights that it
  * draws and keeps in DIR/NAME.safetensors, but those of more than MAX_DEPTH layers, which differ from
  * smaller ones of their families only in how often a block is repeated. */
@@ -20,7 +20,7 @@
 #include "worker/weights.h"
 
 enum {
-    IMAGES = 64,
+    IMAGES = 16,
     MAX_DEPTH = 60
 };
 
@@ -54,6 +54,9 @@ static bool read_images(struct reference *r, const char *source, struct error *e
         row ? dataset_open(&(struct dataset_config){.source = source}, SPLIT_TEST, err) : NULL;
     if (!r->data)
         return false;
+    if (dataset_count(r->data) < IMAGES)
+        return err_set(err, ERR_INVALID, "%s: expected at least %d test images, got %lld", source,
+                       IMAGES, (long long)dataset_count(r->data));
     augment_init(&a, dataset_size(r->data), 0, false, 1, row->mean, row->std);
     r->images = NEW_ARRAY(float, (size_t)(IMAGES * image_floats(r)));
     for (int64_t i = 0; i < IMAGES; i++)

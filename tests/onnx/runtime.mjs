@@ -1,12 +1,12 @@
 // Runs exported models in onnxruntime: node runtime.mjs NPM-FOLDER DIR, where DIR has what `reference` wrote
-// and NAME.onnx beside it. Logits and features at batches of 1, 5 and 64 must be the engine's.
+// and NAME.onnx beside it. Logits and features at batches of 1, 5 and 16 must be the engine's.
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 
 const [npm, dir] = process.argv.slice(2);
 const ort = createRequire(resolve(npm, "package.json"))("onnxruntime-node");
-const IMAGES = 64;
+const IMAGES = 16;
 const TOLERANCE = 1e-4;
 
 function floats(name) {

@@ -19,7 +19,7 @@ for names in zip(sys.argv[1::2], sys.argv[2::2]):
 sys.exit(int(bad))
 P
 }
-images=procedural:classes=10,train=1,test=64,seed=5
+images=procedural:classes=10,train=1,test=16,seed=5
 compute() { # FILE MODEL: what it gives for the images
     mkdir -p "$tmp/$1"
     "$builddir/tests/onnx/reference" $images "$tmp/$1" "$2" "$tmp/nets/$1" || fail "reference $*"
