@@ -10,7 +10,7 @@
 #include "proto/base/str.h"
 
 struct list {
-    const char *sweep, *project, *state, *q, *after, *before;
+    const char *sweep, *project, *owner, *state, *q, *after, *before;
 };
 
 static const struct opt rows[] = {
@@ -18,6 +18,8 @@ static const struct opt rows[] = {
         .value = "ID"),
     OPT(struct list, project, OPT_TEXT, "project", "only the jobs of this project",
         .value = "NAME"),
+    OPT(struct list, owner, OPT_TEXT, "owner", "only the jobs that this caller has brought",
+        .value = "CALLER"),
     OPT(struct list, state, OPT_TEXT, "state", "only jobs in this state", .value = "STATE"),
     OPT(struct list, q, OPT_TEXT, "search",
         "only jobs with this in their name, or whose id begins so", .value = "TEXT"),
@@ -63,6 +65,7 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
     buf_str(&path, "/api/v1/jobs");
     url_query(&path, "sweep", o->sweep);
     url_query(&path, "project", o->project);
+    url_query(&path, "owner", o->owner);
     url_query(&path, "state", o->state);
     url_query(&path, "q", o->q);
     url_query(&path, "created_after", o->after);
@@ -75,7 +78,9 @@ static bool run(struct ctl *c, const void *opts, struct error *err)
 const struct command cmd_list = {
     .name = "list",
     .summary = "List the jobs, newest first",
-    .text = "The jobs that a sweep has made are left out, unless --sweep asks for them.",
+    .text =
+        "The jobs that a sweep has made are left out, unless --sweep asks for them.\n\n"
+        "CALLER is a token's id, \"root\", or \"uid:N\" for a user of the coordinator's machine.",
     .rows = rows,
     .n_rows = ARRAY_LEN(rows),
     .size = sizeof(struct list),

@@ -133,6 +133,7 @@ static void describe(const struct json *job, struct buf *b)
         {"name", "name", add_value},
         {"kind", "kind", add_value},
         {"project", "project", add_value},
+        {"owner", "owner", add_value},
         {"state", "state", add_value},
         {"reason", "reason.code", add_value},
         {"", "reason.message", add_value},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/api.h"
+#include "daemon/attempt.h"
 #include "daemon/problem.h"
 #include "daemon/stepclock.h"
 #include "daemon/thin.h"
@@ -123,6 +124,26 @@ static void seek_attempt(const struct attempt_row *row, void *arg)
         s->found = attempt_json(row);
 }
 
+/* Who looks after it, as that has noted; null when there is no such note. */
+static struct json *shim_json(const struct daemon *d, const struct job *j, int64_t number)
+{
+    char *rest = str_fmt("attempts/%" PRId64, number);
+    char *dir = daemon_job_path(d, j->id, rest);
+    struct attempt_owner owner;
+    struct json *shim = NULL;
+    struct error err;
+
+    if (attempt_read_owner(dir, &owner, &err)) {
+        shim = js_new_object();
+        js_set(shim, "pid", js_new_int(owner.shim.pid));
+        js_set(shim, "boot_id", js_new_string(owner.shim.boot_id));
+        js_set(shim, "cgroup", owner.cgroup[0] ? js_new_string(owner.cgroup) : js_new_null());
+    }
+    free(dir);
+    free(rest);
+    return shim ? shim : js_new_null();
+}
+
 static void reply_attempt(struct daemon *d, struct request *r, const struct job *j)
 {
     struct sought s = {.number = 0};
@@ -134,10 +155,12 @@ static void reply_attempt(struct daemon *d, struct request *r, const struct job 
                       r->params[1], j->attempt);
     else if (!store_attempts(d->store, j->id, seek_attempt, &s, &err))
         problem_reply_error(r, &err);
-    else if (s.found)
-        reply_json(r, 200, s.found);
-    else
+    else if (!s.found)
         problem_reply(r, "not_found", NULL, "job %s has no attempt %" PRId64, j->id, s.number);
+    else {
+        js_set(s.found, "shim", shim_json(d, j, s.number));
+        reply_json(r, 200, s.found);
+    }
 }
 
 void api_job_attempt(struct daemon *d, struct request *r)

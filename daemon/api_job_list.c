@@ -109,19 +109,33 @@ static bool take_times(struct daemon *d, struct request *r, struct job_filter *f
     return true;
 }
 
+/* Words that no job can have are mistakes. */
+static bool check_words(struct request *r, const struct job_filter *f)
+{
+    if (f->kind && !job_kind_known(f->kind))
+        problem_reply(r, "bad_request", NULL, "kind: there is no kind \"%.40s\"", f->kind);
+    else if (f->sweep && !id_valid(f->sweep))
+        problem_reply(r, "bad_request", NULL, "sweep: expected the id of a job, got \"%.60s\"",
+                      f->sweep);
+    else
+        return true;
+    return false;
+}
+
 /* Which list is meant, as the query says. False when the answer was given. */
 static bool take_list(struct daemon *d, struct request *r, struct job_filter *f, char **label,
                       struct buf *query)
 {
-    static const char *const names[] = {"state", "kind",    "name",          "project",
-                                        "label", "sweep",   "created_after", "created_before",
-                                        "q",     "order_by"};
+    static const char *const names[] = {"state",          "kind",  "name",    "project",
+                                        "owner",          "label", "sweep",   "created_after",
+                                        "created_before", "q",     "order_by"};
     const char *state = http_query(r, "state");
 
     *f = (struct job_filter){.state = JOB_STATE_COUNT,
                              .kind = http_query(r, "kind"),
                              .name = http_query(r, "name"),
                              .project = http_query(r, "project"),
+                             .owner = http_query(r, "owner"),
                              .sweep = http_query(r, "sweep"),
                              .text = http_query(r, "q"),
                              .only = reach_only(&r->caller)};
@@ -134,7 +148,7 @@ static bool take_list(struct daemon *d, struct request *r, struct job_filter *f,
                       http_query(r, "label"));
         return false;
     }
-    if (!take_order(r, f) || !take_times(d, r, f))
+    if (!check_words(r, f) || !take_order(r, f) || !take_times(d, r, f))
         return false;
     f->label = *label;
     for (size_t i = 0; i < ARRAY_LEN(names); i++)

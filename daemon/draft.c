@@ -203,6 +203,8 @@ struct job *draft_end(struct draft *f, const struct draft_client *c)
     f->job = NULL;
     j->written = f->text;
     f->text = NULL;
+    if (c->who)
+        memcpy(j->owner, c->who->id, sizeof(j->owner));
     if (c->trace)
         snprintf(j->trace, sizeof(j->trace), "%s", c->trace);
     return j;

@@ -19,6 +19,9 @@ enum line {
     LINE_ENCODING,
     LINE_REQUEST_ID,
     LINE_EXPECT,
+    LINE_CODING,
+    LINE_AUTHORIZATION,
+    LINE_KEY,
     LINE_COUNT
 };
 
@@ -28,6 +31,9 @@ static const char *const line_names[LINE_COUNT] = {
     [LINE_ENCODING] = "Transfer-Encoding",
     [LINE_REQUEST_ID] = "X-Request-Id",
     [LINE_EXPECT] = "Expect",
+    [LINE_CODING] = "Content-Encoding",
+    [LINE_AUTHORIZATION] = "Authorization",
+    [LINE_KEY] = "Idempotency-Key",
 };
 
 struct walk {
@@ -116,15 +122,21 @@ static enum MHD_Result on_header(void *arg, enum MHD_ValueKind kind, const char 
     return MHD_YES;
 }
 
+static bool is_printable(const char *text)
+{
+    const char *end = text + strlen(text);
+    size_t len;
+
+    while (text < end && (len = *text == '\t' ? 1 : str_printable(text, (size_t)(end - text))) > 0)
+        text += len;
+    return text == end;
+}
+
 static bool decodes(const char *text)
 {
-    char *copy;
-    bool ok;
+    char *copy = str_dup(text);
+    bool ok = http_decode(copy) && is_printable(copy);
 
-    if (!strchr(text, '%'))
-        return true;
-    copy = str_dup(text);
-    ok = http_decode(copy);
     free(copy);
     return ok;
 }
@@ -141,8 +153,8 @@ static enum MHD_Result on_parameter(void *arg, enum MHD_ValueKind kind, const ch
     w->bytes += strlen(name) + strlen(value) + 2;
     if (!decodes(name) || !decodes(value))
         http_refuse(w->request, "bad_request",
-                    "%.40s: expected percent-escapes of two hexadecimal digits, and no NUL, got "
-                    "\"%.60s\"",
+                    "%.40s: expected percent-escapes of two hexadecimal digits, which make UTF-8 "
+                    "without control characters, got \"%.60s\"",
                     name, value);
     w->end = text + strlen(text);
     return MHD_YES;
@@ -173,6 +185,26 @@ static void check_framing(struct walk *w, bool is_old)
                     "expected one header Transfer-Encoding: chunked, got %zu, the first with "
                     "\"%.60s\"",
                     encodings, encoding);
+}
+
+/* Of headers that say who asks for what, no program in front of the daemon may have read another one. */
+static void check_single(struct walk *w)
+{
+    static const enum line singles[] = {LINE_AUTHORIZATION, LINE_KEY};
+
+    for (size_t i = 0; i < ARRAY_LEN(singles); i++)
+        if (w->lines[singles[i]].n > 1)
+            http_refuse(w->request, "bad_request", "expected one header %s, got %zu",
+                        line_names[singles[i]], w->lines[singles[i]].n);
+}
+
+static void check_coding(struct walk *w)
+{
+    const char *coding = w->lines[LINE_CODING].value;
+
+    if (coding && strcasecmp(coding, "identity") != 0)
+        http_refuse(w->request, "unsupported_media_type",
+                    "expected a body as it is, without Content-Encoding, got \"%.60s\"", coding);
 }
 
 /* In HTTP/1.0 nothing is expected. */
@@ -243,6 +275,8 @@ void http_check(struct http_exchange *x, const char *version)
     MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_header, &headers);
     check_rest(&headers, r->method + header_bytes(x));
     name_request(x, headers.lines[LINE_REQUEST_ID].value);
+    check_single(&headers);
+    check_coding(&headers);
     check_framing(&headers, is_old);
     check_expectation(&headers, is_old);
     if (x->conn->surplus)

@@ -20,7 +20,7 @@ static const struct {
     {api_job_submit, "validate_only"},
     {api_job_batch, "validate_only"},
     {api_job_list,
-     "sweep state kind name project label q created_after created_before order_by " PAGE},
+     "sweep state kind name project owner label q created_after created_before order_by " PAGE},
     {api_job_summary, "figure* first"},
     {api_job_series, "name* from to max_points x agg"},
     {api_job_logs, "rank tail from since grep"},

@@ -277,6 +277,7 @@ void job_write(struct jw *w, const char *key, const struct job *job, bool with_s
     jw_string(w, "name", job->name);
     jw_string(w, "kind", job->kind);
     jw_string(w, "project", job->project);
+    jw_string(w, "owner", job->owner[0] ? job->owner : NULL);
     jw_string(w, "state", job_state_name(job->state));
     job_write_reason(w, "reason", job);
     jw_bool(w, "cancel_requested", job->cancel_requested);

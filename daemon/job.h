@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "daemon/caller.h"
 #include "daemon/failure.h"
 #include "daemon/ids.h"
 #include "daemon/job_fsm.h"
@@ -104,6 +105,7 @@ struct job {
     /* While yield_requested, and until it starts again: the job that has its slots; "": none. */
     char yield_for[JOB_ID_SIZE];
     char trace[TRACE_SIZE];        /* the span of the request that brought it; "": none */
+    char owner[CALLER_ID_SIZE];    /* who brought it, as the audit log has it; "": not known */
     char cloned_from[JOB_ID_SIZE]; /* the job whose spec it was made from; "": none */
     bool needs_told;               /* its reason says which it waits for */
 };

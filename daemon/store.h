@@ -58,7 +58,7 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 /* Which jobs are meant: NULL, and JOB_STATE_COUNT, stand for any. */
 struct job_filter {
     enum job_state state;
-    const char *kind, *name, *project, *label, *label_value;
+    const char *kind, *name, *project, *owner, *label, *label_value;
     const char *sweep; /* those that it has made; NULL: those that no sweep has made */
     const char *only;  /* nothing of other projects; NULL: no matter whose */
     /* In the name, or what the id begins with; in letters of either case, of ASCII. */

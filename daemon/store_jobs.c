@@ -54,6 +54,7 @@ static void bind_new(struct db_stmt *q, int at, size_t i, void *arg)
     db_bind_text(q, at++, j->trace);
     db_bind_text(q, at++, j->cloned_from);
     db_bind_text(q, at++, j->written);
+    db_bind_text(q, at++, j->owner);
 }
 
 bool store_jobs_add(struct store *s, struct job *const *jobs, size_t n, struct error *err)
@@ -62,9 +63,9 @@ bool store_jobs_add(struct store *s, struct job *const *jobs, size_t n, struct e
         "INSERT INTO job(id, name, kind, spec, ranks, threads, created_ms, state,"
         " priority, reason_code, reason_message, finished_ms, sweep_total, sweep_parallel, sweep,"
         " sweep_index, sweep_round, sweep_place, limit_ms, hold_requested, needs, project, preempt,"
-        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace, cloned_from, written)";
+        " preemptible, min_runtime_ms, ranks_min, ranks_max, trace, cloned_from, written, owner)";
     enum {
-        COLUMNS = 30
+        COLUMNS = 31
     };
     struct news news = {jobs};
     int64_t last;
@@ -172,7 +173,7 @@ bool store_job_edit(struct store *s, const struct job *j, struct error *err)
     " sweep_parallel, sweep, sweep_index, sweep_round, sweep_place, ran_ms,"             \
     " json_valid(spec), hold_requested, yield_requested, needs, project,"                \
     " preempt, preemptible, min_runtime_ms, yield_for, ranks_min, ranks_max, trace,"     \
-    " behind, cloned_from, turn, result IS NULL OR json_valid(result)"
+    " behind, cloned_from, turn, result IS NULL OR json_valid(result), owner"
 
 static void read_origin(struct db_stmt *q, struct job_origin *o)
 {
@@ -301,6 +302,7 @@ static struct job *read_job(struct store *s, struct db_stmt *q)
     j->turn = db_int(q, 47);
     if (!db_int(q, 48))
         drop_result(j);
+    snprintf(j->owner, sizeof(j->owner), "%s", db_text(q, 49));
     if (db_int(q, 36))
         job_read_needs(j);
     if (job_is_sweep(j))
@@ -432,7 +434,7 @@ bool store_jobs_active(struct store *s, store_job_fn fn, void *arg, struct error
 /* The one project whose jobs a filter leaves, if it asks for nothing else but a state; NULL: it is not so. */
 static const char *of_project(const struct job_filter *f)
 {
-    if (f->kind || f->name || f->label || f->text)
+    if (f->kind || f->name || f->owner || f->label || f->text)
         return NULL;
     if (f->project && f->only && strcmp(f->project, f->only) != 0)
         return NULL;
@@ -444,8 +446,9 @@ enum jobs_among store_jobs_among(const struct job_filter *f)
     if (of_project(f))
         return f->state != JOB_STATE_COUNT && job_is_final(f->state) ? JOBS_AT_HAND
                                                                      : JOBS_AMONG_ACTIVE;
-    return f->kind || f->name || f->label || f->project || f->only || f->text ? JOBS_AMONG_ALL
-                                                                              : JOBS_AT_HAND;
+    return f->kind || f->name || f->owner || f->label || f->project || f->only || f->text
+               ? JOBS_AMONG_ALL
+               : JOBS_AT_HAND;
 }
 
 bool store_job_at(struct store *s, int64_t wall_ms, int64_t *seq, struct error *err)
@@ -478,6 +481,7 @@ bool store_job_at(struct store *s, int64_t wall_ms, int64_t *seq, struct error *
     "SELECT " JOB_COLUMNS " FROM job WHERE " BETWEEN and                                          \
         " (?3 IS NULL OR kind=?3) AND (?4 IS NULL OR name=?4) AND (?9 IS NULL OR project=?9) AND" \
         " (?10 IS NULL OR project=?10) AND (?5 IS NULL OR " HAS_LABEL ") AND"                     \
+        " (?14 IS NULL OR owner=?14) AND"                                                         \
         " (?13 IS NULL OR instr(lower(name), lower(?13)) OR instr(lower(id), lower(?13))=1)"      \
         " ORDER BY seq " order " LIMIT ?2"
 #define OF_PROJECT BETWEEN "project=?11 AND "
@@ -541,6 +545,7 @@ bool store_jobs_page(struct store *s, int64_t from, int64_t limit, const struct 
     db_bind_text(q, 11, project);
     db_bind_int(q, 12, after);
     db_bind_text(q, 13, f->text);
+    db_bind_text(q, 14, f->owner);
     return each_job(s, q, fn, arg, err);
 }
 

@@ -170,6 +170,7 @@ static const char *const state_scripts[] = {
     /* Only of those that are over: submissions have no part in it. */
     "CREATE INDEX job_over ON job(sweep, project, state)"
     " WHERE state IN ('succeeded','failed','cancelled')",
+    "ALTER TABLE job ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
 };
 
 static const char *const metrics_scripts[] = {
@@ -183,7 +184,7 @@ static const char *const metrics_scripts[] = {
 };
 
 enum {
-    STATE_WHOLE_OF = 15 /* scripts */
+    STATE_WHOLE_OF = 17 /* scripts */
 };
 
 /* As SQLite has it in the end (sqlite_schema), to the letter: a test compares. */
@@ -211,7 +212,8 @@ static const char state_whole[] =
     " yield_for TEXT NOT NULL DEFAULT '', sweep TEXT, ranks_min INTEGER NOT NULL DEFAULT 0,"
     " ranks_max INTEGER NOT NULL DEFAULT 0, trace TEXT NOT NULL DEFAULT '',"
     " behind INTEGER NOT NULL DEFAULT 0, turn INTEGER NOT NULL DEFAULT 0,"
-    " cloned_from TEXT NOT NULL DEFAULT '', written TEXT) STRICT;"
+    " cloned_from TEXT NOT NULL DEFAULT '', written TEXT,"
+    " owner TEXT NOT NULL DEFAULT '') STRICT;"
     "CREATE INDEX job_state ON job(state, seq);"
     "CREATE TABLE attempt("
     "  job TEXT NOT NULL REFERENCES job(id), number INTEGER NOT NULL,"
@@ -307,6 +309,8 @@ static const char state_whole[] =
     " remains INTEGER NOT NULL DEFAULT 1) STRICT;"
     "CREATE INDEX purged_remains ON purged(seq) WHERE remains;"
     "CREATE INDEX job_finished ON job(finished_ms) WHERE finished_ms > 0;"
+    "CREATE INDEX job_over ON job(sweep, project, state)"
+    " WHERE state IN ('succeeded','failed','cancelled');"
     "INSERT INTO counter VALUES('event', 1)";
 
 const struct db_schema store_state_schema = {

@@ -88,6 +88,7 @@ static struct job *make_job(struct daemon *d, const struct job *parent, const st
 
     memcpy(j->origin.sweep, parent->id, sizeof(j->origin.sweep));
     memcpy(j->trace, parent->trace, sizeof(j->trace));
+    memcpy(j->owner, parent->owner, sizeof(j->owner));
     j->origin.index = k;
     j->origin.round = parent->attempt;
     j->origin.place = place_text(s, k);

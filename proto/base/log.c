@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "proto/base/clock.h"
-#include "proto/base/mem.h"
+#include "proto/base/str.h"
 
 static enum log_level threshold = LOG_LEVEL_INFO;
 
@@ -18,36 +18,11 @@ enum {
     LINE_MAX_BYTES = 4096 /* also of several lines at a time: pipes take no more in one piece */
 };
 
-/* How many bytes of s are one character, of UTF-8; 0 for a control character, and where there is none. */
-static size_t printable(const unsigned char *s, size_t n)
-{
-    /* Where fewer bytes than usual can be second: C1 controls, overlong forms, surrogates, beyond Unicode. */
-    static const struct {
-        unsigned char first, low, high;
-    } narrow[] = {
-        {0xc2, 0xa0, 0xbf}, {0xe0, 0xa0, 0xbf}, {0xed, 0x80, 0x9f},
-        {0xf0, 0x90, 0xbf}, {0xf4, 0x80, 0x8f},
-    };
-    const size_t len = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-
-    if (len == 1)
-        return s[0] >= ' ' && s[0] != 0x7f;
-    if (s[0] < 0xc2 || s[0] > 0xf4 || n < len)
-        return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    for (size_t i = 0; i < ARRAY_LEN(narrow); i++)
-        if (s[0] == narrow[i].first && (s[1] < narrow[i].low || s[1] > narrow[i].high))
-            return 0;
-    return len;
-}
-
 /* What a user or a peer chose must not forge a line or steer a terminal. */
 static void clean(char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        size_t len = printable((const unsigned char *)text + i, n - i);
+        size_t len = str_printable(text + i, n - i);
 
         if (!len)
             text[i] = '?';

@@ -81,3 +81,28 @@ char *str_path(const char *dir, const char *name)
         return str_dup(name);
     return str_fmt("%s%s%s", dir, str_ends(dir, "/") ? "" : "/", name);
 }
+
+size_t str_printable(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    /* Where fewer bytes than usual can be second: C1 controls, overlong forms, surrogates, beyond Unicode. */
+    static const struct {
+        unsigned char first, low, high;
+    } narrow[] = {
+        {0xc2, 0xa0, 0xbf}, {0xe0, 0xa0, 0xbf}, {0xed, 0x80, 0x9f},
+        {0xf0, 0x90, 0xbf}, {0xf4, 0x80, 0x8f},
+    };
+    const size_t len = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+    if (len == 1)
+        return s[0] >= ' ' && s[0] != 0x7f;
+    if (s[0] < 0xc2 || s[0] > 0xf4 || n < len)
+        return 0;
+    for (size_t i = 1; i < len; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    for (size_t i = 0; i < ARRAY_LEN(narrow); i++)
+        if (s[0] == narrow[i].first && (s[1] < narrow[i].low || s[1] > narrow[i].high))
+            return 0;
+    return len;
+}

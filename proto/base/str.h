@@ -17,5 +17,7 @@ bool str_int(const char *s, int64_t lo, int64_t hi, int64_t *out);
 bool str_double(const char *s, double *out);
 /* dir/name with one slash; name itself when it is absolute. */
 char *str_path(const char *dir, const char *name);
+/* How many of the n > 0 bytes at s are one character, of UTF-8; 0 for a control character, and where there is none. */
+size_t str_printable(const char *s, size_t n);
 
 #endif

@@ -110,6 +110,7 @@ said "$one/record" '[.record, .job.id, .submitted.name, .spec.name, (.hashes | h
 
 # Parts of lists.
 said "$one/attempts/1" '[.attempt, .status] | tostring' '[1,0]'
+said "$one/attempts/1" .shim.pid "$(jq .pid "$state/jobs/$id/attempts/1/attempt.json")"
 for n in 0 2 x 99999999999999999999; do
     api GET "$one/attempts/$n"
     problem 404 not_found "attempt $n"

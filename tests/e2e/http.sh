@@ -146,13 +146,27 @@ name=%4 name
 name=a&project=%G0 project
 %zz=1 %zz
 name=%00 name
+q=%ff q
+q=%c0%80 q
+q=a%1b%5b2J q
 T
+api GET "/api/v1/jobs?q=%c3%a4%09"
+expect 200 "UTF-8, and a tab"
 api GET "/api/v1/jobs?name=%e%32%65"
 problem 400 bad_request "an escape of another letter"
 api GET "/api/v1/jobs?name=%65%32%65"
 expect 200 "escapes"
 curl_api POST "/api/v1/queue:simulate?x=%zz" -H 'Content-Type: application/json' --data-binary '{}'
 problem 400 bad_request "a parameter beside a body"
+for twice in "Authorization: Bearer $token" 'Idempotency-Key: "a"'; do
+    api GET /api/v1/jobs "$twice" "${twice%%:*}: x"
+    problem 400 bad_request "$twice, twice"
+    [[ $text == *"expected one header ${twice%%:*}, got "* ]] || fail "$twice, twice: $text"
+done
+curl_api POST "/api/v1/queue:simulate" -H 'Content-Type: application/json' -H 'Content-Encoding: gzip' --data-binary "$(job)"
+problem 415 unsupported_media_type "a body that is coded"
+curl_api POST "/api/v1/queue:simulate" -H 'Content-Type: application/json' -H 'Content-Encoding: identity' --data-binary "$(job)"
+expect 200 "a body as it is"
 for expect in foo 100-continued '100-continue, foo'; do
     api GET /api/v1/jobs "Expect: $expect"
     problem 417 expectation_failed "Expect: $expect"

@@ -148,6 +148,11 @@ keyed "$(<"$tmp/lab")"
 wait_state "$got" succeeded
 job | tee "$tmp/a.json" >"$tmp/b.json"
 by lab submit "$tmp/a.json" "$tmp/b.json" >"$tmp/ids" || fail "a batch by a token of a project: $(<"$tmp/ids")"
+[ "$(by lab list --json --owner root | jq -c .items)" = '[]' ] || fail "jobs of other owners are listed"
+lab=$(sed -n 's/^dst_\([^_]*\)_.*/\1/p' "$tmp/lab")
+[ "$(ctl list --json --owner "$lab" | jq -c '[.items[].owner] | [length > 0, unique]')" = "[true,[\"$lab\"]]" ] ||
+    fail "the jobs of a token: $(ctl list --json --owner "$lab")"
+[[ $(ctl show "$ours") == *$'\nowner '*"$(get "/api/v1/jobs/$ours" .owner)"$'\n'* ]] || fail "whose a job is: $(ctl show "$ours")"
 for got in $(<"$tmp/ids"); do
     [[ $got != job_* ]] || [ "$(get "/api/v1/jobs/$got" '[.project, .spec.project] | tostring')" = '["lab","lab"]' ] || fail "a batch by a token of a project: $text"
     [[ $got != job_* ]] || wait_state "$got" succeeded

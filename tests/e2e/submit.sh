@@ -153,6 +153,8 @@ problem 422 invalid "a label of a sweep's job"
 listed 'state=succeeded' 'second e2e'
 listed 'state=succeeded&name=second' second
 listed 'kind=eval' ''
+listed 'owner=root&state=succeeded&name=second' second
+listed 'owner=nobody' ''
 listed 'kind=train&state=queued&name=keyed' 'keyed keyed keyed'
 api GET '/api/v1/jobs?label=team'
 problem 400 bad_request "a label without a value"
@@ -178,7 +180,7 @@ listed "created_before=$at" e2e
 listed "created_after=$at&order_by=created_at&q=k" 'keyed keyed keyed'
 listed "created_after=$at&created_before=$at" ''
 listed 'created_after=2200-01-01T00:00:00%2B01:00' ''
-for query in created_after=yesterday created_before=1960-01-01T00:00:00Z order_by=name; do
+for query in created_after=yesterday created_before=1960-01-01T00:00:00Z order_by=name kind=x sweep=x; do
     api GET "/api/v1/jobs?$query"
     problem 400 bad_request "$query"
 done

@@ -24,8 +24,12 @@ within 20 at_work "$sweep" 2 || fail "its jobs do not start: $text"
 # A job that comes now is behind the one that waits, and before all others.
 submit '.resources.ranks = 1'
 mine=$id
+some_runs() {
+    one=$(get "/api/v1/jobs?sweep=$sweep&state=running" '.items[0].id // ""')
+    [ -n "$one" ]
+}
 for n in 1 2; do
-    one=$(get "/api/v1/jobs?sweep=$sweep&state=running" '.items[0].id')
+    within 20 some_runs || fail "no job of the sweep runs: $text"
     verb "$one" cancel
     wait_state "$one" cancelled
 done
