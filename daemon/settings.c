@@ -57,11 +57,11 @@ static const struct opt rows[] = {
         .fallback = "60"),
     OPT(struct settings, silence_s, OPT_REAL, "silence",
         "with --hostfile: a host of which nothing was heard for so long is lost", .value = "S",
-        .fallback = "10"),
+        .fallback = "10", .lo = 1),
     OPT(struct settings, lease_s, OPT_REAL, "lease",
         "with --hostfile: ranks that have not heard from here for so long end themselves, so that "
         "the job can go on elsewhere",
-        .value = "S", .fallback = "30"),
+        .value = "S", .fallback = "30", .lo = 1),
     OPT(struct settings, grow_after_s, OPT_REAL, "grow-after",
         "a job that leaves its ranks to the queue gets more of them no sooner than so long after "
         "its last start",

@@ -7,6 +7,7 @@
 #include "proto/base/mem.h"
 #include "proto/base/str.h"
 #include "proto/base/suggest.h"
+#include "proto/base/vec.h"
 
 enum {
     HELP_COLUMN = 26,
@@ -258,11 +259,14 @@ static char *trim(char *s)
     return s;
 }
 
-static bool take_line(const struct opt_set *sets, size_t n, char *line, struct error *err)
+/* `taken`: the option that the line sets, NULL for none. */
+static bool take_line(const struct opt_set *sets, size_t n, char *line, const struct opt **taken,
+                      struct error *err)
 {
     struct place p;
     char *eq, *name, *value;
 
+    *taken = NULL;
     line[strcspn(line, "#")] = '\0';
     name = trim(line);
     if (!*name)
@@ -276,6 +280,7 @@ static bool take_line(const struct opt_set *sets, size_t n, char *line, struct e
     p = find_long(sets, n, name, strlen(name));
     if (!p.opt)
         return unknown_option(sets, n, name, strlen(name), err);
+    *taken = p.opt;
     if (p.opt->kind != OPT_FLAG)
         return *value ? store(p.set, p.opt, value, err)
                       : err_set(err, ERR_INVALID, "%s needs a value: %s", name, p.opt->value);
@@ -285,18 +290,43 @@ static bool take_line(const struct opt_set *sets, size_t n, char *line, struct e
     return true;
 }
 
+struct set_line {
+    const struct opt *opt;
+    int number;
+};
+
+/* Which line has set what, but for options of which there may be several. */
+typedef VEC(struct set_line) set_lines;
+
+static bool note_line(set_lines *lines, const struct opt *opt, int number, struct error *err)
+{
+    if (!opt || is_list(opt))
+        return true;
+    for (size_t i = 0; i < lines->n; i++)
+        if (lines->at[i].opt == opt)
+            return err_set(err, ERR_INVALID, "%s stands in line %d already", opt->name,
+                           lines->at[i].number);
+    vec_push(lines, (struct set_line){opt, number});
+    return true;
+}
+
 bool opt_lines(const struct opt_set *sets, size_t n, char *text, struct error *err)
 {
-    for (int number = 1; *text; number++) {
+    set_lines lines = {0};
+    bool ok = true;
+
+    for (int number = 1; ok && *text; number++) {
+        const struct opt *taken;
         char *line = text;
         size_t len = strcspn(text, "\n");
 
         text += len + (text[len] == '\n');
         line[len] = '\0';
-        if (!take_line(sets, n, line, err))
-            return err_wrap(err, "line %d", number);
+        ok = (take_line(sets, n, line, &taken, err) && note_line(&lines, taken, number, err)) ||
+             err_wrap(err, "line %d", number);
     }
-    return true;
+    vec_free(&lines);
+    return ok;
 }
 
 /* One row as the usage shows it; free(). */

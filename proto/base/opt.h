@@ -67,7 +67,8 @@ bool opt_leading(const struct opt_set *sets, size_t n, struct opt_words *w, stru
 /* Takes everything; options may stand anywhere before "--". */
 bool opt_parse(const struct opt_set *sets, size_t n, struct opt_words *w, struct error *err);
 /* Lines of `name = value`, `#` starts a comment, flags take true or false: a configuration file for the
- * same rows. The text is cut up in place and values point into it. The error names the line. */
+ * same rows. The text is cut up in place and values point into it. An option of which there is one
+ * stands in one line at most. The error names the line. */
 bool opt_lines(const struct opt_set *sets, size_t n, char *text, struct error *err);
 void opt_free(const struct opt_set *s);
 

@@ -21,6 +21,9 @@ check 2 "$tmp/none cannot be run"
 echo 'listen = here' >"$conf"
 check 2 'expected HOST:PORT'
 
+printf 'max-body = 2000\nhost = a\nhost = b\n# max-body = 1\nmax-body = 3000\n' >"$conf"
+check 2 'line 5: max-body stands in line 1 already'
+
 # What a start would refuse, or could not use, the check refuses with the same words: of each the setting, what was
 # expected, and what came.
 echo 'here slots=x' >"$tmp/hostfile"
@@ -49,6 +52,8 @@ refused "--data-root: expected a folder, $tmp/hosts is none" --data-root "$tmp/h
 refused '--worker: expected a program, /etc is no regular file' --worker /etc
 refused "--worker: expected a program, but $tmp/none cannot be run" --worker "$tmp/none"
 refused "--shim: expected a program, but $conf cannot be run" --shim "$conf"
+refused '--lease 0: expected a number from 1 up' --lease 0
+refused '--silence 0.5: expected a number from 1 up' --silence 0.5
 refused '--network: expected ADDRESS or ADDRESS/BITS, as 10.0.0.0/8, got "garbage"' --network garbage
 refused '--advertise: expected an IPv4 address of this host, got "garbage"' --advertise garbage
 refused "--hostfile: open $tmp/none" --hostfile "$tmp/none" --advertise 127.0.0.1
