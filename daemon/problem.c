@@ -105,6 +105,10 @@ const struct problem_kind *problem_find(const char *code)
     return table_find(TABLE(problem_kinds), code);
 }
 
+enum {
+    SOON_S = 1
+};
+
 /* What passes by itself, so that the same request may be answered later. */
 static bool is_retryable(const struct problem_kind *k)
 {
@@ -125,7 +129,7 @@ static void add_wait(struct request *r, struct json *j, int64_t after_s)
     free(text);
 }
 
-/* errors: NULL for none; after_s: 0 for no time. */
+/* errors: NULL for none; after_s: 0 where nobody knows when: soon, if at all. */
 static void reply_problem(struct request *r, const struct problem_kind *k,
                           const struct problems *errors, int64_t after_s, const char *detail)
 {
@@ -139,8 +143,8 @@ static void reply_problem(struct request *r, const struct problem_kind *k,
     js_set(j, "instance", js_new_string(r->id));
     js_set(j, "code", js_new_string(k->code));
     js_set(j, "retryable", js_new_bool(is_retryable(k)));
-    if (after_s)
-        add_wait(r, j, after_s);
+    if (after_s || is_retryable(k))
+        add_wait(r, j, after_s ? after_s : SOON_S);
     if (errors)
         js_set(j, "errors", problems_json(errors));
     text = js_text(j, JS_COMPACT);

@@ -23,6 +23,8 @@ printf '.timeout 10000\nBEGIN IMMEDIATE;\nSELECT 1;\n' >&"${HOLD[1]}"
 read -r -t 20 -u "${HOLD[0]}" _ || fail "the database cannot be held"
 post_job "$(job)"
 problem 503 storage_busy "a submission while the database is held"
+header retry-after
+[ "$value $(body .retry_after_s)" = '1 1' ] || fail "when to come again: $head$text"
 api GET /readyz
 problem 503 storage_busy "/readyz while the database is held"
 api GET "/api/v1/jobs/$first"
