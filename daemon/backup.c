@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "daemon/db.h"
+#include "daemon/store.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
 #include "proto/base/log.h"
@@ -121,12 +122,25 @@ static bool set_aside(const char *path, struct error *err)
     return true;
 }
 
-/* Clients go on by the ids of events: none is given twice. */
-static bool skip_events(const char *path, struct error *err)
+/* Clients go on by the ids of events: none is given twice. And what has happened since has to be looked for. */
+static bool mark(const char *path, struct error *err)
 {
-    static const char sql[] = "UPDATE counter SET value=value+? WHERE name='event'";
+    static const char skip[] = "UPDATE counter SET value=value+? WHERE name='event'";
+    static const char note[] = "INSERT OR REPLACE INTO setting VALUES('" STORE_RECOVERED "', ?)";
 
-    return db_change(path, sql, EVENTS_SINCE, err);
+    return db_change(path, skip, EVENTS_SINCE, err) && db_change(path, note, 1, err);
+}
+
+/* The copy takes the place of `path` with its marks, or not at all. */
+static bool put_marked(const char *copy, const char *path, struct error *err)
+{
+    char *marked = str_fmt("%s.marked", path);
+    bool ok = db_copy(copy, marked, err) && mark(marked, err) && set_aside(path, err) &&
+              db_copy(marked, path, err);
+
+    unlink(marked);
+    free(marked);
+    return ok;
 }
 
 static bool take_copy(const char *copy, const char *path, struct error *err)
@@ -138,10 +152,11 @@ static bool take_copy(const char *copy, const char *path, struct error *err)
         return err_set(err, ERR_DATA, "%s is not there: no copy has been made", copy);
     if (!db_check(copy, err))
         return err_wrap(err, "the copy");
-    if (!set_aside(path, err) || !db_copy(copy, path, err) || !skip_events(path, err))
+    if (!put_marked(copy, path, err))
         return false;
-    log_warn("recovered from the copy of %s; what changed since then is lost",
-             clock_text((int64_t)st.st_mtim.tv_sec * 1000, text));
+    log_warn(
+        "recovered from the copy of %s; lost is what came since then, but for jobs that had begun",
+        clock_text((int64_t)st.st_mtim.tv_sec * 1000, text));
     return true;
 }
 

@@ -20,7 +20,8 @@ void backup_hourly(struct daemon *d);
  * it the service would begin as a new one. */
 bool backup_check(const char *state_dir, struct error *err);
 /* Before the state is opened, too: a state.db that is damaged or gone is set aside, with a name that says so, and the copy takes
- * its place. A state.db that is whole stays as it is. Changes since the copy was made are lost, and the log says so. */
+ * its place. A state.db that is whole stays as it is. Of changes since the copy was made, salvage.h finds those that the
+ * folders of jobs tell; the others are lost, and the log says so. */
 bool backup_recover(const char *state_dir, struct error *err);
 
 #endif

@@ -28,6 +28,7 @@
 #include "daemon/notify.h"
 #include "daemon/roots.h"
 #include "daemon/routes.h"
+#include "daemon/salvage.h"
 #include "daemon/sched.h"
 #include "daemon/secret.h"
 #include "daemon/snapshot.h"
@@ -85,7 +86,7 @@ static bool open_state(struct daemon *d, struct error *err)
     return ok &&
            (d->settings.recover ? backup_recover(d->state_dir, err)
                                 : backup_check(d->state_dir, err)) &&
-           (d->store = store_open(d->state_dir, err));
+           (d->store = store_open(d->state_dir, err)) && salvage_run(d, err);
 }
 
 static bool reserve_events(uint64_t below, void *arg)

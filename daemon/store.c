@@ -196,6 +196,20 @@ bool store_set_paused(struct store *s, bool paused, struct error *err)
     return set_setting(s, "paused", paused, err);
 }
 
+bool store_recovered(struct store *s, bool *out, struct error *err)
+{
+    int64_t recovered;
+    bool ok = get_setting(s, STORE_RECOVERED, &recovered, err);
+
+    *out = recovered != 0;
+    return ok;
+}
+
+bool store_set_recovered(struct store *s, struct error *err)
+{
+    return set_setting(s, STORE_RECOVERED, 0, err);
+}
+
 bool store_drained(struct store *s, const char *host, int64_t *since_ms, struct error *err)
 {
     char *name = str_fmt("drained:%s", host);

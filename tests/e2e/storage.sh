@@ -205,6 +205,7 @@ problem 422 invalid "a job whose teacher is damaged"
 [ "$(get '/api/v1/jobs?label=of:third' '[.items[].id] | join(",")')" = "$third" ] || fail "jobs with a label, one of them damaged: $text"
 stop_daemon
 cp "$tmp/whole.db" "$state/state.db"
+rm -rf "$state/jobs" # of those that it does not know
 
 # -- A file from a newer program, and a damaged one, are refused with a sentence; the file stays as it is --
 refused() { # TEXT
@@ -223,19 +224,34 @@ sqlite3 "$state/state.db" 'PRAGMA user_version=9999'
 refused "was written by a newer distilld (schema 9999, this one knows $version)"
 sqlite3 "$state/state.db" "PRAGMA user_version=$version"
 # -- A copy, and the way back to it --
-start_daemon
+start_daemon --slots 3
+for id in "$first" "$second"; do
+    verb "$id" cancel
+done
+api POST /api/v1/queue:resume
+one_rank='.train.epochs = 25 | .checkpoint = {every_steps: 2, every_epochs: null} | .resources.ranks = 1'
+submit "$one_rank"
+retried=$id
+wait_steps "$id" 3
 copies() { # not while the one of the start is being made
     copy=$(ctl backup 2>"$tmp/err")
 }
 within 10 copies || fail "no copy: $(cat "$tmp/err")"
-[ "$copy" = "$state/backup/state.db" ] && [ "$(sqlite3 "$copy" 'SELECT count(*) FROM job')" = 2 ] || fail "the copy $copy"
-# One that came after the copy, and runs: nobody would look after it, nor count its slots.
-submit "$long | .priority = 10"
-api POST /api/v1/queue:resume
-wait_steps "$id" 1
-running=$(attempt_pids)
+[ "$copy" = "$state/backup/state.db" ] && [ "$(sqlite3 "$copy" 'SELECT count(*) FROM job')" = 3 ] || fail "the copy $copy"
+# What the copy does not know: an attempt of a job, a job that runs, one that waits, and one of which nobody kept what it is.
+kill -9 "$(pid_of_rank 0)"
+goes_on() { # ID ATTEMPT
+    [ "$(get "/api/v1/jobs/$1" '"\(.state) \(.attempt)"')" = "running $2" ]
+}
+within 20 goes_on "$retried" 2 || fail "no second attempt: $text"
+submit "$one_rank | .priority = 7 | .labels = {kept: \"yes\"}"
 ran=$id
-submit
+wait_steps "$id" 1
+submit "$long | .resources.ranks = 1"
+stray=$id
+wait_steps "$id" 1
+rm "$state/jobs/$stray/attempts/1/job.json"
+submit '.hold = true'
 later=$id
 last_event=$(get "/api/v1/jobs/$id/events" '[.items[].id] | max')
 stop_daemon
@@ -246,17 +262,28 @@ mv "$state/state.db" "$tmp/damaged.db"
 cp /dev/null "$state/state.db" && cp /dev/null "$tmp/before.db"
 refused "state.db is empty, and there is a copy of it: distilld --recover takes that"
 mv "$tmp/damaged.db" "$state/state.db"
-[ -n "$running" ] && [ "$(attempt_pids)" = "$running" ] || fail "the job that came after the copy does not run: $(attempt_pids), not $running"
-start_daemon --recover
-no_attempts || fail "an attempt that no job knows of goes on: $(attempt_pids)"
-grep -q "an attempt that no job knows of is ended; what it wrote stays attempt=$ran.1" "$tmp/daemon.log" || fail "no word of the attempt"
-[ -s "$state/jobs/$ran/out/metrics.jsonl" ] || fail "what it wrote is gone"
-[ "$(ids | sort)" = "$(printf '%s\n' "$first" "$second" | sort)" ] || fail "jobs after going back: $(ids)"
+start_daemon --slots 3 --recover
+[ "$(ids | sort)" = "$(printf '%s\n' "$first" "$second" "$retried" "$ran" | sort)" ] || fail "jobs after going back: $(ids)"
 api GET "/api/v1/jobs/$later"
-problem 404 not_found "a job that came after the copy"
+problem 404 not_found "a job that came after the copy, and of which nothing ran"
+is_put_down() {
+    grep -q "an attempt that no job knows of is ended; what it wrote stays attempt=$stray.1" "$tmp/daemon.log" &&
+        [ -z "$(grep -lzsx "DISTILLD_JOB=$stray" /proc/[0-9]*/environ)" ]
+}
+within 20 is_put_down || fail "an attempt that no job knows of goes on: $(attempt_pids)"
+[ -s "$state/jobs/$stray/out/metrics.jsonl" ] || fail "what it wrote is gone"
+[ "$(get "/api/v1/jobs/$ran" '[.attempt, .priority, .owner, .spec.labels.kept] | tostring')" = '[1,7,"root","yes"]' ] || fail "a job that came after the copy: $text"
+[[ $(get "/api/v1/jobs/$ran/events" '[.items[] | .state + .code] | join(" ")') == "queued startingrecovered running"* ]] || fail "its history: $text"
+wait_state "$retried" succeeded
+wait_state "$ran" succeeded
+same_metrics "$ran"
+same_metrics "$retried"
+cmp -s "$state/jobs/$ran/out/student.safetensors" "$state/jobs/$retried/out/student.safetensors" || fail "two runs of the same end in other bytes"
+[ "$(get "/api/v1/jobs/$retried/attempts" '[.items[] | .attempt, .class] | tostring')" = '[1,"infra",2,null]' ] || fail "attempts: $text"
+[ "$(get "/api/v1/jobs/$ran/attempts" '[.items[] | .attempt, .class, .placement] | tostring')" = '[1,null,"localhost:1"]' ] || fail "attempts: $text"
 compgen -G "$state/state.db.damaged-*" >/dev/null || fail "the damaged file is gone"
 grep -q 'recovered from the copy of 20' "$tmp/daemon.log" || fail "no word of the way back"
-submit
+submit '.hold = true'
 [ "$(get "/api/v1/jobs/$id/events" '[.items[].id] | min')" -gt "$last_event" ] || fail "ids of events come again"
 stop_daemon
 start_daemon --recover # of a file that is whole: it stays
