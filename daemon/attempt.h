@@ -3,7 +3,7 @@
  *   lock          held (flock) by the shim from before it starts anything until it is gone
  *   attempt.json  who the shim is, and the cgroup of its processes
  *   exit.json     how the attempt ended; durable, and written only when no process is left
- *   job.json      the job as it was when the daemon began the attempt (salvage.h)
+ *   job.json      the job as it was last, noted by the daemon (salvage.h)
  *   token         the secret by which its rank 0 shows that it belongs to the attempt (0600)
  *   output.log    what the shim itself has to say */
 #ifndef DAEMON_ATTEMPT_H

@@ -1,6 +1,7 @@
 #include "daemon/backup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -67,6 +68,16 @@ static bool is_fresh(const char *state_dir)
     return fresh;
 }
 
+void backup_outdated(const char *state_dir)
+{
+    const struct timespec long_ago[2] = {{.tv_sec = 0}, {.tv_sec = 0}};
+    char *path = backup_path(state_dir);
+
+    if (utimensat(AT_FDCWD, path, long_ago, 0) != 0)
+        log_warn("the age of the copy cannot be set file=%s error=\"%s\"", path, strerror(errno));
+    free(path);
+}
+
 /* Nothing that is damaged takes the place of a copy that is not. */
 static void make_round(uv_work_t *w)
 {
@@ -131,10 +142,15 @@ static bool mark(const char *path, struct error *err)
     return db_change(path, skip, EVENTS_SINCE, err) && db_change(path, note, 1, err);
 }
 
+static char *marked_path(const char *path)
+{
+    return str_fmt("%s.marked", path);
+}
+
 /* The copy takes the place of `path` with its marks, or not at all. */
 static bool put_marked(const char *copy, const char *path, struct error *err)
 {
-    char *marked = str_fmt("%s.marked", path);
+    char *marked = marked_path(path);
     bool ok = db_copy(copy, marked, err) && mark(marked, err) && set_aside(path, err) &&
               db_copy(marked, path, err);
 
@@ -154,9 +170,9 @@ static bool take_copy(const char *copy, const char *path, struct error *err)
         return err_wrap(err, "the copy");
     if (!put_marked(copy, path, err))
         return false;
-    log_warn(
-        "recovered from the copy of %s; lost is what came since then, but for jobs that had begun",
-        clock_text((int64_t)st.st_mtim.tv_sec * 1000, text));
+    log_warn("recovered from the copy of %s; of what came since then, only jobs that have begun "
+             "are known",
+             clock_text((int64_t)st.st_mtim.tv_sec * 1000, text));
     return true;
 }
 
@@ -189,10 +205,11 @@ bool backup_check(const char *state_dir, struct error *err)
 bool backup_recover(const char *state_dir, struct error *err)
 {
     char *path = str_path(state_dir, "state.db"), *copy = backup_path(state_dir);
-    char *metrics = str_path(state_dir, "metrics.db");
+    char *metrics = str_path(state_dir, "metrics.db"), *marked = marked_path(path);
     struct error why;
     bool ok = !is_gone(path, &why) && db_check(path, &why);
 
+    unlink(marked); /* of a way back that was cut short */
     if (ok)
         log_info("nothing to recover: the file is whole file=%s", path);
     else
@@ -202,6 +219,7 @@ bool backup_recover(const char *state_dir, struct error *err)
         log_warn("recovering file=%s error=\"%s\"", metrics, why.msg);
         ok = set_aside(metrics, err);
     }
+    free(marked);
     free(metrics);
     free(copy);
     free(path);

@@ -202,7 +202,7 @@ static void check_coding(struct walk *w)
 {
     const char *coding = w->lines[LINE_CODING].value;
 
-    if (coding && strcasecmp(coding, "identity") != 0)
+    if (w->lines[LINE_CODING].n > 1 || (coding && strcasecmp(coding, "identity") != 0))
         http_refuse(w->request, "unsupported_media_type",
                     "expected a body as it is, without Content-Encoding, got \"%.60s\"", coding);
 }

@@ -11,7 +11,6 @@
 
 #include "daemon/procs.h"
 #include "daemon/refs.h"
-#include "daemon/salvage.h"
 #include "daemon/uplink.h"
 #include "proto/base/file.h"
 #include "proto/base/json.h"
@@ -57,7 +56,7 @@ bool launch_prepare(struct daemon *d, const struct job *j, char token[SECRET_SIZ
 
     secret_new("dwa_", token);
     ok = text && file_make_dirs(out, 0755, err) && file_make_dirs(dir, 0700, err) &&
-         file_replace(path, token, strlen(token), 0600, err) && salvage_keep(j, dir, err) &&
+         file_replace(path, token, strlen(token), 0600, err) &&
          file_replace(spec, text, strlen(text), 0644, err);
     free(text);
     free(path);

@@ -12,6 +12,7 @@
 #include "daemon/needs.h"
 #include "daemon/projects.h"
 #include "daemon/refs.h"
+#include "daemon/salvage.h"
 #include "daemon/sched.h"
 #include "daemon/sweeps.h"
 #include "daemon/uplink.h"
@@ -250,6 +251,7 @@ bool lifecycle_apply(struct daemon *d, struct active *a, enum job_event event,
         return err_wrap(err, "job %s: %s", before.id, job_event_name(event));
     }
     daemon_note_change(d, a);
+    salvage_note(d, a->job);
     if (a->used_slot_ms)
         projects_charged(d, a->project, a->used_slot_ms, now);
     a->used_slot_ms = 0;
@@ -588,6 +590,7 @@ static bool edit(struct daemon *d, struct job *j, struct json *spec, const struc
         free(ok ? j->spec : after.spec);
         if (ok) {
             *j = after;
+            salvage_note(d, j);
             log_info("job edited job=%s change=\"%s\"", j->id, buf_text(&what));
             lifecycle_tell_text(d, "state", j, job_text(j, false));
             sched_soon(d);

@@ -270,6 +270,21 @@ static bool note(struct daemon *d, const char *job, const char *field, const str
     return db_run(q, err);
 }
 
+bool refs_restore(struct daemon *d, const char *job, const struct json *uses, struct error *err)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < js_len(uses); i++) {
+        const struct json *use = js_at(uses, i);
+        struct target t = {.ref.version = js_int(js_get(use, "version"), 0)};
+
+        snprintf(t.ref.name, sizeof(t.ref.name), "%s", js_string(js_get(use, "name"), ""));
+        snprintf(t.sha256, sizeof(t.sha256), "%s", js_string(js_get(use, "sha256"), ""));
+        ok = note(d, job, js_string(js_get(use, "field"), ""), &t, err);
+    }
+    return ok;
+}
+
 static bool note_name(struct daemon *d, const char *job, const struct field *f, const char *field,
                       const char *text, struct error *err)
 {

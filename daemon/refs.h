@@ -31,6 +31,8 @@ struct ref_use {
 bool refs_use(struct daemon *d, const char *job, const char *field, struct ref_use *out);
 /* [{"field", "name", "version", "sha256"}] of a job. */
 struct json *refs_json(struct daemon *d, const char *job);
+/* Notes what that has told, as it was then, whatever the names stand for now. */
+bool refs_restore(struct daemon *d, const char *job, const struct json *uses, struct error *err);
 
 /* A job that is not over and uses it; "" when there is none. version 0: a data set. */
 bool refs_busy(struct daemon *d, const char *name, int64_t version, char job[JOB_ID_SIZE],

@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/attempt.h"
+#include "daemon/backup.h"
 #include "daemon/ids.h"
+#include "daemon/outcome.h"
 #include "daemon/refs.h"
 #include "proto/base/clock.h"
 #include "proto/base/file.h"
@@ -21,88 +24,156 @@
 #include "proto/wire/job.h"
 
 enum {
-    ABOUT_MAX = 8 << 20,
-    TOKEN_MAX = 256
+    NOTE_MAX = 8 << 20,
+    TOKEN_MAX = 256,
+    ATTEMPTS_MAX = 1000000,
+    FAILURES_MAX = 1000000
 };
+
+void salvage_note(struct daemon *d, const struct job *j)
+{
+    char *dir, *path, *text;
+    struct json *note;
+    struct error err;
+
+    if (!j->attempt || job_is_sweep(j))
+        return;
+    dir = daemon_attempt_path(d, j);
+    path = str_path(dir, "job.json");
+    note = job_json(j, true);
+    js_set(note, "uses", refs_json(d, j->id));
+    text = js_text(note, JS_COMPACT);
+    if (!file_publish(path, text, strlen(text), 0600, &err))
+        log_debug("a job is not noted error=\"%s\"", err.msg);
+    js_free(note);
+    free(text);
+    free(path);
+    free(dir);
+}
 
 struct salvage {
     struct daemon *daemon;
     uint64_t event; /* the next one's id */
     int64_t now_ms;
-    VEC(struct job *) found; /* owned */
-    size_t left;             /* folders of which nothing could be made */
+    size_t found, left;
 };
 
-bool salvage_keep(const struct job *j, const char *dir, struct error *err)
-{
-    char *path = str_path(dir, "job.json"), *text = job_text(j, true);
-    bool ok = file_replace(path, text, strlen(text), 0600, err);
+/* A job's folder. */
+struct folder {
+    const char *id;
+    char *path;         /* of its attempts */
+    VEC(int64_t) begun; /* those in which a shim has left a record, rising */
+    struct json *note;  /* the newest; NULL: there is none */
+    int64_t noted;      /* of which attempt it is */
+};
 
-    free(text);
+/* -- Reading a folder ---------------------------------------------------------------------------------- */
+
+static bool has(const char *dir, const char *name)
+{
+    char *path = str_path(dir, name);
+    bool there = file_exists(path);
+
     free(path);
-    return ok;
+    return there;
 }
 
-/* -- Folders --------------------------------------------------------------------------------------- */
-
-static char *attempt_folder(const struct salvage *s, const char *id, int64_t number)
+static char *attempt_dir(const struct folder *f, int64_t number)
 {
-    return str_fmt("%s/jobs/%s/attempts/%" PRId64, s->daemon->state_dir, id, number);
+    return str_fmt("%s/%" PRId64, f->path, number);
 }
 
-static int64_t newest_attempt(const struct salvage *s, const char *id)
+/* NULL: there is none that can be read, or it is another job's. */
+static struct json *read_note(const struct folder *f, int64_t number)
 {
-    char *folder = daemon_job_path(s->daemon, id, "attempts");
-    DIR *dir = opendir(folder);
-    int64_t number, newest = 0;
+    char *dir = attempt_dir(f, number), *path = str_path(dir, "job.json");
+    struct json *note = js_read_file(path, NOTE_MAX, NULL);
 
+    if (note && (strcmp(js_string(js_get(note, "id"), ""), f->id) != 0 ||
+                 js_int(js_get(note, "attempt"), 0) != number)) {
+        js_free(note);
+        note = NULL;
+    }
+    free(path);
+    free(dir);
+    return note;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const int64_t *x = a, *y = b;
+
+    return (*x > *y) - (*x < *y);
+}
+
+/* A folder of an attempt has its number for a name, and no other form of it. */
+static bool is_attempt(const struct folder *f, const char *name, int64_t *number)
+{
+    char *path;
+    struct stat st;
+    bool is;
+
+    if (name[0] == '0' || !str_int(name, 1, ATTEMPTS_MAX, number))
+        return false;
+    path = str_path(f->path, name);
+    is = lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
+    free(path);
+    return is;
+}
+
+static void open_folder(const struct salvage *s, const char *id, struct folder *f)
+{
+    VEC(int64_t) all = {0};
+    int64_t number;
+    DIR *dir;
+
+    *f = (struct folder){.id = id, .path = daemon_job_path(s->daemon, id, "attempts")};
+    dir = opendir(f->path);
     for (struct dirent *e; dir && (e = readdir(dir));)
-        if (str_int(e->d_name, 1, INT32_MAX, &number) && number > newest)
-            newest = number;
+        if (is_attempt(f, e->d_name, &number))
+            vec_push(&all, number);
     if (dir)
         closedir(dir);
-    free(folder);
-    return newest;
+    if (all.n)
+        qsort(all.at, all.n, sizeof(*all.at), by_number);
+    for (size_t i = 0; i < all.n; i++) {
+        char *attempt = attempt_dir(f, all.at[i]);
+
+        if (has(attempt, "attempt.json") || has(attempt, "exit.json"))
+            vec_push(&f->begun, all.at[i]);
+        free(attempt);
+    }
+    for (size_t i = all.n; i-- > 0 && !f->note;)
+        if ((f->note = read_note(f, all.at[i])))
+            f->noted = all.at[i];
+    vec_free(&all);
 }
 
-/* The job as it was when that attempt began; NULL: nobody kept it. js_free */
-static struct json *read_about(const struct salvage *s, const char *id, int64_t number)
+static void close_folder(struct folder *f)
 {
-    char *folder = attempt_folder(s, id, number), *path = str_path(folder, "job.json");
-    struct json *about = js_read_file(path, ABOUT_MAX, NULL);
-
-    free(path);
-    free(folder);
-    return about;
+    js_free(f->note);
+    vec_free(&f->begun);
+    free(f->path);
 }
 
-/* What rank 0 shows to come back to us. */
-static bool read_token(const char *folder, char hex[SHA256_HEX], struct error *err)
+static int64_t newest(const struct folder *f)
 {
-    char *path = str_path(folder, "token");
-    struct buf token = buf_new(TOKEN_MAX);
-    bool ok = file_read(path, &token, err);
-
-    if (ok)
-        sha256_of(buf_text(&token), token.len, hex);
-    buf_free(&token);
-    free(path);
-    return ok;
+    return f->begun.n ? f->begun.at[f->begun.n - 1] : 0;
 }
 
-static int64_t time_in(const struct json *about, const char *name, int64_t otherwise)
+static int64_t time_in(const struct json *j, const char *name, int64_t otherwise)
 {
     int64_t ms;
 
-    return clock_parse(js_string(js_get(about, name), ""), &ms) ? ms : otherwise;
+    return clock_parse(js_string(js_get(j, name), ""), &ms) && ms > 0 ? ms : otherwise;
 }
 
-/* -- Rows ------------------------------------------------------------------------------------------ */
+/* -- Attempts ------------------------------------------------------------------------------------------ */
 
-static int64_t began_at(const struct salvage *s, const char *folder)
+static int64_t began_at(const struct salvage *s, const char *dir)
 {
-    char *path = str_path(folder, "attempt.json");
-    struct json *owner = js_read_file(path, ABOUT_MAX, NULL);
+    char *path = str_path(dir, "attempt.json");
+    struct json *owner = js_read_file(path, NOTE_MAX, NULL);
     int64_t ms = time_in(owner, "started_at", s->now_ms);
 
     js_free(owner);
@@ -110,107 +181,236 @@ static int64_t began_at(const struct salvage *s, const char *folder)
     return ms;
 }
 
-/* An attempt that is not in the copy. */
-static bool add_attempt(struct salvage *s, const struct job *j, int64_t number, struct error *err)
+/* What rank 0 shows to come back to us; "" when that cannot be read: its ranks go on, and are not heard. */
+static void read_token(const char *dir, char hex[SHA256_HEX])
 {
-    char *folder = attempt_folder(s, j->id, number), hex[SHA256_HEX] = "";
-    struct json *about = read_about(s, j->id, number);
-    const char *placement = js_string(js_get(about, "placement"), "");
+    char *path = str_path(dir, "token");
+    struct buf token = buf_new(TOKEN_MAX);
+
+    hex[0] = '\0';
+    if (file_read(path, &token, NULL))
+        sha256_of(buf_text(&token), token.len, hex);
+    buf_free(&token);
+    free(path);
+}
+
+static bool add_attempt(const struct salvage *s, const struct folder *f, const struct job *j,
+                        int64_t number, struct error *err)
+{
+    char *dir = attempt_dir(f, number), hex[SHA256_HEX];
+    struct json *note = read_note(f, number);
+    const char *placement = js_string(js_get(note, "placement"), "");
     char *here = str_fmt("localhost:%" PRId64, j->ranks);
     bool ok;
 
-    read_token(folder, hex, NULL); /* without one its ranks cannot show who they are, and go on */
-    ok = store_attempt_exists(s->daemon->store, j->id, number) ||
-         store_attempt_add(s->daemon->store, j->id, number, began_at(s, folder), hex,
+    read_token(dir, hex);
+    ok = store_attempt_add(s->daemon->store, j->id, number, began_at(s, dir), hex,
                            *placement ? placement : here, err);
     free(here);
-    js_free(about);
-    free(folder);
+    js_free(note);
+    free(dir);
     return ok;
 }
 
-/* One that was followed by another is over. */
-static bool end_attempt(struct salvage *s, const struct job *j, int64_t number, struct error *err)
+static bool end_attempt(const struct salvage *s, const struct folder *f, const struct job *j,
+                        int64_t number, struct error *err)
 {
-    char *folder = attempt_folder(s, j->id, number);
+    const struct retry_policy policy = retry_policy_of(j->spec);
+    char *dir = attempt_dir(f, number);
     struct attempt_exit e;
     bool ok;
 
-    if (!attempt_read_exit(folder, &e, NULL))
+    if (!attempt_read_exit(dir, &e, NULL))
         e = (struct attempt_exit){.status = 1, .lost = true};
-    if (!e.class && !e.stopped && (e.status || e.lost))
-        e.class = FAILURE_INFRA;
+    e.class = outcome_of(&e, j, &policy).failure;
     ok = store_attempt_end(s->daemon->store, j->id, number, e.ended_ms ? e.ended_ms : s->now_ms, &e,
                            err);
-    free(folder);
+    free(dir);
     return ok;
 }
 
-static void read_failures(struct job *j, const struct json *failures)
+/* Rows of a job's attempts that have ended, and the last of all. */
+struct rows {
+    VEC(int64_t) ended;
+    int64_t last;
+};
+
+static void see_row(const struct attempt_row *row, void *arg)
 {
-    for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
-        j->failures[f] = js_int(js_get(failures, failure_name(f)), 0);
+    struct rows *rows = arg;
+
+    if (row->ended_ms)
+        vec_push(&rows->ended, row->number);
+    if (row->number > rows->last)
+        rows->last = row->number;
 }
 
-/* What had become of the job when its newest attempt began. */
-static void take_about(struct job *j, const struct json *about)
+static bool has_ended(const struct rows *rows, int64_t number)
 {
-    const double ran_s = js_real(js_get(about, "ran_s"), 0);
-
-    if (!about)
-        return;
-    j->ranks = js_int(js_get(about, "ranks"), j->ranks);
-    j->hold_requested = js_bool(js_get(about, "hold_requested"), false);
-    j->ran_ms = isfinite(ran_s) && ran_s >= 0 && ran_s < INT32_MAX ? (int64_t)(1e3 * ran_s) : 0;
-    read_failures(j, js_get(about, "failures"));
+    for (size_t i = 0; i < rows->ended.n; i++)
+        if (rows->ended.at[i] == number)
+            return true;
+    return false;
 }
 
-/* It goes on with an attempt of which the copy knows nothing. */
-static bool go_on(struct salvage *s, struct job *j, int64_t newest, const struct json *about,
-                  struct error *err)
+/* All that have begun have rows, and all but the one that goes on have ended. */
+static bool settle_attempts(const struct salvage *s, const struct folder *f, const struct job *j,
+                            bool newest_goes_on, struct error *err)
 {
-    const int64_t known = j->attempt;
-    struct store *store = s->daemon->store;
+    struct rows rows = {.last = 0};
+    bool ok = store_attempts(s->daemon->store, j->id, see_row, &rows, err);
+
+    for (size_t i = 0; ok && i < f->begun.n; i++) {
+        const int64_t n = f->begun.at[i];
+
+        ok = n <= rows.last || add_attempt(s, f, j, n, err);
+        if (ok && !has_ended(&rows, n) && !(newest_goes_on && n == newest(f)))
+            ok = end_attempt(s, f, j, n, err);
+    }
+    vec_free(&rows.ended);
+    return ok;
+}
+
+/* -- Jobs ---------------------------------------------------------------------------------------------- */
+
+/* "a:2,b:1": 3 */
+static int64_t ranks_in(const char *placement)
+{
+    int64_t n = 0;
+
+    for (const char *p = strchr(placement, ':'); p; p = strchr(p + 1, ':'))
+        n += strtol(p + 1, NULL, 10);
+    return n > 0 && n < INT32_MAX ? n : 0;
+}
+
+static int64_t bounded(const struct json *value, int64_t least, int64_t most, int64_t otherwise)
+{
+    const int64_t v = js_int(value, otherwise);
+
+    return v >= least && v <= most ? v : otherwise;
+}
+
+static void take_reason(struct job *j, const struct json *reason)
+{
     struct reason why;
-    bool ok = true;
 
-    take_about(j, about);
-    for (int64_t n = known + 1; ok && n <= newest; n++)
-        ok = add_attempt(s, j, n, err);
-    for (int64_t n = known > 0 ? known : 1; ok && n < newest; n++)
-        ok = end_attempt(s, j, n, err);
-    j->attempt = newest;
-    j->attempt_ranks = j->ranks;
-    j->resize_requested = j->yield_requested = false;
-    j->not_before_ms = j->finished_ms = 0;
-    j->started_ms = j->started_ms ? j->started_ms : s->now_ms;
-    /* One that was over has been retried since, and a row that is over takes no other way. */
-    j->state = JOB_QUEUED;
-    ok = ok && store_job_update(store, j, err);
-    j->state = JOB_STARTING;
-    reason_set(&why, "recovered",
-               "found with attempt %" PRId64
-               " in its folder, which the copy of state.db does not know",
-               newest);
-    job_explain(j, &why);
-    return ok && store_job_update(store, j, err) &&
-           store_event_add(store, s->event++, s->now_ms, j, err);
+    reason_set(&why, js_string(js_get(reason, "code"), ""), "%s",
+               js_string(js_get(reason, "message"), ""));
+    job_explain(j, why.code[0] ? &why : NULL);
 }
 
-/* A job that came after the copy; NULL: what is kept of it makes none. */
-static struct job *make_job(const struct salvage *s, const char *id, const struct json *about)
+/* What a user may have changed, and what has become of it. */
+static void take_note(struct job *j, const struct json *note)
+{
+    const struct json *failures = js_get(note, "failures");
+    const double ran_s = js_real(js_get(note, "ran_s"), 0);
+
+    snprintf(j->name, sizeof(j->name), "%s", js_string(js_get(note, "name"), j->name));
+    j->priority = bounded(js_get(note, "priority"), INT32_MIN, INT32_MAX, j->priority);
+    j->ranks = bounded(js_get(note, "ranks"), 1, INT32_MAX, j->ranks);
+    j->cancel_requested = js_bool(js_get(note, "cancel_requested"), false);
+    j->hold_requested = js_bool(js_get(note, "hold_requested"), false);
+    j->started_ms = time_in(note, "started_at", j->started_ms);
+    j->finished_ms = time_in(note, "finished_at", 0);
+    j->not_before_ms = time_in(note, "not_before", 0);
+    j->ran_ms = ran_s >= 0 && ran_s < INT32_MAX ? (int64_t)(1e3 * ran_s) : 0;
+    for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
+        j->failures[f] = bounded(js_get(failures, failure_name(f)), 0, FAILURES_MAX, 0);
+    take_reason(j, js_get(note, "reason"));
+    if (js_kind(js_get(note, "spec")) == JS_OBJECT) {
+        free(j->spec);
+        j->spec = js_text(js_get(note, "spec"), JS_COMPACT);
+    }
+}
+
+static void take_result(struct job *j, const struct json *result)
+{
+    free(j->result);
+    j->result = js_kind(result) == JS_OBJECT ? js_text(result, JS_COMPACT) : NULL;
+}
+
+/* How far it had come: over, waiting, or with an attempt that may go on, which is found out as at any start. */
+static enum job_state state_now(const struct folder *f)
+{
+    enum job_state noted;
+
+    if (f->noted < newest(f) || !job_state_parse(js_string(js_get(f->note, "state"), ""), &noted))
+        return JOB_STARTING;
+    return job_is_final(noted) || noted == JOB_QUEUED ? noted : JOB_STARTING;
+}
+
+static bool store_row(struct salvage *s, struct job *j, enum job_state state, struct error *err)
+{
+    struct store *store = s->daemon->store;
+
+    /* One that was over and has been retried since: a row that is over takes no other way. */
+    j->state = JOB_QUEUED;
+    if (!store_job_update(store, j, err))
+        return false;
+    j->state = state;
+    return (state == JOB_QUEUED || store_job_update(store, j, err)) &&
+           store_job_edit(store, j, err) && store_event_add(store, s->event++, s->now_ms, j, err);
+}
+
+/* The job's row, and those of its attempts, as the folder has them. */
+static bool bring_up(struct salvage *s, const struct folder *f, struct job *j, struct error *err)
+{
+    const enum job_state state = state_now(f);
+    const bool goes_on = state == JOB_STARTING;
+    struct reason why;
+
+    if (f->note)
+        take_note(j, f->note);
+    j->attempt = newest(f);
+    j->attempt_ranks =
+        f->noted == j->attempt ? ranks_in(js_string(js_get(f->note, "placement"), "")) : 0;
+    j->attempt_ranks = j->attempt_ranks ? j->attempt_ranks : j->ranks;
+    j->resize_requested = goes_on && j->attempt_ranks != j->ranks;
+    j->yield_requested = false;
+    j->yield_for[0] = '\0';
+    j->behind = 0;
+    j->started_ms = j->started_ms ? j->started_ms : s->now_ms;
+    take_result(j, state == JOB_SUCCEEDED ? js_get(f->note, "result") : NULL);
+    if (goes_on) {
+        j->finished_ms = j->not_before_ms = 0;
+        reason_set(&why, "recovered",
+                   "found with attempt %" PRId64 " in its folder, after state.db was recovered",
+                   j->attempt);
+        job_explain(j, &why);
+    }
+    return settle_attempts(s, f, j, goes_on, err) && store_row(s, j, state, err);
+}
+
+/* Whether the copy has it all. */
+static bool is_known(const struct folder *f, const struct job *j)
+{
+    const enum job_state state = state_now(f);
+
+    if (job_is_damaged(j) || newest(f) < j->attempt)
+        return true;
+    if (newest(f) > j->attempt)
+        return false;
+    if (!f->note || f->noted < j->attempt)
+        return true;
+    return (state == j->state || (state == JOB_STARTING && j->state == JOB_RUNNING)) &&
+           js_bool(js_get(f->note, "cancel_requested"), false) == j->cancel_requested &&
+           js_bool(js_get(f->note, "hold_requested"), false) == j->hold_requested &&
+           js_int(js_get(f->note, "ranks"), 0) == j->ranks;
+}
+
+/* A job that came after the copy; NULL: what is noted of it makes none. */
+static struct job *make_job(const struct salvage *s, const struct folder *f)
 {
     struct problems p = {0};
-    JobSpec *spec = job_from_json(js_get(about, "spec"), &p);
+    JobSpec *spec = job_from_json(js_get(f->note, "spec"), &p);
     struct job *j = NULL;
 
-    if (spec && !p.list.n) {
-        j = job_new(id, spec, time_in(about, "created_at", s->now_ms));
-        j->priority = js_int(js_get(about, "priority"), j->priority);
-        snprintf(j->owner, sizeof(j->owner), "%s", js_string(js_get(about, "owner"), ""));
-        snprintf(j->trace, sizeof(j->trace), "%s", js_string(js_get(about, "traceparent"), ""));
+    if (spec && !p.list.n && job_kind_known(js_string(js_get(f->note, "kind"), ""))) {
+        j = job_new(f->id, spec, time_in(f->note, "created_at", s->now_ms));
+        snprintf(j->owner, sizeof(j->owner), "%s", js_string(js_get(f->note, "owner"), ""));
+        snprintf(j->trace, sizeof(j->trace), "%s", js_string(js_get(f->note, "traceparent"), ""));
         snprintf(j->cloned_from, sizeof(j->cloned_from), "%s",
-                 js_string(js_get(about, "cloned_from"), ""));
+                 js_string(js_get(f->note, "cloned_from"), ""));
         job_forget_needs(j); /* they are over */
     }
     job_free(spec);
@@ -218,60 +418,50 @@ static struct job *make_job(const struct salvage *s, const char *id, const struc
     return j;
 }
 
-static bool add_job(struct salvage *s, struct job *j, struct error *err)
+static bool add_job(struct salvage *s, const struct folder *f, struct job *j, struct error *err)
 {
     struct store *store = s->daemon->store;
 
     return store_jobs_add(store, &j, 1, err) && store_arrivals_add(store, s->event++, &j, 1, err) &&
-           refs_note(s->daemon, j, err);
+           refs_restore(s->daemon, j->id, js_get(f->note, "uses"), err);
 }
 
-/* Its row, or a new one; NULL with `ok`: there is nothing to do. */
-static struct job *find_job(struct salvage *s, const char *id, int64_t newest,
-                            const struct json *about, bool *ok, struct error *err)
+/* A job that has no row. That of a sweep is the sweep's to make; what is gone for good has a row of another table. */
+static bool bring_back(struct salvage *s, const struct folder *f, struct error *err)
 {
-    struct store *store = s->daemon->store;
-    struct job *j = store_job_get(store, id, err);
-    struct purged purged;
+    struct job *j = f->note && js_kind(js_get(f->note, "sweep")) == JS_NULL ? make_job(s, f) : NULL;
+    bool ok = !j || (add_job(s, f, j, err) && bring_up(s, f, j, err));
 
-    *ok = j || err->code == ERR_NOT_FOUND;
-    if (j && (j->attempt >= newest || job_is_damaged(j))) {
-        job_destroy(j);
-        return NULL;
-    }
-    if (j || !*ok || store_purged_find(store, id, &purged, err))
-        return j;
-    if (js_kind(js_get(about, "sweep")) == JS_NULL)
-        j = make_job(s, id, about);
-    if (!j)
-        s->left++;
-    else if (!(*ok = add_job(s, j, err))) {
-        job_destroy(j);
-        return NULL;
-    }
-    return j;
+    s->found += j != NULL;
+    s->left += j == NULL;
+    job_destroy(j);
+    return ok;
 }
 
 static bool look_at(struct salvage *s, const char *id, struct error *err)
 {
-    const int64_t newest = newest_attempt(s, id);
-    struct json *about;
+    struct folder f;
     struct job *j;
     bool ok = true;
 
-    if (!newest)
-        return true;
-    about = read_about(s, id, newest);
-    j = find_job(s, id, newest, about, &ok, err);
-    if (j) {
-        ok = go_on(s, j, newest, about, err);
-        vec_push(&s->found, j);
+    open_folder(s, id, &f);
+    if (newest(&f)) {
+        j = store_job_get(s->daemon->store, id, err);
+        if (j && !is_known(&f, j)) {
+            ok = bring_up(s, &f, j, err);
+            s->found++;
+        } else if (!j && err->code == ERR_NOT_FOUND) {
+            ok = bring_back(s, &f, err);
+        } else if (!j) {
+            ok = err->code == ERR_GONE;
+        }
+        job_destroy(j);
     }
-    js_free(about);
+    close_folder(&f);
     return ok;
 }
 
-/* -- All of them ----------------------------------------------------------------------------------- */
+/* -- All of them --------------------------------------------------------------------------------------- */
 
 static int by_id(const void *a, const void *b)
 {
@@ -302,21 +492,6 @@ static bool look_at_all(struct salvage *s, struct error *err)
     return ok;
 }
 
-static void finish(struct salvage *s, bool stored)
-{
-    for (size_t i = 0; i < s->found.n; i++) {
-        const struct job *j = s->found.at[i];
-
-        if (stored)
-            log_warn("a job goes on that the copy does not know so job=%s attempt=%" PRId64, j->id,
-                     j->attempt);
-        job_destroy(s->found.at[i]);
-    }
-    vec_free(&s->found);
-    if (stored && s->left)
-        log_warn("folders of jobs that the copy does not know are left alone folders=%zu", s->left);
-}
-
 bool salvage_run(struct daemon *d, struct error *err)
 {
     struct salvage s = {.daemon = d, .now_ms = clock_wall_ms()};
@@ -329,8 +504,11 @@ bool salvage_run(struct daemon *d, struct error *err)
     ok = store_begin(d->store, err) && store_first_event_id(d->store, &s.event, err) &&
          look_at_all(&s, err) && store_reserve_events(d->store, s.event, err) &&
          store_set_recovered(d->store, err) && store_commit(d->store, err);
-    if (!ok)
+    if (!ok) {
         store_rollback(d->store);
-    finish(&s, ok);
-    return ok;
+        return false;
+    }
+    backup_outdated(d->state_dir);
+    log_warn("the folders of jobs were looked through jobs=%zu left_alone=%zu", s.found, s.left);
+    return true;
 }

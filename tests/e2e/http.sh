@@ -165,6 +165,8 @@ for twice in "Authorization: Bearer $token" 'Idempotency-Key: "a"'; do
 done
 curl_api POST "/api/v1/queue:simulate" -H 'Content-Type: application/json' -H 'Content-Encoding: gzip' --data-binary "$(job)"
 problem 415 unsupported_media_type "a body that is coded"
+api POST "/api/v1/queue:simulate" 'Content-Type: application/json' 'Content-Encoding: identity' 'Content-Encoding: gzip'
+problem 415 unsupported_media_type "a body that is coded, in the second of two headers"
 curl_api POST "/api/v1/queue:simulate" -H 'Content-Type: application/json' -H 'Content-Encoding: identity' --data-binary "$(job)"
 expect 200 "a body as it is"
 for expect in foo 100-continued '100-continue, foo'; do

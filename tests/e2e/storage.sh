@@ -273,9 +273,9 @@ is_put_down() {
 within 20 is_put_down || fail "an attempt that no job knows of goes on: $(attempt_pids)"
 [ -s "$state/jobs/$stray/out/metrics.jsonl" ] || fail "what it wrote is gone"
 [ "$(get "/api/v1/jobs/$ran" '[.attempt, .priority, .owner, .spec.labels.kept] | tostring')" = '[1,7,"root","yes"]' ] || fail "a job that came after the copy: $text"
-[[ $(get "/api/v1/jobs/$ran/events" '[.items[] | .state + .code] | join(" ")') == "queued startingrecovered running"* ]] || fail "its history: $text"
 wait_state "$retried" succeeded
 wait_state "$ran" succeeded
+[[ $(get "/api/v1/jobs/$ran/events" '[.items[] | .state + .code] | join(" ")') == "queued startingrecovered running succeeded" ]] || fail "its history: $text"
 same_metrics "$ran"
 same_metrics "$retried"
 cmp -s "$state/jobs/$ran/out/student.safetensors" "$state/jobs/$retried/out/student.safetensors" || fail "two runs of the same end in other bytes"
