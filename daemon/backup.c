@@ -134,12 +134,13 @@ static bool set_aside(const char *path, struct error *err)
 }
 
 /* Clients go on by the ids of events: none is given twice. And what has happened since has to be looked for. */
-static bool mark(const char *path, struct error *err)
+static bool mark(const char *path, int64_t copied_ms, struct error *err)
 {
     static const char skip[] = "UPDATE counter SET value=value+? WHERE name='event'";
     static const char note[] = "INSERT OR REPLACE INTO setting VALUES('" STORE_RECOVERED "', ?)";
 
-    return db_change(path, skip, EVENTS_SINCE, err) && db_change(path, note, 1, err);
+    return db_change(path, skip, EVENTS_SINCE, err) &&
+           db_change(path, note, copied_ms > 0 ? copied_ms : 1, err);
 }
 
 static char *marked_path(const char *path)
@@ -148,10 +149,10 @@ static char *marked_path(const char *path)
 }
 
 /* The copy takes the place of `path` with its marks, or not at all. */
-static bool put_marked(const char *copy, const char *path, struct error *err)
+static bool put_marked(const char *copy, int64_t copied_ms, const char *path, struct error *err)
 {
     char *marked = marked_path(path);
-    bool ok = db_copy(copy, marked, err) && mark(marked, err) && set_aside(path, err) &&
+    bool ok = db_copy(copy, marked, err) && mark(marked, copied_ms, err) && set_aside(path, err) &&
               db_copy(marked, path, err);
 
     unlink(marked);
@@ -163,16 +164,18 @@ static bool take_copy(const char *copy, const char *path, struct error *err)
 {
     char text[CLOCK_TEXT];
     struct stat st;
+    int64_t copied_ms;
 
     if (stat(copy, &st) != 0)
         return err_set(err, ERR_DATA, "%s is not there: no copy has been made", copy);
     if (!db_check(copy, err))
         return err_wrap(err, "the copy");
-    if (!put_marked(copy, path, err))
+    copied_ms = (int64_t)st.st_mtim.tv_sec * 1000;
+    if (!put_marked(copy, copied_ms, path, err))
         return false;
     log_warn("recovered from the copy of %s; of what came since then, only jobs that have begun "
              "are known",
-             clock_text((int64_t)st.st_mtim.tv_sec * 1000, text));
+             clock_text(copied_ms, text));
     return true;
 }
 

@@ -27,7 +27,8 @@ enum {
     NOTE_MAX = 8 << 20,
     TOKEN_MAX = 256,
     ATTEMPTS_MAX = 1000000,
-    FAILURES_MAX = 1000000
+    FAILURES_MAX = 1000000,
+    COPY_MS = 60000 /* a copy takes no longer */
 };
 
 void salvage_note(struct daemon *d, const struct job *j)
@@ -54,7 +55,7 @@ void salvage_note(struct daemon *d, const struct job *j)
 struct salvage {
     struct daemon *daemon;
     uint64_t event; /* the next one's id */
-    int64_t now_ms;
+    int64_t now_ms, copied_ms;
     size_t found, left;
 };
 
@@ -97,6 +98,17 @@ static struct json *read_note(const struct folder *f, int64_t number)
     free(path);
     free(dir);
     return note;
+}
+
+static int64_t noted_at(const struct folder *f, int64_t number)
+{
+    char *dir = attempt_dir(f, number), *path = str_path(dir, "job.json");
+    struct stat st;
+    int64_t ms = stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000 : 0;
+
+    free(path);
+    free(dir);
+    return ms;
 }
 
 static int by_number(const void *a, const void *b)
@@ -381,8 +393,8 @@ static bool bring_up(struct salvage *s, const struct folder *f, struct job *j, s
     return settle_attempts(s, f, j, goes_on, err) && store_row(s, j, state, err);
 }
 
-/* Whether the copy has it all. */
-static bool is_known(const struct folder *f, const struct job *j)
+/* Whether the copy has it all. A note that is older than the copy is one that could not be made anew. */
+static bool is_known(const struct salvage *s, const struct folder *f, const struct job *j)
 {
     const enum job_state state = state_now(f);
 
@@ -390,7 +402,7 @@ static bool is_known(const struct folder *f, const struct job *j)
         return true;
     if (newest(f) > j->attempt)
         return false;
-    if (!f->note || f->noted < j->attempt)
+    if (!f->note || f->noted < j->attempt || noted_at(f, f->noted) < s->copied_ms - COPY_MS)
         return true;
     return (state == j->state || (state == JOB_STARTING && j->state == JOB_RUNNING)) &&
            js_bool(js_get(f->note, "cancel_requested"), false) == j->cancel_requested &&
@@ -447,7 +459,7 @@ static bool look_at(struct salvage *s, const char *id, struct error *err)
     open_folder(s, id, &f);
     if (newest(&f)) {
         j = store_job_get(s->daemon->store, id, err);
-        if (j && !is_known(&f, j)) {
+        if (j && !is_known(s, &f, j)) {
             ok = bring_up(s, &f, j, err);
             s->found++;
         } else if (!j && err->code == ERR_NOT_FOUND) {
@@ -495,11 +507,11 @@ static bool look_at_all(struct salvage *s, struct error *err)
 bool salvage_run(struct daemon *d, struct error *err)
 {
     struct salvage s = {.daemon = d, .now_ms = clock_wall_ms()};
-    bool recovered, ok;
+    bool ok;
 
-    if (!store_recovered(d->store, &recovered, err))
+    if (!store_recovered(d->store, &s.copied_ms, err))
         return false;
-    if (!recovered)
+    if (!s.copied_ms)
         return true;
     ok = store_begin(d->store, err) && store_first_event_id(d->store, &s.event, err) &&
          look_at_all(&s, err) && store_reserve_events(d->store, s.event, err) &&

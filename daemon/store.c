@@ -196,13 +196,9 @@ bool store_set_paused(struct store *s, bool paused, struct error *err)
     return set_setting(s, "paused", paused, err);
 }
 
-bool store_recovered(struct store *s, bool *out, struct error *err)
+bool store_recovered(struct store *s, int64_t *copied_ms, struct error *err)
 {
-    int64_t recovered;
-    bool ok = get_setting(s, STORE_RECOVERED, &recovered, err);
-
-    *out = recovered != 0;
-    return ok;
+    return get_setting(s, STORE_RECOVERED, copied_ms, err);
 }
 
 bool store_set_recovered(struct store *s, struct error *err)

@@ -155,10 +155,10 @@ bool store_replies_forget(struct store *s, int64_t before_ms, struct error *err)
 /* Whether jobs may start. */
 bool store_paused(struct store *s, bool *out, struct error *err);
 bool store_set_paused(struct store *s, bool paused, struct error *err);
-/* Whether this is a copy of another time that has taken the place of state.db, and nobody has looked yet at what came since
- * (salvage.h). The name of the setting is for whoever makes it so. */
+/* When this was copied (wall clock), if it is a copy that has taken the place of state.db, and nobody has looked yet at what
+ * came since (salvage.h); 0: it is none. The name of the setting is for whoever makes it so. */
 #define STORE_RECOVERED "recovered"
-bool store_recovered(struct store *s, bool *out, struct error *err);
+bool store_recovered(struct store *s, int64_t *copied_ms, struct error *err);
 bool store_set_recovered(struct store *s, struct error *err); /* somebody has */
 /* Since when a host takes no jobs, because a user said so; 0: it does. */
 bool store_drained(struct store *s, const char *host, int64_t *since_ms, struct error *err);

@@ -100,6 +100,9 @@ mkdir -p "$state/jobs/$stays/attempts/2" "$state/jobs/job_0000000000000000000000
 touch "$state/jobs/$stays/attempts/007" "$state/jobs/$stays/attempts/900000"
 echo '{"id": "job_00000000000000000000000000", "attempt": 1, "spec": 3}' >"$state/jobs/job_00000000000000000000000000/attempts/1/job.json"
 cp "$state/jobs/job_00000000000000000000000000/attempts/1/job.json" "$state/jobs/job_00000000000000000000000000/attempts/1/exit.json"
+# A note that is older than the copy says nothing about what came after it.
+note=$state/jobs/$stays/attempts/1/job.json
+jq -c '.state = "queued"' "$note" >"$tmp/note" && cp "$tmp/note" "$note" && touch -d '2 hours ago' "$note"
 recover
 stands "$retried" '["running",2,{}]' "a job that was cancelled in the copy, and retried"
 classes "$retried" '[null,null]'
