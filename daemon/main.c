@@ -54,6 +54,7 @@ enum {
     RING_EVENTS = 16384,
     RING_BYTES = 32 << 20,
     HOUR_MS = 3600 * 1000,
+    FIRST_MS = 300, /* the start, and whoever waits for it, comes first */
     LAST_MS = 100,
     EXIT_DISK = 74 /* EX_IOERR: an init system may start it again */
 };
@@ -252,7 +253,7 @@ static bool start(struct daemon *d, struct error *err)
         return false;
     sse_start(d);
     writeback_start(d);
-    uv_timer_start(&d->hourly, on_hour, 0, HOUR_MS);
+    uv_timer_start(&d->hourly, on_hour, FIRST_MS, HOUR_MS);
     attempts_watch(d);
     strays_look(d);
     sched_soon(d);
