@@ -1,7 +1,6 @@
 #include "daemon/backup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,6 +23,7 @@ enum {
 };
 
 static atomic_flag busy = ATOMIC_FLAG_INIT;
+static atomic_bool outdated;
 
 char *backup_path(const char *state_dir)
 {
@@ -68,14 +68,9 @@ static bool is_fresh(const char *state_dir)
     return fresh;
 }
 
-void backup_outdated(const char *state_dir)
+void backup_outdated(void)
 {
-    const struct timespec long_ago[2] = {{.tv_sec = 0}, {.tv_sec = 0}};
-    char *path = backup_path(state_dir);
-
-    if (utimensat(AT_FDCWD, path, long_ago, 0) != 0)
-        log_warn("the age of the copy cannot be set file=%s error=\"%s\"", path, strerror(errno));
-    free(path);
+    atomic_store(&outdated, true);
 }
 
 /* Nothing that is damaged takes the place of a copy that is not. */
@@ -84,8 +79,11 @@ static void make_round(uv_work_t *w)
     struct round *r = w->data;
     char *path = str_path(r->state_dir, "state.db");
 
-    r->ok =
-        db_check(path, &r->err) && (is_fresh(r->state_dir) || backup_make(r->state_dir, &r->err));
+    r->ok = db_check(path, &r->err);
+    if (r->ok && (atomic_load(&outdated) || !is_fresh(r->state_dir))) {
+        r->ok = backup_make(r->state_dir, &r->err);
+        atomic_store(&outdated, !r->ok && atomic_load(&outdated));
+    }
     free(path);
 }
 

@@ -17,7 +17,7 @@ bool backup_make(const char *state_dir, struct error *err);
 void backup_hourly(struct daemon *d);
 
 /* The next one is made at the next occasion, however old the newest is. */
-void backup_outdated(const char *state_dir);
+void backup_outdated(void);
 
 /* Before the state is opened: false with ERR_DATA where state.db is gone, or empty, and there is a copy of it, for without
  * it the service would begin as a new one. */

@@ -43,6 +43,8 @@ void salvage_note(struct daemon *d, const struct job *j)
     path = str_path(dir, "job.json");
     note = job_json(j, true);
     js_set(note, "uses", refs_json(d, j->id));
+    js_set(note, "cancel_grace_s", js_new_int(j->cancel_grace_s));
+    js_set(note, "yield_requested", js_new_bool(j->yield_requested));
     text = js_text(note, JS_COMPACT);
     if (!file_publish(path, text, strlen(text), 0600, &err))
         log_debug("a job is not noted error=\"%s\"", err.msg);
@@ -59,13 +61,15 @@ struct salvage {
     size_t found, left;
 };
 
+typedef VEC(int64_t) numbers;
+
 /* A job's folder. */
 struct folder {
     const char *id;
-    char *path;         /* of its attempts */
-    VEC(int64_t) begun; /* those in which a shim has left a record, rising */
-    struct json *note;  /* the newest; NULL: there is none */
-    int64_t noted;      /* of which attempt it is */
+    char *path;    /* of its attempts */
+    numbers begun; /* those in which a shim has left a record, and the one that is noted; rising */
+    struct json *note; /* the newest; NULL: there is none */
+    int64_t noted;     /* of which attempt it is */
 };
 
 /* -- Reading a folder ---------------------------------------------------------------------------------- */
@@ -133,9 +137,14 @@ static bool is_attempt(const struct folder *f, const char *name, int64_t *number
     return is;
 }
 
+static int64_t newest(const struct folder *f)
+{
+    return f->begun.n ? f->begun.at[f->begun.n - 1] : 0;
+}
+
 static void open_folder(const struct salvage *s, const char *id, struct folder *f)
 {
-    VEC(int64_t) all = {0};
+    numbers all = {0};
     int64_t number;
     DIR *dir;
 
@@ -158,6 +167,8 @@ static void open_folder(const struct salvage *s, const char *id, struct folder *
     for (size_t i = all.n; i-- > 0 && !f->note;)
         if ((f->note = read_note(f, all.at[i])))
             f->noted = all.at[i];
+    if (f->noted > newest(f))
+        vec_push(&f->begun, f->noted);
     vec_free(&all);
 }
 
@@ -166,11 +177,6 @@ static void close_folder(struct folder *f)
     js_free(f->note);
     vec_free(&f->begun);
     free(f->path);
-}
-
-static int64_t newest(const struct folder *f)
-{
-    return f->begun.n ? f->begun.at[f->begun.n - 1] : 0;
 }
 
 static int64_t time_in(const struct json *j, const char *name, int64_t otherwise)
@@ -211,7 +217,7 @@ static bool add_attempt(const struct salvage *s, const struct folder *f, const s
 {
     char *dir = attempt_dir(f, number), hex[SHA256_HEX];
     struct json *note = read_note(f, number);
-    const char *placement = js_string(js_get(note, "placement"), "");
+    const char *placement = js_string(js_get(note ? note : f->note, "placement"), "");
     char *here = str_fmt("localhost:%" PRId64, j->ranks);
     bool ok;
 
@@ -243,7 +249,7 @@ static bool end_attempt(const struct salvage *s, const struct folder *f, const s
 
 /* Rows of a job's attempts that have ended, and the last of all. */
 struct rows {
-    VEC(int64_t) ended;
+    numbers ended;
     int64_t last;
 };
 
@@ -314,13 +320,14 @@ static void take_reason(struct job *j, const struct json *reason)
 /* What a user may have changed, and what has become of it. */
 static void take_note(struct job *j, const struct json *note)
 {
-    const struct json *failures = js_get(note, "failures");
+    const struct json *failures = js_get(note, "failures"), *progress = js_get(note, "progress");
     const double ran_s = js_real(js_get(note, "ran_s"), 0);
 
     snprintf(j->name, sizeof(j->name), "%s", js_string(js_get(note, "name"), j->name));
     j->priority = bounded(js_get(note, "priority"), INT32_MIN, INT32_MAX, j->priority);
     j->ranks = bounded(js_get(note, "ranks"), 1, INT32_MAX, j->ranks);
     j->cancel_requested = js_bool(js_get(note, "cancel_requested"), false);
+    j->cancel_grace_s = bounded(js_get(note, "cancel_grace_s"), 0, INT32_MAX / 2, -1);
     j->hold_requested = js_bool(js_get(note, "hold_requested"), false);
     j->started_ms = time_in(note, "started_at", j->started_ms);
     j->finished_ms = time_in(note, "finished_at", 0);
@@ -328,6 +335,9 @@ static void take_note(struct job *j, const struct json *note)
     j->ran_ms = ran_s >= 0 && ran_s < INT32_MAX ? (int64_t)(1e3 * ran_s) : 0;
     for (enum failure f = FAILURE_NONE + 1; f < FAILURE_COUNT; f++)
         j->failures[f] = bounded(js_get(failures, failure_name(f)), 0, FAILURES_MAX, 0);
+    j->progress.step = bounded(js_get(progress, "step"), 0, INT64_MAX, 0);
+    j->progress.total_steps = bounded(js_get(progress, "total_steps"), 0, INT64_MAX, 0);
+    j->progress.epoch = bounded(js_get(progress, "epoch"), 0, INT64_MAX, 0);
     take_reason(j, js_get(note, "reason"));
     if (js_kind(js_get(note, "spec")) == JS_OBJECT) {
         free(j->spec);
@@ -378,7 +388,8 @@ static bool bring_up(struct salvage *s, const struct folder *f, struct job *j, s
         f->noted == j->attempt ? ranks_in(js_string(js_get(f->note, "placement"), "")) : 0;
     j->attempt_ranks = j->attempt_ranks ? j->attempt_ranks : j->ranks;
     j->resize_requested = goes_on && j->attempt_ranks != j->ranks;
-    j->yield_requested = false;
+    j->yield_requested =
+        goes_on && f->noted == j->attempt && js_bool(js_get(f->note, "yield_requested"), false);
     j->yield_for[0] = '\0';
     j->behind = 0;
     j->started_ms = j->started_ms ? j->started_ms : s->now_ms;
@@ -407,6 +418,9 @@ static bool is_known(const struct salvage *s, const struct folder *f, const stru
     return (state == j->state || (state == JOB_STARTING && j->state == JOB_RUNNING)) &&
            js_bool(js_get(f->note, "cancel_requested"), false) == j->cancel_requested &&
            js_bool(js_get(f->note, "hold_requested"), false) == j->hold_requested &&
+           js_bool(js_get(f->note, "yield_requested"), false) == j->yield_requested &&
+           js_int(js_get(f->note, "priority"), 0) == j->priority &&
+           strcmp(js_string(js_get(f->note, "name"), ""), j->name) == 0 &&
            js_int(js_get(f->note, "ranks"), 0) == j->ranks;
 }
 
@@ -520,7 +534,7 @@ bool salvage_run(struct daemon *d, struct error *err)
         store_rollback(d->store);
         return false;
     }
-    backup_outdated(d->state_dir);
+    backup_outdated();
     log_warn("the folders of jobs were looked through jobs=%zu left_alone=%zu", s.found, s.left);
     return true;
 }

@@ -28,6 +28,12 @@ begun() { # [FILTER]: a job with steps of its own, in $id
 stands() { # ID WANT WHAT
     within 20 is "$1" '[.state, .attempt, .failures] | tostring' "$2" || fail "$3: $(get "/api/v1/jobs/$1" .)"
 }
+rank_of() { # ID
+    local p
+    for p in $(grep -lzsx "DISTILLD_JOB=$1" /proc/[0-9]*/environ | tr -dc '0-9\n'); do
+        [[ $(readlink "/proc/$p/exe") != */distill-worker ]] || echo "$p"
+    done
+}
 classes() { # ID WANT
     [ "$(get "/api/v1/jobs/$1/attempts" '[.items[].class] | tostring')" = "$2" ] || fail "classes: $text"
 }
@@ -82,9 +88,7 @@ ctl cancel --grace 0 "$id" >/dev/null || fail "cancel"
 wait_state "$id" cancelled
 begun
 killed=$id
-kill -9 "$(grep -lzsx "DISTILLD_JOB=$id" /proc/[0-9]*/environ | tr -dc '0-9\n' | while read -r p; do
-    [[ $(readlink "/proc/$p/exe") != */distill-worker ]] || echo "$p"
-done)"
+kill -9 "$(rank_of "$id")"
 stands "$killed" '["running",2,{"infra":1}]' "a kill"
 first_start=$(get "/api/v1/jobs/$killed" .started_at)
 begun '.retry.max_preemptions = 1'
@@ -92,6 +96,12 @@ held_too=$id
 verb "$id" hold
 within 20 is "$held_too" '.state + .reason.code' queuedheld || fail "a hold: $text"
 wait_state "$late" failed
+# One that is to be held when all is lost: it was not told yet.
+begun '.retry.max_preemptions = 1'
+holding=$id
+stopped=$(rank_of "$id")
+kill -STOP "$stopped"
+verb "$id" hold
 
 lose
 mv "$tmp/removed" "$state/jobs/$over"
@@ -111,6 +121,8 @@ classes "$late" '["preempted","preempted"]'
 for one in "$held" "$held_too"; do
     is "$one" '[.state, .reason.code, .attempt, .failures, .hold_requested] | tostring' '["queued","held",1,{},true]' || fail "a job that was held since: $text"
 done
+kill -CONT "$stopped"
+within 20 is "$holding" '[.state, .reason.code, .attempt, .failures] | tostring' '["queued","held",1,{}]' || fail "a job that was to be held: $text"
 within 20 is "$wider" '[.state, .attempt, .ranks] | tostring' '["running",2,2]' || fail "a job that was resized since: $text"
 stands "$named" '["running",1,{}]' "a job of data that the copy does not know"
 is "$named" '.uses | map(.field + "=" + .name) | join(" ")' 'data.source=new' || fail "what it uses: $(get "/api/v1/jobs/$named" .)"
@@ -140,10 +152,10 @@ submit '.hold = true'
 # What goes on ends like any other.
 verb "$held" release
 wait_state "$held" running
-for id in "$retried" "$held" "$held_too" "$wider" "$named" "$renamed" "$killed"; do
+for id in "$retried" "$held" "$held_too" "$holding" "$wider" "$named" "$renamed" "$killed"; do
     verb "$id" cancel
 done
-for id in "$retried" "$held" "$held_too" "$wider" "$named" "$renamed" "$killed"; do
+for id in "$retried" "$held" "$held_too" "$holding" "$wider" "$named" "$renamed" "$killed"; do
     wait_state "$id" cancelled
     same_metrics "$id"
 done

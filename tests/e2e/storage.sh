@@ -308,6 +308,7 @@ if mount -t tmpfs -o size=2m distilld-test "$state" 2>/dev/null; then
     pauses
     submit
     first=$id
+    within 10 test -e "$state/backup/state.db" || fail "no first copy" # which would leave room when it fails
     dd if=/dev/zero of="$state/ballast" bs=4096 2>/dev/null
     for ((i = 0; i < 200; i++)); do
         post_job "$(job)"
