@@ -13,9 +13,9 @@ fail() {
     exit 1
 }
 
-mkdir "$tmp/work" "$tmp/work/folder"
-touch "$tmp/work/spec.yaml"
-cd "$tmp/work" || exit 99
+mkdir "$tmp/here" "$tmp/here/folder"
+touch "$tmp/here/spec.yaml"
+cd "$tmp/here" || exit 99
 
 # What is offered for a line that ends in the word to complete, which is empty after a space.
 cat >"$tmp/cases" <<'T'
